@@ -1,0 +1,153 @@
+"""A case, the voxels behind it, and the data set it belongs to.
+
+Axes. Arrays are ordered as nnU-Net orders them: slowest axis first, so a 3D
+image is (channel, D, H, W) with D across the slices, and a 2D image is
+(channel, H, W). Spacings and affines follow the same order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["Case", "Dataset", "Finding", "Geometry", "Voxels"]
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """Where the voxels lie.
+
+    Attributes:
+        shape: number of voxels along each spatial axis, (D, H, W) or (H, W).
+        spacing_mm: distance between voxel centres along each axis, in mm.
+        affine: (4, 4), from array indices (d, h, w, 1) to RAS+ world mm; None
+            where the format knows no world, as PNG.
+    """
+
+    shape: tuple[int, ...]
+    spacing_mm: tuple[float, ...]
+    affine: NDArray[np.float64] | None = field(default=None, compare=False)
+
+    @property
+    def voxel_mm3(self) -> float:
+        """Volume of a voxel in mm^3 (area in mm^2 for a 2D image)."""
+        return float(np.prod(self.spacing_mm))
+
+
+@dataclass(frozen=True)
+class Voxels:
+    """An array and where it lies.
+
+    Attributes:
+        array: (channel, *spatial) for an image, (*spatial) for a label map.
+        geometry: of the spatial axes.
+    """
+
+    array: NDArray
+    geometry: Geometry
+
+
+@dataclass(frozen=True)
+class Case:
+    """One id: its image channels and, where there is one, its label. Lazy: holds no voxels.
+
+    Attributes:
+        id: unique in the data set; any text.
+        image_files: one per channel (a DICOM series: its slices).
+        label_files: one label map, or one mask per structure; empty without label.
+        read_image: -> float32 (channel, *spatial). Raises `CaseError`.
+        read_label: -> integer label map (*spatial). Raises `CaseError`. None without label.
+        read_geometry: of the image, from the header alone. Raises `CaseError`.
+        group: cases of one group (a patient) never lie on two sides of a split.
+        site: where the scan comes from; empty if unknown.
+    """
+
+    id: str
+    image_files: tuple[Path, ...]
+    label_files: tuple[Path, ...]
+    read_image: Callable[[], Voxels] = field(repr=False, compare=False)
+    read_label: Callable[[], Voxels] | None = field(repr=False, compare=False)
+    read_geometry: Callable[[], Geometry] = field(repr=False, compare=False)
+    group: str = ""
+    site: str = ""
+
+    @property
+    def has_label(self) -> bool:
+        """Whether a label exists for this case."""
+        return self.read_label is not None
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a check found in one case.
+
+    Attributes:
+        case: id of the case.
+        severity: `error` (the case cannot be used as it is) or `note` (worth a look).
+        check: short name, such as `missing_label`.
+        expected: what should have been there.
+        found: what was there.
+        advice: what to do.
+    """
+
+    case: str
+    severity: Literal["error", "note"]
+    check: str
+    expected: str
+    found: str
+    advice: str
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Cases of one task, and what their label values mean.
+
+    Attributes:
+        name: for pages and tables.
+        root: the folder that was opened.
+        layout: `nnunet`, `folder`, `structures` or `dicom`.
+        cases: sorted by id; a case whose image or label is missing is not among
+            them when the data set has labels: it is in `findings`.
+        classes: name -> label values. A region has several values.
+        ignore: label value that means "not annotated", or None.
+        channels: channel names in order, such as `("CT",)`.
+        findings: what was already wrong while listing files.
+    """
+
+    name: str
+    root: Path
+    layout: str
+    cases: tuple[Case, ...]
+    classes: Mapping[str, tuple[int, ...]]
+    channels: tuple[str, ...]
+    ignore: int | None = None
+    findings: tuple[Finding, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.cases)
+
+    def __getitem__(self, case_id: str) -> Case:
+        """The case of that id; KeyError if there is none."""
+        for case in self.cases:
+            if case.id == case_id:
+                return case
+        raise KeyError(case_id)
+
+    @property
+    def has_labels(self) -> bool:
+        """Whether any case has a label."""
+        return any(case.has_label for case in self.cases)
+
+    @property
+    def values(self) -> tuple[int, ...]:
+        """All foreground label values, sorted, each once."""
+        return tuple(sorted({value for values in self.classes.values() for value in values}))
+
+    def with_cases(self, cases: Sequence[Case]) -> Dataset:
+        """The same data set with other cases."""
+        return replace(self, cases=tuple(cases))

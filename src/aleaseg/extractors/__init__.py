@@ -1,0 +1,1 @@
+"""The eye: from a case to one class map per class."""

@@ -1,0 +1,1 @@
+"""What a model that never saw the case says about it."""

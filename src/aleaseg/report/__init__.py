@@ -1,0 +1,1 @@
+"""From a run to pages that open from disk."""

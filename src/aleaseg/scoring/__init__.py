@@ -1,0 +1,1 @@
+"""From cases to records (map), from records to scores (reduce)."""

@@ -1,0 +1,1 @@
+"""From scores to what is kept and what is dropped, and why."""

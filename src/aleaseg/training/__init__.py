@@ -1,0 +1,1 @@
+"""One training loop, and the network and grid it works on."""
