@@ -1,0 +1,112 @@
+"""The working grid: the voxels a small network sees, chosen from the sizes of the data."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from aleaseg.case import Geometry
+
+__all__ = ["Grid", "choose_grid", "default_steps"]
+
+# The median case has at most so many working voxels, and a patch so many: what one step can carry on a CPU.
+_CASE_VOXELS = {2: 160 * 160, 3: 400_000}
+_PATCH_VOXELS = {2: 160 * 160, 3: 110_000}
+# An axis with few voxels (thick slices) is not made coarser still.
+_KEEP = 24
+_MOST_LEVELS = 3
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Where cross-fitting works.
+
+    Attributes:
+        spacing_mm: of the working voxels, per axis.
+        patch: what the network sees in training, in working voxels.
+        levels: how often each axis is halved inside the network.
+    """
+
+    spacing_mm: tuple[float, ...]
+    patch: tuple[int, ...]
+    levels: tuple[int, ...]
+
+    def shape(self, geometry: Geometry) -> tuple[int, ...]:
+        """Working shape of a case: the same field of view on working voxels."""
+        return tuple(
+            max(1, round(n * native / working))
+            for n, native, working in zip(
+                geometry.shape, geometry.spacing_mm, self.spacing_mm, strict=True
+            )
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """For the manifest."""
+        return asdict(self)
+
+
+def choose_grid(geometries: Sequence[Geometry]) -> Grid:
+    """Choose the working grid from the geometries of all cases.
+
+    The working spacing is the median spacing, made coarser (finest axes first,
+    so that voxels become more isotropic) until the median case fits; an axis
+    of few slices keeps them. The patch covers the 95th percentile of the sizes
+    where that fits; else its longest sides are cut.
+
+    Args:
+        geometries: of the cases, all 2D or all 3D.
+
+    Raises:
+        ValueError: 2D and 3D cases are mixed, or there are none.
+    """
+    dims = {len(geometry.shape) for geometry in geometries}
+    if len(dims) != 1:
+        raise ValueError(f"expected cases of one dimension, got {sorted(dims) or 'no cases'}")
+    dim = dims.pop()
+    voxels = _CASE_VOXELS[dim]
+    native = np.median([geometry.spacing_mm for geometry in geometries], axis=0)
+    extent = np.array([np.multiply(g.shape, g.spacing_mm) for g in geometries], dtype=float)
+    middle = np.median(extent, axis=0)
+
+    def working(target_mm: float) -> np.ndarray:
+        coarsest = middle / np.minimum(middle / native, _KEEP)
+        return np.minimum(np.maximum(native, target_mm), np.maximum(coarsest, native))
+
+    low, high = float(native.min()), float(middle.max())
+    spacing = working(low)
+    if np.prod(middle / spacing) > voxels:
+        for _ in range(60):
+            target = math.sqrt(low * high)
+            low, high = (target, high) if np.prod(middle / working(target)) > voxels else (low, target)
+        spacing = working(high)
+
+    sizes = extent / spacing
+    wanted = np.quantile(sizes, 0.95, axis=0)
+    longest = float(wanted.max())
+    while np.prod(np.minimum(wanted, longest)) > _PATCH_VOXELS[dim]:
+        longest *= 0.98
+    wanted = np.minimum(wanted, longest)
+    levels = tuple(min(_MOST_LEVELS, max(0, int(math.log2(max(n, 4) / 4)))) for n in wanted)
+    patch = tuple(
+        max(2**level, math.ceil(n / 2**level - 1e-6) * 2**level)
+        for n, level in zip(wanted, levels, strict=True)
+    )
+    return Grid(tuple(float(s) for s in spacing), patch, levels)
+
+
+def default_steps(training_cases: int, classes: int) -> int:
+    """How many steps a fold trains for: a rule on the data.
+
+    About eight looks at each training case in batches of four; more classes
+    take longer to tell apart; never fewer than 200 or more than 2000.
+
+    Args:
+        training_cases: of one fold.
+        classes: foreground label values.
+    """
+    steps = 2 * training_cases * (1 + 0.1 * math.log2(max(1, classes)))
+    return int(min(2000, max(250, 10 * round(steps / 10))))

@@ -1,0 +1,268 @@
+"""One training loop: resumable at any step, the same numbers from the same seed."""
+
+from __future__ import annotations
+
+import io
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aleaseg.run import write_aside
+from aleaseg.training.prepare import IGNORE
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["Prepared", "TrainSettings", "batch_at", "fit", "predict_logits"]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A case on the working grid, on disk: memory-mapped when it is used."""
+
+    id: str
+    image: Path
+    label: Path
+
+    def arrays(self) -> tuple[NDArray, NDArray]:
+        """(channel, *working) float16 and (*working) uint8."""
+        return np.load(self.image, mmap_mode="r"), np.load(self.label, mmap_mode="r")
+
+
+@dataclass(frozen=True)
+class TrainSettings:
+    """How a network is trained.
+
+    Attributes:
+        steps: of the optimiser.
+        batch: patches a step.
+        learning_rate: at the start; falls as (1 - progress)^0.9.
+        seed: of everything random.
+        seconds: the most that training may take; None: no limit. Where it bites
+            the learning rate still reaches its end, but numbers depend on the machine.
+        checkpoint_every: steps between checkpoints.
+    """
+
+    steps: int
+    batch: int
+    learning_rate: float = 3e-3
+    seed: int = 0
+    seconds: float | None = None
+    checkpoint_every: int = 25
+
+
+def _patch(
+    image: NDArray, label: NDArray, shape: Sequence[int], rng: np.random.Generator
+) -> tuple[NDArray, NDArray]:
+    """Cut or pad to the patch; every second patch of a larger case is about a foreground voxel."""
+    size = np.array(label.shape)
+    room = size - np.array(shape)
+    start = np.array([rng.integers(0, r + 1) if r > 0 else 0 for r in room])
+    if (room > 0).any() and rng.random() < 0.5:
+        present = [index for index in np.unique(label) if index not in (0, IGNORE)]
+        if present:
+            places = np.argwhere(np.asarray(label) == rng.choice(present))
+            centre = places[rng.integers(len(places))] - np.array(shape) // 2
+            start = np.clip(centre, 0, np.maximum(room, 0))
+    window = tuple(slice(s, s + n) for s, n in zip(start, shape, strict=True))
+    image, label = np.asarray(image[(slice(None), *window)]), np.asarray(label[window])
+    # A smaller case lands anywhere in the patch: the network must not learn where the padding is.
+    missing = [max(0, int(-r)) for r in room]
+    before = [int(rng.integers(0, m + 1)) for m in missing]
+    pad = [(b, m - b) for b, m in zip(before, missing, strict=True)]
+    return np.pad(image, [(0, 0), *pad], mode="edge"), np.pad(label, pad, constant_values=IGNORE)
+
+
+def _augmentation(dims: int) -> Any:
+    """Small turns, scales, contrast and noise: enough not to learn cases by heart."""
+    from monai.transforms import (
+        Compose,
+        RandAffined,
+        RandGaussianNoised,
+        RandScaleIntensityd,
+        RandShiftIntensityd,
+    )
+
+    return Compose(
+        [
+            RandAffined(
+                keys=("image", "label"),
+                prob=0.5,
+                rotate_range=(0.15,) * (3 if dims == 3 else 1),
+                scale_range=(0.1,) * dims,
+                translate_range=(3,) * dims,
+                mode=("bilinear", "nearest"),
+                padding_mode="border",
+            ),
+            RandScaleIntensityd(keys="image", factors=0.2, prob=0.5),
+            RandShiftIntensityd(keys="image", offsets=0.2, prob=0.5),
+            RandGaussianNoised(keys="image", prob=0.2, std=0.2),
+        ]
+    )
+
+
+def batch_at(
+    step: int, cases: Sequence[Prepared], patch: Sequence[int], settings: TrainSettings, augment: Any
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The batch of a step: a function of seed and step alone, so that a resumed training sees the same.
+
+    Returns:
+        image (batch, channel, *patch) float32, class indices (batch, 1, *patch).
+    """
+    import torch
+
+    rng = np.random.default_rng([settings.seed, step])
+    # Each pass over the data is one shuffle of it: every case is seen equally often.
+    first = step * settings.batch
+    picked = []
+    for place in range(first, first + settings.batch):
+        epoch, index = divmod(place, len(cases))
+        order = np.random.default_rng([settings.seed, 7, epoch]).permutation(len(cases))
+        picked.append(cases[order[index]])
+    augment.set_random_state(seed=int(rng.integers(2**31)))
+    images, labels = [], []
+    for case in picked:
+        image, label = _patch(*case.arrays(), patch, rng)
+        item = augment({"image": image.astype(np.float32), "label": label[None].astype(np.float32)})
+        images.append(torch.as_tensor(np.asarray(item["image"])))
+        labels.append(torch.as_tensor(np.asarray(item["label"])))
+    return torch.stack(images), torch.stack(labels).round().long()
+
+
+def _loss(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    """Soft Dice over the batch plus cross-entropy, voxels that nobody annotated left out."""
+    import torch
+    from monai.losses import DiceLoss
+
+    dice = DiceLoss(softmax=True, to_onehot_y=True, include_background=False, batch=True, ignore_index=IGNORE)
+    if bool((target == IGNORE).all()):
+        return logits.sum() * 0.0
+    entropy = torch.nn.functional.cross_entropy(logits, target[:, 0], ignore_index=IGNORE)
+    loss: torch.Tensor = dice(logits, target) + entropy
+    return loss
+
+
+def fit(
+    network: torch.nn.Module,
+    cases: Sequence[Prepared],
+    patch: Sequence[int],
+    settings: TrainSettings,
+    *,
+    checkpoint: Path,
+    device: str = "cpu",
+    on_step: Callable[[int, float], None] = lambda step, loss: None,
+) -> dict[str, Any]:
+    """Train, from the checkpoint if there is one.
+
+    Args:
+        network: trained in place.
+        cases: on the working grid.
+        patch: what the network sees.
+        settings: how.
+        checkpoint: where the state is kept on the way; removed by nobody.
+        device: `cpu` or `cuda`.
+        on_step: called with the steps done and the loss.
+
+    Returns:
+        steps (done), stopped_by_budget, seconds, loss (mean of the last tenth).
+    """
+    import torch
+
+    torch.manual_seed(settings.seed)
+    network.to(device).train()
+    optimizer = torch.optim.AdamW(network.parameters(), lr=settings.learning_rate, weight_decay=1e-4)
+    step, before, losses = 0, 0.0, []
+    if checkpoint.exists():
+        state = torch.load(checkpoint, map_location=device, weights_only=True)
+        network.load_state_dict(state["network"])
+        optimizer.load_state_dict(state["optimizer"])
+        step, before, losses = state["step"], state["seconds"], state["losses"]
+    started = time.monotonic()
+    augment = _augmentation(len(patch))
+
+    def spent() -> float:
+        return before + time.monotonic() - started
+
+    def save() -> None:
+        buffer = io.BytesIO()
+        torch.save(
+            {
+                "network": network.state_dict(),
+                "optimizer": optimizer.state_dict(),
+                "step": step,
+                "seconds": spent(),
+                "losses": losses,
+            },
+            buffer,
+        )
+        write_aside(checkpoint, buffer.getvalue())
+
+    out_of_time = False
+    while step < settings.steps:
+        progress = step / settings.steps
+        if settings.seconds is not None:
+            progress = max(progress, spent() / settings.seconds)
+            # The first steps show nothing yet; a fold that saw no step at all would be random.
+            out_of_time = progress >= 1 and step >= 10
+            if out_of_time:
+                break
+        for group in optimizer.param_groups:
+            group["lr"] = settings.learning_rate * max(1 - progress, 0.01) ** 0.9
+        image, target = batch_at(step, cases, patch, settings, augment)
+        loss = _loss(network(image.to(device)), target.to(device))
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(network.parameters(), 12.0)
+        optimizer.step()
+        step += 1
+        losses.append(float(loss.detach()))
+        if step % settings.checkpoint_every == 0:
+            save()
+        on_step(step, losses[-1])
+    save()
+    tail = losses[-max(1, len(losses) // 10) :]
+    return {
+        "steps": step,
+        "stopped_by_budget": out_of_time,
+        "seconds": round(spent(), 1),
+        "loss": float(np.mean(tail)) if tail else None,
+    }
+
+
+def predict_logits(
+    network: torch.nn.Module, image: NDArray, patch: Sequence[int], device: str = "cpu"
+) -> NDArray[np.float32]:
+    """Raw logits of a whole case: in one go, or in sliding windows where it is larger than the patch.
+
+    Args:
+        network: trained.
+        image: (channel, *working).
+        patch: what the network saw in training.
+
+    Returns:
+        (background and classes, *working).
+    """
+    import torch
+    from monai.inferers import sliding_window_inference
+
+    network.to(device).eval()
+    size = image.shape[1:]
+    missing = [max(0, p - n) for p, n in zip(patch, size, strict=True)]
+    before = [m // 2 for m in missing]
+    padded = np.pad(
+        np.asarray(image, dtype=np.float32),
+        [(0, 0), *((b, m - b) for b, m in zip(before, missing, strict=True))],
+        mode="edge",
+    )
+    with torch.inference_mode():
+        logits = sliding_window_inference(
+            torch.as_tensor(padded)[None].to(device), tuple(patch), 1, network, overlap=0.5, mode="gaussian"
+        )
+    inside = tuple(slice(b, b + n) for b, n in zip(before, size, strict=True))
+    found: NDArray[np.float32] = logits[0].float().cpu().numpy()[(slice(None), *inside)]
+    return found

@@ -1,0 +1,45 @@
+"""The small U-Net of cross-fitting."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from aleaseg.training.grid import Grid
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["build_network"]
+
+_CHANNELS = {2: (16, 32, 64, 128, 160), 3: (8, 16, 32, 64, 96)}
+
+
+def build_network(grid: Grid, in_channels: int, out_channels: int) -> torch.nn.Module:
+    """MONAI's UNet with strides that follow the patch: thick slices are halved less often.
+
+    Args:
+        grid: the working grid.
+        in_channels: image channels.
+        out_channels: background and foreground classes.
+
+    Returns:
+        (batch, in_channels, *patch) -> raw logits (batch, out_channels, *patch).
+    """
+    from monai.networks.nets import UNet
+
+    depth = max(grid.levels)
+    dims = len(grid.patch)
+    # An axis with fewer levels is halved in the deepest ones, where voxels are nearest to isotropic.
+    strides = [tuple(2 if level > step else 1 for level in grid.levels) for step in range(depth)][::-1]
+    strides = sorted(strides, key=sum)
+    channels = _CHANNELS[dims][: depth + 2]
+    return UNet(
+        spatial_dims=dims,
+        in_channels=in_channels,
+        out_channels=out_channels,
+        channels=channels,
+        strides=((1,) * dims, *strides) if depth else ((1,) * dims,),
+        num_res_units=0,
+        norm="INSTANCE",
+        act="LEAKYRELU",
+    )

@@ -1,0 +1,130 @@
+"""From a case to what the network sees: working grid, normalised, class indices."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aleaseg.case import Case
+from aleaseg.training.grid import Grid
+
+__all__ = ["IGNORE", "fit_normalisation", "normalise", "prepare_image", "prepare_label", "resize"]
+
+# The class index of voxels that nobody annotated.
+IGNORE = 255
+_SAMPLED_CASES = 32
+
+
+def fit_normalisation(
+    cases: Sequence[Case], channels: Sequence[str], values: Sequence[int]
+) -> list[dict[str, float] | None]:
+    """One rule per channel, as nnU-Net has them: CT by the data set's foreground, the rest by case.
+
+    Args:
+        cases: with labels; an evenly spaced sample of them is read.
+        channels: names; `CT` (any case) asks for Hounsfield units.
+        values: foreground label values.
+
+    Returns:
+        Per channel None (z-score of the case) or low, high, mean, std.
+    """
+    if not any(name.upper() == "CT" for name in channels):
+        return [None] * len(channels)
+    from aleaseg.errors import CaseError
+
+    picked = [cases[i] for i in np.unique(np.linspace(0, len(cases) - 1, _SAMPLED_CASES).astype(int))]
+    foreground: list[list[NDArray]] = [[] for _ in channels]
+    for case in picked:
+        try:
+            image = case.read_image().array
+            label = case.read_label().array if case.read_label is not None else None
+        except CaseError:
+            continue  # the check names it; the others are enough for a percentile
+        inside = np.isin(label, list(values)) if label is not None and label.shape == image.shape[1:] else ...
+        for channel, values_seen in enumerate(foreground):
+            found = image[channel][inside].ravel()
+            values_seen.append(found[:: max(1, found.size // 20_000)])
+    rules: list[dict[str, float] | None] = []
+    for name, seen in zip(channels, foreground, strict=True):
+        every = np.concatenate(seen) if seen else np.zeros(0)
+        if name.upper() != "CT" or every.size < 2:
+            rules.append(None)
+            continue
+        low, high = np.percentile(every, [0.5, 99.5])
+        clipped = np.clip(every, low, high)
+        rules.append(
+            {
+                "low": float(low),
+                "high": float(high),
+                "mean": float(clipped.mean()),
+                "std": float(max(clipped.std(), 1e-8)),
+            }
+        )
+    return rules
+
+
+def normalise(image: NDArray, rules: Sequence[Mapping[str, float] | None]) -> NDArray[np.float32]:
+    """Normalise (channel, *spatial) by the rules of `fit_normalisation`.
+
+    Values beyond ten standard deviations are cut: they would overflow half precision.
+    """
+    out = np.empty(image.shape, dtype=np.float32)
+    for channel, rule in enumerate(rules):
+        plane = image[channel]
+        if rule is None:
+            low, high = np.percentile(plane, [0.1, 99.9])
+            clipped = np.clip(plane, low, high)
+            out[channel] = (plane - clipped.mean()) / max(float(clipped.std()), 1e-8)
+        else:
+            clipped = np.clip(plane, rule["low"], rule["high"])
+            out[channel] = (clipped - rule["mean"]) / rule["std"]
+    return np.clip(out, -10, 10)
+
+
+def resize(image: NDArray, shape: Sequence[int], *, nearest: bool = False) -> NDArray:
+    """Resample (channel, *spatial) to another shape over the same field of view (MONAI's Resize)."""
+    if tuple(image.shape[1:]) == tuple(shape):
+        return image
+    from monai.transforms import Resize
+
+    mode = "nearest-exact" if nearest else ("trilinear" if len(shape) == 3 else "bilinear")
+    smaller = any(new < old for new, old in zip(shape, image.shape[1:], strict=True))
+    transform = Resize(tuple(shape), mode=mode, anti_aliasing=smaller and not nearest, align_corners=None)
+    resized: NDArray = np.asarray(transform(image))
+    return resized
+
+
+def prepare_image(
+    image: NDArray, shape: Sequence[int], rules: Sequence[Mapping[str, float] | None]
+) -> NDArray[np.float16]:
+    """An image on the working grid.
+
+    Args:
+        image: (channel, *spatial), finite.
+        shape: working shape.
+        rules: of `fit_normalisation`.
+    """
+    return resize(normalise(image, rules), shape).astype(np.float16)
+
+
+def prepare_label(
+    label: NDArray, shape: Sequence[int], values: Sequence[int], ignore: int | None
+) -> NDArray[np.uint8]:
+    """Class indices on the working grid: 0 background, k the k-th label value, `IGNORE` not annotated.
+
+    Raises:
+        ValueError: more than 254 label values.
+    """
+    if len(values) > IGNORE - 1:
+        raise ValueError(f"{len(values)} label values; at most {IGNORE - 1} can be trained")
+    indices = np.zeros(label.shape, dtype=np.uint8)
+    for index, value in enumerate(values, start=1):
+        indices[label == value] = index
+    if ignore is not None:
+        indices[label == ignore] = IGNORE
+    # Nearest neighbour on class indices: exact in float32 up to 255.
+    small: Any = resize(indices[None].astype(np.float32), shape, nearest=True)
+    return small[0].astype(np.uint8)
