@@ -46,10 +46,13 @@ class Voxels:
     Attributes:
         array: (channel, *spatial) for an image, (*spatial) for a label map.
         geometry: of the spatial axes.
+        notes: what the reader met on the way and the check should tell, such as
+            structures that overlap.
     """
 
     array: NDArray
     geometry: Geometry
+    notes: tuple[Finding, ...] = field(default=(), compare=False)
 
 
 @dataclass(frozen=True)

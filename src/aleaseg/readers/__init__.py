@@ -1,1 +1,5 @@
 """From a path to a lazy data set."""
+
+from aleaseg.readers.opening import open_dataset
+
+__all__ = ["open_dataset"]

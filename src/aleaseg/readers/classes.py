@@ -1,0 +1,153 @@
+"""What the label values mean: as declared, as asked for, or as found in a sample of label files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+
+from aleaseg.errors import CaseError, UsageError
+from aleaseg.readers.voxels import read_label
+
+__all__ = ["Meaning", "asked_classes", "choose", "evenly", "find_values", "meaning_of_found"]
+
+Classes = dict[str, tuple[int, ...]]
+Item = TypeVar("Item")
+
+_SAMPLE = 24
+_MOST_VALUES = 256
+_FORM = "write names, as `liver,tumour`, or names and label values, as `liver=1,tumour=2` or `organ=1+2`"
+
+
+def evenly(items: Sequence[Item], most: int) -> list[Item]:
+    """At most so many, evenly spaced, the first and the last among them.
+
+    >>> evenly(range(9), 3)
+    [0, 4, 8]
+    """
+    if len(items) <= most:
+        return list(items)
+    return [items[index] for index in np.linspace(0, len(items) - 1, most).round().astype(int)]
+
+
+def asked_classes(text: str | None) -> dict[str, tuple[int, ...] | None]:
+    """`liver,tumour` or `liver=1,tumour=2+3` as name -> values, or None where no value was given.
+
+    Raises:
+        UsageError: the text has another form.
+    """
+    asked: dict[str, tuple[int, ...] | None] = {}
+    for part in (text or "").split(","):
+        name, sign, values = (piece.strip() for piece in part.partition("="))
+        if not name and not sign and text is None:
+            continue
+        try:
+            numbers = tuple(int(value) for value in values.split("+")) if sign else None
+        except ValueError as error:
+            raise UsageError(f"--classes: {part.strip()!r} cannot be read; {_FORM}") from error
+        if not name or name in asked or (numbers is not None and 0 in numbers):
+            why = (
+                "is there twice"
+                if name in asked
+                else "has no name"
+                if not name
+                else "takes 0, the background"
+            )
+            raise UsageError(f"--classes: {part.strip()!r} {why}; {_FORM}")
+        asked[name] = numbers
+    if len({numbers is None for numbers in asked.values()}) > 1:
+        raise UsageError(f"--classes: {text!r} gives values for some names only; {_FORM}")
+    return asked
+
+
+def choose(
+    declared: Mapping[str, tuple[int, ...]], asked: Mapping[str, tuple[int, ...] | None]
+) -> tuple[Classes, tuple[int, ...]]:
+    """The classes to keep of the declared ones, and the label values that become background.
+
+    Raises:
+        UsageError: a name is not declared, or a value differs from the declared one.
+    """
+    if not asked:
+        return dict(declared), ()
+    for name, values in asked.items():
+        if name not in declared:
+            raise UsageError(
+                f"--classes: no class {name!r}; the data set has {', '.join(declared) or 'none'}"
+            )
+        if values is not None and set(values) != set(declared[name]):
+            raise UsageError(
+                f"--classes: {name!r} is {'+'.join(map(str, declared[name]))} in this data set, "
+                f"not {'+'.join(map(str, values))}; give the name alone"
+            )
+    kept = {name: declared[name] for name in declared if name in asked}
+    keep = {value for values in kept.values() for value in values}
+    return kept, tuple(sorted({value for values in declared.values() for value in values} - keep))
+
+
+def find_values(labels: Sequence[tuple[str, Path]]) -> list[int]:
+    """Foreground values in an evenly spaced sample of at most 24 label files.
+
+    A file that cannot be read tells nothing here; the check names it.
+
+    Args:
+        labels: (case id, file).
+
+    Raises:
+        UsageError: there are so many values that they cannot be classes.
+    """
+    found: set[int] = set()
+    for case, path in evenly(labels, _SAMPLE):
+        try:
+            found.update(np.unique(read_label(path, case).array).tolist())
+        except CaseError:
+            continue
+        if len(found) > _MOST_VALUES:
+            raise UsageError(
+                f"{path} and others hold {len(found)} different label values; expected the numbers of "
+                "classes; if these are images, rename the folder; else name the classes with --classes"
+            )
+    return sorted(found - {0})
+
+
+class Meaning:
+    """What label values mean.
+
+    Attributes:
+        classes: name -> values.
+        to_one: values that mean 1 in a binary mask.
+        drop: values that become background as their class was not asked for.
+    """
+
+    def __init__(self, classes: Classes, to_one: tuple[int, ...] = (), drop: tuple[int, ...] = ()) -> None:
+        self.classes = classes
+        self.to_one = to_one
+        self.drop = drop
+
+
+def meaning_of_found(
+    labels: Sequence[tuple[str, Path]], asked: Mapping[str, tuple[int, ...] | None]
+) -> Meaning:
+    """Classes where no file declares them: from what was asked, else from a sample of label files.
+
+    Masks with one foreground value k are binary: k (and 255, as pictures have it)
+    means 1, and the class is `foreground` or the one name that was asked for.
+
+    Raises:
+        UsageError: names were asked for that are not known here.
+    """
+    if not labels:
+        return Meaning({name: values for name, values in asked.items() if values})
+    declared = {name: values for name, values in asked.items() if values is not None}
+    if declared and (len(declared) > 1 or list(declared.values()) != [(1,)]):
+        return Meaning(declared)
+    values = find_values(labels)
+    if len(values) <= 1 and (not asked or len(asked) == 1):
+        # 2 in a mask whose sample holds 0 and 1 must stay 2, and be found as undeclared.
+        return Meaning({next(iter(asked), "foreground"): (1,)}, to_one=tuple(sorted({*values, 1, 255})))
+    if declared:
+        return Meaning(declared)
+    classes, drop = choose({f"class_{value}": (value,) for value in values}, asked)
+    return Meaning(classes, drop=drop)

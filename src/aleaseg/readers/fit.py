@@ -1,0 +1,111 @@
+"""Whether voxels can be used, and whether an image and its label lie on one grid."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aleaseg.case import Case, Geometry, Voxels
+from aleaseg.errors import BadVoxels, ShapeMismatch
+
+__all__ = ["differs_in_world", "image_fault", "image_hash", "read_pair"]
+
+# Headers are written with few digits: a tenth of a voxel, anywhere in the volume, is no fault.
+_TOLERANCE_VOXELS = 0.1
+_TOLERANCE_SPACING = 0.01
+
+
+def image_hash(array: NDArray) -> str:
+    """The same for the same voxels: 32 hexadecimal digits.
+
+    Args:
+        array: (channel, *spatial), taken as float32.
+    """
+    array = np.ascontiguousarray(array, dtype=np.float32)
+    digest = hashlib.sha256(str(array.shape).encode())
+    digest.update(array.data)
+    return digest.hexdigest()[:32]
+
+
+def image_fault(array: NDArray) -> tuple[str, str] | None:
+    """What makes an image useless, (short name, in words): NaN, infinite or constant voxels.
+
+    Args:
+        array: (channel, *spatial).
+
+    Returns:
+        ("nan" | "infinite" | "constant", what was found), or None.
+    """
+    for number, channel in enumerate(array):
+        where = f" in channel {number}" if len(array) > 1 else ""
+        with np.errstate(invalid="ignore"):
+            low, high = channel.min(), channel.max()
+        if np.isnan(low) or np.isnan(high):
+            return "nan", f"{int(np.isnan(channel).sum())} voxels of {channel.size} are NaN{where}"
+        if np.isinf(low) or np.isinf(high):
+            return (
+                "infinite",
+                f"{int(np.isinf(channel).sum())} voxels of {channel.size} are infinite{where}",
+            )
+        if low == high:
+            return "constant", f"every voxel is {low:.6g}{where}"
+    return None
+
+
+def differs_in_world(first: Geometry, second: Geometry) -> str | None:
+    """How two geometries of one shape lie apart, in words; None where they agree.
+
+    Spacing may differ by 1%, and no corner of the volume may be off by more than a
+    tenth of the smallest spacing. Where either has no world (PNG, TIFF, a NIfTI
+    without sform and qform) positions are not compared, and where the spacing is
+    unknown too, nothing is.
+    """
+    flat = [geometry.affine is None and set(geometry.spacing_mm) == {1.0} for geometry in (first, second)]
+    if any(flat):
+        return None
+    ours, theirs = np.array(first.spacing_mm), np.array(second.spacing_mm)
+    if ours.shape != theirs.shape:
+        return f"{len(theirs)} axes instead of {len(ours)}"
+    if not np.allclose(ours, theirs, rtol=_TOLERANCE_SPACING, atol=0):
+        return f"spacing {_mm(second.spacing_mm)} instead of {_mm(first.spacing_mm)}"
+    if first.affine is None or second.affine is None:
+        return None
+    lengths = (1,) * (3 - len(first.shape)) + first.shape
+    corners = np.array([(*corner, 1) for corner in itertools.product(*((0, n - 1) for n in lengths))])
+    apart = float(np.linalg.norm(corners @ (first.affine - second.affine).T[:, :3], axis=1).max())
+    if apart > _TOLERANCE_VOXELS * ours.min():
+        return f"its corners lie up to {apart:.3g} mm away (origin, direction or spacing differ)"
+    return None
+
+
+def read_pair(case: Case) -> tuple[Voxels, Voxels | None]:
+    """Image and label of a case, fit to be used together.
+
+    Returns:
+        float32 image (channel, *spatial), and integer label (*spatial) or None.
+
+    Raises:
+        Unreadable: a file cannot be read.
+        ShapeMismatch: image and label differ in shape.
+        BadVoxels: NaN, infinite or constant image; label values that are no whole numbers.
+    """
+    image = case.read_image()
+    fault = image_fault(image.array)
+    if fault:
+        raise BadVoxels(case.id, fault[1], "finite numbers that differ", "export the image again")
+    label = case.read_label() if case.read_label else None
+    if label is not None and label.array.shape != image.array.shape[1:]:
+        raise ShapeMismatch(
+            case.id,
+            f"an image of shape {image.array.shape[1:]} and a label of shape {label.array.shape}",
+            "one shape",
+            "find the label of this image, or resample it to the image's grid",
+        )
+    return image, label
+
+
+def _mm(spacing: tuple[float, ...]) -> str:
+    return " x ".join(f"{mm:.4g}" for mm in spacing) + " mm"

@@ -1,0 +1,224 @@
+"""NRRD, MHA, MHD, PNG, TIFF and JPEG through SimpleITK, errors in one line."""
+
+from __future__ import annotations
+
+import math
+import re
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aleaseg.case import Geometry
+from aleaseg.errors import Unreadable
+from aleaseg.readers.files import COPY_AGAIN, FLAT_ENDINGS, first_bytes, inflated_at_most, refuse_text
+
+__all__ = ["geometry_of", "header_and_channels", "quiet_itk", "read_flat_indices", "read_voxels", "reason"]
+
+# LZW and JPEG pack an even picture tighter than deflate does.
+_FLAT_RATIO = 20_000
+
+
+def quiet_itk() -> Any:
+    """SimpleITK, its warnings to stderr switched off (failures still raise)."""
+    import SimpleITK
+
+    SimpleITK.ProcessObject.SetGlobalWarningDisplay(False)
+    return SimpleITK
+
+
+def reason(error: BaseException) -> str:
+    """ITK's page of text in one line: what stands behind its last `ERROR:`."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    text = next((line for line in reversed(lines) if "rror" in line), lines[-1] if lines else "")
+    text = re.sub(r"^.*?(ITK ERROR|sitk::ERROR|Error)\s*:\s*", "", text)
+    text = re.sub(r"\w*\(0x[0-9a-f]+\):?\s*", "", text)
+    return text[:160] or type(error).__name__
+
+
+@dataclass(frozen=True)
+class _Header:
+    geometry: Geometry
+    channels: int
+
+
+def header_and_channels(path: Path, case: str) -> tuple[Geometry, int]:
+    """Geometry and number of channels, from the header alone.
+
+    Raises:
+        Unreadable: the file is damaged or not what its name says.
+    """
+    with _reader(path, case) as reader:
+        header = _header(reader, path, case)
+    return header.geometry, header.channels
+
+
+def read_voxels(path: Path, case: str) -> tuple[NDArray, Geometry]:
+    """Voxels in the type on disk, (channel, *spatial), slowest axis first. Alpha is dropped.
+
+    Raises:
+        Unreadable: the file is damaged or not what its name says.
+    """
+    sitk = quiet_itk()
+    with _reader(path, case) as reader:
+        header = _header(reader, path, case)
+        try:
+            image = reader.Execute()
+            array: NDArray = sitk.GetArrayFromImage(image)
+        except (RuntimeError, MemoryError, ValueError) as error:
+            raise _unreadable(path, case, error) from error
+        vector = image.GetNumberOfComponentsPerPixel() > 1
+    if vector:
+        array = np.moveaxis(array, -1, 0)[: header.channels]
+    else:
+        array = array.reshape(header.channels, *header.geometry.shape)
+    return np.ascontiguousarray(array), header.geometry
+
+
+def read_flat_indices(path: Path, case: str) -> tuple[NDArray, Geometry] | None:
+    """The indices of a PNG with a palette, (1, H, W): there the index is the label, not the colour.
+
+    Returns:
+        None where the file is no PNG with a palette.
+    """
+    head, _ = first_bytes(path, case, 26)
+    if not head.startswith(b"\x89PNG") or len(head) < 26 or head[25] != 3:
+        return None
+    from PIL import Image
+
+    try:
+        with Image.open(path) as picture:
+            array = np.asarray(picture)
+    except (OSError, ValueError, SyntaxError) as error:
+        raise _unreadable(path, case, error) from error
+    return array[None], Geometry(array.shape, (1.0, 1.0), None)
+
+
+def geometry_of(size: tuple[int, ...], spacing: Any, origin: Any, direction: Any) -> Geometry:
+    """ITK's world (x, y, z; LPS+) as ours (array order; RAS+).
+
+    Args:
+        size: voxels along x, y[, z].
+        spacing: mm, one per axis.
+        origin: mm.
+        direction: flat matrix of the axes' directions.
+    """
+    n = len(size)
+    affine = np.eye(4)
+    affine[:n, :n] = np.reshape(direction, (len(spacing), -1))[:n, :n] * np.asarray(spacing)[:n]
+    affine[:n, 3] = np.asarray(origin)[:n]
+    affine[:2] *= -1  # LPS to RAS
+    return Geometry(size[::-1], tuple(float(mm) for mm in spacing[:n][::-1]), affine[:, [2, 1, 0, 3]])
+
+
+def _unreadable(path: Path, case: str, error: BaseException) -> Unreadable:
+    what = "more voxels than fit into memory" if isinstance(error, MemoryError) else reason(error)
+    expected = f"a {path.suffix.lstrip('.').upper()} file, whole"
+    return Unreadable(case, f"{path} that cannot be read ({what})", expected, COPY_AGAIN)
+
+
+@contextmanager
+def _reader(path: Path, case: str) -> Iterator[Any]:
+    """A SimpleITK reader that has read the header of the file."""
+    head, size = first_bytes(path, case)
+    suffix = path.suffix.lower()
+    expected = f"a {suffix.lstrip('.').upper()} file"
+    # These two begin with text of their own.
+    begins = {".nrrd": b"NRRD", ".nhdr": b"NRRD"}.get(suffix)
+    own_text = head.startswith(begins) if begins else suffix in (".mha", ".mhd") and b"=" in head[:100]
+    if not own_text:
+        refuse_text(head, path, case, expected)
+    sitk = quiet_itk()
+    with _plain_name(path) as name:
+        reader = sitk.ImageFileReader()
+        reader.SetFileName(name)
+        try:
+            reader.ReadImageInformation()
+        except (RuntimeError, MemoryError, ValueError) as error:
+            raise _unreadable(path, case, error) from error
+        _refuse_short(reader, path, case, size)
+        yield reader
+
+
+@contextmanager
+def _plain_name(path: Path) -> Iterator[str]:
+    """A name that ITK, which knows UTF-8 only, can open: the path, or a link to it."""
+    try:
+        str(path).encode("utf-8")
+    except UnicodeEncodeError:
+        with tempfile.TemporaryDirectory() as folder:
+            link = Path(folder, "file" + path.suffix)
+            link.symlink_to(path.absolute())
+            yield str(link)
+    else:
+        yield str(path)
+
+
+def _refuse_short(reader: Any, path: Path, case: str, size: int) -> None:
+    """Raise where the header promises more voxels than the file can hold, before memory is asked for."""
+    sitk = quiet_itk()
+    pixel = sitk.Image([1, 1], reader.GetPixelID(), reader.GetNumberOfComponents())
+    per_voxel = pixel.GetSizeOfPixelComponent() * reader.GetNumberOfComponents()
+    wanted = math.prod(reader.GetSize()) * per_voxel
+    have = _holds_at_most(path, size)
+    if have is not None and wanted > have:
+        raise Unreadable(
+            case,
+            f"at most {have} bytes of voxels in {path}",
+            f"{wanted} bytes, as its header says (shape {tuple(reader.GetSize())})",
+            f"it is cut off or its header is damaged; {COPY_AGAIN}",
+        )
+
+
+def _holds_at_most(path: Path, size: int) -> int | None:
+    """Bytes of voxels that a file can hold; None where its voxels lie in several other files."""
+    suffix = path.suffix.lower()
+    if suffix in FLAT_ENDINGS:
+        return _FLAT_RATIO * size
+    with open(path, "rb") as file:
+        head = file.read(1 << 16)
+    if suffix in (".nrrd", ".nhdr"):
+        text, end, _ = head.partition(b"\n\n")
+        raw = re.search(rb"(?im)^encoding:\s*raw\s*$", text.replace(b"\r", b"")) is not None
+        data = re.search(rb"(?im)^data ?file:[ \t]*(.+?)\s*$", text)
+        begin = len(text) + len(end)
+    else:
+        data = re.search(rb"(?im)^ElementDataFile\s*=[ \t]*(.+?)[ \t\r]*(\n|$)", head)
+        begin = data.end() if data else 0
+        raw = re.search(rb"(?i)CompressedData\s*=\s*True", head) is None
+        data = None if data and data.group(1).upper() == b"LOCAL" else data
+    if data:
+        try:
+            size = (path.parent / data.group(1).decode("utf-8", "surrogateescape")).stat().st_size
+        except (OSError, ValueError):
+            return None  # a list or a pattern of files; ITK says what it misses
+        begin = 0
+    return size - begin if raw else inflated_at_most(size)
+
+
+def _header(reader: Any, path: Path, case: str) -> _Header:
+    size = tuple(int(length) for length in reader.GetSize())
+    components = int(reader.GetNumberOfComponents())
+    flat = path.suffix.lower() in FLAT_ENDINGS
+    while len(size) > 3 and size[-1] == 1:
+        size = size[:-1]
+    if len(size) not in (2, 3, 4) or (len(size) == 4 and components > 1):
+        raise Unreadable(
+            case,
+            f"an array with {len(size) + (components > 1)} axes, {size}, in {path}",
+            "2 or 3 axes in space, and at most one more for channels",
+            "store one volume per file",
+        )
+    channels = size[3] if len(size) == 4 else components
+    if flat:
+        # The last of 2 or 4 is opacity.
+        channels = {2: 1, 4: 3}.get(channels, channels)
+        shape = size[:3][::-1]
+        return _Header(Geometry(shape, (1.0,) * len(shape), None), channels)
+    geometry = geometry_of(size[:3], reader.GetSpacing(), reader.GetOrigin(), reader.GetDirection())
+    return _Header(geometry, channels)

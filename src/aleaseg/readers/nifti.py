@@ -1,0 +1,246 @@
+"""NIfTI-1 and -2, plain or gzipped.
+
+nibabel reads the header; the voxels are read here, so that a header is checked
+against the file before memory is asked for, and a truncated file says how much
+of it there is.
+"""
+
+from __future__ import annotations
+
+import gzip
+import logging
+import math
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aleaseg.case import Geometry
+from aleaseg.errors import Unreadable
+from aleaseg.readers.files import COPY_AGAIN, first_bytes, inflated_at_most, refuse_text
+
+__all__ = ["NiftiHeader", "read_header", "read_voxels"]
+
+_EXPECTED = "a NIfTI file"
+_CHUNK = 1 << 24
+_SILENT = logging.Logger("aleaseg.nifti", level=logging.CRITICAL + 1)
+
+
+@dataclass(frozen=True)
+class NiftiHeader:
+    """What the header says.
+
+    Attributes:
+        geometry: of the spatial axes, slowest first.
+        channels: 1, or the length of the fourth axis.
+        dtype: on disk.
+        offset: of the first voxel, in bytes.
+        slope: value = slope * stored + intercept; None where there is no scaling.
+        intercept: see slope.
+    """
+
+    geometry: Geometry
+    channels: int
+    dtype: np.dtype[Any]
+    offset: int
+    slope: float | None
+    intercept: float
+
+    @property
+    def n_bytes(self) -> int:
+        """Size of the voxels on disk, inflated."""
+        return self.channels * math.prod(self.geometry.shape) * self.dtype.itemsize
+
+
+def read_header(path: Path, case: str) -> NiftiHeader:
+    """What the header says, checked against the size of the file.
+
+    Raises:
+        Unreadable: the file is no NIfTI, damaged, or shorter than its header says.
+    """
+    head, size = first_bytes(path, case)
+    zipped = head[:2] == b"\x1f\x8b"
+    if not zipped:
+        refuse_text(head, path, case, _EXPECTED)
+    try:
+        with _stream(path, zipped) as stream:
+            block = stream.read(540)
+    except (OSError, EOFError, zlib.error) as error:
+        raise _cut(path, case, f"ends inside its header, {size} bytes long") from error
+    header = _parsed(block, path, case)
+    room = inflated_at_most(size) if zipped else size
+    if header.offset + header.n_bytes > room:
+        shape = (*header.geometry.shape[::-1], *([header.channels] if header.channels > 1 else []))
+        have = max(0, room - header.offset)
+        most = "at most " if zipped else ""
+        raise Unreadable(
+            case,
+            f"{most}{have} bytes of voxels in {path}",
+            f"{header.n_bytes} bytes, as its header says (shape {shape} of {header.dtype})",
+            f"it is cut off or its header is damaged; {COPY_AGAIN}",
+        )
+    return header
+
+
+def read_voxels(path: Path, case: str) -> tuple[NDArray, Geometry]:
+    """Voxels with the header's scaling applied, (channel, *spatial), slowest axis first.
+
+    Without scaling the type on disk is kept; with scaling it is a float type.
+
+    Raises:
+        Unreadable: the file is no NIfTI, damaged, or cut off.
+    """
+    header = read_header(path, case)
+    raw = _inflated(path, case, header)
+    if header.dtype.names:  # RGB and RGBA are structures of bytes
+        colours: NDArray = raw.view(header.dtype)
+        array = np.stack([colours[name] for name in header.dtype.names[:3]])
+        array = array.reshape(-1, *header.geometry.shape)
+    else:
+        array = raw.view(header.dtype).reshape(header.channels, *header.geometry.shape)
+    if not array.dtype.isnative:
+        array = array.astype(array.dtype.newbyteorder("="))
+    if header.slope is not None:
+        # float32 holds what 16 bits hold; wider types are scaled in double.
+        working = np.float32 if array.dtype.itemsize <= 2 or array.dtype == np.float32 else np.float64
+        array = array.astype(working)
+        with np.errstate(over="ignore", invalid="ignore"):
+            array *= working(header.slope)
+            array += working(header.intercept)
+    return array, header.geometry
+
+
+def _stream(path: Path, zipped: bool) -> BinaryIO:
+    # By content, not by name: a plain file named .nii.gz is common and harmless.
+    return gzip.open(path, "rb") if zipped else open(path, "rb")  # type: ignore[return-value]
+
+
+def _cut(path: Path, case: str, how: str) -> Unreadable:
+    return Unreadable(case, f"{path} that {how}", f"{_EXPECTED}, whole", COPY_AGAIN)
+
+
+def _damaged(path: Path, case: str, what: str) -> Unreadable:
+    return Unreadable(case, f"a damaged header in {path}: {what}", _EXPECTED, COPY_AGAIN)
+
+
+def _inflated(path: Path, case: str, header: NiftiHeader) -> NDArray[np.uint8]:
+    """The bytes of the voxels."""
+    wanted = header.n_bytes
+    got = 0
+    try:
+        buffer = np.empty(wanted, np.uint8)
+        view = buffer.data
+        zipped = first_bytes(path, case, 2)[0] == b"\x1f\x8b"
+        with _stream(path, zipped) as stream:
+            stream.seek(header.offset)
+            while got < wanted:
+                count = stream.readinto(view[got : got + _CHUNK])  # type: ignore[attr-defined]
+                if not count:
+                    break
+                got += count
+            # The checksum stands at the end: asking for one more byte makes gzip compare it.
+            stream.read(1)
+    except MemoryError as error:
+        raise Unreadable(
+            case, f"{wanted} bytes of voxels in {path}", "an image that fits into memory", "crop it"
+        ) from error
+    except EOFError as error:
+        if got < wanted:
+            raise _cut(path, case, f"is cut off: {got} of {wanted} bytes of voxels") from error
+        raise _cut(path, case, "is cut off: its checksum is missing") from error
+    except (OSError, zlib.error) as error:
+        how = f"is damaged after {got} of {wanted} bytes of voxels ({error})"
+        raise _cut(path, case, how) from error
+    if got < wanted:
+        raise _cut(path, case, f"is cut off: {got} of {wanted} bytes of voxels")
+    return buffer
+
+
+def _parsed(block: bytes, path: Path, case: str) -> NiftiHeader:
+    from nibabel.nifti1 import Nifti1Header
+    from nibabel.nifti2 import Nifti2Header
+
+    lengths = {int.from_bytes(block[:4], order) for order in ("little", "big")}
+    kind = Nifti1Header if 348 in lengths else Nifti2Header if 540 in lengths else None
+    if kind is None:
+        raise _damaged(path, case, f"it begins with {min(lengths)} where 348 or 540 must stand")
+    length = 348 if kind is Nifti1Header else 540
+    if len(block) < length:
+        raise _cut(path, case, f"ends inside its header, after {len(block)} bytes")
+    try:
+        # nibabel mends what it can and tells it to its own logger, which prints.
+        header = kind(block[:length], check=False)
+        header.check_fix(logger=_SILENT, error_level=40)
+        dtype = header.get_data_dtype()
+        slope, intercept = header.get_slope_inter()
+        dims = tuple(int(length) for length in header.get_data_shape())
+        spacing, affine = _world(header)
+        offset = int(header.get_data_offset())
+    # nibabel's HeaderDataError is an Exception of its own; broken numbers raise the others.
+    except Exception as error:
+        raise _damaged(path, case, " ".join(str(error).split()) or type(error).__name__) from error
+    if any(length < 1 for length in dims) or offset < 0:
+        raise _damaged(path, case, f"it says the shape is {dims} and voxels begin at byte {offset}")
+    if dtype.kind not in "iufbV":
+        raise Unreadable(case, f"voxels of type {dtype} in {path}", "numbers", "store real numbers")
+    spatial, channels = _axes(dims, path, case)
+    plain = slope is None or (slope == 1 and not intercept)
+    return NiftiHeader(
+        geometry=_geometry(spatial, spacing, affine, path, case),
+        channels=channels,
+        dtype=dtype,
+        offset=offset,
+        slope=None if plain else float(slope),
+        intercept=0.0 if plain else float(intercept),
+    )
+
+
+def _axes(dims: tuple[int, ...], path: Path, case: str) -> tuple[tuple[int, ...], int]:
+    """(x, y[, z]) and the number of channels."""
+    while len(dims) > 3 and dims[-1] == 1:
+        dims = dims[:-1]
+    if len(dims) == 2 or len(dims) == 3:
+        return dims, 1
+    if len(dims) == 4:
+        return dims[:3], dims[3]
+    raise Unreadable(
+        case,
+        f"an array with {len(dims)} axes, {dims}, in {path}",
+        "2 or 3 axes in space, and at most one more for channels",
+        "store one volume per file",
+    )
+
+
+def _world(header: Any) -> tuple[tuple[float, ...], NDArray[np.float64] | None]:
+    """Spacing (x, y, z) and affine; None where the header declares no world."""
+    zooms = tuple(float(zoom) for zoom in header.get_zooms()[:3])
+    if int(header["sform_code"]) > 0:
+        return zooms, np.asarray(header.get_sform(), np.float64)
+    if int(header["qform_code"]) > 0:
+        return zooms, np.asarray(header.get_qform(), np.float64)
+    return zooms, None
+
+
+def _geometry(
+    dims: tuple[int, ...],
+    zooms: tuple[float, ...],
+    affine: NDArray[np.float64] | None,
+    path: Path,
+    case: str,
+) -> Geometry:
+    """Array order: the axes of NIfTI, (x, y, z), turned round."""
+    if affine is None:
+        spacing = np.abs(zooms[: len(dims)])
+    else:
+        if not np.isfinite(affine).all():
+            raise _damaged(path, case, "its affine is not finite")
+        spacing = np.linalg.norm(affine[:3, : len(dims)], axis=0)
+        if len(dims) == 3 and abs(np.linalg.det(affine[:3, :3])) < 1e-6 * spacing.prod():
+            raise _damaged(path, case, "two axes of its affine have one direction")
+        affine = affine[:, [2, 1, 0, 3]]
+    if not np.isfinite(spacing).all() or not (spacing > 0).all():
+        raise _damaged(path, case, f"its voxel spacing is {tuple(spacing.tolist())} mm")
+    return Geometry(dims[::-1], tuple(float(length) for length in spacing[::-1]), affine)

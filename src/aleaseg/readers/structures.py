@@ -1,0 +1,158 @@
+"""One folder per case with one mask per structure, as TotalSegmentator writes it.
+
+s0001/ct.nii.gz   s0001/segmentations/liver.nii.gz   s0001/segmentations/spleen.nii.gz
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from aleaseg.case import Case, Dataset, Finding, Voxels
+from aleaseg.errors import BadVoxels, ShapeMismatch
+from aleaseg.readers.classes import asked_classes, choose
+from aleaseg.readers.files import list_folder, split_ending
+from aleaseg.readers.pairs import pair_up
+from aleaseg.readers.voxels import lazy_case, read_label
+
+__all__ = ["MASKS", "open_structures", "read_structures"]
+
+MASKS = "segmentations"
+_IMAGES = ("ct", "mri", "mr", "image", "img", "pet")
+
+
+def open_structures(root: Path, folders: Sequence[str], classes: str | None = None) -> Dataset:
+    """Open a data set of one folder per case.
+
+    Args:
+        root: for the name.
+        folders: names of the cases below `root`; `[""]` where `root` itself is the one case.
+        classes: see `open_dataset`; names of structures.
+
+    Raises:
+        UsageError: `classes` cannot be read or names what is not there.
+    """
+    images: dict[str, list[Path]] = {}
+    masks: dict[str, dict[str, Path]] = {}
+    for name in folders:
+        case = name or root.resolve().name
+        files, below = list_folder(root / name)
+        found = [root / name / file for file in files if _stem(file) in _IMAGES]
+        if found:
+            images[case] = sorted(found, key=lambda file: _IMAGES.index(_stem(file.name)))[:1]
+        if MASKS in below:
+            folder = root / name / MASKS
+            named = {
+                split[0]: folder / file for file in list_folder(folder)[0] if (split := split_ending(file))
+            }
+            if named:
+                masks[case] = named
+    structures = sorted({name for named in masks.values() for name in named})
+    declared = {name: (number,) for number, name in enumerate(structures, start=1)}
+    kept, _ = choose(declared, asked_classes(classes))
+    kept = {name: (number,) for number, name in enumerate(kept, start=1)}
+    ids, findings = pair_up(images, {case: list(named.values())[:1] for case, named in masks.items()})
+    cases = tuple(_case(case, images[case][0], masks.get(case, {}), kept) for case in ids)
+    kinds = Counter(_stem(case.image_files[0].name) for case in cases)
+    return Dataset(
+        name=root.resolve().name,
+        root=root,
+        layout="structures",
+        cases=cases,
+        classes=kept,
+        channels=({"ct": "CT", "mri": "MR", "mr": "MR", "pet": "PET"}.get(max(kinds), "image"),)
+        if len(kinds) == 1
+        else ("image",),
+        findings=tuple(findings),
+    )
+
+
+def read_structures(files: Sequence[tuple[str, int, Path]], image: Path, case_id: str) -> Voxels:
+    """One label map from one binary mask per structure; where two overlap the later one wins.
+
+    Args:
+        files: (structure, its label value, its mask).
+        image: gives the grid where the case has none of the structures.
+        case_id: for error messages.
+
+    Returns:
+        int16 (*spatial), with a note where structures overlap.
+
+    Raises:
+        Unreadable: a mask cannot be read.
+        ShapeMismatch: two masks differ in shape.
+        BadVoxels: a mask with more values than two, or with values that are no whole numbers.
+    """
+    merged: Voxels | None = None
+    overlaps: Counter[tuple[str, str]] = Counter()
+    for name, value, path in files:
+        mask = read_label(path, case_id)
+        if merged is None:
+            merged = Voxels(np.zeros(mask.array.shape, np.int16), mask.geometry)
+        if mask.array.shape != merged.array.shape:
+            raise ShapeMismatch(
+                case_id,
+                f"shape {mask.array.shape} in {path.name} and {merged.array.shape} in {files[0][2].name}",
+                "one shape for all structures",
+                "resample the masks to the image's grid",
+            )
+        inside = mask.array != 0
+        if (mask.array[inside] != mask.array.max(initial=0)).any():
+            raise BadVoxels(
+                case_id,
+                f"values {np.unique(mask.array)[:6].tolist()} in {path}",
+                "a mask with two values, 0 and another",
+                "write one file per structure",
+            )
+        before = merged.array[inside]
+        for earlier, number, _ in files if before.any() else ():
+            if count := int((before == number).sum()):
+                overlaps[earlier, name] += count
+        merged.array[inside] = value
+    if merged is None:
+        from aleaseg.readers.voxels import read_geometry
+
+        geometry = read_geometry(image, case_id)
+        return Voxels(np.zeros(geometry.shape, np.int16), geometry)
+    return Voxels(merged.array, merged.geometry, _overlap_note(overlaps, case_id))
+
+
+def _overlap_note(overlaps: Counter[tuple[str, str]], case: str) -> tuple[Finding, ...]:
+    if not overlaps:
+        return ()
+    told = [f"{one} and {other} at {count} voxels" for (one, other), count in overlaps.most_common(3)]
+    more = f" and {len(overlaps) - 3} pairs more" if len(overlaps) > 3 else ""
+    return (
+        Finding(
+            case,
+            "note",
+            "overlap",
+            "structures that do not overlap",
+            "; ".join(told) + more,
+            "the structure later in the alphabet was kept there; mend the masks if that is wrong",
+        ),
+    )
+
+
+def _stem(name: str) -> str:
+    split = split_ending(name)
+    return split[0].lower() if split else ""
+
+
+def _case(case: str, image: Path, named: dict[str, Path], kept: dict[str, tuple[int, ...]]) -> Case:
+    files = tuple((name, values[0], named[name]) for name, values in kept.items() if name in named)
+    bare = lazy_case(case, [image], channels=1)
+    if not named:
+        return bare
+    return Case(
+        id=case,
+        image_files=bare.image_files,
+        label_files=tuple(path for _, _, path in files),
+        read_image=bare.read_image,
+        read_label=partial(read_structures, files, image, case),
+        read_geometry=bare.read_geometry,
+    )

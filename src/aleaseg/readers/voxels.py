@@ -1,0 +1,313 @@
+"""The one door for file formats: every voxel of an image or a label map comes through here.
+
+nibabel reads NIfTI; SimpleITK reads NRRD, MHA, PNG and TIFF. What goes wrong
+becomes one of three errors, whatever the library raised: `Unreadable`,
+`ShapeMismatch`, `BadVoxels`.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aleaseg.case import Case, Finding, Geometry, Voxels
+from aleaseg.errors import BadVoxels, ShapeMismatch, Unreadable
+from aleaseg.readers import itk, nifti
+from aleaseg.readers.files import FLAT_ENDINGS, split_ending
+from aleaseg.readers.fit import differs_in_world
+from aleaseg.run import write_aside
+
+__all__ = [
+    "count_channels",
+    "lazy_case",
+    "read_geometry",
+    "read_image",
+    "read_label",
+    "write_nifti",
+    "write_png",
+]
+
+
+def lazy_case(
+    case_id: str,
+    images: Sequence[Path],
+    label: Path | None = None,
+    *,
+    channels: int | None = None,
+    to_one: Sequence[int] = (),
+    drop: Sequence[int] = (),
+) -> Case:
+    """A case of image files and at most one label file; nothing is opened, and it can be pickled.
+
+    Args:
+        case_id: any text.
+        images: one file per channel, or one file with all of them.
+        label: the label map.
+        channels: see `read_image`.
+        to_one: see `read_label`.
+        drop: see `read_label`.
+    """
+    images = tuple(images)
+    return Case(
+        id=case_id,
+        image_files=images,
+        label_files=() if label is None else (label,),
+        read_image=partial(read_image, images, case_id, channels),
+        read_label=None
+        if label is None
+        else partial(read_label, label, case_id, tuple(to_one), tuple(drop)),
+        read_geometry=partial(read_geometry, images[0], case_id),
+    )
+
+
+def read_image(paths: Sequence[Path], case_id: str, channels: int | None = None) -> Voxels:
+    """An image, one channel per file or all channels in one file.
+
+    Args:
+        paths: in the order of the channels.
+        case_id: for error messages.
+        channels: how many must come out. A gray picture stored as RGB, all three
+            the same, is one channel unless three are asked for.
+
+    Returns:
+        float32 (channel, *spatial) with the file's scaling applied. Channels whose
+        spacing or position differ are told in `notes`.
+
+    Raises:
+        Unreadable: a file cannot be read as what it says it is.
+        ShapeMismatch: the channels differ in shape, or there are too many or too few.
+    """
+    parts = [_read(path, case_id) for path in paths]
+    first, geometry = parts[0]
+    if len(parts) == 1:
+        array = _grey(first, paths[0], channels)
+    else:
+        for path, (part, _) in zip(paths, parts, strict=True):
+            if len(part) != 1 and not _is_grey(part, path):
+                raise ShapeMismatch(
+                    case_id,
+                    f"{len(part)} channels in {path}",
+                    "one channel per file, as this case has several files",
+                    "store each channel in a file of its own",
+                )
+            if part.shape[1:] != first.shape[1:]:
+                raise ShapeMismatch(
+                    case_id,
+                    f"shape {part.shape[1:]} in {path.name} and {first.shape[1:]} in {paths[0].name}",
+                    "one shape for all channels",
+                    "resample the channels to one grid",
+                )
+        array = np.concatenate([part[:1] for part, _ in parts])
+    if channels is not None and len(array) != channels:
+        raise ShapeMismatch(
+            case_id,
+            f"{len(array)} channel(s) in {', '.join(path.name for path in paths)}",
+            f"{channels} channel(s), as in the other cases",
+            "add what is missing, or leave the case out",
+        )
+    with np.errstate(over="ignore"):  # beyond float32 is infinite, which the check tells
+        array = np.ascontiguousarray(array, dtype=np.float32)
+    return Voxels(array, geometry, _channels_apart(paths, [part[1] for part in parts], case_id))
+
+
+def read_label(
+    path: Path,
+    case_id: str,
+    to_one: Sequence[int] = (),
+    drop: Sequence[int] = (),
+) -> Voxels:
+    """A label map.
+
+    Args:
+        path: the file.
+        case_id: for error messages.
+        to_one: values that all mean 1: in a binary mask {0, k}, k.
+        drop: values of classes that were not asked for; they become background.
+
+    Returns:
+        int16, or int32 where values need it, (*spatial).
+
+    Raises:
+        Unreadable: the file cannot be read as what it says it is.
+        BadVoxels: values that are no whole numbers.
+    """
+    array, geometry = itk.read_flat_indices(path, case_id) or _read(path, case_id)
+    if len(array) > 1 and not _is_grey(array, path):
+        raise Unreadable(
+            case_id,
+            f"{len(array)} channels that differ, in {path}",
+            "one whole number per voxel",
+            "store the number of the class, not a colour or one layer per class",
+        )
+    label = _whole(array[0], path, case_id)
+    if len(to_one):
+        label = np.where(np.isin(label, to_one), label.dtype.type(1), label)
+    if len(drop):
+        label = np.where(np.isin(label, drop), label.dtype.type(0), label)
+    return Voxels(np.ascontiguousarray(label), geometry)
+
+
+def read_geometry(path: Path, case_id: str) -> Geometry:
+    """Geometry of the spatial axes, from the header alone.
+
+    Raises:
+        Unreadable: the file cannot be read as what it says it is.
+    """
+    return _header(path, case_id)[0]
+
+
+def count_channels(path: Path, case_id: str) -> int:
+    """How many channels one file holds; a gray picture stored as RGB counts 1.
+
+    Raises:
+        Unreadable: the file cannot be read as what it says it is.
+    """
+    count = _header(path, case_id)[1]
+    if count == 3 and _is_flat(path):
+        return len(_grey(_read(path, case_id)[0], path, None))
+    return count
+
+
+def write_nifti(path: Path, array: NDArray, geometry: Geometry) -> None:
+    """Write a NIfTI file aside and rename it; the same voxels give the same bytes.
+
+    Args:
+        path: ends in .nii or .nii.gz.
+        array: (*spatial) or (channel, *spatial); channels become the last axis on disk.
+        geometry: as `read_image` gives it; without an affine the file declares no world.
+    """
+    import nibabel
+
+    array = np.asarray(array)
+    if array.dtype == bool:
+        array = array.astype(np.uint8)
+    elif array.dtype in (np.int64, np.uint64):  # readers of NIfTI seldom know 64-bit integers
+        array = array.astype(np.int32)
+    elif array.dtype == np.float16:
+        array = array.astype(np.float32)
+    n = len(geometry.shape)
+    channel_first = array.ndim == n + 1
+    disk = array.T if not channel_first else np.moveaxis(array, 0, -1).transpose(*range(n - 1, -1, -1), n)
+    affine = None if geometry.affine is None else np.asarray(geometry.affine)[:, [2, 1, 0, 3]]
+    image = nibabel.Nifti1Image(disk, affine)
+    image.header.set_zooms((*geometry.spacing_mm[::-1], *([1.0] if channel_first else [])))
+    if affine is not None:
+        image.set_sform(affine, code=1)
+        # A sheared affine has no quaternion; the sform alone then holds the world.
+        image.header["qform_code"] = 0
+    image.header.set_xyzt_units("mm")
+    content = image.to_bytes()
+    write_aside(Path(path), gzip.compress(content, 6, mtime=0) if str(path).endswith(".gz") else content)
+
+
+def write_png(path: Path, array: NDArray) -> None:
+    """Write a PNG aside and rename it.
+
+    Args:
+        path: ends in .png.
+        array: bool, uint8 or uint16 (H, W), or uint8 (3, H, W).
+    """
+    from PIL import Image
+
+    array = np.asarray(array)
+    if array.dtype == bool:
+        array = array.astype(np.uint8)
+    if array.ndim == 3:
+        array = np.moveaxis(array, 0, -1)
+    buffer = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(array)).save(buffer, format="PNG")
+    write_aside(Path(path), buffer.getvalue())
+
+
+def _is_flat(path: Path) -> bool:
+    return path.suffix.lower() in FLAT_ENDINGS
+
+
+def _is_nifti(path: Path, case: str) -> bool:
+    found = split_ending(path.name)
+    if found is None:
+        raise Unreadable(
+            case,
+            f"the file {path}, whose ending is not known",
+            "a file ending in .nii.gz, .nii, .nrrd, .mha, .mhd, .png or .tif",
+            "convert it",
+        )
+    return found[1].lower() in (".nii.gz", ".nii")
+
+
+def _read(path: Path, case: str) -> tuple[NDArray, Geometry]:
+    return nifti.read_voxels(path, case) if _is_nifti(path, case) else itk.read_voxels(path, case)
+
+
+def _header(path: Path, case: str) -> tuple[Geometry, int]:
+    if _is_nifti(path, case):
+        header = nifti.read_header(path, case)
+        return header.geometry, header.channels
+    return itk.header_and_channels(path, case)
+
+
+def _is_grey(array: NDArray, path: Path) -> bool:
+    """Whether three channels of a picture are one gray picture."""
+    return (
+        len(array) == 3
+        and _is_flat(path)
+        and np.array_equal(array[0], array[1])
+        and np.array_equal(array[0], array[2])
+    )
+
+
+def _grey(array: NDArray, path: Path, channels: int | None) -> NDArray:
+    """One channel where colour says nothing; three where three are wanted."""
+    if channels == 3 and len(array) == 1 and _is_flat(path):
+        return np.repeat(array, 3, axis=0)
+    return array[:1] if channels != 3 and _is_grey(array, path) else array
+
+
+def _whole(array: NDArray, path: Path, case: str) -> NDArray[Any]:
+    """Whole numbers in the smallest of int16 and int32 that holds them."""
+    if array.dtype.kind == "f":
+        broken = ~np.isfinite(array) | (np.floor(array) != array)
+        if broken.any():
+            values = np.unique(array[broken])[:4]
+            raise BadVoxels(
+                case,
+                f"label values that are no whole numbers ({', '.join(f'{value:.4g}' for value in values)}) "
+                f"at {int(broken.sum())} voxels in {path}",
+                "whole numbers",
+                "write the mask again with nearest-neighbour interpolation and an integer type",
+            )
+    low, high = (array.min(), array.max()) if array.size else (0, 0)
+    for kind in (np.int16, np.int32):
+        if low >= np.iinfo(kind).min and high <= np.iinfo(kind).max:
+            return array.astype(kind)
+    raise BadVoxels(
+        case, f"label values up to {high:.4g} in {path}", "values below 2^31", "number the classes"
+    )
+
+
+def _channels_apart(
+    paths: Sequence[Path], geometries: Sequence[Geometry], case: str
+) -> tuple[Finding, ...]:
+    apart: Mapping[str, str] = {
+        path.name: how
+        for path, geometry in zip(paths[1:], geometries[1:], strict=True)
+        if (how := differs_in_world(geometries[0], geometry))
+    }
+    return tuple(
+        Finding(
+            case,
+            "error",
+            "channel_geometry",
+            f"the geometry of {paths[0].name}",
+            f"{name}: {how}",
+            "resample the channels to one grid, or mend the header",
+        )
+        for name, how in apart.items()
+    )
