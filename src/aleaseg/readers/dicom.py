@@ -7,6 +7,7 @@ slope and intercept applied.
 from __future__ import annotations
 
 import os
+import threading
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -162,7 +163,7 @@ def _headers(files: Sequence[Path], case: str) -> list[_Slice]:
     for path in files:
         first_bytes(path, case, 1)
         try:
-            with warnings.catch_warnings():
+            with _ONE_AT_A_TIME, warnings.catch_warnings():
                 warnings.simplefilter(
                     "ignore"
                 )  # about values that do not follow the standard to the letter

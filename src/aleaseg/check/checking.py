@@ -1,0 +1,278 @@
+"""Every case once: can its files be used, and what is odd about them?
+
+Errors make a case unusable as it is; notes are worth a look.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+from aleaseg.case import Case, Dataset, Finding, Geometry, Voxels
+from aleaseg.check.far_out import far_out
+from aleaseg.errors import BadVoxels, CaseError, ShapeMismatch
+from aleaseg.readers.fit import differs_in_world, image_fault, image_hash
+from aleaseg.run import write_json, write_table
+
+__all__ = ["CheckResult", "check", "join_groups", "same_image_groups", "summary", "write_check"]
+
+_COLUMNS = ("case", "severity", "check", "expected", "found", "advice")
+
+
+@dataclass(frozen=True)
+class CheckResult:
+    """What the check found.
+
+    Attributes:
+        findings: errors first, each part by case.
+        image_hashes: case id -> hash of the image's voxels, for each image that could be read.
+        n_cases: how many cases were looked at.
+    """
+
+    findings: tuple[Finding, ...]
+    image_hashes: Mapping[str, str] = field(default_factory=dict)
+    n_cases: int = 0
+
+    @property
+    def errors(self) -> tuple[Finding, ...]:
+        """Findings that make a case unusable as it is."""
+        return tuple(finding for finding in self.findings if finding.severity == "error")
+
+    @property
+    def notes(self) -> tuple[Finding, ...]:
+        """Findings that are worth a look."""
+        return tuple(finding for finding in self.findings if finding.severity == "note")
+
+
+@dataclass(frozen=True)
+class _Looked:
+    findings: tuple[Finding, ...]
+    image_hash: str | None = None
+    geometry: Geometry | None = None
+
+
+def check(
+    dataset: Dataset,
+    *,
+    progress: Callable[[int, int], None] | None = None,
+    workers: int | None = None,
+) -> CheckResult:
+    """Look at every case of a data set, never stopping at a fault.
+
+    Args:
+        dataset: as `open_dataset` gives it.
+        progress: called with (cases done, cases in all) after each case.
+        workers: threads; by default one per core, four at most (each holds one case in memory).
+
+    Returns:
+        Errors: pairs missing either way, files that cannot be read, shapes or
+        geometry that differ, NaN, infinite or constant images, label values that
+        are not declared or no whole numbers. Notes: the same image under two ids,
+        spacing, orientation or size far out, empty masks, overlapping structures.
+    """
+    total = len(dataset.cases)
+    looked: dict[str, _Looked] = {}
+    # Inflating and reducing release the interpreter lock, so threads are enough.
+    with ThreadPoolExecutor(workers or min(4, os.cpu_count() or 1)) as pool:
+        waiting = {pool.submit(_look, case, dataset): case.id for case in dataset.cases}
+        try:
+            for done, future in enumerate(as_completed(waiting), start=1):
+                looked[waiting[future]] = future.result()
+                if progress:
+                    progress(done, total)
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+    hashes = {case.id: looked[case.id].image_hash for case in dataset.cases}
+    known = {case: digest for case, digest in hashes.items() if digest is not None}
+    geometries = {case: one.geometry for case, one in looked.items() if one.geometry is not None}
+    findings = [
+        *dataset.findings,
+        *(finding for one in looked.values() for finding in one.findings),
+        *_twins(known),
+        *far_out(geometries),
+    ]
+    findings.sort(key=lambda finding: (finding.severity != "error", finding.case, finding.check))
+    ids = {case.id for case in dataset.cases} | {finding.case for finding in dataset.findings}
+    return CheckResult(tuple(findings), known, len(ids))
+
+
+def same_image_groups(result: CheckResult) -> tuple[tuple[str, ...], ...]:
+    """Ids whose images have the same voxels, each group sorted; only groups of two and more."""
+    by_hash: dict[str, list[str]] = defaultdict(list)
+    for case, digest in result.image_hashes.items():
+        by_hash[digest].append(case)
+    return tuple(sorted(tuple(sorted(cases)) for cases in by_hash.values() if len(cases) > 1))
+
+
+def join_groups(dataset: Dataset, result: CheckResult) -> Dataset:
+    """The data set with the groups joined whose images are the same, so that they share a fold.
+
+    Two patients under whose names the same image lies become one group, which takes
+    the name that comes first.
+    """
+    parent = {case.group or case.id: case.group or case.id for case in dataset.cases}
+
+    def root(group: str) -> str:
+        while parent[group] != group:
+            group = parent[group]
+        return group
+
+    group_of = {case.id: case.group or case.id for case in dataset.cases}
+    for first, *others in same_image_groups(result):
+        for other in others:
+            if first in group_of and other in group_of:
+                low, high = sorted((root(group_of[first]), root(group_of[other])))
+                parent[high] = low
+    return dataset.with_cases([replace(case, group=root(group_of[case.id])) for case in dataset.cases])
+
+
+def summary(result: CheckResult) -> str:
+    """One line: `203 cases, 3 errors (missing_image 2, missing_label 1), no notes`."""
+
+    def part(findings: Iterable[Finding], what: str) -> str:
+        counts: dict[str, int] = defaultdict(int)
+        for finding in findings:
+            counts[finding.check] += 1
+        total = sum(counts.values())
+        if not total:
+            return f"no {what}s"
+        kinds = ", ".join(f"{name} {count}" for name, count in sorted(counts.items()))
+        return f"{total} {what}{'' if total == 1 else 's'} ({kinds})"
+
+    cases = f"{result.n_cases} case{'' if result.n_cases == 1 else 's'}"
+    return f"{cases}, {part(result.errors, 'error')}, {part(result.notes, 'note')}"
+
+
+def write_check(run: str | Path, result: CheckResult) -> None:
+    """Write check.csv and check.json into a folder.
+
+    Args:
+        run: the folder of a run.
+        result: from `check`.
+    """
+    rows = [{column: getattr(finding, column) for column in _COLUMNS} for finding in result.findings]
+    write_table(Path(run) / "check.csv", _COLUMNS, rows)
+    write_json(Path(run) / "check.json", rows)
+
+
+def _look(case: Case, dataset: Dataset) -> _Looked:
+    """All that one case says by itself."""
+    findings: list[Finding] = []
+    image = label = None
+    try:
+        image = _tried(case.read_image, "image", findings, case)
+        label = _tried(case.read_label, "label", findings, case) if case.read_label else None
+        if image is not None:
+            findings += _image_findings(case, image)
+        if label is not None:
+            findings += _label_findings(case, label, dataset)
+        if image is not None and label is not None:
+            findings += _fit_findings(case, image, label)
+        digest = None if image is None else image_hash(image.array)
+    # One case must not take the others with it, whatever it holds.
+    except Exception as error:
+        found = f"{type(error).__name__}: {' '.join(str(error).split())[:160]}"
+        findings.append(_unforeseen(case, found))
+        return _Looked(tuple(findings))
+    return _Looked(tuple(findings), digest, None if image is None else image.geometry)
+
+
+def _unforeseen(case: Case, found: str) -> Finding:
+    return Finding(
+        case.id, "error", "unforeseen", "a case that can be read", found,
+        "look at its files; if they are sound, report this",
+    )  # fmt: skip
+
+
+def _tried(read: Callable[[], Voxels], what: str, findings: list[Finding], case: Case) -> Voxels | None:
+    """The voxels, or None and a finding."""
+    try:
+        voxels = read()
+    except CaseError as error:
+        kinds = {BadVoxels: "values", ShapeMismatch: "shapes"}
+        name = f"{what}_{kinds[type(error)]}" if type(error) in kinds else f"unreadable_{what}"
+        findings.append(Finding(case.id, "error", name, error.expected, error.found, error.advice))
+        return None
+    findings += voxels.notes
+    return voxels
+
+
+def _image_findings(case: Case, image: Voxels) -> list[Finding]:
+    fault = image_fault(image.array)
+    if fault is None:
+        return []
+    advice = "export the image again, or leave the case out"
+    return [Finding(case.id, "error", f"{fault[0]}_image", "finite numbers that differ", fault[1], advice)]
+
+
+def _label_findings(case: Case, label: Voxels, dataset: Dataset) -> list[Finding]:
+    values, counts = np.unique(label.array, return_counts=True)
+    present = dict(zip(values.tolist(), counts.tolist(), strict=True))
+    allowed = {0, *dataset.values} | ({dataset.ignore} if dataset.ignore is not None else set())
+    findings = []
+    strange = {value: count for value, count in present.items() if value not in allowed}
+    if strange:
+        told = ", ".join(f"{value} at {count} voxels" for value, count in list(strange.items())[:5])
+        more = f" and {len(strange) - 5} values more" if len(strange) > 5 else ""
+        findings.append(
+            Finding(
+                case.id, "error", "undeclared_value",
+                f"the values {', '.join(map(str, sorted(allowed)))}", told + more,
+                "mend the mask, or declare the class",
+            )
+        )  # fmt: skip
+    elif not set(present) & set(dataset.values):
+        findings.append(
+            Finding(
+                case.id, "note", "empty_mask", "some foreground", f"none in {label.array.size} voxels",
+                "look whether there is truly nothing to mark",
+            )
+        )  # fmt: skip
+    return findings
+
+
+def _fit_findings(case: Case, image: Voxels, label: Voxels) -> list[Finding]:
+    shape = image.array.shape[1:]
+    if label.array.shape != shape:
+        return [
+            Finding(
+                case.id, "error", "shape", f"a label of the image's shape, {_times(shape)}",
+                f"a label of shape {_times(label.array.shape)}",
+                "find the label of this image, or resample it to the image's grid",
+            )
+        ]  # fmt: skip
+    apart = differs_in_world(image.geometry, label.geometry)
+    if apart is None:
+        return []
+    return [
+        Finding(
+            case.id, "error", "geometry", "a label where its image lies", apart,
+            "find out which header is right and copy it to the other file",
+        )
+    ]  # fmt: skip
+
+
+def _twins(hashes: Mapping[str, str]) -> list[Finding]:
+    findings = []
+    for group in same_image_groups(CheckResult((), hashes)):
+        for case in group:
+            others = [other for other in group if other != case]
+            told = ", ".join(others[:3]) + (f" and {len(others) - 3} more" if len(others) > 3 else "")
+            findings.append(
+                Finding(
+                    case, "note", "same_image", "an image of its own", f"the same voxels as {told}",
+                    "keep one of them; until then they share a fold",
+                )
+            )  # fmt: skip
+    return findings
+
+
+def _times(shape: tuple[int, ...]) -> str:
+    return "x".join(map(str, shape))
