@@ -38,6 +38,8 @@ _TAGS = [
     "SliceThickness",
     "InstanceNumber",
 ]
+# `warnings.catch_warnings` is one for all threads.
+_ONE_AT_A_TIME = threading.Lock()
 
 
 def find_series(root: Path) -> list[tuple[str, list[Path]]]:
