@@ -181,7 +181,8 @@ class _Space:
         from scipy.ndimage import gaussian_filter
 
         field = gaussian_filter(self.rng.standard_normal(SHAPE), smooth, mode="reflect")
-        return (field - field.mean()) * (sd / field.std())
+        field = (field - field.mean()) * (sd / field.std())
+        return np.asarray(field)
 
     def ball(self, centre: tuple[float, ...], radii: tuple[float, ...], vary: float = 0.07) -> NDArray:
         """Ellipsoid around (x, y, z): below 0 inside, 0 on its surface; centre and radii vary."""

@@ -1,0 +1,110 @@
+"""Folds as nnU-Net writes them to splits_final.json, and cases left out of their train lists."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from aleaseg.errors import UsageError
+from aleaseg.run import read_json
+
+__all__ = ["Fold", "grouped_folds", "leave_out", "nnunet_folds", "read_folds", "to_bytes"]
+
+# {"train": [ids], "val": [ids]}
+Fold = dict[str, list[str]]
+
+
+def nnunet_folds(case_ids: Collection[str]) -> list[Fold]:
+    """The five folds that nnU-Net itself would draw (`generate_crossval_split`, seed 12345).
+
+    Args:
+        case_ids: all training cases.
+
+    Raises:
+        UsageError: fewer than five cases.
+    """
+    ids = sorted(case_ids)
+    return [
+        {"train": [ids[i] for i in train], "val": [ids[i] for i in val]}
+        for train, val in _five(len(ids), "cases")
+    ]
+
+
+def grouped_folds(group_of: Mapping[str, str]) -> list[Fold]:
+    """Five folds drawn in the same way over the groups: a group is never on both sides.
+
+    Args:
+        group_of: case id -> group; an empty group is a group of that one case.
+
+    Raises:
+        UsageError: fewer than five groups.
+    """
+    members: dict[tuple[bool, str], list[str]] = {}
+    for case, group in group_of.items():
+        members.setdefault((bool(group), group or case), []).append(case)
+    groups = [members[key] for key in sorted(members)]
+    return [
+        {
+            "train": sorted(case for i in train for case in groups[i]),
+            "val": sorted(case for i in val for case in groups[i]),
+        }
+        for train, val in _five(len(groups), "groups")
+    ]
+
+
+def _five(count: int, what: str) -> Any:
+    from sklearn.model_selection import KFold
+
+    if count < 5:
+        raise UsageError(f"found {count} {what}; expected at least 5 for five folds; write a CSV instead")
+    return KFold(n_splits=5, shuffle=True, random_state=12345).split(range(count))
+
+
+def read_folds(path: Path) -> list[Fold]:
+    """Read an existing splits_final.json.
+
+    Raises:
+        UsageError: it is missing, damaged, or no list of train and val lists.
+    """
+    if not path.is_file():
+        raise UsageError(f"{path} does not exist; expected a splits_final.json of nnU-Net; check the path")
+    folds = read_json(path)
+    if not (isinstance(folds, list) and folds and all(_is_fold(fold) for fold in folds)):
+        raise UsageError(
+            f'{path} is no splits_final.json; expected a list of {{"train": [ids], "val": [ids]}}; '
+            "give the file that nnU-Net wrote, or none"
+        )
+    return folds
+
+
+def _is_fold(fold: Any) -> bool:
+    return isinstance(fold, dict) and all(
+        isinstance(fold.get(side), list) and all(isinstance(case, str) for case in fold[side])
+        for side in ("train", "val")
+    )
+
+
+def leave_out(
+    folds: Sequence[Fold], dropped: Collection[str], sides: Sequence[str] = ("train",)
+) -> list[Fold]:
+    """The same folds without those cases; order kept. The val lists are not touched unless named.
+
+    Raises:
+        UsageError: a train list would be empty.
+    """
+    out = set(dropped)
+    result = [
+        {**fold, **{side: [case for case in fold[side] if case not in out] for side in sides}}
+        for fold in folds
+    ]
+    for number, fold in enumerate(result):
+        if not fold["train"]:
+            raise UsageError(f"fold {number} would have no case left to train on; choose a gentler cut")
+    return result
+
+
+def to_bytes(folds: Sequence[Fold]) -> bytes:
+    """As nnU-Net writes it: indented by four, keys sorted."""
+    return json.dumps(folds, indent=4, sort_keys=True).encode("ascii")

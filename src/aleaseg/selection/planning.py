@@ -1,0 +1,287 @@
+"""What a cut keeps and drops, what it costs each class and site, and whether it may be made.
+
+A cut reads the tables of a run and writes nothing. A case is dropped only for its score: a case
+without one (it failed, or the score does not exist for it) is always kept, and listed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from aleaseg.errors import SelectionRefused, UsageError
+from aleaseg.run import Run
+from aleaseg.selection.cutting import Cut, Reading, Verdict, judge
+from aleaseg.selection.harm import Harm, count, present, refusals
+
+__all__ = ["Selection", "Why", "describe", "plan"]
+
+Row = dict[str, Any]
+
+_DOUBTS = ("doubt", "label_doubt", "image_doubt")
+_DOUBT_THRESHOLD = 0.5
+_QUANTILE = 0.95
+
+
+@dataclass(frozen=True)
+class Why:
+    """What decided about one case.
+
+    Attributes:
+        score: of the case; None where it has none (then it is kept).
+        threshold: the worst score that may stay. None without score, or where none may stay.
+        reasons: of its doubt, `code=value` joined by `; `, as in cases.csv.
+        class_name: the class whose score it is; empty for a score of the whole case.
+    """
+
+    score: float | None
+    threshold: float | None
+    reasons: str = ""
+    class_name: str = ""
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What is kept, what is dropped, and why.
+
+    Attributes:
+        run: the run folder.
+        kept: ids, sorted.
+        dropped: ids, worst first.
+        unscored: the kept ids that have no score.
+        why: for every case.
+        settings: what was asked, every default filled in, and the score's direction.
+        harm: counts before and after, for all cases, per class and per site.
+        forced: what would have been refused without force; empty where nothing was.
+    """
+
+    run: Path
+    kept: tuple[str, ...]
+    dropped: tuple[str, ...]
+    unscored: tuple[str, ...]
+    why: Mapping[str, Why]
+    settings: Mapping[str, Any]
+    harm: tuple[Harm, ...]
+    forced: tuple[str, ...] = ()
+
+
+def plan(
+    run: Run | str | Path,
+    *,
+    by: str | None = None,
+    quantile: float | None = None,
+    worst: int | None = None,
+    threshold: float | None = None,
+    class_name: str | None = None,
+    reading: Reading = "class",
+    force: bool = False,
+    floor: float = 0.8,
+    minimum: int = 5,
+) -> Selection:
+    """Plan a cut; nothing is written.
+
+    At most one of `quantile`, `worst` and `threshold` is given; without any, a doubt is cut at 0.5
+    and any other score at its 0.95 quantile.
+
+    Args:
+        run: a run folder.
+        by: a score: a column of cases.csv, or of scores.csv where a class or a reading over classes
+            is asked for. Its direction comes from the manifest. Without it: `doubt`; for classes, `auv`.
+        quantile: p in (0, 1]: keep what is no worse than F^-1(p) = inf{v : p <= F(v)} of the cases
+            with a score (Eq. 7 of the AUV paper, arXiv 2604.10963), ties kept.
+        worst: drop so many of the worst; among equals, the first ids.
+        threshold: drop what lies beyond it, on the score's bad side.
+        class_name: cut by the score of this class (Eq. 8-9); cases without it are kept, and are
+            outside F.
+        reading: of Eq. 9. `class`: as above. `any`: keep a case where any of its classes passes that
+            class's threshold. `all`: keep it only where all of them do.
+        force: make the cut even if it harms a class.
+        floor: the share of its cases that every class must keep.
+        minimum: the number of cases that every class must keep.
+
+    Returns:
+        The selection.
+
+    Raises:
+        SelectionRefused: a class would be left with too few cases (never with `force`).
+        UsageError: an unknown name, a number outside its range, or a score that no case has.
+    """
+    run = run if isinstance(run, Run) else Run(run)
+    _check_numbers(quantile, worst, threshold, floor, minimum, reading)
+    cases, scores = _rows(run.cases), _rows(run.scores)
+    per_class = class_name is not None or reading != "class"
+    by = by or ("auv" if per_class else "doubt")
+    sign = _direction(by, run.manifest["columns"], scores if per_class else cases, per_class)
+    if class_name is not None:
+        _check_class(class_name, scores, reading)
+    if quantile is None and worst is None and threshold is None:
+        threshold, quantile = (_DOUBT_THRESHOLD, None) if by in _DOUBTS else (None, _QUANTILE)
+    badness = _by_class(scores, by, sign, class_name) if per_class else {"": _by_case(cases, by, sign)}
+    if not any(badness.values()):
+        raise UsageError(_nothing_to_cut(by, class_name, len(cases)))
+    cut = Cut(quantile, worst, None if threshold is None else sign * threshold)
+    dropped, verdicts = judge(badness, cut, reading)
+    harm = count(cases, scores, set(dropped))
+    refused = refusals(harm, floor, minimum)
+    if refused and not force:
+        raise SelectionRefused(
+            "; ".join(refused) + "; nothing was written; choose a gentler cut, or force it if you mean it"
+        )
+    why = {row["case"]: _why(verdicts.get(row["case"]), sign, row.get("reasons", "")) for row in cases}
+    settings = {
+        "by": by,
+        "direction": "high = bad" if sign > 0 else "low = bad",
+        "quantile": quantile,
+        "worst": worst,
+        "threshold": threshold,
+        "class": class_name,
+        "reading": reading if per_class else None,
+        "floor": floor,
+        "minimum": minimum,
+        "force": force,
+    }
+    return Selection(
+        run=run.path,
+        kept=tuple(sorted(set(why) - set(dropped))),
+        dropped=tuple(dropped),
+        unscored=tuple(sorted(case for case in why if why[case].score is None)),
+        why=why,
+        settings=settings,
+        harm=harm,
+        forced=tuple(refused),
+    )
+
+
+def describe(selection: Selection) -> list[str]:
+    """What the cut removes, per class and per site, one line each: to show before anything is written."""
+    settings = selection.settings
+    rule = next(
+        f"{name} {settings[name]:g}"
+        for name in ("quantile", "worst", "threshold")
+        if settings[name] is not None
+    )
+    target = f" of {settings['class']}" if settings["class"] else ""
+    lines = [
+        f"{len(selection.dropped)} of {len(selection.why)} cases go: "
+        f"{settings['by']}{target} ({settings['direction']}), {rule}"
+    ]
+    width = max(len(harm.name) for harm in selection.harm)
+    for harm in selection.harm:
+        kind = "" if harm.kind == "all" else harm.kind
+        share = f"{harm.after / harm.before:.0%} stay" if harm.before else ""
+        lines.append(f"  {kind:5} {harm.name:{width}}  {harm.before:5} -> {harm.after:5}  {share}".rstrip())
+    if selection.unscored:
+        lines.append(f"{len(selection.unscored)} cases have no such score and stay")
+    lines += [f"forced: {line}" for line in selection.forced]
+    return lines
+
+
+# -- the tables -----------------------------------------------------------------------------------
+
+
+def _by_class(scores: Sequence[Row], by: str, sign: int, only: str | None) -> dict[str, dict[str, float]]:
+    found: dict[str, dict[str, float]] = {}
+    for row in present(scores):
+        value = _number(row[by])
+        if value is not None and only in (None, row["class"]):
+            found.setdefault(row["class"], {})[row["case"]] = sign * value
+    return found
+
+
+def _by_case(rows: Sequence[Row], column: str, sign: int) -> dict[str, float]:
+    values = {row["case"]: _number(row[column]) for row in rows if row.get("status") != "failed"}
+    return {case: sign * value for case, value in values.items() if value is not None}
+
+
+def _why(verdict: Verdict | None, sign: int, reasons: str) -> Why:
+    if verdict is None:
+        return Why(None, None, reasons)
+    limit = sign * verdict.limit if math.isfinite(verdict.limit) else None
+    return Why(sign * verdict.badness, limit, reasons, verdict.class_name)
+
+
+# -- the door -------------------------------------------------------------------------------------
+
+
+def _check_numbers(
+    quantile: float | None,
+    worst: int | None,
+    threshold: float | None,
+    floor: float,
+    minimum: int,
+    reading: str,
+) -> None:
+    given = {"quantile": quantile, "worst": worst, "threshold": threshold}
+    named = [name for name, value in given.items() if value is not None]
+    if len(named) > 1:
+        raise UsageError(
+            f"found {' and '.join(named)}; expected one of quantile, worst, threshold; leave one"
+        )
+    if quantile is not None and not 0 < quantile <= 1:
+        raise UsageError(
+            f"quantile is {quantile:g}; expected a share of cases to keep in (0, 1], such as 0.95"
+        )
+    if worst is not None and worst < 0:
+        raise UsageError(f"worst is {worst}; expected a number of cases, 0 or more")
+    if threshold is not None and not math.isfinite(threshold):
+        raise UsageError(f"threshold is {threshold}; expected a finite number")
+    if not 0 <= floor <= 1 or minimum < 0:
+        raise UsageError(f"floor is {floor:g}, minimum {minimum}; expected a share in [0, 1] and a count")
+    if reading not in ("class", "any", "all"):
+        raise UsageError(f"reading is {reading!r}; expected one of class, any, all")
+    if reading != "class" and worst is not None:
+        raise UsageError(
+            "worst counts cases of one ranking; with reading any or all give quantile or threshold"
+        )
+
+
+def _check_class(class_name: str, scores: Sequence[Row], reading: str) -> None:
+    names = sorted({row["class"] for row in scores if row["class"]})
+    if class_name not in names:
+        raise UsageError(
+            f"unknown class {class_name!r}; expected one of: {', '.join(names) or '(no classes)'}"
+        )
+    if reading != "class":
+        raise UsageError(f"reading {reading} looks at every class; leave out the class, or the reading")
+
+
+def _direction(by: str, columns: Mapping[str, Any], rows: Sequence[Row], per_class: bool) -> int:
+    """+1 where high is bad, -1 where low is bad."""
+    there = set(rows[0]) if rows else set()
+    directions = {
+        name: -1 if str(about.get("direction")).startswith("low") else 1
+        for name, about in columns.items()
+        if name in there and str(about.get("direction")) in ("high = bad", "low = bad")
+    }
+    if by not in directions:
+        table = "scores.csv" if per_class else "cases.csv"
+        valid = ", ".join(sorted(directions)) or "(none)"
+        raise UsageError(
+            f"cannot select by {by!r}; expected a score of {table} that has a bad side: {valid}"
+        )
+    return directions[by]
+
+
+def _nothing_to_cut(by: str, class_name: str | None, cases: int) -> str:
+    of = f" for class {class_name!r}" if class_name else ""
+    advice = (
+        "fewer than 20 cases have no population to be compared with"
+        if cases < 20
+        else "choose another score"
+    )
+    return f"no case has a {by}{of}; expected at least one; {advice}"
+
+
+def _rows(frame: Any) -> list[Row]:
+    rows: list[Row] = frame.to_dict("records")
+    return rows
+
+
+def _number(value: Any) -> float | None:
+    if value is None or value == "":
+        return None
+    number = float(value)
+    return number if math.isfinite(number) else None
