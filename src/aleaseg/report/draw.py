@@ -1,0 +1,206 @@
+"""The pictures of every case, made once and kept until something changes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aleaseg.case import Case, Dataset
+from aleaseg.errors import AleasegError
+from aleaseg.report.javascript import as_script
+from aleaseg.report.pictures import case_pictures, thumbnail
+from aleaseg.report.worker import in_workers
+from aleaseg.run import Run, file_name, write_aside
+
+__all__ = ["LabelSource", "draw_cases", "pictures_file", "thumbnail_file"]
+
+# Raise it when the pictures themselves change, so that older ones are made anew.
+_VERSION = 1
+# Starting a process costs seconds (it imports scipy and the readers); a few cases are faster without.
+_WORTH_WORKERS = 40
+_CHUNK = 8
+
+
+class _Labels(Protocol):
+    def labels(self) -> NDArray: ...
+
+
+class LabelSource(Protocol):
+    """Where out-of-fold label maps come from; `aleaseg.predictions.Predictions` is one."""
+
+    def read(self, case: Case) -> Sequence[_Labels]:
+        """The predictions of a case: one, or one per fold for a case that is new to the models, or none."""
+        ...
+
+
+@dataclass(frozen=True)
+class _Task:
+    """What a worker needs to know besides the case."""
+
+    report: Path
+    classes: dict[str, tuple[int, ...]]
+    ignore: int | None
+    predictions: LabelSource | None
+
+
+def pictures_file(report: Path, case_id: str) -> Path:
+    """Where the pictures of a case page are."""
+    return report / "pictures" / f"{file_name(case_id)}.js"
+
+
+def thumbnail_file(report: Path, case_id: str) -> Path:
+    """Where the small picture of a case is."""
+    return report / "thumbs" / f"{file_name(case_id)}.svg"
+
+
+def _stamp(run: Run, case: Case, settings: list[Any]) -> str:
+    """What the pictures of a case are made from: files and finished record, by size and time."""
+    parts = list(settings)
+    files = [*case.image_files, *case.label_files, run.prediction_file(case.id), run.case_file(case.id)]
+    for path in files:
+        try:
+            found = os.stat(path)
+            parts.append([str(path), found.st_size, found.st_mtime_ns])
+        except OSError:
+            parts.append([str(path), None])
+    return hashlib.sha256(json.dumps(parts).encode("utf-8", "replace")).hexdigest()[:20]
+
+
+def _up_to_date(report: Path, case_id: str, stamp: str) -> bool:
+    path = pictures_file(report, case_id)
+    if not path.exists() or not thumbnail_file(report, case_id).exists():
+        return False
+    with path.open("rb") as file:
+        return file.readline().decode("ascii", "replace").strip() == f"// {stamp}"
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(f"{error}".split()) or type(error).__name__
+
+
+def _draw(case: Case, stamp: str, task: _Task) -> str | None:
+    """Make and write the pictures of one case; returns one line if that failed."""
+    notes: list[str] = []
+    try:
+        image = case.read_image()
+        spatial = image.array.shape[1:]
+        label = _same_grid(
+            None if case.read_label is None else case.read_label().array, spatial, "mask", notes
+        )
+        predicted = None
+        if task.predictions is not None:
+            predicted = _most_votes([one.labels() for one in task.predictions.read(case)])
+        predicted = _same_grid(predicted, spatial, "out-of-fold prediction", notes)
+        pictures = case_pictures(image.array, image.geometry, label, predicted, task.classes, task.ignore)
+    # Whatever one damaged case raises, its page says so and the other pages are made.
+    except Exception as error:
+        known = isinstance(error, AleasegError)
+        line = _one_line(error) if known else f"{type(error).__name__}: {_one_line(error)}"
+        _write(task.report, case.id, "", {"error": line}, None)
+        return (
+            f"{case.id}: {_one_line(error)}" if isinstance(error, AleasegError) else f"{case.id}: {error!r}"
+        )
+    pictures["notes"] = notes
+    _write(task.report, case.id, stamp, pictures, thumbnail(pictures["planes"][0]))
+    return None
+
+
+def _most_votes(labels: Sequence[NDArray]) -> NDArray | None:
+    """The label that most predictions give each voxel; the smallest where they are even."""
+    if len(labels) < 2:
+        return np.asarray(labels[0]) if labels else None
+    values = np.unique(np.concatenate([np.unique(label) for label in labels]))
+    votes = np.zeros(labels[0].shape, dtype=np.int16)
+    winner = np.full(labels[0].shape, values[0])
+    for value in values:
+        given = np.sum([label == value for label in labels], axis=0)
+        winner[given > votes] = value
+        np.maximum(votes, given, out=votes, casting="unsafe")
+    return winner
+
+
+def _same_grid(
+    array: NDArray | None, shape: tuple[int, ...], what: str, notes: list[str]
+) -> NDArray | None:
+    if array is None or array.shape == shape:
+        return array
+    notes.append(f"The {what} is {array.shape}, the image {shape}: it is not drawn.")
+    return None
+
+
+def _write(report: Path, case_id: str, stamp: str, pictures: dict[str, Any], thumb: str | None) -> None:
+    if thumb is not None:
+        write_aside(thumbnail_file(report, case_id), thumb.encode("utf-8", "replace"))
+    else:
+        thumbnail_file(report, case_id).unlink(missing_ok=True)
+    # The stamp goes last: with it the pictures count as made.
+    script = as_script("pictures", file_name(case_id), pictures, stamp)
+    write_aside(pictures_file(report, case_id), script.encode("ascii"))
+
+
+def _draw_chunk(task: _Task, chunk: Sequence[tuple[Case, str]]) -> list[str | None]:
+    return [_draw(case, stamp, task) for case, stamp in chunk]
+
+
+def draw_cases(
+    run: Run,
+    dataset: Dataset,
+    cases: Sequence[str],
+    report: Path,
+    predictions: LabelSource | None,
+    progress: Callable[[int, int], None] | None = None,
+    workers: int | None = None,
+) -> dict[str, str]:
+    """Make the pictures that are missing or out of date.
+
+    Args:
+        run: where the finished cases are.
+        dataset: where the images and labels are.
+        cases: ids to draw; one that the data set lacks is passed over.
+        report: the report folder.
+        predictions: where out-of-fold label maps come from; None: none are drawn.
+        progress: called with (done, total).
+        workers: processes; None: as many as there are cores, 1: none besides this one.
+
+    Returns:
+        One line for each case that could not be drawn, by id.
+    """
+    wanted = set(cases)
+    task = _Task(report, dict(dataset.classes), dataset.ignore, predictions)
+    settings = [_VERSION, task.classes, task.ignore, run.manifest.get("predictions")]
+    stale = []
+    for case in dataset.cases:
+        if case.id in wanted:
+            stamp = _stamp(run, case, settings)
+            if not _up_to_date(report, case.id, stamp):
+                stale.append((case, stamp))
+    troubles: dict[str, str] = {}
+    done = 0
+
+    def count(part: Sequence[tuple[Case, str]], lines: Sequence[str | None]) -> None:
+        nonlocal done
+        done += len(part)
+        troubles.update(
+            {case.id: line for (case, _), line in zip(part, lines, strict=True) if line is not None}
+        )
+        if progress is not None:
+            progress(done, len(stale))
+
+    chunks = [stale[start : start + _CHUNK] for start in range(0, len(stale), _CHUNK)]
+    workers = min(workers or os.cpu_count() or 1, len(chunks))
+    undone = dict(enumerate(chunks))
+    if workers > 1 and len(stale) >= _WORTH_WORKERS:
+        for place, lines in in_workers(_draw_chunk, task, chunks, workers):
+            count(undone.pop(place), lines)
+    for chunk in undone.values():
+        for case, stamp in chunk:
+            count([(case, stamp)], [_draw(case, stamp, task)])
+    return troubles

@@ -1,0 +1,77 @@
+"""The HTML of the report, and the files it needs."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from aleaseg.report.javascript import write_if_changed
+
+__all__ = ["PLOTLY_GL_FROM", "write_assets", "write_pages"]
+
+# From this many cases on dots are drawn by WebGL.
+PLOTLY_GL_FROM = 3000
+_ASSETS = ("report.css", "page.js", "plots.js", "sheet.js", "figures.js", "group.js", "case.js")
+
+
+def write_assets(report: Path) -> None:
+    """Put style, scripts and Plotly into the report folder, unless they are there already."""
+    for name in _ASSETS:
+        text = files("aleaseg.report").joinpath("assets", name).read_text("utf-8")
+        write_if_changed(report / "assets" / name, text)
+    # Plotly is 5 MB: the package brings it, and each report gets its own copy to stay whole offline.
+    bundle = files("plotly").joinpath("package_data", "plotly.min.js").read_text("utf-8")
+    write_if_changed(report / "assets" / "plotly.min.js", bundle)
+
+
+def write_pages(report: Path, context: Mapping[str, Any]) -> Path:
+    """Write index.html and case.html; returns the path of the first.
+
+    Args:
+        report: the report folder.
+        context: what the templates name.
+    """
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("aleaseg.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["number"] = _number
+    environment.filters["percent"] = lambda share: "–" if share is None else f"{100 * share:.1f}%"
+    for name in ("case.html", "index.html"):
+        write_if_changed(report / name, environment.get_template(f"{name}.j2").render(context))
+    return report / "index.html"
+
+
+def _number(value: Any) -> str:
+    return f"{value:,}" if isinstance(value, int) else f"{value:.3g}"
+
+
+def flat(settings: Mapping[str, Any] | None, prefix: str = "") -> list[tuple[str, str]]:
+    """Nested settings as rows of a table.
+
+    >>> flat({"a": 1, "b": {"c": [2, 3]}})
+    [('a', '1'), ('b · c', '2, 3')]
+    """
+    rows: list[tuple[str, str]] = []
+    for key, value in (settings or {}).items():
+        name = f"{prefix} · {key}" if prefix else str(key)
+        if isinstance(value, Mapping):
+            rows += flat(value, name)
+        elif isinstance(value, Sequence) and not isinstance(value, str):
+            rows.append((name, ", ".join(str(item) for item in value[:40])))
+        else:
+            rows.append((name, "–" if value is None else str(value)))
+    return rows
+
+
+def select_command(run: Path) -> str:
+    """The command that goes on from here, as one would type it."""
+    return f"aleaseg select {shlex.quote(str(run))} --by doubt --quantile 0.95"

@@ -1,0 +1,115 @@
+"""One folder that opens from disk: `report/index.html` and all it needs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from aleaseg.case import Dataset
+from aleaseg.report.case_data import case_data
+from aleaseg.report.columns import Column, describe, values
+from aleaseg.report.draw import LabelSource, draw_cases
+from aleaseg.report.index import HALF, in_order, index_data
+from aleaseg.report.javascript import as_script, write_if_changed
+from aleaseg.report.pages import PLOTLY_GL_FROM, flat, select_command, write_assets, write_pages
+from aleaseg.run import Run, file_name, read_json
+
+__all__ = ["write_report"]
+
+_SHOWN_FINDINGS = 500
+
+
+def write_report(
+    run: Run,
+    dataset: Dataset | None,
+    *,
+    progress: Callable[[int, int], None] | None = None,
+    workers: int | None = None,
+    predictions: LabelSource | None = None,
+) -> Path:
+    """Write the page of a run; what is up to date is left as it is.
+
+    Args:
+        run: a finished run.
+        dataset: what it was made from; None (its files have moved away): a page without pictures.
+        progress: called with (done, total) while pictures are made.
+        workers: processes that make pictures; None: one per core.
+        predictions: out-of-fold label maps; None: those that the run names.
+
+    Returns:
+        The path of `report/index.html`.
+
+    Raises:
+        UsageError: the folder holds no run, or a damaged one.
+    """
+    report = run.path / "report"
+    manifest = run.manifest
+    cases = in_order(run.cases)
+    columns = describe(cases, manifest)
+    notes = [str(note) for note in manifest.get("notes") or []]
+    troubles: dict[str, str] = {}
+    if dataset is None:
+        where = (manifest.get("dataset") or {}).get("path") or "its folder"
+        notes.append(f"The images were not at {where} when this page was written: it has no new pictures.")
+    else:
+        if predictions is None:
+            predictions = _predictions(run, dataset)
+        drawn = cases["case"].astype(str)[values(cases, "status") != "failed"]
+        troubles = draw_cases(run, dataset, list(drawn), report, predictions, progress, workers)
+    if troubles:
+        notes.append(f"{len(troubles)} case(s) could not be drawn; their pages say why.")
+    write_assets(report)
+    for case, data in case_data(run, cases, columns):
+        name = file_name(case)
+        write_if_changed(report / "cases" / f"{name}.js", as_script("case", name, data))
+    index = index_data(run, cases, columns, report)
+    write_if_changed(report / "data" / "index.js", as_script("index", "", index))
+    return write_pages(report, _context(run, manifest, cases, columns, notes))
+
+
+def _predictions(run: Run, dataset: Dataset) -> LabelSource | None:
+    from aleaseg.predictions import open_predictions
+
+    source: LabelSource | None = open_predictions(run, dataset)
+    return source
+
+
+def _context(
+    run: Run, manifest: dict[str, Any], cases: pd.DataFrame, columns: list[Column], notes: list[str]
+) -> dict[str, Any]:
+    """What the templates name."""
+    about = manifest.get("dataset") or {}
+    population = manifest.get("population") or {}
+    status = values(cases, "status") if "status" in cases else np.array([], dtype=object)
+    findings = read_json(run.path / "check.json") if (run.path / "check.json").exists() else []
+    findings = sorted(findings, key=lambda finding: (finding["severity"] != "error", finding["case"]))
+    has = {column.name for column in columns}
+    return {
+        "name": about.get("name") or run.path.name,
+        "about": about,
+        "classes": list(about.get("classes") or {}),
+        "cases": len(cases),
+        "failed": int((status == "failed").sum()),
+        "above_half": population.get("above_half") or {},
+        "above": int(np.sum(values(cases, "doubt") > HALF)) if "doubt" in has else None,
+        "has": has,
+        "notes": notes,
+        "columns": columns,
+        "findings": findings[:_SHOWN_FINDINGS],
+        "findings_left_out": max(0, len(findings) - _SHOWN_FINDINGS),
+        "errors": sum(finding["severity"] == "error" for finding in findings),
+        "extractor": manifest.get("extractor") or {},
+        "settings": flat(manifest.get("settings")),
+        "crossfit": flat(manifest.get("crossfit")),
+        "source": flat(manifest.get("predictions")),
+        "versions": flat({"aleaseg": manifest.get("aleaseg", ""), **(manifest.get("versions") or {})}),
+        "created": str(manifest.get("created") or ""),
+        "run": str(run.path),
+        "select": select_command(run.path),
+        "large": len(cases) > PLOTLY_GL_FROM,
+        "file_name": file_name,
+    }
