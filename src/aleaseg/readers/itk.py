@@ -16,12 +16,15 @@ from numpy.typing import NDArray
 
 from aleaseg.case import Geometry
 from aleaseg.errors import Unreadable
-from aleaseg.readers.files import COPY_AGAIN, FLAT_ENDINGS, first_bytes, inflated_at_most, refuse_text
+from aleaseg.readers.files import COPY_AGAIN, FLAT_ENDINGS, first_bytes, refuse_text
+from aleaseg.readers.text_header import stored
 
 __all__ = ["geometry_of", "header_and_channels", "quiet_itk", "read_flat_indices", "read_voxels", "reason"]
 
 # LZW and JPEG pack an even picture tighter than deflate does.
 _FLAT_RATIO = 20_000
+# ITK takes half a JPEG or BMP for a whole one; Pillow does not.
+_BY_PILLOW = (".jpg", ".jpeg", ".bmp")
 
 
 def quiet_itk() -> Any:
@@ -33,12 +36,12 @@ def quiet_itk() -> Any:
 
 
 def reason(error: BaseException) -> str:
-    """ITK's page of text in one line: what stands behind its last `ERROR:`."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    text = next((line for line in reversed(lines) if "rror" in line), lines[-1] if lines else "")
-    text = re.sub(r"^.*?(ITK ERROR|sitk::ERROR|Error)\s*:\s*", "", text)
-    text = re.sub(r"\w*\(0x[0-9a-f]+\):?\s*", "", text)
-    return text[:160] or type(error).__name__
+    """ITK's page of text in a few words; most of it is about ITK's own build."""
+    text = str(error)
+    if "Unable to determine ImageIO" in text:
+        return "its content is not what its name says, or its header is damaged"
+    said = re.findall(r"^\[nrrd\] \w+: (.+)$", text, re.MULTILINE)
+    return str(said[-1])[:160] if said else "damaged or cut off"
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,9 @@ def header_and_channels(path: Path, case: str) -> tuple[Geometry, int]:
     Raises:
         Unreadable: the file is damaged or not what its name says.
     """
+    if _by_pillow_better(path, case):
+        array, geometry = _by_pillow(path, case)
+        return geometry, len(array)
     with _reader(path, case) as reader:
         header = _header(reader, path, case)
     return header.geometry, header.channels
@@ -64,6 +70,8 @@ def read_voxels(path: Path, case: str) -> tuple[NDArray, Geometry]:
     Raises:
         Unreadable: the file is damaged or not what its name says.
     """
+    if _by_pillow_better(path, case):
+        return _by_pillow(path, case)
     sitk = quiet_itk()
     with _reader(path, case) as reader:
         header = _header(reader, path, case)
@@ -97,6 +105,29 @@ def read_flat_indices(path: Path, case: str) -> tuple[NDArray, Geometry] | None:
     except (OSError, ValueError, SyntaxError) as error:
         raise _unreadable(path, case, error) from error
     return array[None], Geometry(array.shape, (1.0, 1.0), None)
+
+
+def _by_pillow_better(path: Path, case: str) -> bool:
+    if path.suffix.lower() in _BY_PILLOW:
+        return True
+    # A gray PNG with opacity is a pixel type that SimpleITK does not know.
+    head = first_bytes(path, case, 26)[0]
+    return head.startswith(b"\x89PNG") and head[25:] == b"\x04"
+
+
+def _by_pillow(path: Path, case: str) -> tuple[NDArray, Geometry]:
+    from PIL import Image
+
+    head, _ = first_bytes(path, case)
+    refuse_text(head, path, case, f"a {path.suffix.lstrip('.').upper()} file")
+    try:
+        with Image.open(path) as picture:
+            array = np.asarray(picture.convert("L" if picture.mode in ("1", "L", "LA") else "RGB"))
+    # Pillow's DecompressionBombError is an Exception of its own.
+    except Exception as error:
+        raise _unreadable(path, case, error) from error
+    array = array[None] if array.ndim == 2 else np.moveaxis(array, -1, 0)
+    return np.ascontiguousarray(array), Geometry(array.shape[1:], (1.0, 1.0), None)
 
 
 def geometry_of(size: tuple[int, ...], spacing: Any, origin: Any, direction: Any) -> Geometry:
@@ -133,6 +164,10 @@ def _reader(path: Path, case: str) -> Iterator[Any]:
     own_text = head.startswith(begins) if begins else suffix in (".mha", ".mhd") and b"=" in head[:100]
     if not own_text:
         refuse_text(head, path, case, expected)
+    have: int | None = _FLAT_RATIO * size
+    if suffix not in FLAT_ENDINGS:
+        behind = stored(path, case, size)
+        have = None if behind is None else behind.at_most
     sitk = quiet_itk()
     with _plain_name(path) as name:
         reader = sitk.ImageFileReader()
@@ -141,7 +176,7 @@ def _reader(path: Path, case: str) -> Iterator[Any]:
             reader.ReadImageInformation()
         except (RuntimeError, MemoryError, ValueError) as error:
             raise _unreadable(path, case, error) from error
-        _refuse_short(reader, path, case, size)
+        _refuse_short(reader, path, case, have)
         yield reader
 
 
@@ -159,13 +194,11 @@ def _plain_name(path: Path) -> Iterator[str]:
         yield str(path)
 
 
-def _refuse_short(reader: Any, path: Path, case: str, size: int) -> None:
+def _refuse_short(reader: Any, path: Path, case: str, have: int | None) -> None:
     """Raise where the header promises more voxels than the file can hold, before memory is asked for."""
     sitk = quiet_itk()
     pixel = sitk.Image([1, 1], reader.GetPixelID(), reader.GetNumberOfComponents())
-    per_voxel = pixel.GetSizeOfPixelComponent() * reader.GetNumberOfComponents()
-    wanted = math.prod(reader.GetSize()) * per_voxel
-    have = _holds_at_most(path, size)
+    wanted = math.prod(reader.GetSize()) * pixel.GetSizeOfPixelComponent() * reader.GetNumberOfComponents()
     if have is not None and wanted > have:
         raise Unreadable(
             case,
@@ -173,32 +206,6 @@ def _refuse_short(reader: Any, path: Path, case: str, size: int) -> None:
             f"{wanted} bytes, as its header says (shape {tuple(reader.GetSize())})",
             f"it is cut off or its header is damaged; {COPY_AGAIN}",
         )
-
-
-def _holds_at_most(path: Path, size: int) -> int | None:
-    """Bytes of voxels that a file can hold; None where its voxels lie in several other files."""
-    suffix = path.suffix.lower()
-    if suffix in FLAT_ENDINGS:
-        return _FLAT_RATIO * size
-    with open(path, "rb") as file:
-        head = file.read(1 << 16)
-    if suffix in (".nrrd", ".nhdr"):
-        text, end, _ = head.partition(b"\n\n")
-        raw = re.search(rb"(?im)^encoding:\s*raw\s*$", text.replace(b"\r", b"")) is not None
-        data = re.search(rb"(?im)^data ?file:[ \t]*(.+?)\s*$", text)
-        begin = len(text) + len(end)
-    else:
-        data = re.search(rb"(?im)^ElementDataFile\s*=[ \t]*(.+?)[ \t\r]*(\n|$)", head)
-        begin = data.end() if data else 0
-        raw = re.search(rb"(?i)CompressedData\s*=\s*True", head) is None
-        data = None if data and data.group(1).upper() == b"LOCAL" else data
-    if data:
-        try:
-            size = (path.parent / data.group(1).decode("utf-8", "surrogateescape")).stat().st_size
-        except (OSError, ValueError):
-            return None  # a list or a pattern of files; ITK says what it misses
-        begin = 0
-    return size - begin if raw else inflated_at_most(size)
 
 
 def _header(reader: Any, path: Path, case: str) -> _Header:

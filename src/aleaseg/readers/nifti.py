@@ -11,6 +11,7 @@ import gzip
 import logging
 import math
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -25,7 +26,7 @@ from aleaseg.readers.files import COPY_AGAIN, first_bytes, inflated_at_most, ref
 __all__ = ["NiftiHeader", "read_header", "read_voxels"]
 
 _EXPECTED = "a NIfTI file"
-_CHUNK = 1 << 24
+_CHUNK = 1 << 20
 _SILENT = logging.Logger("aleaseg.nifti", level=logging.CRITICAL + 1)
 
 
@@ -132,31 +133,64 @@ def _inflated(path: Path, case: str, header: NiftiHeader) -> NDArray[np.uint8]:
     got = 0
     try:
         buffer = np.empty(wanted, np.uint8)
-        view = buffer.data
-        zipped = first_bytes(path, case, 2)[0] == b"\x1f\x8b"
-        with _stream(path, zipped) as stream:
-            stream.seek(header.offset)
-            while got < wanted:
-                count = stream.readinto(view[got : got + _CHUNK])  # type: ignore[attr-defined]
-                if not count:
-                    break
-                got += count
-            # The checksum stands at the end: asking for one more byte makes gzip compare it.
-            stream.read(1)
+        for piece in _pieces(path, first_bytes(path, case, 2)[0] == b"\x1f\x8b", header.offset):
+            # What follows the voxels is read too: the checksum stands behind it.
+            part = np.frombuffer(piece, np.uint8)[: wanted - got]
+            buffer[got : got + len(part)] = part
+            got += len(part)
     except MemoryError as error:
         raise Unreadable(
             case, f"{wanted} bytes of voxels in {path}", "an image that fits into memory", "crop it"
         ) from error
     except EOFError as error:
-        if got < wanted:
-            raise _cut(path, case, f"is cut off: {got} of {wanted} bytes of voxels") from error
-        raise _cut(path, case, "is cut off: its checksum is missing") from error
+        raise _cut(path, case, f"is cut off: {got} of {wanted} bytes of voxels") from error
     except (OSError, zlib.error) as error:
-        how = f"is damaged after {got} of {wanted} bytes of voxels ({error})"
+        how = f"is damaged ({error})"
         raise _cut(path, case, how) from error
     if got < wanted:
         raise _cut(path, case, f"is cut off: {got} of {wanted} bytes of voxels")
     return buffer
+
+
+def _pieces(path: Path, zipped: bool, offset: int) -> Iterator[bytes | memoryview]:
+    """The content from `offset` on, inflated, piece by piece.
+
+    `gzip` would give all or nothing; here what stands before the damage comes out
+    first, so that it can be counted.
+
+    Raises:
+        EOFError: the compressed stream ends early.
+        OSError: the disk fails.
+        zlib.error: the compressed stream is damaged.
+    """
+    with open(path, "rb") as file:
+        if not zipped:
+            file.seek(offset)
+            yield from iter(lambda: file.read(_CHUNK), b"")
+            return
+        inflater = zlib.decompressobj(wbits=31)
+        first, begun = True, False  # is this the first member, and was some of it seen?
+        while chunk := file.read(_CHUNK):
+            more = True
+            while more:
+                try:
+                    piece = inflater.decompress(chunk, _CHUNK)
+                except zlib.error:
+                    if first or begun:
+                        raise
+                    return  # what stands behind a whole member is of no concern
+                chunk, begun = inflater.unconsumed_tail, True
+                # A full piece may leave some inside the inflater.
+                more = bool(chunk) or len(piece) == _CHUNK
+                if inflater.eof:  # several members may follow one another, as pigz writes them
+                    chunk = inflater.unused_data
+                    more = bool(chunk)
+                    inflater, begun, first = zlib.decompressobj(wbits=31), False, False
+                skipped = min(offset, len(piece))
+                offset -= skipped
+                yield memoryview(piece)[skipped:]
+        if begun or first:
+            raise EOFError
 
 
 def _parsed(block: bytes, path: Path, case: str) -> NiftiHeader:
