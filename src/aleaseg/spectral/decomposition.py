@@ -15,6 +15,8 @@ from aleaseg.spectral.unfolding import Plan
 if TYPE_CHECKING:
     from torch import Tensor
 
+_EPS = float(np.finfo(np.float64).eps)
+
 
 def squared_singular_values(xp: Any, maps: Any, plan: Plan) -> Any:
     """(..., r) float64, largest first, differentiable in torch; NaN throughout if any is not finite."""
@@ -37,23 +39,26 @@ def _decompose(xp: Any, maps: Any, plan: Plan, *, vectors: bool) -> tuple[Any, A
     if not bool(xp.isfinite(reduced).all()):
         # Decompositions of NaN differ between libraries: raise, hang or NaN. The caller looks into it.
         return reduced[..., 0] * math.nan, reduced
+    basis: Any = None
     if plan.by_qr:
         if vectors:
             _, values, right = xp.linalg.svd(reduced)
-            return values**2, transposed(right)
-        values = np.linalg.svd(reduced, compute_uv=False) if xp is np else xp.linalg.svdvals(reduced)
-        return values**2, None
+            basis = transposed(right)
+        else:
+            values = np.linalg.svd(reduced, compute_uv=False) if xp is np else xp.linalg.svdvals(reduced)
+        return _without_rounding(xp, values**2, (r * _EPS) ** 2), basis
     if vectors:
         squares, basis = xp.linalg.eigh(reduced)
         basis = xp.flip(basis, (-1,))
     else:
-        squares, basis = xp.linalg.eigvalsh(reduced), None
-    squares = xp.clip(xp.flip(squares, (-1,)), 0.0, None)
-    if plan.working == xp.float64:
-        # What lies below the rounding of the Gram matrix is 0: a root would make much of it.
-        floor = r * float(xp.finfo(xp.float64).eps) * squares[..., :1]
-        squares = xp.where(squares > floor, squares, xp.zeros_like(squares))
-    return squares, basis
+        squares = xp.linalg.eigvalsh(reduced)
+    squares = xp.flip(squares, (-1,))
+    return _without_rounding(xp, squares, r * _EPS if plan.working == xp.float64 else 0.0), basis
+
+
+def _without_rounding(xp: Any, squares: Any, floor: float) -> Any:
+    """Squares below the rounding of the largest are 0: a root, or its slope, would make much of them."""
+    return xp.where(squares > floor * squares[..., :1], squares, xp.zeros_like(squares))
 
 
 def _gram(xp: Any, maps: Any, plan: Plan) -> Any:
@@ -100,7 +105,7 @@ def _autograd_function() -> Any:
             with torch.autocast(maps.device.type, enabled=False):
                 weight = (2 * basis * slope[..., None, :] @ basis.mT).to(plan.working)
                 gradient = torch.empty_like(maps)
-                tall = int.__gt__(*plan.rows_columns(maps))
+                tall = plan.is_tall(maps)
                 for index in plan.batches(maps):
                     for cut, block in plan.blocks(maps[index]):
                         part = weight[index] @ block

@@ -107,7 +107,7 @@ def semantic_perception_scale(
     else:
         p = spectrum.shares(power)
     filled = xp.where(p > 0, p, xp.ones_like(p))  # 0 ln 0 = 0, in the gradient as well
-    entropy = -(filled * xp.log(filled)).sum(-1)
+    entropy = 0.0 - (filled * xp.log(filled)).sum(-1)  # not -0.0
     if rank == "full":
         scale = entropy / math.log(p.shape[-1])
     else:

@@ -57,6 +57,11 @@ class Plan:
         sizes = self.sizes(maps)
         return sizes[self.row], math.prod(n for axis, n in sizes.items() if axis != self.row)
 
+    def is_tall(self, maps: Any) -> bool:
+        """Whether a matrix has more rows than columns; the columns are the short side then."""
+        rows, columns = self.rows_columns(maps)
+        return rows > columns
+
     def batches(self, maps: Any) -> Iterator[tuple[int, ...]]:
         """Index of each piece of the batch whose matrices are worked on together."""
         leading = tuple(maps.shape[: -len(self.axes)])
@@ -100,10 +105,10 @@ class Plan:
 
     def blocks(self, maps: Any) -> Iterator[tuple[tuple[Any, ...], Any]]:
         """Each slab's index and its (..., r, k) block; side by side the blocks are the matrix, r <= k."""
-        rows, columns = self.rows_columns(maps)
-        tall = rows > columns
+        tall = self.is_tall(maps)
         row_mean = None
         if self.center and not tall:
+            columns = self.rows_columns(maps)[1]
             plain = replace(self, center=False)
             row_mean = sum(double(plain.block(maps[cut])).sum(-1) for cut in self.slabs(maps)) / columns
         for cut in self.slabs(maps):
