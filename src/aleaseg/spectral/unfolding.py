@@ -128,10 +128,13 @@ def check_shape(shape: tuple[int, ...], unfold: str) -> None:
     rows = sizes[right.split()[0]]
     columns = math.prod(sizes.values()) // rows if rows else 0
     if min(rows, columns) < 2:
-        others = [name for name in _PATTERNS if name != unfold and (len(names) == 3 or name == "h_w")]
+        others = [
+            name for name in _PATTERNS if name != unfold and len(shape) >= (2 if name == "h_w" else 3)
+        ]
+        advice = f"try unfold={' or '.join(map(repr, others))}" if others else "pass a larger map"
         raise ValueError(
             f"maps of shape {shape} unfold to {rows} x {columns} under unfold={unfold!r}: S needs at least "
-            f"2 x 2, since it divides by ln min(rows, columns); try unfold={' or '.join(map(repr, others))}"
+            f"2 x 2, since it divides by ln min(rows, columns); {advice}"
         )
 
 
