@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from aleaseg.errors import UsageError
-from aleaseg.selection import apply, existing_splits, plan, undo, write
+from aleaseg.selection import applied_to, apply, existing_splits, plan, undo, write
 from aleaseg.selection import nnunet as module
 from aleaseg.selection.folds import leave_out, nnunet_folds
 
@@ -39,13 +39,15 @@ def test_apply_and_undo_give_back_every_byte(splits_in, make_preprocessed, tree,
     before = tree(folder)
     lines = apply(splits_in(folder), folder)
     assert "fold `all`" in " ".join(lines)
+    assert applied_to(splits_in(folder)) == [folder]
     folds = json.loads((folder / "splits_final.json").read_text())
     old = json.loads(original) if original else nnunet_folds(IDS)
     assert folds == leave_out(old, IDS[95:])
     assert [fold["val"] for fold in folds] == [fold["val"] for fold in old]
     assert (folder / "splits_final.json.before_aleaseg").exists() == bool(original)
-    undo(folder)
+    undo(*applied_to(splits_in(folder)))
     assert tree(folder) == before
+    assert applied_to(splits_in(folder)) == []
     if original:
         assert (folder / "splits_final.json").stat().st_mtime == 1_000_000_000
 
@@ -85,7 +87,7 @@ def test_the_second_selection_starts_from_the_original(splits_in, make_preproces
 
 
 @pytest.mark.parametrize("original", [OWN, None])
-@pytest.mark.parametrize("kill_at", range(3))
+@pytest.mark.parametrize("kill_at", range(4))
 def test_a_kill_at_any_write_loses_nothing(
     splits_in, make_preprocessed, tree, monkeypatch, original, kill_at
 ):
@@ -106,7 +108,7 @@ def test_a_kill_at_any_write_loses_nothing(
     with monkeypatch.context() as patch:
         patch.setattr(module, "write_aside", dying(module.write_aside))
         patch.setattr(module, "write_json", dying(module.write_json))
-        if kill_at < (3 if original else 2):
+        if kill_at < (4 if original else 3):
             with pytest.raises(KeyboardInterrupt):
                 apply(selection, folder)
     apply(selection, folder)

@@ -1,8 +1,19 @@
 """From scores to what is kept and what is dropped, and why."""
 
 from aleaseg.selection.harm import Harm
-from aleaseg.selection.nnunet import apply, existing_splits, undo
+from aleaseg.selection.nnunet import applied_to, apply, existing_splits, undo
 from aleaseg.selection.planning import Selection, Why, describe, plan
 from aleaseg.selection.writing import write
 
-__all__ = ["Harm", "Selection", "Why", "apply", "describe", "existing_splits", "plan", "undo", "write"]
+__all__ = [
+    "Harm",
+    "Selection",
+    "Why",
+    "applied_to",
+    "apply",
+    "describe",
+    "existing_splits",
+    "plan",
+    "undo",
+    "write",
+]

@@ -19,11 +19,12 @@ from aleaseg.errors import UsageError
 from aleaseg.run import read_json, write_aside, write_json
 from aleaseg.selection.folds import Fold, read_folds
 
-__all__ = ["apply", "existing_splits", "undo"]
+__all__ = ["applied_to", "apply", "existing_splits", "undo"]
 
 _SPLITS = "splits_final.json"
 _BEFORE = "splits_final.json.before_aleaseg"
 _STATE = "splits_final.json.aleaseg.json"
+_APPLIED = "applied.json"
 
 
 def existing_splits(preprocessed: str | Path) -> Path | None:
@@ -71,6 +72,8 @@ def apply(selection: str | Path, preprocessed: str | Path) -> list[str]:
         _keep_original(folder)
     elif _hash(folder / _SPLITS) not in (*state["installed"], state["before"]):
         raise UsageError(_changed(folder))
+    folders = {str(path.resolve()) for path in (*applied_to(selection), folder)}
+    write_json(Path(selection) / _APPLIED, sorted(folders))
     content = source.read_bytes()
     installed = [*state["installed"], hashlib.sha256(content).hexdigest()]
     write_json(
@@ -83,6 +86,13 @@ def apply(selection: str | Path, preprocessed: str | Path) -> list[str]:
         f"folds 0 to {len(folds) - 1} leave the cases out of training; validation lists are as they were",
         "fold `all` and folds beyond these ignore the file: nnU-Net then trains on every case it has",
     ]
+
+
+def applied_to(selection: str | Path) -> list[Path]:
+    """The folders of nnU-Net in which a selection of this run is installed now: those to undo."""
+    record = Path(selection) / _APPLIED
+    folders = [Path(name) for name in read_json(record)] if record.is_file() else []
+    return [folder for folder in folders if (folder / _STATE).is_file()]
 
 
 def undo(preprocessed: str | Path, *, force: bool = False) -> list[str]:
