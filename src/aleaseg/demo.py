@@ -254,10 +254,10 @@ def _liver(space: _Space, hu: NDArray, cavity: NDArray, label: NDArray) -> None:
     for _ in range(int(rng.integers(1, 4))):
         place = tuple(home[rng.integers(len(home))])
         centre = (space.x[place], space.y[place], space.z[place])
-        radius = rng.uniform(12, 24)
+        radius = rng.uniform(13, 26)
         edge = space.ball(centre, (radius, radius, radius), vary=0.15) + space.field((1, 1, 1), 0.08)
         lesion = liver & (edge < 0)
-        hu[lesion] = rng.normal(38, 8) + space.field((1, 1, 1), 6)[lesion]
+        hu[lesion] = rng.normal(30, 7) + space.field((1, 1, 1), 6)[lesion]
         hu[lesion & (edge < -0.6)] -= 18  # necrosis
         label[lesion] = CLASSES["lesion"]
 

@@ -3,6 +3,7 @@
 from aleaseg.selection.harm import Harm
 from aleaseg.selection.nnunet import applied_to, apply, existing_splits, undo
 from aleaseg.selection.planning import Selection, Why, describe, plan
+from aleaseg.selection.selecting import select
 from aleaseg.selection.writing import write
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "describe",
     "existing_splits",
     "plan",
+    "select",
     "undo",
     "write",
 ]
