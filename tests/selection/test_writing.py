@@ -212,6 +212,22 @@ def test_odd_ids_do_no_harm(make_run, tmp_path, tree):
     assert after == before
 
 
+def test_only_the_selection_folder_is_written(hundred, tmp_path, tree):
+    raw = tmp_path / "raw" / "Dataset009_Thing"
+    for folder in ("imagesTr", "labelsTr", "imagesTs", "labelsTs"):
+        (raw / folder).mkdir(parents=True)
+        (raw / folder / "case_099.nii.gz").write_bytes(folder.encode())
+    before = tree(tmp_path)
+    for form in ("splits", "dataset", "csv"):
+        write(plan(hundred, worst=5), form)
+    after = tree(tmp_path)
+    assert {name for name in after if name not in before} == {
+        "run/selection/manifest.json",
+        "run/selection/selection.csv",
+    }
+    assert {name: after[name] for name in before} == before
+
+
 # -- data set ---------------------------------------------------------------------------------------
 
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-import numpy as np
+from aleaseg.measures.auv import quantile_threshold
 
 __all__ = ["Cut", "Reading", "Verdict", "judge"]
 
@@ -40,7 +40,7 @@ class Cut:
         limit = self.threshold
         if limit is None:
             assert self.quantile is not None
-            limit = float(np.quantile(list(badness.values()), self.quantile, method="inverted_cdf"))
+            limit = quantile_threshold(list(badness.values()), self.quantile)
         return {case for case, value in badness.items() if value > limit}, limit
 
 

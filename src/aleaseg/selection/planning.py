@@ -24,6 +24,8 @@ Row = dict[str, Any]
 _DOUBTS = ("doubt", "label_doubt", "image_doubt")
 _DOUBT_THRESHOLD = 0.5
 _QUANTILE = 0.95
+# A direction as the manifest words it -> +1 where high is bad, -1 where low is.
+_SIGNS = {"high = bad": 1, "low = bad": -1, "high = certain": -1, "high = good": -1}
 
 
 @dataclass(frozen=True)
@@ -252,9 +254,9 @@ def _direction(by: str, columns: Mapping[str, Any], rows: Sequence[Row], per_cla
     """+1 where high is bad, -1 where low is bad."""
     there = set(rows[0]) if rows else set()
     directions = {
-        name: -1 if str(about.get("direction")).startswith("low") else 1
+        name: _SIGNS[about["direction"]]
         for name, about in columns.items()
-        if name in there and str(about.get("direction")) in ("high = bad", "low = bad")
+        if name in there and about.get("direction") in _SIGNS
     }
     if by not in directions:
         table = "scores.csv" if per_class else "cases.csv"
