@@ -1,3 +1,54 @@
-"""aleaseg: find the doubtful scans and masks of a medical segmentation data set."""
+"""aleaseg: find the doubtful scans and masks of a medical segmentation data set.
+
+    >>> import aleaseg
+    >>> run = aleaseg.audit("Dataset004_Hippocampus", "run")        # doctest: +SKIP
+    >>> run.cases.nlargest(10, "doubt")[["case", "doubt", "reasons"]]  # doctest: +SKIP
+    >>> aleaseg.select(run, worst=10, write="splits")               # doctest: +SKIP
+
+AUV and doubt are in [0, 1], high = bad; the semantic perception scale S is in
+[0, 1], high = certain. Importing this package imports nothing heavy.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from aleaseg.audit import audit as audit
+    from aleaseg.case import Case as Case
+    from aleaseg.case import Dataset as Dataset
+    from aleaseg.check import check as check
+    from aleaseg.measures.auv import aleatoric_uncertainty_value as aleatoric_uncertainty_value
+    from aleaseg.readers import open_dataset as open_dataset
+    from aleaseg.report import write_report as write_report
+    from aleaseg.run import Run as Run
+    from aleaseg.selection import select as select
+    from aleaseg.spectral import semantic_perception_scale as semantic_perception_scale
 
 __version__ = "0.1.0"
+
+_FACE = {
+    "Case": "aleaseg.case",
+    "Dataset": "aleaseg.case",
+    "Run": "aleaseg.run",
+    "aleatoric_uncertainty_value": "aleaseg.measures.auv",
+    "audit": "aleaseg.audit",
+    "check": "aleaseg.check",
+    "open_dataset": "aleaseg.readers",
+    "select": "aleaseg.selection",
+    "semantic_perception_scale": "aleaseg.spectral",
+    "write_report": "aleaseg.report",
+}
+
+__all__ = sorted(_FACE)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _FACE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}; it has {', '.join(__all__)}")
+    return getattr(importlib.import_module(_FACE[name]), name)
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

@@ -15,7 +15,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Case", "Dataset", "Finding", "Geometry", "Voxels"]
+from aleaseg.errors import BadVoxels, ShapeMismatch
+
+__all__ = ["Case", "Dataset", "Finding", "Geometry", "Voxels", "usable_image", "usable_label"]
 
 
 @dataclass(frozen=True)
@@ -154,3 +156,46 @@ class Dataset:
     def with_cases(self, cases: Sequence[Case]) -> Dataset:
         """The same data set with other cases."""
         return replace(self, cases=tuple(cases))
+
+
+def usable_image(case: Case) -> Voxels:
+    """Read an image that something can be measured on.
+
+    Raises:
+        BadVoxels: it has NaN or infinite voxels, or one value everywhere.
+        CaseError: it cannot be read.
+    """
+    image = case.read_image()
+    bad = int(np.count_nonzero(~np.isfinite(image.array)))
+    if bad:
+        raise BadVoxels(
+            case.id, f"{bad} voxels that are NaN or infinite", "finite intensities", "export the image again"
+        )
+    if image.array.size and (image.array == image.array.flat[0]).all():
+        raise BadVoxels(
+            case.id,
+            f"the value {image.array.flat[0]:g} everywhere",
+            "an image with contrast",
+            "export the image again, or leave the case out",
+        )
+    return image
+
+
+def usable_label(case: Case, shape: tuple[int, ...]) -> NDArray | None:
+    """Read a label that lies on its image's grid; None where the case has none.
+
+    Raises:
+        ShapeMismatch: it lies on another grid.
+        CaseError: it cannot be read.
+    """
+    if case.read_label is None:
+        return None
+    label = case.read_label().array
+    if label.shape != shape:
+        raise ShapeMismatch(
+            case.id,
+            f"a label of shape {label.shape}",
+            f"the image's shape {shape}",
+            "export the label on the image's grid",
+        )
+    return label

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 __all__ = ["build_network"]
 
-_CHANNELS = {2: (16, 32, 64, 128, 160), 3: (8, 16, 32, 64, 96)}
+_CHANNELS = {2: (16, 32, 64, 128, 160), 3: (24, 48, 96, 128)}
 
 
 def build_network(grid: Grid, in_channels: int, out_channels: int) -> torch.nn.Module:
@@ -32,13 +32,15 @@ def build_network(grid: Grid, in_channels: int, out_channels: int) -> torch.nn.M
     # An axis with fewer levels is halved in the deepest ones, where voxels are nearest to isotropic.
     strides = [tuple(2 if level > step else 1 for level in grid.levels) for step in range(depth)][::-1]
     strides = sorted(strides, key=sum)
-    channels = _CHANNELS[dims][: depth + 2]
+    if dims == 2 or not depth:
+        # In 3D a level at full resolution takes most of a step's time and adds little Dice.
+        strides = [(1,) * dims, *strides]
     return UNet(
         spatial_dims=dims,
         in_channels=in_channels,
         out_channels=out_channels,
-        channels=channels,
-        strides=((1,) * dims, *strides) if depth else ((1,) * dims,),
+        channels=_CHANNELS[dims][: len(strides) + 1],
+        strides=strides,
         num_res_units=0,
         norm="INSTANCE",
         act="LEAKYRELU",

@@ -1,0 +1,51 @@
+"""The image itself as the eye: for intensity variance, the paper's simplest rival."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from aleaseg.case import Case, usable_image, usable_label
+from aleaseg.extractors.base import ClassMap
+
+__all__ = ["Intensity"]
+
+
+class Intensity:
+    """Class maps that are the image, in units of its own 1-99% range, inside each class.
+
+    The `Variance` row of Table 1 (arXiv 2604.10963). Without labels there is one map
+    for the whole image, named ``.
+
+    Args:
+        classes: name -> label values.
+    """
+
+    name = "variance"
+    needs_labels = True
+
+    def __init__(self, classes: Mapping[str, tuple[int, ...]]) -> None:
+        self.classes = classes
+
+    def identity(self) -> dict[str, Any]:
+        """It has no weights."""
+        return {"name": self.name}
+
+    def class_maps(self, case: Case) -> Iterator[ClassMap]:
+        """The first channel inside each class that is there."""
+        image = usable_image(case)
+        first = image.array[0].astype(np.float32)
+        low, high = np.percentile(first, [1, 99])
+        span = float(high - low) or float(first.max() - first.min())
+        scaled = (first - low) / span
+        label = usable_label(case, image.geometry.shape)
+        whole = (0, scaled.shape[0])
+        if label is None:
+            yield ClassMap("", scaled, "intensity", whole)
+            return
+        for name, values in self.classes.items():
+            inside = np.isin(label, values)
+            if inside.any():
+                yield ClassMap(name, np.where(inside, scaled, np.nan), "intensity", whole, "mask")

@@ -1,0 +1,296 @@
+"""Doubt: two axes, image and label, each a robust distance from the population.
+
+A case is doubtful where it lies far out among cases of its own data set. The
+image axis asks the scan alone (a shrunk, robust Mahalanobis distance of its
+statistics); the label axis asks the mask (against an out-of-fold prediction, and
+by its own size, pieces and place). `doubt` is the larger of the two: a bad scan
+with a good mask is as doubtful as a good scan with a bad mask, and the gap
+between the axes says where to send the case.
+
+All doubts are in (0, 1), high = bad, 0.5 at a robust z of 3, and rise strictly
+with the z behind them. A population is fitted once and frozen; a new case is
+compared with it and changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import chi2, norm
+
+from aleaseg.measures.robust import RobustScale
+
+__all__ = ["HIGHER_IS_WORSE", "SMALLEST_POPULATION", "ImageReference", "LabelReference", "LabelSignals"]
+
+HIGHER_IS_WORSE = True
+# Below this a median and a scale say more about chance than about the data.
+SMALLEST_POPULATION = 20
+# The least standard deviations that mean anything, per kind of statistic.
+_FLOORS = {"sharp": 0.05, "ghost": 0.02, "fov": 0.1, "noise": 0.15, "border": 0.02}
+_CLIP = 12.0
+
+
+def _floor(name: str) -> float:
+    return next((floor for start, floor in _FLOORS.items() if start in name), 0.02)
+
+
+@dataclass(frozen=True)
+class ImageReference:
+    """How images of a population vary.
+
+    Attributes:
+        names: of the statistics.
+        scales: robust location and scale of each.
+        precision: (F, F), inverse of the shrunk covariance of the z-scores.
+        distance: location and scale of the cube root of the squared distance per
+            statistic, which is near to Gaussian (Wilson and Hilferty 1931).
+    """
+
+    names: tuple[str, ...]
+    scales: tuple[RobustScale, ...]
+    precision: NDArray[np.float64]
+    distance: RobustScale
+
+    @classmethod
+    def fit(cls, names: Sequence[str], statistics: NDArray) -> ImageReference:
+        """Fit to (N, F) statistics, NaN where one does not apply.
+
+        The covariance is Ledoit and Wolf's (2004), of the central part of the
+        population, found in three rounds from the cases with the smallest z-scores.
+        """
+        from sklearn.covariance import LedoitWolf
+
+        scales = tuple(
+            RobustScale.fit(column, _floor(name)) for name, column in zip(names, statistics.T, strict=True)
+        )
+        z = cls._z_of(scales, statistics)
+        features = z.shape[1]
+        distance = (z**2).sum(axis=1)
+        precision = np.eye(features)
+        keep = distance <= np.quantile(distance, 0.6)
+        for _ in range(3):
+            model = LedoitWolf(assume_centered=True).fit(z[keep])
+            precision = model.precision_
+            distance = np.einsum("nf,fg,ng->n", z, precision, z)
+            # The centre of the distances tells their scale: the kept part is tighter than the whole.
+            scale = float(np.median(distance)) / chi2.median(features)
+            keep = distance <= max(chi2.ppf(0.975, features) * scale, float(np.quantile(distance, 0.5)))
+        root = np.cbrt(distance / features)
+        return cls(tuple(names), scales, precision, RobustScale.fit(root))
+
+    @staticmethod
+    def _z_of(scales: Sequence[RobustScale], statistics: NDArray) -> NDArray[np.float64]:
+        columns = [scale.z(column) for scale, column in zip(scales, np.asarray(statistics).T, strict=True)]
+        # A statistic that does not apply lies at the median; one that is absurd counts as very far.
+        return np.clip(np.nan_to_num(np.stack(columns, axis=1), nan=0.0), -_CLIP, _CLIP)
+
+    def feature_z(self, statistics: NDArray) -> NDArray[np.float64]:
+        """Signed robust z of each statistic, (N, F)."""
+        return self._z_of(self.scales, statistics)
+
+    def z(self, statistics: NDArray) -> NDArray[np.float64]:
+        """Robust z of the distance of (N, F) statistics, (N,); high = far out."""
+        z = self.feature_z(statistics)
+        distance = np.einsum("nf,fg,ng->n", z, self.precision, z)
+        return self.distance.z(np.cbrt(distance / z.shape[1]))
+
+    def to_dict(self) -> dict[str, Any]:
+        """For population.json."""
+        return {
+            "names": list(self.names),
+            "scales": [scale.to_dict() for scale in self.scales],
+            "precision": self.precision.tolist(),
+            "distance": self.distance.to_dict(),
+        }
+
+    @classmethod
+    def from_dict(cls, entries: Mapping[str, Any]) -> ImageReference:
+        """Back from `to_dict`."""
+        return cls(
+            tuple(entries["names"]),
+            tuple(RobustScale.from_dict(scale) for scale in entries["scales"]),
+            np.asarray(entries["precision"], dtype=float),
+            RobustScale.from_dict(entries["distance"]),
+        )
+
+
+@dataclass(frozen=True)
+class LabelSignals:
+    """What is known of the masks of N cases with C classes; NaN where it does not apply.
+
+    Attributes:
+        classes: names.
+        volume: (N, C) mm^3, 0 for an empty mask.
+        dice: (N, C) out-of-fold Dice; 0 where only one of the two is empty.
+        false_positive: (N, C) mm^3 predicted where the mask is empty.
+        extra_components: (N, C) share outside the largest piece.
+        border: (N, C) share on the border of the image.
+        centroid: (N, C, dims) mm.
+        softmin: (N,) of the case.
+    """
+
+    classes: tuple[str, ...]
+    volume: NDArray[np.float64]
+    dice: NDArray[np.float64]
+    false_positive: NDArray[np.float64]
+    extra_components: NDArray[np.float64]
+    border: NDArray[np.float64]
+    centroid: NDArray[np.float64]
+    softmin: NDArray[np.float64]
+
+
+def _logit(p: NDArray, edge: float = 0.005) -> NDArray:
+    clipped = np.clip(p, edge, 1 - edge)
+    return np.log(clipped / (1 - clipped))
+
+
+@dataclass(frozen=True)
+class LabelReference:
+    """How masks of a population vary.
+
+    Attributes:
+        classes: names.
+        prevalence: share of the cases that have the class.
+        volume: median mm^3 of the class where it is there.
+        scales: signal -> one location and scale per class (or pair of classes, or one).
+        order: (C, C, dims) median vector from one class's centroid to another's.
+        peak: location and scale of the largest z of a case.
+        whole: location and scale of what the axis is joined to.
+    """
+
+    classes: tuple[str, ...]
+    prevalence: NDArray[np.float64]
+    volume: NDArray[np.float64]
+    scales: Mapping[str, tuple[RobustScale, ...]]
+    order: NDArray[np.float64]
+    peak: RobustScale = field(default_factory=lambda: RobustScale(0.0, 1.0, 1.0))
+    whole: RobustScale = field(default_factory=lambda: RobustScale(0.0, 1.0, 1.0))
+
+    @classmethod
+    def fit(cls, signals: LabelSignals) -> LabelReference:
+        """Fit to a population (at least `SMALLEST_POPULATION` cases)."""
+        there = signals.volume > 0
+        known = np.isfinite(signals.volume)
+        volume = np.array(
+            [np.median(v[t]) if t.any() else np.nan for v, t in zip(signals.volume.T, there.T, strict=True)]
+        )
+        prevalence = there.sum(axis=0) / np.maximum(known.sum(axis=0), 1)
+        vectors = signals.centroid[:, None] - signals.centroid[:, :, None]
+        with np.errstate(all="ignore"):
+            order = np.array(
+                [[_median_vector(vectors[:, a, b]) for b in range(len(signals.classes))] for a in range(len(signals.classes))]
+            )
+        bare = cls(signals.classes, prevalence, volume, {}, order)
+        floors = {"disagreement": 0.1, "false_positive": 0.3, "volume": 0.1, "components": 0.3, "border": 0.3}
+        scales: dict[str, tuple[RobustScale, ...]] = {}
+        for name, raw in bare._raw(signals).items():
+            columns = raw.reshape(len(raw), -1).T
+            scales[name] = tuple(RobustScale.fit(column, floors.get(name, 0.1)) for column in columns)
+        fitted = cls(signals.classes, prevalence, volume, scales, order)
+        peak = RobustScale.fit(fitted._peak(fitted.signal_z(signals)), 0.3)
+        fitted = cls(signals.classes, prevalence, volume, scales, order, peak)
+        whole = RobustScale.fit(fitted._joined(signals), 0.3)
+        return cls(signals.classes, prevalence, volume, scales, order, peak, whole)
+
+    def _raw(self, signals: LabelSignals) -> dict[str, NDArray]:
+        """The signals on scales on which clean cases are about Gaussian."""
+        there = signals.volume > 0
+        with np.errstate(all="ignore"):
+            share = signals.false_positive / (signals.false_positive + self.volume)
+            log_volume = np.log(np.where(there, signals.volume, np.nan) / self.volume)
+        return {
+            "disagreement": np.where(there, -_logit(signals.dice), np.nan),
+            "false_positive": np.where(~there, _logit(share), np.nan),
+            "volume": log_volume,
+            "components": np.where(there, np.log(0.01 + signals.extra_components), np.nan),
+            "border": np.where(there, np.log(0.02 + signals.border), np.nan),
+            "order": self._along(signals.centroid),
+            "softmin": -_logit(signals.softmin, 1e-4)[:, None],
+        }
+
+    def _along(self, centroid: NDArray) -> NDArray:
+        """How far class b lies from class a in the usual direction: 1 as usual, -1 swapped; (N, C, C)."""
+        vectors = centroid[:, None] - centroid[:, :, None]
+        length = (self.order**2).sum(axis=-1)
+        along = np.einsum("nabd,abd->nab", vectors, np.nan_to_num(self.order))
+        # Only pairs that lie apart have an order; one half of the pairs is enough.
+        apart = np.triu(length > 1.0, 1)
+        return np.where(apart, along / np.where(length > 0, length, 1), np.nan)
+
+    def signal_z(self, signals: LabelSignals) -> dict[str, NDArray]:
+        """Robust z of every signal, high = doubtful: (N, C), order (N, C, C), softmin (N, 1)."""
+        raw = self._raw(signals)
+        z: dict[str, NDArray] = {}
+        for name, values in raw.items():
+            columns = values.reshape(len(values), -1).T
+            z[name] = np.stack(
+                [scale.z(column) for scale, column in zip(self.scales[name], columns, strict=True)], axis=1
+            ).reshape(values.shape)
+        z["volume"] = np.abs(z["volume"])
+        z["order"] = -z["order"]
+        z["absent"] = self._absent(signals)
+        few = self.prevalence * len(signals.volume) > len(signals.volume) - SMALLEST_POPULATION
+        # Where hardly any mask is empty there is nothing to compare a false positive with but `absent`.
+        z["false_positive"] = np.where(few[None], np.nan, z["false_positive"])
+        return {name: np.clip(values, -_CLIP, _CLIP) for name, values in z.items()}
+
+    def _absent(self, signals: LabelSignals) -> NDArray:
+        """An empty mask is as surprising as the class is common: the z of that probability."""
+        surprise = norm.isf(np.clip(1 - self.prevalence, 1e-6, 0.5))
+        empty = np.isfinite(signals.volume) & (signals.volume == 0)
+        return np.where(empty, np.broadcast_to(surprise, empty.shape), np.nan)
+
+    def _peak(self, z: Mapping[str, NDArray]) -> NDArray:
+        flat = [values.reshape(len(values), -1) for values in z.values()]
+        every = np.concatenate(flat, axis=1)
+        return np.max(np.nan_to_num(every, nan=0.0), axis=1, initial=0.0)
+
+    def _joined(self, signals: LabelSignals) -> NDArray:
+        z = self.signal_z(signals)
+        count = np.maximum(np.isfinite(z["disagreement"]).sum(axis=1), 1)
+        mean = np.nansum(z["disagreement"], axis=1) / np.sqrt(count)
+        softmin = np.nan_to_num(z["softmin"][:, 0], nan=-_CLIP)
+        return np.max(np.stack([mean, softmin, self.peak.z(self._peak(z))]), axis=0)
+
+    def z(self, signals: LabelSignals) -> NDArray[np.float64]:
+        """Robust z of the label axis, (N,); high = doubtful; NaN for a case without any mask information."""
+        unknown = ~np.isfinite(signals.volume).any(axis=1)
+        return np.where(unknown, np.nan, self.whole.z(self._joined(signals)))
+
+    def to_dict(self) -> dict[str, Any]:
+        """For population.json."""
+        return {
+            "classes": list(self.classes),
+            "prevalence": self.prevalence.tolist(),
+            "volume": self.volume.tolist(),
+            "scales": {name: [scale.to_dict() for scale in scales] for name, scales in self.scales.items()},
+            "order": self.order.tolist(),
+            "peak": self.peak.to_dict(),
+            "whole": self.whole.to_dict(),
+        }
+
+    @classmethod
+    def from_dict(cls, entries: Mapping[str, Any]) -> LabelReference:
+        """Back from `to_dict`."""
+        return cls(
+            tuple(entries["classes"]),
+            np.asarray(entries["prevalence"], dtype=float),
+            np.asarray(entries["volume"], dtype=float),
+            {
+                name: tuple(RobustScale.from_dict(scale) for scale in scales)
+                for name, scales in entries["scales"].items()
+            },
+            np.asarray(entries["order"], dtype=float),
+            RobustScale.from_dict(entries["peak"]),
+            RobustScale.from_dict(entries["whole"]),
+        )
+
+
+def _median_vector(vectors: NDArray) -> NDArray:
+    known = vectors[np.isfinite(vectors).all(axis=1)]
+    # Three cases are no rule.
+    return np.median(known, axis=0) if len(known) >= 5 else np.zeros(vectors.shape[1])

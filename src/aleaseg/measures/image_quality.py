@@ -1,0 +1,144 @@
+"""What an image alone tells about its quality: no label, no network.
+
+Each statistic is free of the image's unit and scale (data sets mix uint8 with
+float of any range), so that cases can be compared. None of them is good or bad
+in itself: `doubt` asks how far a case lies from its population.
+
+Sources: noise after Immerkaer (1996), the mixed second difference; ghosting by
+the cepstrum (Bogert, Healy and Tukey 1963), in which an echo at distance t is a
+peak at t; the rest are moments and quantiles, as in MRIQC's image quality metrics.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+__all__ = ["AXES", "HIGHER_IS_WORSE", "echo", "image_statistics"]
+
+# No single statistic has a bad end; the population decides.
+HIGHER_IS_WORSE: None = None
+AXES = {2: ("h", "w"), 3: ("d", "h", "w")}
+_SAMPLE = 400_000
+_LINES = 4096
+
+
+def _scaled(image: NDArray) -> NDArray[np.float32]:
+    """The image in units of its own 1-99% range, its median at zero."""
+    step = max(1, image.size // _SAMPLE)
+    low, middle, high = np.percentile(image.ravel()[::step], [1, 50, 99])
+    span = high - low
+    if not span > 0:
+        span = float(image.max() - image.min()) or 1.0
+    return ((image - np.float32(middle)) / np.float32(span)).astype(np.float32)
+
+
+def _noise(image: NDArray, inside: NDArray[np.bool_]) -> float:
+    """ln of the noise's standard deviation: mixed second difference of the last two axes."""
+    if min(image.shape[-2:]) < 3:
+        return float("nan")
+    second = image[..., 2:, :] - 2 * image[..., 1:-1, :] + image[..., :-2, :]
+    mixed = second[..., 2:] - 2 * second[..., 1:-1] + second[..., :-2]
+    there = np.abs(mixed)[inside[..., 1:-1, 1:-1]]
+    if not there.size:
+        return float("nan")
+    # The kernel's weights have the square sum 36.
+    return float(np.log(1.4826 * np.median(there) / 6 + 1e-4))
+
+
+def _sharpness(image: NDArray, axis: int) -> float:
+    """ln of the squared differences one voxel apart over two apart: 0 for white noise, -ln 4 for a slope."""
+    if image.shape[axis] < 4:
+        return float("nan")
+    moved = np.moveaxis(image, axis, 0)
+    one = float(np.mean((moved[1:] - moved[:-1]) ** 2))
+    two = float(np.mean((moved[2:] - moved[:-2]) ** 2))
+    return float(np.log((one + 1e-8) / (two + 1e-8)))
+
+
+def echo(image: NDArray, axis: int) -> float:
+    """Strength of the strongest echo along an axis: the highest peak of the cepstrum.
+
+    Lines along the axis are Fourier transformed, the mean of their log power is
+    transformed back: x(t) + a x(t - s) has a peak of about a at s. Echoes nearer
+    than an eighth of the field are anatomy's own and are not looked at.
+
+    Args:
+        image: (*spatial).
+        axis: along which.
+
+    Returns:
+        Height of the peak over the median of its neighbours, >= 0; NaN for fewer than 16 voxels.
+    """
+    n = image.shape[axis]
+    if n < 16:
+        return float("nan")
+    lines = np.moveaxis(image, axis, -1).reshape(-1, n)
+    lines = lines[:: max(1, len(lines) // _LINES)]
+    lines = lines - lines.mean(axis=1, keepdims=True)
+    power = np.abs(np.fft.rfft(lines, axis=1)) ** 2
+    alive = power.sum(axis=1) > 0
+    if not alive.any():
+        return float("nan")
+    power = power[alive]
+    # A floor: an empty band would have a log of minus infinity and ring through the cepstrum.
+    spectrum = np.log(power + 1e-6 * power.mean(axis=1, keepdims=True)).mean(axis=0)
+    # What is smooth in frequency is anatomy and point spread; the echo ripples on it.
+    trend = ndimage.gaussian_filter1d(spectrum[1:], max(2.0, n / 24), mode="nearest")
+    ripple = np.concatenate([[0.0], spectrum[1:] - trend])
+    cepstrum = np.abs(np.fft.irfft(ripple, n=n))
+    seen = cepstrum[n // 8 : n // 2 + 1]
+    return float(seen.max() - np.median(seen))
+
+
+def image_statistics(image: NDArray, spacing_mm: Sequence[float]) -> dict[str, float]:
+    """All statistics of one channel.
+
+    Args:
+        image: (*spatial), finite.
+        spacing_mm: per axis.
+
+    Returns:
+        name -> value; NaN where an axis is too short:
+        `noise` (ln of its standard deviation in the image's range), `sharp_a`,
+        `ghost_a`, `fov_a` (ln mm) for each axis a of d, h, w, `contrast` (distance of
+        dark and bright mean, Otsu), `dark`, `middle`, `bright` (where the 10%, 50%,
+        90% quantiles lie between the 1% and 99% ones), `skew`, `border` (share of the
+        border that is bright: how much of the body is cut).
+    """
+    from skimage.filters import threshold_otsu
+
+    axes = AXES[image.ndim]
+    scaled = _scaled(image)
+    step = max(1, scaled.size // _SAMPLE)
+    sample = np.clip(scaled.ravel()[::step], -2, 2).astype(np.float64)
+    threshold = float(threshold_otsu(sample)) if sample.min() < sample.max() else float(sample[0])
+    bright = sample > threshold
+    q01, q10, q50, q90, q99 = np.percentile(sample, [1, 10, 50, 90, 99])
+    span = max(q99 - q01, 1e-6)
+    # Air that was clipped to one value has no noise; it says nothing about the scanner.
+    inside = scaled > scaled.min()
+    spread = float(sample.std()) or 1.0
+    statistics = {
+        "noise": _noise(scaled, inside),
+        "contrast": float(sample[bright].mean() - sample[~bright].mean()) if 0 < bright.mean() < 1 else 0.0,
+        "dark": float((q10 - q01) / span),
+        "middle": float((q50 - q01) / span),
+        "bright": float((q90 - q01) / span),
+        "skew": float(np.mean(((sample - sample.mean()) / spread) ** 3)),
+    }
+    faces = [
+        np.take(scaled, index, axis=axis).ravel()
+        for axis in range(image.ndim)
+        if image.shape[axis] > 1
+        for index in (0, -1)
+    ]
+    statistics["border"] = float(np.mean(np.concatenate(faces) > threshold)) if faces else float("nan")
+    for axis, name in enumerate(axes):
+        statistics[f"sharp_{name}"] = _sharpness(scaled, axis)
+        statistics[f"ghost_{name}"] = echo(scaled, axis)
+        statistics[f"fov_{name}"] = float(np.log(image.shape[axis] * spacing_mm[axis]))
+    return statistics

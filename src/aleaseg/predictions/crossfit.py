@@ -1,0 +1,352 @@
+"""Cross-fitting: every case is predicted by a network that never saw it, its group or its twin."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aleaseg.case import Case, Dataset, usable_image, usable_label
+from aleaseg.errors import AleasegError, CaseError, ShapeMismatch, UsageError
+from aleaseg.predictions.folds import make_folds
+from aleaseg.predictions.prediction import Prediction
+from aleaseg.run import Run, file_name, read_json, write_json
+from aleaseg.training.grid import Grid, choose_grid, default_steps
+from aleaseg.training.loop import Prepared, predict_logits
+from aleaseg.training.network import build_network
+from aleaseg.training.prepare import fit_normalisation, prepare_image, prepare_label
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["Crossfit", "CrossfitSettings", "crossfit", "load_fold", "prepared_file"]
+
+Progress = Callable[[str, int, int], None]
+_BATCH = {2: 8, 3: 4}
+
+
+@dataclass(frozen=True)
+class CrossfitSettings:
+    """How cross-fitting is done.
+
+    Attributes:
+        folds: fewer where there are fewer groups.
+        steps: of each fold; None: a rule on the data (`default_steps`).
+        budget_seconds: the most all folds together may take; None: no limit.
+        seed: of folds, weights, batches.
+        device: `cpu` or `cuda`.
+        workers: folds side by side; None: one per core (one on `cuda`).
+    """
+
+    folds: int = 5
+    steps: int | None = None
+    budget_seconds: float | None = None
+    seed: int = 0
+    device: str = "cpu"
+    workers: int | None = None
+
+
+def prepared_file(run: Run, case_id: str) -> Prepared:
+    """Where the working copy of a case lies while the folds train."""
+    stem = run.path / "models" / "prepared" / file_name(case_id)
+    return Prepared(case_id, stem.with_suffix(".image.npy"), stem.with_suffix(".label.npy"))
+
+
+def _save_array(path: Path, array: NDArray) -> None:
+    aside = path.with_name(f".{path.name}.{os.getpid()}.npy")
+    np.save(aside, array, allow_pickle=False)
+    os.replace(aside, path)
+
+
+def _prepare(
+    case: Case, target: Prepared, grid: Grid, rules: Sequence[Any], values: Sequence[int], ignore: int | None
+) -> str | None:
+    """Write the working copy of one case; returns why it cannot be trained on, or None."""
+    if target.label.exists():
+        return None
+    try:
+        image = usable_image(case)
+        label = usable_label(case, image.geometry.shape)
+        if label is None:
+            return f"{case.id}: has no label"
+        if image.array.shape[0] != len(rules):
+            raise ShapeMismatch(
+                case.id,
+                f"{image.array.shape[0]} channels",
+                f"{len(rules)} as the other cases have",
+                "convert the images to the same channels",
+            )
+        shape = grid.shape(image.geometry)
+        _save_array(target.image, prepare_image(image.array, shape, rules))
+        _save_array(target.label, prepare_label(label, shape, values, ignore))
+    except CaseError as error:
+        return str(error)
+    return None
+
+
+def _make_plan(
+    run: Run, dataset: Dataset, settings: CrossfitSettings, progress: Progress
+) -> dict[str, Any]:
+    """Choose grid, normalisation, folds and steps, write working copies; kept in models/plan.json."""
+    from joblib import Parallel, delayed
+
+    geometries, failed = {}, {}
+    for case in dataset.cases:
+        try:
+            geometries[case.id] = case.read_geometry()
+        except CaseError as error:
+            failed[case.id] = str(error)
+    cases = [case for case in dataset.cases if case.id in geometries and case.has_label]
+    dims = [len(geometries[case.id].shape) for case in cases]
+    most = max(set(dims), key=dims.count) if dims else 0
+    for case, dim in zip(list(cases), dims, strict=True):
+        if dim != most:
+            cases.remove(case)
+            failed[case.id] = f"{case.id}: found a {dim}D image; expected {most}D as the others; leave it out"
+    if not cases:
+        raise UsageError("no case can be trained on; `aleaseg check` says why for each")
+    grid = choose_grid([geometries[case.id] for case in cases])
+    rules = fit_normalisation(cases, dataset.channels, dataset.values)
+    (run.path / "models" / "prepared").mkdir(parents=True, exist_ok=True)
+    jobs = (
+        delayed(_prepare)(case, prepared_file(run, case.id), grid, rules, dataset.values, dataset.ignore)
+        for case in cases
+    )
+    workers = min(settings.workers or os.cpu_count() or 1, len(cases))
+    outcomes = Parallel(n_jobs=workers, return_as="generator")(jobs)
+    for done, (case, outcome) in enumerate(zip(cases, outcomes, strict=True), start=1):
+        if outcome is not None:
+            failed[case.id] = outcome
+        progress("prepare", done, len(cases))
+    usable = {case.id: case.group or case.id for case in cases if case.id not in failed}
+    try:
+        folds = make_folds(usable, settings.folds, settings.seed)
+    except ValueError as error:
+        raise UsageError(f"{error}; found {len(set(usable.values()))} among {len(usable)} usable cases") from error
+    trained_on = len(usable) - max(map(len, folds))
+    plan = {
+        "grid": grid.to_dict(),
+        "normalisation": rules,
+        "channels": len(dataset.channels),
+        "values": list(dataset.values),
+        "folds": folds,
+        "steps": settings.steps or default_steps(trained_on, len(dataset.values)),
+        "batch": min(_BATCH[most], trained_on),
+        "seed": settings.seed,
+        "device": settings.device,
+        "failed": failed,
+    }
+    write_json(run.path / "models" / "plan.json", plan)
+    return plan
+
+
+def _grid(plan: Mapping[str, Any]) -> Grid:
+    return Grid(**{name: tuple(value) for name, value in plan["grid"].items()})
+
+
+def load_fold(folder: Path, plan: Mapping[str, Any], fold: int) -> torch.nn.Module:
+    """The network of a fold, with its weights where it is finished."""
+    import torch
+
+    torch.manual_seed(int(plan["seed"]) * 1000 + fold)
+    network = build_network(_grid(plan), plan["channels"], 1 + len(plan["values"]))
+    weights = folder / f"fold_{fold}.safetensors"
+    if weights.exists():
+        from safetensors.torch import load_file
+
+        network.load_state_dict(load_file(weights))
+    return network
+
+
+def crossfit(
+    run: Run,
+    dataset: Dataset,
+    settings: CrossfitSettings,
+    *,
+    progress: Progress = lambda stage, done, total: None,
+) -> dict[str, Any]:
+    """Train K networks and predict every case by the one that did not see it.
+
+    Killed and started again it goes on where it was; from the same seed come the
+    same numbers, whatever the number of workers.
+
+    Args:
+        run: where models and predictions are kept.
+        dataset: with labels; twins (the same image under two ids) already in one group.
+        settings: how.
+        progress: called with stage (`prepare` or `train`), done, total.
+
+    Returns:
+        What was done, for the manifest: folds, steps, seconds, failed cases, ...
+
+    Raises:
+        UsageError: too few usable cases.
+        AleasegError: a fold's process died; its last lines are in the message.
+    """
+    file = run.path / "models" / "plan.json"
+    plan = read_json(file) if file.exists() else None
+    if plan is None:
+        plan = _make_plan(run, dataset, settings, progress)
+    folds = range(len(plan["folds"]))
+    todo = [fold for fold in folds if not _fold_report(run, fold).exists()]
+    workers = settings.workers or (1 if settings.device == "cuda" else (os.cpu_count() or 1))
+    workers = max(1, min(workers, len(folds)))
+    seconds = None
+    if settings.budget_seconds is not None:
+        rounds = -(-len(folds) // workers)
+        seconds = settings.budget_seconds / rounds
+    _run_folds(run, plan, todo, workers, seconds, progress)
+    reports = [read_json(_fold_report(run, fold)) for fold in folds]
+    for path in (run.path / "models" / "prepared").glob("*.npy"):
+        path.unlink()
+    return {
+        **{name: value for name, value in plan.items() if name != "folds"},
+        **{key: value for key, value in asdict(settings).items() if key in ("budget_seconds",)},
+        "fold_sizes": [len(fold) for fold in plan["folds"]],
+        "folds": reports,
+        "stopped_by_budget": any(report["stopped_by_budget"] for report in reports),
+    }
+
+
+def _fold_report(run: Run, fold: int) -> Path:
+    return run.path / "models" / f"fold_{fold}.json"
+
+
+def _run_folds(
+    run: Run,
+    plan: Mapping[str, Any],
+    todo: Sequence[int],
+    workers: int,
+    seconds: float | None,
+    progress: Progress,
+) -> None:
+    """Run the folds that are left as processes side by side, each on one thread.
+
+    Processes and not a pool: a script or notebook that calls us needs no
+    `if __name__ == "__main__"`, and a child whose parent is gone finds its pipe
+    closed and stops.
+    """
+    sizes = [len(fold) for fold in plan["folds"]]
+    per_fold = [plan["steps"] + size for size in sizes]
+    done = {fold: (0 if fold in todo else per_fold[fold]) for fold in range(len(sizes))}
+    messages: SimpleQueue[tuple[int, dict[str, Any] | None]] = SimpleQueue()
+    running: dict[int, subprocess.Popen[str]] = {}
+    waiting = list(todo)
+
+    def listen(fold: int, process: subprocess.Popen[str]) -> None:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if line.startswith("{"):
+                messages.put((fold, json.loads(line)))
+        messages.put((fold, None))
+
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+    try:
+        while waiting or running:
+            while waiting and len(running) < workers:
+                fold = waiting.pop(0)
+                log = (run.path / "models" / f"fold_{fold}.log").open("w", encoding="utf-8")
+                command = [sys.executable, "-m", "aleaseg.predictions.fold", str(run.path.resolve()), str(fold)]
+                command += [] if seconds is None else [str(seconds)]
+                with log:
+                    process = subprocess.Popen(
+                        command, stdout=subprocess.PIPE, stderr=log, text=True, env=environment
+                    )
+                running[fold] = process
+                threading.Thread(target=listen, args=(fold, process), daemon=True).start()
+            fold, message = messages.get()
+            if message is not None:
+                done[fold] = message["done"]
+            else:
+                process = running.pop(fold)
+                if process.wait() != 0 or not _fold_report(run, fold).exists():
+                    text = (run.path / "models" / f"fold_{fold}.log").read_text(encoding="utf-8").strip()
+                    last = text.splitlines()[-1] if text else f"exit status {process.returncode}"
+                    raise AleasegError(
+                        f"fold {fold} of cross-fitting stopped: {last}; what is finished is kept, "
+                        "run the same command again to go on"
+                    )
+                done[fold] = per_fold[fold]
+            progress("train", sum(done.values()), sum(per_fold))
+    finally:
+        for process in running.values():
+            process.terminate()
+        deadline = time.monotonic() + 10
+        for process in running.values():
+            try:
+                process.wait(max(0.1, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                process.kill()
+
+
+class Crossfit:
+    """Predictions of cross-fitting.
+
+    Args:
+        run: the run that holds models and predictions.
+        dataset: the data set whose cases are asked for.
+        new: the cases are new to the run: each fold's network predicts them.
+    """
+
+    source = "crossfit"
+
+    def __init__(self, run: Run, dataset: Dataset, *, new: bool = False) -> None:
+        self.run = run
+        self.dataset = dataset
+        self.new = new
+        # The eye and the label axis ask for the same case one after the other.
+        self._last: tuple[str, list[Prediction]] | None = None
+
+    @cached_property
+    def _plan(self) -> dict[str, Any]:
+        plan: dict[str, Any] = read_json(self.run.path / "models" / "plan.json")
+        return plan
+
+    @cached_property
+    def _networks(self) -> list[torch.nn.Module]:
+        folder = self.run.path / "models"
+        return [load_fold(folder, self._plan, fold) for fold in range(len(self._plan["folds"]))]
+
+    def _prediction(self, case: Case, maps: NDArray, shape: tuple[int, ...]) -> Prediction:
+        return Prediction(maps, "logit", shape, self.dataset.classes)
+
+    def read(self, case: Case) -> list[Prediction]:
+        """The out-of-fold logits of a case; for a new case those of every fold."""
+        if self._last is None or self._last[0] != case.id:
+            self._last = (case.id, self._read(case))
+        return self._last[1]
+
+    def _read(self, case: Case) -> list[Prediction]:
+        if self.new:
+            image = usable_image(case)
+            grid = _grid(self._plan)
+            if image.array.shape[0] != self._plan["channels"] or len(image.geometry.shape) != len(grid.patch):
+                raise ShapeMismatch(
+                    case.id,
+                    f"an image (channel, *spatial) of shape {image.array.shape}",
+                    f"{self._plan['channels']} channels in {len(grid.patch)}D as in the reference",
+                    "score it against a reference of its own kind",
+                )
+            small = prepare_image(image.array, grid.shape(image.geometry), self._plan["normalisation"])
+            return [
+                self._prediction(case, predict_logits(net, small, grid.patch), image.geometry.shape)
+                for net in self._networks
+            ]
+        path = self.run.prediction_file(case.id)
+        if not path.exists():
+            return []
+        from safetensors.numpy import load_file
+
+        return [self._prediction(case, load_file(path)["logits"], case.read_geometry().shape)]

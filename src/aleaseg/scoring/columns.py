@@ -1,0 +1,90 @@
+"""What every column means and which way it points: for tables, pages and cuts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+__all__ = ["CASE_COLUMNS", "MEASURE_COLUMNS", "SCORE_COLUMNS", "describe_columns"]
+
+MEASURE_COLUMNS = ("case", "class", "measure", "variant", "value", "status")
+SCORE_COLUMNS = (
+    "case",
+    "class",
+    "present",
+    "perception_scale",
+    "auv",
+    "volume_mm3",
+    "oof_dice",
+    "softmin",
+    "status",
+)
+CASE_COLUMNS = (
+    "case",
+    "status",
+    "group",
+    "site",
+    "doubt",
+    "image_doubt",
+    "label_doubt",
+    "auv",
+    "perception_scale",
+    "oof_dice",
+    "softmin",
+    "reasons",
+    "depth",
+    "height",
+    "width",
+    "spacing_d_mm",
+    "spacing_h_mm",
+    "spacing_w_mm",
+    "fov_mm3",
+    "volume_mm3",
+    "class_set",
+)
+
+_BAD_HIGH, _BAD_LOW, _CERTAIN, _NONE = "high = bad", "low = bad", "high = certain", "none"
+_TEXTS: dict[str, tuple[str, str, list[float] | None, str]] = {
+    "doubt": ("score", _BAD_HIGH, [0, 1], "the larger of image and label doubt; 0.5 is a robust z of 3"),
+    "image_doubt": ("score", _BAD_HIGH, [0, 1], "how far the image's statistics lie from the population"),
+    "label_doubt": ("score", _BAD_HIGH, [0, 1], "how far the mask lies from prediction and population"),
+    "auv": ("score", _BAD_HIGH, [0, 1], "aleatoric uncertainty value, Eq. 6 of arXiv 2604.10963"),
+    "perception_scale": ("measure", _CERTAIN, [0, 1], "semantic perception scale S, mean over present classes"),
+    "oof_dice": ("measure", _BAD_LOW, [0, 1], "Dice of the mask and the out-of-fold prediction"),
+    "softmin": ("measure", _BAD_LOW, [0, 1], "soft minimum of the probability of the given labels, T = 0.1"),
+    "false_positive_mm3": ("measure", _BAD_HIGH, None, "predicted volume where the mask is empty"),
+    "intensity_variance": ("measure", _BAD_HIGH, None, "variance of the intensities inside the class"),
+    "depth": ("confound", _NONE, None, "slices"),
+    "height": ("confound", _NONE, None, "rows"),
+    "width": ("confound", _NONE, None, "columns"),
+    "spacing_d_mm": ("confound", _NONE, None, "spacing across the slices, mm"),
+    "spacing_h_mm": ("confound", _NONE, None, "spacing of the rows, mm"),
+    "spacing_w_mm": ("confound", _NONE, None, "spacing of the columns, mm"),
+    "fov_mm3": ("confound", _NONE, None, "volume of the image, mm^3 (mm^2 in 2D)"),
+    "volume_mm3": ("confound", _NONE, None, "volume of the mask, mm^3 (mm^2 in 2D)"),
+    "class_set": ("confound", _NONE, None, "which classes the mask has"),
+    "components": ("measure", _NONE, None, "pieces of the mask"),
+    "extra_components": ("measure", _BAD_HIGH, [0, 1], "share of the mask outside its largest piece"),
+    "border": ("measure", _NONE, [0, 1], "share of the mask on the border of the image"),
+    "case": ("id", _NONE, None, "the case"),
+    "class": ("id", _NONE, None, "the class, as the data set names it; empty: the whole case"),
+    "group": ("id", _NONE, None, "cases of one group share a fold"),
+    "site": ("id", _NONE, None, "where the scan comes from"),
+    "status": ("id", _NONE, None, "ok; partly: something could not be used; failed; or why a value is missing"),
+    "reasons": ("text", _NONE, None, "code=value, strongest first"),
+    "present": ("measure", _NONE, None, "whether the mask has the class"),
+    "error": ("text", _NONE, None, "what could not be used, and what to do"),
+}
+
+
+def describe_columns(names: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """Role, direction, range and meaning of columns and measures, for the manifest."""
+    found = {}
+    for name in names:
+        role, direction, limits, text = _TEXTS.get(
+            name, ("measure", _NONE, None, name.removeprefix("img_").replace("_", " "))
+        )
+        if name.startswith("img_"):
+            role, text = "statistic", f"statistic of the image: {name.removeprefix('img_').replace('_', ' ')}"
+        found[name] = {"role": role, "direction": direction, "range": limits, "text": text}
+    return found

@@ -1,0 +1,230 @@
+"""Map: one case in, one record out. Knows nothing of the other cases."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from statistics import median
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aleaseg.case import Case, Dataset, Geometry, usable_image, usable_label
+from aleaseg.errors import CaseError
+from aleaseg.extractors import ClassMap, Extractor
+from aleaseg.measures.image_quality import image_statistics
+from aleaseg.measures.label_agreement import dice, near, softmin
+from aleaseg.measures.mask_quality import mask_statistics
+from aleaseg.measures.variance import intensity_variance
+from aleaseg.predictions import Prediction, Predictions
+from aleaseg.spectral import semantic_perception_scale, singular_value_energies
+
+__all__ = ["file_stamps", "score_case"]
+
+Row = dict[str, Any]
+_SPECTRUM = 256
+
+
+def _row(name: str, value: float | None, class_name: str = "", variant: str = "", status: str = "ok") -> Row:
+    finite = value is not None and np.isfinite(value)
+    return {
+        "class": class_name,
+        "measure": name,
+        "variant": variant,
+        "value": float(value) if finite and value is not None else None,
+        "status": status if finite or status != "ok" else "undefined",
+    }
+
+
+def file_stamps(case: Case) -> dict[str, list[int]]:
+    """Size and time of every file of a case: a record is finished while they stay the same."""
+    stamps = {}
+    for path in (*case.image_files, *case.label_files):
+        try:
+            found = path.stat()
+            stamps[str(path)] = [found.st_size, found.st_mtime_ns]
+        except OSError:
+            stamps[str(path)] = [-1, -1]
+    return stamps
+
+
+def score_case(
+    case: Case,
+    dataset: Dataset,
+    predictions: Predictions | None,
+    extractor: Extractor | None,
+    image_hash: str = "",
+) -> dict[str, Any]:
+    """Measure everything that one case tells by itself.
+
+    Args:
+        case: read here, once.
+        dataset: for classes, ignore label and channels.
+        predictions: for the label axis; None without.
+        extractor: for S; None without.
+        image_hash: of the voxels, as the check found it.
+
+    Returns:
+        The record (see `aleaseg.run`): status `ok`; `partly` where something of the
+        case could not be used (the error says what); `failed` where nothing could.
+    """
+    record: dict[str, Any] = {
+        "case": case.id,
+        "status": "ok",
+        "error": None,
+        "group": case.group,
+        "site": case.site,
+        "files": file_stamps(case),
+        "image_files": [str(path) for path in case.image_files],
+        "label_files": [str(path) for path in case.label_files],
+        "image_hash": image_hash,
+        "present": {},
+        "volume_mm3": {},
+        "class_maps": {},
+        "spectra": {},
+        "measures": [],
+    }
+    try:
+        image = usable_image(case)
+    except CaseError as error:
+        return {**record, "status": "failed", "error": str(error)}
+    geometry = image.geometry
+    record |= {"shape": list(geometry.shape), "spacing_mm": list(geometry.spacing_mm)}
+    rows: list[Row] = record["measures"]
+    rows += _image_rows(image.array, geometry)
+    present: dict[str, bool] = {}
+    troubles: list[str] = []
+    try:
+        label = usable_label(case, geometry.shape)
+        if label is not None:
+            mask_rows, present = _mask_rows(label, geometry, dataset)
+            rows += mask_rows
+            record["present"] = present
+            record["volume_mm3"] = {
+                row["class"]: row["value"] for row in mask_rows if row["measure"] == "volume_mm3"
+            }
+            if predictions is not None:
+                rows += _agreement_rows(label, geometry, predictions.read(case), dataset)
+    except CaseError as error:
+        troubles.append(str(error))
+    if extractor is not None and not troubles:
+        try:
+            eye_rows, record["class_maps"], record["spectra"] = _eye_rows(
+                extractor.class_maps(case), present, dataset, extractor.name
+            )
+            rows += eye_rows
+        except CaseError as error:
+            troubles.append(str(error))
+    if troubles:
+        record |= {"status": "partly", "error": troubles[0]}
+    return record
+
+
+def _image_rows(image: NDArray, geometry: Geometry) -> list[Row]:
+    rows = []
+    for number, channel in enumerate(image):
+        suffix = f"_{number}" if len(image) > 1 else ""
+        found = image_statistics(channel, geometry.spacing_mm)
+        rows += [_row(f"img_{name}{suffix}", value) for name, value in found.items()]
+    return rows
+
+
+def _mask_rows(
+    label: NDArray, geometry: Geometry, dataset: Dataset
+) -> tuple[list[Row], dict[str, bool]]:
+    rows, present = [], {}
+    for name, values in dataset.classes.items():
+        found = mask_statistics(np.isin(label, values), geometry.spacing_mm)
+        present[name] = found["volume_mm3"] > 0
+        rows += [
+            _row(measure, value, name, status="ok" if present[name] or measure == "volume_mm3" else "absent")
+            for measure, value in found.items()
+        ]
+    return rows, present
+
+
+def _agreement_rows(
+    label: NDArray, geometry: Geometry, predictions: Sequence[Prediction], dataset: Dataset
+) -> list[Row]:
+    """Agreement of the mask with each prediction; the median over predictions counts."""
+    if not predictions:
+        names = [*((name, "oof_dice") for name in dataset.classes), ("", "softmin")]
+        return [_row(measure, None, name, status="no_prediction") for name, measure in names]
+    valid = label != dataset.ignore if dataset.ignore is not None else np.ones(label.shape, dtype=bool)
+    overlaps: dict[tuple[str, str], list[float]] = {}
+    for prediction in predictions:
+        foreground = (label != 0) & valid
+        predicted = np.zeros(label.shape, dtype=bool)
+        for name, values in dataset.classes.items():
+            mask, other = np.isin(label, values) & valid, prediction.mask(name) & valid
+            predicted |= other
+            overlaps.setdefault((name, "oof_dice"), []).append(dice(mask, other))
+            if not mask.any():
+                volume = float(np.count_nonzero(other)) * geometry.voxel_mm3
+                overlaps.setdefault((name, "false_positive_mm3"), []).append(volume)
+        given = prediction.given(label)
+        if given is not None:
+            given[~valid] = np.nan
+            overlaps.setdefault(("", "softmin"), []).append(softmin(given))
+            close = near(foreground, predicted)
+            overlaps.setdefault(("", "softmin_near"), []).append(softmin(given[close]))
+    rows = []
+    for (name, measure), values_found in overlaps.items():
+        known = [value for value in values_found if np.isfinite(value)]
+        measure, variant = ("softmin", "near") if measure == "softmin_near" else (measure, "")
+        value = median(known) if known else None
+        rows.append(_row(measure, value, name, variant, "ok" if known else "both_empty"))
+    return rows
+
+
+def _unfolding(values: NDArray) -> tuple[NDArray, str]:
+    """2D maps, and volumes of one slice, are read as H x W matrices: D x HW would have rank one."""
+    if values.ndim == 2:
+        return values, "h_w"
+    return (values[0], "h_w") if values.shape[0] == 1 else (values, "d_hw")
+
+
+def _eye_rows(
+    maps: Iterable[ClassMap], present: Mapping[str, bool], dataset: Dataset, source: str
+) -> tuple[list[Row], dict[str, Any], dict[str, list[float]]]:
+    """S (or the variance of intensities) of every class map."""
+    found: dict[tuple[str, str, str], list[float]] = {}
+    about: dict[str, Any] = {}
+    spectra: dict[str, list[float]] = {}
+    for one in maps:
+        if one.name and present and not present.get(one.name, False):
+            continue
+        about.setdefault(
+            one.name,
+            {
+                "kind": one.kind,
+                "grid": list(one.values.shape),
+                "z_range": list(one.z_range),
+                "prompt": one.prompt,
+                "source": source,
+            },
+        )
+        if one.kind == "intensity":
+            inside = np.isfinite(one.values)
+            variance = intensity_variance(np.where(inside, one.values, 0.0), inside)
+            found.setdefault((one.name, "intensity_variance", ""), []).append(variance)
+            continue
+        values, unfold = _unfolding(one.values)
+        for variant, options in (
+            ("", {}),
+            ("official", {"definition": "official"}),
+            ("centered", {"center": True}),
+        ):
+            scale = float(semantic_perception_scale(values, unfold=unfold, **options))
+            found.setdefault((one.name, "perception_scale", variant), []).append(scale)
+        energies = singular_value_energies(values, unfold=unfold)
+        spectra.setdefault(one.name, [float(f"{p:.4g}") for p in energies[:_SPECTRUM]])
+    rows = []
+    for (name, measure, variant), each in found.items():
+        value = median(each)
+        # No energy at all is no map: S would be 0 by definition, and most uncertain by accident.
+        empty = measure == "perception_scale" and not any(spectra[name])
+        rows.append(_row(measure, None if empty else value, name, variant, "no_energy" if empty else "ok"))
+    missing = [name for name in dataset.classes if name not in about]
+    rows += [_row("perception_scale", None, name, status="absent") for name in missing if source != "variance"]
+    return rows, about, spectra
