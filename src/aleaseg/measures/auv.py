@@ -311,9 +311,12 @@ def keep_by_class(
         return keep(array[:, target], p)
     absent = np.isnan(array)
     passes = np.stack([keep(column, p) for column in array.T], axis=1)  # an absent class passes
+    kept: NDArray[np.bool_]
     if reading == "all":
-        return np.all(passes, axis=1)
-    return np.any(passes & ~absent, axis=1) | np.all(absent, axis=1)
+        kept = np.all(passes, axis=1)
+    else:
+        kept = np.any(passes & ~absent, axis=1) | np.all(absent, axis=1)
+    return kept
 
 
 def _table(values: ArrayLike) -> NDArray[np.float64]:

@@ -83,8 +83,8 @@ def semantic_perception_scale(
         TypeError: `maps` is complex or not numeric.
 
     >>> import numpy as np
-    >>> float(semantic_perception_scale(np.eye(4).reshape(4, 2, 2)))  # four equal singular values
-    1.0
+    >>> f"{semantic_perception_scale(np.eye(4).reshape(4, 2, 2)):.5f}"  # four equal singular values
+    '1.00000'
     >>> z = np.diag([3.0, 1.0]).reshape(2, 1, 2)  # energies .9 and .1
     >>> f"{semantic_perception_scale(z):.5f}"
     '0.46900'
