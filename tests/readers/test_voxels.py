@@ -108,7 +108,9 @@ def test_scaling_is_applied_to_what_lies_on_disk(tmp_path):
 
 
 @pytest.mark.parametrize("members", [1, 3])
-@pytest.mark.parametrize("tail", [b"", b"\0" * 100, b"rubbish behind the stream"])
+@pytest.mark.parametrize(
+    "tail", [b"", b"\0" * 100, b"rubbish behind the stream"], ids=["none", "zeros", "rubbish"]
+)
 def test_gzip_members_and_tails(tmp_path, geometry, members, tail):
     import gzip
 

@@ -8,10 +8,9 @@ import itertools
 import numpy as np
 from numpy.typing import NDArray
 
-from aleaseg.case import Case, Geometry, Voxels
-from aleaseg.errors import BadVoxels, ShapeMismatch
+from aleaseg.case import Geometry
 
-__all__ = ["differs_in_world", "image_fault", "image_hash", "read_pair"]
+__all__ = ["differs_in_world", "image_fault", "image_hash"]
 
 # Headers are written with few digits: a tenth of a voxel, anywhere in the volume, is no fault.
 _TOLERANCE_VOXELS = 0.1
@@ -79,32 +78,6 @@ def differs_in_world(first: Geometry, second: Geometry) -> str | None:
     if apart > _TOLERANCE_VOXELS * ours.min():
         return f"its corners lie up to {apart:.3g} mm away (origin, direction or spacing differ)"
     return None
-
-
-def read_pair(case: Case) -> tuple[Voxels, Voxels | None]:
-    """Image and label of a case, fit to be used together.
-
-    Returns:
-        float32 image (channel, *spatial), and integer label (*spatial) or None.
-
-    Raises:
-        Unreadable: a file cannot be read.
-        ShapeMismatch: image and label differ in shape.
-        BadVoxels: NaN, infinite or constant image; label values that are no whole numbers.
-    """
-    image = case.read_image()
-    fault = image_fault(image.array)
-    if fault:
-        raise BadVoxels(case.id, fault[1], "finite numbers that differ", "export the image again")
-    label = case.read_label() if case.read_label else None
-    if label is not None and label.array.shape != image.array.shape[1:]:
-        raise ShapeMismatch(
-            case.id,
-            f"an image of shape {image.array.shape[1:]} and a label of shape {label.array.shape}",
-            "one shape",
-            "find the label of this image, or resample it to the image's grid",
-        )
-    return image, label
 
 
 def _mm(spacing: tuple[float, ...]) -> str:
