@@ -15,10 +15,10 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from aleaseg.audit import audit as audit
+    from aleaseg.auditing import audit as audit
     from aleaseg.case import Case as Case
     from aleaseg.case import Dataset as Dataset
-    from aleaseg.check import check as check
+    from aleaseg.checks import check as check
     from aleaseg.measures.auv import aleatoric_uncertainty_value as aleatoric_uncertainty_value
     from aleaseg.readers import open_dataset as open_dataset
     from aleaseg.report import write_report as write_report
@@ -33,8 +33,8 @@ _FACE = {
     "Dataset": "aleaseg.case",
     "Run": "aleaseg.run",
     "aleatoric_uncertainty_value": "aleaseg.measures.auv",
-    "audit": "aleaseg.audit",
-    "check": "aleaseg.check",
+    "audit": "aleaseg.auditing",
+    "check": "aleaseg.checks",
     "open_dataset": "aleaseg.readers",
     "select": "aleaseg.selection",
     "semantic_perception_scale": "aleaseg.spectral",

@@ -1,6 +1,6 @@
 """What is known of real data sets comes out, and nothing else."""
 
-from aleaseg.check import check, join_groups, same_image_groups
+from aleaseg.checks import check, join_groups, same_image_groups
 from aleaseg.readers import open_dataset
 
 

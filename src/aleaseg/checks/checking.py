@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from aleaseg.case import Case, Dataset, Finding, Geometry, Voxels
-from aleaseg.check.far_out import far_out
+from aleaseg.checks.far_out import far_out
 from aleaseg.errors import BadVoxels, CaseError, ShapeMismatch
 from aleaseg.readers.fit import differs_in_world, image_fault, image_hash
 from aleaseg.run import write_json, write_table

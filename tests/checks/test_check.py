@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from aleaseg.case import Geometry
-from aleaseg.check import check, join_groups, same_image_groups, summary, write_check
-from aleaseg.check.far_out import far_out
+from aleaseg.checks import check, join_groups, same_image_groups, summary, write_check
+from aleaseg.checks.far_out import far_out
 from aleaseg.readers import open_dataset
 from aleaseg.readers.voxels import write_nifti
 

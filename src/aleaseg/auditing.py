@@ -1,0 +1,332 @@
+"""The main verb: check, score, compare, report."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from aleaseg.case import Dataset, Finding
+from aleaseg.errors import SettingsDiffer, UsageError
+from aleaseg.run import Run
+
+__all__ = ["Outcome", "Settings", "audit", "run_audit"]
+
+Progress = Callable[[str, int, int], None]
+_PACKAGES = ("aleaseg", "torch", "monai", "numpy", "scipy", "scikit-learn", "scikit-image", "nibabel", "SimpleITK")
+# What cross-fitting leaves of a budget for checking, scoring and the page.
+_CROSSFIT_SHARE = 0.75
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What decides the numbers of a run; written whole into its manifest.
+
+    Attributes:
+        dataset: the folder.
+        predictions: `crossfit`, or a folder of out-of-fold predictions.
+        extractor: `auto` or a name.
+        steps: of cross-fitting; None: a rule on the data.
+        budget_minutes: the most cross-fitting and the rest may take; None: no cap.
+        groups, sites, classes: as `open_dataset` takes them.
+        device: `auto`, `cpu` or `cuda`.
+        seed: of everything random.
+        reference: a run whose models and population these cases are compared with.
+    """
+
+    dataset: str
+    predictions: str = "crossfit"
+    extractor: str = "auto"
+    steps: int | None = None
+    budget_minutes: float | None = None
+    groups: str | None = None
+    sites: str | None = None
+    classes: str | None = None
+    device: str = "auto"
+    seed: int = 0
+    reference: str | None = None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How an audit ended.
+
+    Attributes:
+        run: the folder.
+        findings: errors of the check.
+        troubles: case -> what could not be used in scoring.
+        page: the report, or None where none was asked for.
+    """
+
+    run: Run
+    findings: tuple[Finding, ...]
+    troubles: dict[str, str]
+    page: Path | None
+
+
+def audit(
+    dataset: str | Path,
+    out: str | Path,
+    *,
+    predictions: str | Path = "crossfit",
+    extractor: str = "auto",
+    steps: int | None = None,
+    budget: float | None = None,
+    groups: str | None = None,
+    sites: str | None = None,
+    classes: str | None = None,
+    device: str = "auto",
+    seed: int = 0,
+    reference: str | Path | Run | None = None,
+) -> Run:
+    """Find the doubtful cases of a data set: what `aleaseg audit DATASET -o RUN` does.
+
+    Args:
+        dataset: a folder in any layout that `open_dataset` knows.
+        out: the run's folder; made, or gone on with.
+        predictions: `crossfit`, or a folder of out-of-fold predictions.
+        extractor: `auto`, `task` or `variance`.
+        steps: of cross-fitting; None: a rule on the data.
+        budget: the most minutes it may take; None: no cap.
+        groups, sites: a regular expression on case ids, or a CSV.
+        classes: names to keep, or `name=value` where the layout declares none.
+        device: `auto`, `cpu` or `cuda`.
+        seed: of everything random.
+        reference: a finished run to compare these cases with.
+
+    Returns:
+        The run: `run.cases` has one row per case, doubt in [0, 1], high = bad.
+
+    Raises:
+        UsageError: the arguments cannot work, or the run was made with others.
+    """
+    if isinstance(reference, Run):
+        reference = reference.path
+    settings = Settings(
+        dataset=str(Path(dataset).resolve()),
+        predictions=predictions if predictions == "crossfit" else str(Path(predictions).resolve()),
+        extractor=extractor,
+        steps=steps,
+        budget_minutes=budget,
+        groups=groups,
+        sites=sites,
+        classes=classes,
+        device=device,
+        seed=seed,
+        reference=None if reference is None else str(Path(reference).resolve()),
+    )
+    return run_audit(settings, Run(out)).run
+
+
+def run_audit(
+    settings: Settings,
+    run: Run,
+    *,
+    progress: Progress = lambda stage, done, total: None,
+    page: bool = True,
+) -> Outcome:
+    """All stages, each going on where it was left.
+
+    Args:
+        settings: what is asked.
+        run: where.
+        progress: called with stage (`check`, `prepare`, `train`, `score`, `report`), done, total.
+        page: whether to write the report.
+
+    Raises:
+        UsageError: the arguments cannot work, or the run was made with others.
+    """
+    from aleaseg.checks import check, join_groups, write_check
+    from aleaseg.readers import open_dataset
+    from aleaseg.scoring import score_cases, write_tables
+
+    started = time.monotonic()
+    dataset = open_dataset(
+        settings.dataset, classes=settings.classes, groups=settings.groups, sites=settings.sites
+    )
+    if not dataset.cases and not dataset.findings:
+        raise UsageError(f"{settings.dataset} holds no case; expected at least one image")
+    reference = _reference(settings, dataset)
+    _begin(run, settings, dataset)
+    result = check(dataset, progress=lambda done, total: progress("check", done, total))
+    write_check(run.path, result)
+    run.update_manifest(check={"errors": len(result.errors), "notes": len(result.notes)})
+    dataset = join_groups(dataset, result)
+    notes = _predict(run, dataset, settings, reference, started, progress)
+    named = run.manifest["predictions"]
+    from aleaseg.extractors import choose_extractor
+
+    extractor, why = choose_extractor(settings.extractor, named["source"] if named else None)
+    run.update_manifest(extractor={"name": extractor, "why": why})
+    troubles = score_cases(
+        run,
+        dataset,
+        extractor,
+        result.image_hashes,
+        progress=lambda done, total: progress("score", done, total),
+    )
+    _forget_others(run, dataset)
+    write_tables(run, list(dataset.classes), reference.population if reference else None)
+    notes += _notes(run, dataset, troubles)
+    run.update_manifest(notes=notes, finished=_now())
+    index = None
+    if page:
+        from aleaseg.report import write_report
+
+        index = write_report(run, dataset, progress=lambda done, total: progress("report", done, total))
+    return Outcome(run, result.errors, troubles, index)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _versions() -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _begin(run: Run, settings: Settings, dataset: Dataset) -> None:
+    """Start a manifest, or make sure that the one there was made with the same settings."""
+    asked = {
+        **asdict(settings),
+        "cases": len(dataset.cases),
+        "case_ids": hashlib.sha256("\0".join(c.id for c in dataset.cases).encode("utf-8", "replace")).hexdigest(),
+    }
+    if run.manifest_file.exists():
+        made = run.manifest.get("settings", {})
+        differing = [name for name in asked if made.get(name) != asked[name]]
+        if differing:
+            lines = "; ".join(f"{name}: {made.get(name)!r} then, {asked[name]!r} now" for name in differing)
+            raise SettingsDiffer(
+                f"{run.path} was made with other settings ({lines}); give another folder with -o, or delete it"
+            )
+        return
+    if run.path.exists() and any(run.path.iterdir()):
+        raise UsageError(f"{run.path} holds other files and is no run; give an empty or a new folder with -o")
+    run.path.mkdir(parents=True, exist_ok=True)
+    run.update_manifest(
+        aleaseg=version("aleaseg"),
+        created=_now(),
+        dataset={
+            "path": str(dataset.root),
+            "name": dataset.name,
+            "layout": dataset.layout,
+            "classes": {name: list(values) for name, values in dataset.classes.items()},
+            "ignore": dataset.ignore,
+            "channels": list(dataset.channels),
+            "cases": len(dataset.cases),
+        },
+        settings=asked,
+        versions=_versions(),
+        crossfit=None,
+        predictions=None,
+    )
+
+
+def _reference(settings: Settings, dataset: Dataset) -> Run | None:
+    """The reference run, made sure to be one for data of this kind."""
+    if settings.reference is None:
+        return None
+    reference = Run(settings.reference)
+    classes = reference.manifest["dataset"]["classes"]
+    if dataset.has_labels and list(classes) != list(dataset.classes):
+        raise UsageError(
+            f"the reference {reference.path} has the classes {', '.join(classes)}; "
+            f"this data set has {', '.join(dataset.classes)}; they must be the same"
+        )
+    if not (reference.path / "population.json").exists():
+        raise UsageError(f"the reference {reference.path} has no population (fewer than 20 cases)")
+    return reference
+
+
+def _device(asked: str) -> str:
+    import torch
+
+    there = torch.cuda.is_available()
+    if asked == "cuda" and not there:
+        raise UsageError("device cuda was asked for, and torch finds no GPU; use `--device cpu`")
+    return "cuda" if there and asked in ("auto", "cuda") else "cpu"
+
+
+def _predict(
+    run: Run, dataset: Dataset, settings: Settings, reference: Run | None, started: float, progress: Progress
+) -> list[str]:
+    """See to it that there are out-of-fold predictions; returns notes for the page."""
+    if not dataset.has_labels:
+        run.update_manifest(predictions=None)
+        return ["There are no labels: only the image axis was measured."]
+    if reference is not None:
+        run.update_manifest(predictions={"source": "reference", "path": str(reference.path)})
+        return [f"Compared with the frozen population of {reference.path}."]
+    if settings.predictions != "crossfit":
+        from aleaseg.predictions.folder import PredictionFolder
+
+        found = len(PredictionFolder(settings.predictions, dataset))
+        run.update_manifest(predictions={"source": "folder", "path": settings.predictions, "cases": found})
+        missing = len(dataset.cases) - found
+        return [f"{missing} cases have no prediction in {settings.predictions}."] if missing else []
+    from aleaseg.predictions.crossfit import CrossfitSettings, crossfit
+
+    budget = None
+    if settings.budget_minutes is not None:
+        spent = time.monotonic() - started
+        budget = max(10.0, settings.budget_minutes * 60 * _CROSSFIT_SHARE - spent)
+    done = crossfit(
+        run,
+        dataset,
+        CrossfitSettings(
+            steps=settings.steps, budget_seconds=budget, seed=settings.seed, device=_device(settings.device)
+        ),
+        progress=progress,
+    )
+    run.update_manifest(predictions={"source": "crossfit"}, crossfit=done)
+    if not done["stopped_by_budget"]:
+        return []
+    steps = ", ".join(str(fold["steps"]) for fold in done["folds"])
+    return [
+        f"The budget of {settings.budget_minutes:g} minutes ended the training of the folds at step {steps} "
+        f"of {done['steps']}: the label axis is weaker than it could be, and depends on this machine's speed."
+    ]
+
+
+def _forget_others(run: Run, dataset: Dataset) -> None:
+    """Records of cases that are no longer in the data set would stay in the population."""
+    known = {run.case_file(case.id).name for case in dataset.cases}
+    for path in (run.path / "cases").glob("*.json"):
+        if path.name not in known:
+            path.unlink()
+
+
+def _notes(run: Run, dataset: Dataset, troubles: dict[str, str]) -> list[str]:
+    manifest = run.manifest
+    notes = []
+    population = manifest["population"]
+    if population is None:
+        notes.append(
+            f"Fewer than 20 cases could be measured ({len(dataset.cases) - len(troubles)}): they are too few to "
+            "compare with one another, so there are no doubts and no AUV. `--reference RUN` compares them with "
+            "another run's population."
+        )
+    elif (share := population["above_half"]["doubt"]) is not None:
+        notes.append(f"{share:.1%} of the cases have a doubt above 0.5.")
+    if troubles:
+        notes.append(f"{len(troubles)} cases could not be used, or only in part; each is named below.")
+    if manifest["extractor"]["name"] == "task":
+        notes.append(
+            "AUV is taken from the task network's out-of-fold logits, which never saw the case's own mask: "
+            "it can tell of the image only, and in our trial found faults no better than chance. "
+            "Doubt is the better guide."
+        )
+    return notes
+

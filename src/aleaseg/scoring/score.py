@@ -1,0 +1,117 @@
+"""The map stage: score every case that is not finished yet, side by side."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from aleaseg.case import Case, Dataset
+from aleaseg.errors import AleasegError, UsageError
+from aleaseg.extractors import make_extractor
+from aleaseg.predictions import open_predictions
+from aleaseg.run import Run, read_json
+from aleaseg.scoring.record import file_stamps, score_case
+
+__all__ = ["score_cases"]
+
+
+@dataclass(frozen=True)
+class _Job:
+    run: Run
+    dataset: Dataset
+    extractor: str | None
+
+
+def _one_thread() -> None:
+    import torch
+
+    torch.set_num_threads(1)
+
+
+def _score(job: _Job, case: Case, image_hash: str) -> tuple[str, str | None]:
+    """Score one case and keep its record; returns its id and what went wrong."""
+    _one_thread()
+    predictions = open_predictions(job.run, job.dataset.with_cases([case]))
+    extractor = make_extractor(job.extractor, predictions, job.dataset.classes) if job.extractor else None
+    try:
+        record = score_case(case, job.dataset, predictions, extractor, image_hash)
+    except AleasegError:
+        raise
+    except Exception as error:  # whatever one case does, the others go on; the record says what it was
+        record = {
+            "case": case.id,
+            "status": "failed",
+            "error": f"{case.id}: {type(error).__name__}: {' '.join(str(error).split())[:300]}",
+            "group": case.group,
+            "site": case.site,
+            "files": file_stamps(case),
+            "image_files": [str(path) for path in case.image_files],
+            "label_files": [str(path) for path in case.label_files],
+            "present": {},
+            "volume_mm3": {},
+            "class_maps": {},
+            "spectra": {},
+            "measures": [],
+        }
+    job.run.write_case(record)
+    return case.id, record["error"]
+
+
+def score_cases(
+    run: Run,
+    dataset: Dataset,
+    extractor: str | None,
+    image_hashes: Mapping[str, str],
+    *,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+    workers: int | None = None,
+) -> dict[str, str]:
+    """Score every case whose record is missing or older than its files.
+
+    Args:
+        run: where records are kept; its manifest names the predictions.
+        dataset: the cases.
+        extractor: name; None: no S and no AUV.
+        image_hashes: case -> hash of its voxels, as the check found it.
+        progress: called with (done, total).
+        workers: processes; None: one per core.
+
+    Returns:
+        case -> what could not be used, for the cases where something could not.
+    """
+    from joblib import Parallel, delayed
+
+    troubles: dict[str, str] = {}
+    todo = []
+    for case in dataset.cases:
+        record = _finished(run, case)
+        if record is None:
+            todo.append(case)
+        elif record["error"]:
+            troubles[case.id] = record["error"]
+    job = _Job(run, dataset.with_cases(()), extractor)
+    total, done = len(dataset.cases), len(dataset.cases) - len(todo)
+    progress(done, total)
+    count = max(1, min(workers or os.cpu_count() or 1, len(todo)))
+    outcomes = Parallel(n_jobs=count, return_as="generator_unordered")(
+        delayed(_score)(job, case, image_hashes.get(case.id, "")) for case in todo
+    )
+    for case_id, error in outcomes:
+        done += 1
+        if error:
+            troubles[case_id] = error
+        progress(done, total)
+    return troubles
+
+
+def _finished(run: Run, case: Case) -> dict | None:
+    path = run.case_file(case.id)
+    if not path.exists():
+        return None
+    try:
+        record: dict = read_json(path)
+    except UsageError:
+        return None  # cut off in writing on a file system without atomic renames: do it again
+    same = record.get("case") == case.id and record.get("files") == file_stamps(case)
+    return record if same else None
