@@ -35,8 +35,8 @@ def case_data(run: Run, cases: pd.DataFrame, columns: list[Column]) -> Iterator[
     standings = {name: percentiles(column) for name, column in numbers.items()}
     medians = {name: float(np.nanmedian(column)) for name, column in numbers.items()}
     by_class = _by_class(run)
+    reasons = values(cases, "reasons") if "reasons" in cases else [""] * len(cases)
     for row, case in enumerate(cases["case"].astype(str)):
-        entry = cases.iloc[row]
         statistics = [
             {
                 "name": name,
@@ -46,12 +46,11 @@ def case_data(run: Run, cases: pd.DataFrame, columns: list[Column]) -> Iterator[
             }
             for name in numbers
         ]
-        reasons = entry.get("reasons")
         yield (
             case,
             {
                 "case": case,
-                "reasons": reasons_in_words(reasons) if isinstance(reasons, str) else [],
+                "reasons": reasons_in_words(reasons[row]),
                 "statistics": statistics,
                 "classes": by_class.get(case, []),
                 **_facts(run, case),

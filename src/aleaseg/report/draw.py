@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 
 from aleaseg.case import Case, Dataset
 from aleaseg.errors import AleasegError
-from aleaseg.report.javascript import as_script
+from aleaseg.report.javascript import as_script, write_if_changed
 from aleaseg.report.pictures import case_pictures, thumbnail
 from aleaseg.report.worker import in_workers
-from aleaseg.run import Run, file_name, write_aside
+from aleaseg.run import Run, file_name
 
 __all__ = ["LabelSource", "draw_cases", "pictures_file", "thumbnail_file"]
 
@@ -105,9 +105,7 @@ def _draw(case: Case, stamp: str, task: _Task) -> str | None:
         known = isinstance(error, AleasegError)
         line = _one_line(error) if known else f"{type(error).__name__}: {_one_line(error)}"
         _write(task.report, case.id, "", {"error": line}, None)
-        return (
-            f"{case.id}: {_one_line(error)}" if isinstance(error, AleasegError) else f"{case.id}: {error!r}"
-        )
+        return line
     pictures["notes"] = notes
     _write(task.report, case.id, stamp, pictures, thumbnail(pictures["planes"][0]))
     return None
@@ -138,12 +136,12 @@ def _same_grid(
 
 def _write(report: Path, case_id: str, stamp: str, pictures: dict[str, Any], thumb: str | None) -> None:
     if thumb is not None:
-        write_aside(thumbnail_file(report, case_id), thumb.encode("utf-8", "replace"))
+        write_if_changed(thumbnail_file(report, case_id), thumb)
     else:
         thumbnail_file(report, case_id).unlink(missing_ok=True)
     # The stamp goes last: with it the pictures count as made.
     script = as_script("pictures", file_name(case_id), pictures, stamp)
-    write_aside(pictures_file(report, case_id), script.encode("ascii"))
+    write_if_changed(pictures_file(report, case_id), script)
 
 
 def _draw_chunk(task: _Task, chunk: Sequence[tuple[Case, str]]) -> list[str | None]:

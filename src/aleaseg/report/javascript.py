@@ -12,8 +12,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from aleaseg.run import write_aside
-
 __all__ = ["as_script", "escape", "significant", "write_if_changed"]
 
 
@@ -71,5 +69,10 @@ def write_if_changed(path: Path, text: str) -> bool:
     content = text.encode("utf-8", "replace")
     if path.exists() and path.read_bytes() == content:
         return False
-    write_aside(path, content)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # Renamed, so that a page never loads half a file; not flushed to the disk one by one as
+    # a run's records are: there are thousands, and all of them can be made again.
+    part = path.with_name(f".{path.name}.part")
+    part.write_bytes(content)
+    part.replace(path)
     return True

@@ -10,11 +10,9 @@ from typing import Any
 
 from aleaseg.report.javascript import write_if_changed
 
-__all__ = ["PLOTLY_GL_FROM", "write_assets", "write_pages"]
+__all__ = ["write_assets", "write_pages"]
 
-# From this many cases on dots are drawn by WebGL.
-PLOTLY_GL_FROM = 3000
-_ASSETS = ("report.css", "page.js", "plots.js", "sheet.js", "figures.js", "group.js", "case.js")
+_ASSETS = ("report.css", "page.js", "plots.js", "cloud.js", "sheet.js", "figures.js", "group.js", "case.js")
 
 
 def write_assets(report: Path) -> None:
@@ -45,6 +43,7 @@ def write_pages(report: Path, context: Mapping[str, Any]) -> Path:
     )
     environment.filters["number"] = _number
     environment.filters["percent"] = lambda share: "–" if share is None else f"{100 * share:.1f}%"
+    environment.filters["initial"] = lambda text: text[:1].upper() + text[1:]
     for name in ("case.html", "index.html"):
         write_if_changed(report / name, environment.get_template(f"{name}.j2").render(context))
     return report / "index.html"
@@ -74,4 +73,4 @@ def flat(settings: Mapping[str, Any] | None, prefix: str = "") -> list[tuple[str
 
 def select_command(run: Path) -> str:
     """The command that goes on from here, as one would type it."""
-    return f"aleaseg select {shlex.quote(str(run))} --by doubt --quantile 0.95"
+    return f"aleaseg select {shlex.quote(str(run.resolve()))} --by doubt --quantile 0.95"

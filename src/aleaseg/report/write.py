@@ -15,7 +15,7 @@ from aleaseg.report.columns import Column, describe, values
 from aleaseg.report.draw import LabelSource, draw_cases
 from aleaseg.report.index import HALF, in_order, index_data
 from aleaseg.report.javascript import as_script, write_if_changed
-from aleaseg.report.pages import PLOTLY_GL_FROM, flat, select_command, write_assets, write_pages
+from aleaseg.report.pages import flat, select_command, write_assets, write_pages
 from aleaseg.run import Run, file_name, read_json
 
 __all__ = ["write_report"]
@@ -82,7 +82,7 @@ def _context(
     run: Run, manifest: dict[str, Any], cases: pd.DataFrame, columns: list[Column], notes: list[str]
 ) -> dict[str, Any]:
     """What the templates name."""
-    about = manifest.get("dataset") or {}
+    about = {"channels": [], "path": "", **(manifest.get("dataset") or {})}
     population = manifest.get("population") or {}
     status = values(cases, "status") if "status" in cases else np.array([], dtype=object)
     findings = read_json(run.path / "check.json") if (run.path / "check.json").exists() else []
@@ -94,7 +94,7 @@ def _context(
         "classes": list(about.get("classes") or {}),
         "cases": len(cases),
         "failed": int((status == "failed").sum()),
-        "above_half": population.get("above_half") or {},
+        "above_half": {"label_doubt": None, "image_doubt": None, **(population.get("above_half") or {})},
         "above": int(np.sum(values(cases, "doubt") > HALF)) if "doubt" in has else None,
         "has": has,
         "notes": notes,
@@ -102,7 +102,7 @@ def _context(
         "findings": findings[:_SHOWN_FINDINGS],
         "findings_left_out": max(0, len(findings) - _SHOWN_FINDINGS),
         "errors": sum(finding["severity"] == "error" for finding in findings),
-        "extractor": manifest.get("extractor") or {},
+        "extractor": {"name": "", "why": "", **(manifest.get("extractor") or {})},
         "settings": flat(manifest.get("settings")),
         "crossfit": flat(manifest.get("crossfit")),
         "source": flat(manifest.get("predictions")),
@@ -110,6 +110,4 @@ def _context(
         "created": str(manifest.get("created") or ""),
         "run": str(run.path),
         "select": select_command(run.path),
-        "large": len(cases) > PLOTLY_GL_FROM,
-        "file_name": file_name,
     }

@@ -112,7 +112,7 @@
     if (data.files.length) add("Files", ...data.files.map((file) => h("code", {}, file)));
     if (data.shape.length) add("Shape", data.shape.join(" × "));
     if (data.spacing_mm.length) add("Spacing", `${data.spacing_mm.map((value) => number(value)).join(" × ")} mm`);
-    if (data.group) add("Group", data.group);
+    if (data.group && data.group !== data.case) add("Group", data.group);
     if (data.site) add("Site", data.site);
     const maps = Object.entries(data.class_maps);
     if (maps.length) {

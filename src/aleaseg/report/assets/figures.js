@@ -64,8 +64,8 @@ ALEASEG.confounds = (one, all, rows) => {
     places = (row) => [x(row), y(row)];
     const mine = all.filter((row) => x(row) !== null && y(row) !== null);
     const said = one.column[m].direction === "none" ? "" : ` (${one.column[m].direction})`;
-    plots.plot(document.getElementById("confound-plot"), (colours) => ({
-      data: plots.dots(one, mine, x, y, colours, 6),
+    plots.plot(document.getElementById("confound-plot"), () => ({
+      dots: { rows: mine, x, y, kind: one.axis, size: 6 },
       layout: {
         xaxis: texts
           ? { title: { text: one.title(c) }, tickvals: texts.map((_, place) => place), ticktext: texts.map(shorten), range: [-0.6, texts.length - 0.4] }
@@ -76,7 +76,7 @@ ALEASEG.confounds = (one, all, rows) => {
     document.getElementById("confound-caption").textContent = entry.rho === null
       ? `No correlation: ${one.title(m)} or ${one.title(c)} does not vary (n = ${entry.n}).`
       : `${entry.kind === "rho" ? "Spearman ρ" : "Correlation ratio η of the ranks"} = ${entry.rho.toFixed(2).replace("-", "−")}, n = ${entry.n.toLocaleString("en")}.`
-        + (Math.abs(entry.rho) >= 0.5 ? " Strong: read this score with size in mind." : Math.abs(entry.rho) >= 0.3 ? " Some of it." : " Little to fear.");
+        + (Math.abs(entry.rho) >= 0.5 ? " Strong: read this score with size in mind." : Math.abs(entry.rho) >= 0.3 ? " Moderate: look at the plot." : " Weak.");
   }
   // Plotly reads markup in texts; data are not markup.
   function shorten(text) {

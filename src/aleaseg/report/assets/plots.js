@@ -3,7 +3,7 @@
 
 ALEASEG.plots = (() => {
   const { h, loadScript } = ALEASEG;
-  const gl = document.body.dataset.gl === "1";
+  const MANY = 3000; // dots; more than that go on a canvas
   const drawn = new Map(); // element -> what makes its plot
   const rings = []; // places that can mark one case in each plot
   const SYMBOLS = { fine: "circle", label: "diamond", image: "square", both: "x" };
@@ -25,16 +25,31 @@ ALEASEG.plots = (() => {
     else seen.observe(element);
   }
 
+  // make(theme) returns {layout, and data (traces) or dots (one per case)}.
   async function draw(element) {
     plotly = plotly || loadScript("assets/plotly.min.js");
     await plotly;
     const entry = drawn.get(element);
-    const { data, layout } = entry.make(theme());
-    await Plotly.react(element, data, frame(layout), { displayModeBar: false, responsive: true, doubleClick: "reset" });
+    const colours = theme();
+    const { data, dots, layout } = entry.make(colours);
+    const many = dots && dots.rows.length > MANY;
+    const traces = many ? frameOf(dots) : dots ? markers(dots, colours) : data;
+    if (many) layout.dragmode = false; // the canvas has its own box
+    await Plotly.react(element, traces, frame(layout), { displayModeBar: false, responsive: true });
+    if (many && !entry.cloud) {
+      const { hover, leave, open, select } = entry.options.rows;
+      entry.cloud = ALEASEG.cloud(element, {
+        open, select,
+        hover: (row, event) => { hover(row, event); mark(row); },
+        leave: () => { leave(); mark(null); },
+      });
+      element.on("plotly_afterplot", entry.cloud.paint);
+    }
+    if (entry.cloud) entry.cloud.set(many ? dots : null, colours);
     element.dataset.drawn = "1";
     if (!entry.ready) {
       entry.ready = true;
-      if (entry.options.rows) listen(element, entry.options);
+      if (dots) listen(element, entry.options, many);
     }
   }
 
@@ -63,27 +78,33 @@ ALEASEG.plots = (() => {
     };
   }
 
-  // Dots of the given rows, one trace per kind so that each has its own colour and shape.
-  function dots(one, rows, x, y, colours, size) {
-    return ["fine", "image", "label", "both"].map((kind) => {
-      const mine = rows.filter((row) => one.axis(row) === kind);
+  // One trace per kind, so that each has its own colour and shape.
+  function markers({ rows, x, y, kind, size }, colours) {
+    return ["fine", "image", "label", "both"].map((one) => {
+      const mine = rows.filter((row) => kind(row) === one);
       return {
-        type: gl ? "scattergl" : "scatter", mode: "markers", hoverinfo: "none", customdata: mine,
-        x: mine.map(x), y: mine.map(y),
+        type: "scatter", mode: "markers", hoverinfo: "none", customdata: mine, x: mine.map(x), y: mine.map(y),
         marker: {
-          color: colours[kind], symbol: SYMBOLS[kind], size: kind === "fine" ? size : size + 2,
-          opacity: kind === "fine" ? (rows.length > 2000 ? 0.35 : 0.6) : 0.95, line: { width: 0 },
+          color: colours[one], symbol: SYMBOLS[one], size: one === "fine" ? size : size + 2,
+          opacity: one === "fine" ? 0.6 : 0.95, line: { width: 0 },
         },
         selected: { marker: { opacity: 1 } }, unselected: { marker: { opacity: 0.2 } },
       };
     });
   }
 
+  // Nothing to see, but axes that hold all dots.
+  function frameOf({ rows, x, y }) {
+    const ends = (values) => values.reduce(([low, high], value) => [Math.min(low, value), Math.max(high, value)], [Infinity, -Infinity]);
+    return [{ type: "scatter", mode: "markers", marker: { opacity: 0 }, hoverinfo: "skip", x: ends(rows.map(x)), y: ends(rows.map(y)) }];
+  }
+
   // Hover, click and selection of dots; `at(row)` gives their place, for marks from elsewhere.
-  function listen(element, options) {
+  function listen(element, options, many) {
     const ring = h("span", { class: "ring", hidden: true });
     element.append(ring);
     rings.push({ element, ring, at: options.at });
+    if (many) return; // the canvas listens for itself
     element.on("plotly_hover", (event) => {
       const point = event.points[0];
       options.rows.hover(point.customdata, event.event);
@@ -132,5 +153,5 @@ ALEASEG.plots = (() => {
     for (const [element, entry] of drawn) if (entry.ready) draw(element);
   });
 
-  return { plot, dots, swarm, mark };
+  return { plot, swarm, mark };
 })();

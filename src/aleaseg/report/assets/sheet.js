@@ -102,7 +102,7 @@ ALEASEG.sheet = (one, host, controls, status, hover) => {
       h("span", { class: "frame" }, failed ? h("span", { class: "no-picture" }, "not scored") : thumb(one, row, width - 8)),
       h("span", { class: "id" }, one.data.case[row]),
       h("span", { class: "under" }, one.has("doubt")
-        ? [meter("image", "image doubt", one.value("image_doubt", row)), meter("label", "label doubt", one.value("label_doubt", row))]
+        ? [meter("label", "label doubt", one.value("label_doubt", row)), meter("image", "image doubt", one.value("image_doubt", row))]
         : null, h("span", { class: "value" }, value)));
   }
 

@@ -1,0 +1,109 @@
+"""Pictures are made once, and one bad case stops no other."""
+
+import operator
+
+import pytest
+
+from aleaseg.report.draw import draw_cases, pictures_file, thumbnail_file
+from aleaseg.report.worker import in_workers
+
+
+@pytest.fixture
+def report(fake):
+    return fake.run.path / "report"
+
+
+def draw(fake, report, ids=None, **options):
+    return draw_cases(fake.run, fake.dataset, ids or fake.ids, report, fake.predictions, **options)
+
+
+def test_pictures_are_made_once_and_again_when_something_changes(fake, report):
+    calls = []
+    draw(fake, report, workers=1, progress=lambda *numbers: calls.append(numbers))
+    assert calls[-1] == (24, 24)
+    files = [pictures_file(report, one) for one in fake.ids] + [
+        thumbnail_file(report, one) for one in fake.ids
+    ]
+    times = {path: path.stat().st_mtime_ns for path in files}
+
+    calls.clear()
+    draw(fake, report, workers=1, progress=lambda *numbers: calls.append(numbers))
+    assert calls == []
+    assert times == {path: path.stat().st_mtime_ns for path in files}
+
+    record = next(fake.run.records())
+    fake.run.write_case({**record, "image_hash": "another"})
+    thumbnail_file(report, fake.ids[-1]).unlink()
+    draw(fake, report, workers=1, progress=lambda *numbers: calls.append(numbers))
+    assert calls[-1] == (2, 2)
+    assert (
+        pictures_file(report, record["case"]).stat().st_mtime_ns
+        > times[pictures_file(report, record["case"])]
+    )
+
+
+def test_one_bad_case_stops_no_other_and_is_tried_again(fake, report, made):
+    bad = made.NASTY[0]
+    fake.dataset = made.dataset_of(fake.ids, bad=[bad])
+    for _ in range(2):
+        troubles = draw(fake, report, workers=1)
+        assert list(troubles) == [bad]
+        assert "a file of 0 bytes" in troubles[bad]
+    assert "a file of 0 bytes" in pictures_file(report, bad).read_text()
+    assert not thumbnail_file(report, bad).exists()
+    assert thumbnail_file(report, fake.ids[1]).exists()
+
+
+def test_an_error_of_another_kind_names_itself(fake, report, made):
+    class Wrong:
+        def read(self, case):
+            raise ValueError("unlucky\nnumbers")
+
+    fake.predictions = Wrong()
+    troubles = draw(fake, report, ids=fake.ids[:1], workers=1)
+    assert troubles == {fake.ids[0]: "ValueError: unlucky numbers"}
+
+
+def test_a_prediction_on_another_grid_is_named_and_not_drawn(fake, report, made):
+    class Other:
+        def read(self, case):
+            return [made.Prediction(case.read_label().array[:3])]
+
+    fake.predictions = Other()
+    assert draw(fake, report, ids=fake.ids[:1], workers=1) == {}
+    text = pictures_file(report, fake.ids[0]).read_text()
+    assert "it is not drawn" in text
+    assert '"oof":null' in text
+
+
+def test_several_predictions_vote(fake, report, made):
+    class Folds:
+        def read(self, case):
+            array = case.read_label().array
+            return [made.Prediction(array), made.Prediction(array), made.Prediction(array * 0)]
+
+    fake.predictions = Folds()
+    draw(fake, report, ids=fake.ids[:1], workers=1)
+    assert (
+        '"why":"mask"' in pictures_file(report, fake.ids[0]).read_text()
+    )  # two of three agree with the mask
+
+
+def test_workers_that_cannot_load_the_work_leave_it_to_this_process(fake, report, made, monkeypatch):
+    # The made-up classes live in a file that no other process can import.
+    monkeypatch.setattr("aleaseg.report.draw._WORTH_WORKERS", 1)
+    assert draw(fake, report, workers=2) == {}
+    assert all(thumbnail_file(report, one).exists() for one in fake.ids)
+
+
+def test_workers_answer_with_the_place_of_each_item():
+    results = dict(in_workers(operator.add, 10, list(range(7)), 2))
+    assert results == {place: 10 + place for place in range(7)}
+
+
+def test_an_item_that_kills_its_worker_is_left_out():
+    assert dict(in_workers(operator.truediv, 1, [0], 1)) == {}
+
+
+def test_what_cannot_be_sent_is_left_out():
+    assert list(in_workers(lambda common, item: item, None, [1], 1)) == []

@@ -1,0 +1,89 @@
+"""What is drawn is what is there."""
+
+import base64
+import io
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from aleaseg.case import Geometry
+from aleaseg.report.pictures import case_pictures, thumbnail, window
+
+
+def pixels(uri):
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2]))))
+
+
+def test_the_window_is_the_first_to_the_99th_percentile():
+    values = np.arange(1001, dtype=np.float32)
+    assert window(values) == pytest.approx((10, 990))
+    values[0] = np.inf
+    assert np.isfinite(window(values)).all()
+
+
+def test_constant_and_nan_images_are_drawn_grey(made):
+    for array in (np.full((4, 5), 7.0), np.full((4, 5), np.nan)):
+        picture = case_pictures(array[None], Geometry((4, 5), (1, 1)), None, None, made.CLASSES)
+        assert pixels(picture["planes"][0]["images"][0]).shape == (4, 5)
+
+
+def test_a_volume_has_three_planes_with_both_outlines(made):
+    mask = made.label(0).array
+    pictures = case_pictures(
+        made.image(0).array, made.image(0).geometry, mask, np.roll(mask, 2, 1), made.CLASSES
+    )
+    assert pictures["why"] == "disagreement"
+    assert [plane["name"] for plane in pictures["planes"]] == ["axial", "coronal", "sagittal"]
+    axial = pictures["planes"][0]
+    assert axial["size"] == [10, 12]
+    assert axial["letters"] == ["R", "L", "A", "P"]
+    assert set(axial["mask"]) == set(made.CLASSES)
+    assert axial["mask"]["head"] != axial["oof"]["head"]
+    assert pixels(axial["images"][0]).shape == (12, 10)
+    x, y, width, height = axial["focus"]
+    assert 0 <= x <= x + width <= 10
+    assert 0 <= y <= y + height <= 12
+
+
+def test_a_picture_has_one_plane_as_stored(made):
+    array = np.arange(20, dtype=np.float32).reshape(1, 4, 5)
+    mask = np.zeros((4, 5), dtype=int)
+    mask[3, 4] = 1
+    pictures = case_pictures(array, Geometry((4, 5), (0.5, 0.25)), mask, None, made.CLASSES)
+    (plane,) = pictures["planes"]
+    assert pictures["voxel"] == [3, 4]
+    assert plane["voxel_mm"] == [0.25, 0.5]
+    assert plane["oof"] is None
+    shown = pixels(plane["images"][0])
+    assert shown[0, 0] == 0
+    assert shown[3, 4] == 255
+
+
+def test_every_channel_is_there_up_to_four():
+    array = np.random.default_rng(0).random((6, 4, 5)).astype(np.float32)
+    pictures = case_pictures(array, Geometry((4, 5), (1, 1)), None, None, {})
+    assert len(pictures["planes"][0]["images"]) == 4
+
+
+def test_a_thumbnail_is_a_whole_svg_with_true_proportions(made):
+    mask = made.label(0).array
+    pictures = case_pictures(
+        made.image(0).array, made.image(0).geometry, mask, np.roll(mask, 2, 1), made.CLASSES
+    )
+    for plane, aspect in zip(pictures["planes"], (12 / 10, 18 / 10, 18 / 12), strict=True):
+        root = ElementTree.fromstring(thumbnail({**plane, "focus": []}))
+        assert float(root.get("height")) / float(root.get("width")) == pytest.approx(aspect, rel=0.01)
+        assert "script" not in {element.tag.rpartition("}")[2] for element in root.iter()}
+
+
+def test_a_thumbnail_comes_close_to_a_small_mask(made):
+    array = np.random.default_rng(0).random((1, 200, 200)).astype(np.float32)
+    mask = np.zeros((200, 200), dtype=int)
+    mask[20:30, 150:160] = 1
+    plane = case_pictures(array, Geometry((200, 200), (1, 1)), mask, None, made.CLASSES)["planes"][0]
+    x, y, width, height = map(float, ElementTree.fromstring(thumbnail(plane)).get("viewBox").split())
+    assert width < 200
+    assert x <= 300 <= 320 <= x + width
+    assert y <= 40 <= 60 <= y + height
