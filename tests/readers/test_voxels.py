@@ -12,6 +12,7 @@ from PIL import Image
 
 from aleaseg.case import Geometry
 from aleaseg.errors import BadVoxels, ShapeMismatch, Unreadable
+from aleaseg.readers import nifti
 from aleaseg.readers.fit import differs_in_world
 from aleaseg.readers.voxels import (
     count_channels,
@@ -122,6 +123,16 @@ def test_gzip_members_and_tails(tmp_path, geometry, members, tail):
     packed = b"".join(gzip.compress(content[at : at + step]) for at in range(0, len(content), step))
     (tmp_path / "x.nii.gz").write_bytes(packed + tail)
     np.testing.assert_array_equal(read_label(tmp_path / "x.nii.gz", "x").array, array)
+
+
+@pytest.mark.parametrize("chunk", [1, 7, 64])
+def test_nothing_is_left_inside_the_inflater(tmp_path, monkeypatch, chunk):
+    # Where a piece is full and all input is eaten, the end of the voxels is still inside.
+    monkeypatch.setattr(nifti, "_CHUNK", chunk)
+    for width in range(1, 300, 13):
+        array = np.zeros((1, 2, width), np.uint8)
+        write_nifti(tmp_path / "x.nii.gz", array, Geometry(array.shape, (1, 1, 1), np.eye(4)))
+        np.testing.assert_array_equal(read_label(tmp_path / "x.nii.gz", "x").array, array)
 
 
 def test_nifti2_and_plain_file_named_gz(tmp_path, image, geometry):
