@@ -56,7 +56,9 @@ def make_trial(source: Path, target: Path, draw: int, faulty: int) -> dict[str, 
     return truth
 
 
-def figures(cases: pd.DataFrame, truth: dict[str, dict[str, str]], column: str, sign: int) -> dict[str, float]:
+def figures(
+    cases: pd.DataFrame, truth: dict[str, dict[str, str]], column: str, sign: int
+) -> dict[str, float]:
     """AUROC against the clean cases, for each axis, both, and each fault; AP for both."""
     score = cases.set_index("case")[column].astype(float) * sign
     score = score.fillna(score.median())
@@ -116,7 +118,14 @@ def write_markdown(table: pd.DataFrame, mean: pd.DataFrame, given: argparse.Name
         text = frame.reset_index() if frame.index.name else frame
         lines = ["| " + " | ".join(map(str, text.columns)) + " |", "|" + "---|" * len(text.columns)]
         for row in text.itertuples(index=False):
-            cells = ["" if isinstance(v, float) and np.isnan(v) else f"{v:.3f}" if isinstance(v, float) else str(v) for v in row]
+            cells = [
+                ""
+                if isinstance(v, float) and np.isnan(v)
+                else f"{v:.3f}"
+                if isinstance(v, float)
+                else str(v)
+                for v in row
+            ]
             lines.append("| " + " | ".join(cells) + " |")
         return lines
 

@@ -18,7 +18,17 @@ from aleaseg.run import Run
 __all__ = ["Outcome", "Settings", "audit", "run_audit"]
 
 Progress = Callable[[str, int, int], None]
-_PACKAGES = ("aleaseg", "torch", "monai", "numpy", "scipy", "scikit-learn", "scikit-image", "nibabel", "SimpleITK")
+_PACKAGES = (
+    "aleaseg",
+    "torch",
+    "monai",
+    "numpy",
+    "scipy",
+    "scikit-learn",
+    "scikit-image",
+    "nibabel",
+    "SimpleITK",
+)
 # What cross-fitting leaves of a budget for checking, scoring and the page.
 _CROSSFIT_SHARE = 0.75
 
@@ -93,7 +103,8 @@ def audit(
         extractor: `auto`, `task` or `variance`.
         steps: of cross-fitting; None: a rule on the data.
         budget: the most minutes it may take; None: no cap.
-        groups, sites: a regular expression on case ids, or a CSV.
+        groups: cases that share a fold: a regular expression on case ids, or a CSV.
+        sites: where scans come from: likewise.
         classes: names to keep, or `name=value` where the layout declares none.
         device: `auto`, `cpu` or `cuda`.
         seed: of everything random.
@@ -201,7 +212,9 @@ def _begin(run: Run, settings: Settings, dataset: Dataset) -> None:
     asked = {
         **asdict(settings),
         "cases": len(dataset.cases),
-        "case_ids": hashlib.sha256("\0".join(c.id for c in dataset.cases).encode("utf-8", "replace")).hexdigest(),
+        "case_ids": hashlib.sha256(
+            "\0".join(c.id for c in dataset.cases).encode("utf-8", "replace")
+        ).hexdigest(),
     }
     if run.manifest_file.exists():
         made = run.manifest.get("settings", {})
@@ -213,7 +226,9 @@ def _begin(run: Run, settings: Settings, dataset: Dataset) -> None:
             )
         return
     if run.path.exists() and any(run.path.iterdir()):
-        raise UsageError(f"{run.path} holds other files and is no run; give an empty or a new folder with -o")
+        raise UsageError(
+            f"{run.path} holds other files and is no run; give an empty or a new folder with -o"
+        )
     run.path.mkdir(parents=True, exist_ok=True)
     run.update_manifest(
         aleaseg=version("aleaseg"),
@@ -260,7 +275,12 @@ def _device(asked: str) -> str:
 
 
 def _predict(
-    run: Run, dataset: Dataset, settings: Settings, reference: Run | None, started: float, progress: Progress
+    run: Run,
+    dataset: Dataset,
+    settings: Settings,
+    reference: Run | None,
+    started: float,
+    progress: Progress,
 ) -> list[str]:
     """See to it that there are out-of-fold predictions; returns notes for the page."""
     if not dataset.has_labels:
@@ -329,4 +349,3 @@ def _notes(run: Run, dataset: Dataset, troubles: dict[str, str]) -> list[str]:
             "Doubt is the better guide."
         )
     return notes
-

@@ -169,7 +169,10 @@ def usable_image(case: Case) -> Voxels:
     bad = int(np.count_nonzero(~np.isfinite(image.array)))
     if bad:
         raise BadVoxels(
-            case.id, f"{bad} voxels that are NaN or infinite", "finite intensities", "export the image again"
+            case.id,
+            f"{bad} voxels that are NaN or infinite",
+            "finite intensities",
+            "export the image again",
         )
     if image.array.size and (image.array == image.array.flat[0]).all():
         raise BadVoxels(

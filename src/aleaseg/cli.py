@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
     from aleaseg.auditing import Outcome, Progress
     from aleaseg.case import Finding
-    from aleaseg.run import Run
 
 __all__ = ["app", "main"]
 
@@ -63,13 +62,21 @@ RunPath = Annotated[Path, typer.Argument(help="A folder made by audit or score."
 Predictions = Annotated[
     str, typer.Option(help="crossfit, or a folder of out-of-fold predictions.", metavar="crossfit|FOLDER")
 ]
-ExtractorName = Annotated[str, typer.Option(help="The eye of S and AUV: auto, task, variance.", metavar="NAME")]
-Steps = Annotated[int | None, typer.Option(min=1, help="Training steps of each fold; default: a rule on the data.")]
-Budget = Annotated[float | None, typer.Option(min=0.1, help="The most minutes it may take.", metavar="MINUTES")]
+ExtractorName = Annotated[
+    str, typer.Option(help="The eye of S and AUV: auto, task, variance.", metavar="NAME")
+]
+Steps = Annotated[
+    int | None, typer.Option(min=1, help="Training steps of each fold; default: a rule on the data.")
+]
+Budget = Annotated[
+    float | None, typer.Option(min=0.1, help="The most minutes it may take.", metavar="MINUTES")
+]
 Groups = Annotated[
     str | None, typer.Option(help="Cases that share a fold: a regex on ids, or a CSV.", metavar="REGEX|CSV")
 ]
-Sites = Annotated[str | None, typer.Option(help="Where scans come from: a regex or a CSV.", metavar="REGEX|CSV")]
+Sites = Annotated[
+    str | None, typer.Option(help="Where scans come from: a regex or a CSV.", metavar="REGEX|CSV")
+]
 Classes = Annotated[
     str | None, typer.Option(help="Classes to keep, or name=value where none are declared.", metavar="A,B")
 ]
@@ -145,7 +152,8 @@ def _audit(given: dict[str, Any], page: bool) -> None:
 def check(
     dataset: DatasetPath,
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="A folder for check.csv and check.json.", metavar="FOLDER")
+        Path | None,
+        typer.Option("--out", "-o", help="A folder for check.csv and check.json.", metavar="FOLDER"),
     ] = None,
     classes: Classes = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON in place of a table.")] = False,
@@ -197,12 +205,15 @@ def report(run: RunPath) -> None:
 def select(
     run: RunPath,
     by: Annotated[
-        str | None, typer.Option(help="The score to cut by; default: doubt (with --class: auv).", metavar="COLUMN")
+        str | None,
+        typer.Option(help="The score to cut by; default: doubt (with --class: auv).", metavar="COLUMN"),
     ] = None,
     quantile: Annotated[float | None, typer.Option(help="Keep up to this quantile, such as 0.95.")] = None,
     worst: Annotated[int | None, typer.Option(help="Leave so many cases out.")] = None,
     threshold: Annotated[float | None, typer.Option(help="Leave out what is beyond this.")] = None,
-    class_name: Annotated[str | None, typer.Option("--class", help="By this class's AUV.", metavar="NAME")] = None,
+    class_name: Annotated[
+        str | None, typer.Option("--class", help="By this class's AUV.", metavar="NAME")
+    ] = None,
     form: Annotated[Form, typer.Option("--as", help="What to write.")] = Form.splits,
     grouped: Annotated[
         bool, typer.Option("--grouped", help="New folds keep groups together; nnU-Net's own do not.")
@@ -212,7 +223,9 @@ def select(
         typer.Option(help="Install the splits into nnU-Net's preprocessed folder.", metavar="FOLDER"),
     ] = None,
     undo: Annotated[bool, typer.Option("--undo", help="Put everything back that --apply changed.")] = False,
-    force: Annotated[bool, typer.Option("--force", help="Cut even where a class loses too many cases.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Cut even where a class loses too many cases.")
+    ] = False,
 ) -> None:
     """Leave the most doubtful cases out: splits, a data set, or a list, and the reasons."""
     from aleaseg import selection
@@ -252,7 +265,9 @@ def select(
 
 @app.command()
 def demo(
-    out: Annotated[Path, typer.Option("--out", "-o", help="Where to put it.", metavar="FOLDER")] = Path("demo"),
+    out: Annotated[Path, typer.Option("--out", "-o", help="Where to put it.", metavar="FOLDER")] = Path(
+        "demo"
+    ),
     cases: Annotated[int, typer.Option(min=20, help="How many cases to make.")] = 40,
     seed: Seed = 0,
 ) -> None:
@@ -307,7 +322,9 @@ def _progress() -> Iterator[Progress]:
         MofNCompleteColumn(),
         TimeRemainingColumn(compact=True, elapsed_when_finished=True),
     )
-    with Progress(*columns, console=console, disable=not console.is_terminal, speed_estimate_period=120) as bars:
+    with Progress(
+        *columns, console=console, disable=not console.is_terminal, speed_estimate_period=120
+    ) as bars:
         tasks: dict[str, Any] = {}
 
         def update(stage: str, done: int, total: int) -> None:
@@ -371,7 +388,14 @@ def _show_findings(findings: tuple[Finding, ...], most: int = 50) -> None:
     for name in ("case", "severity", "check", "found", "expected", "what to do"):
         table.add_column(name, overflow="fold")
     for finding in findings[:most]:
-        row = (finding.case, finding.severity, finding.check, finding.found, finding.expected, finding.advice)
+        row = (
+            finding.case,
+            finding.severity,
+            finding.check,
+            finding.found,
+            finding.expected,
+            finding.advice,
+        )
         table.add_row(*(Text(str(cell)) for cell in row))
     console = _console()
     console.print(table)
@@ -392,7 +416,9 @@ def _run(call: Callable[[], Any]) -> int:
         _say_error(error)
         return 1
     except OSError as error:
-        _say_error(f"{error.strerror or error}: {error.filename or ''}; free space or permissions, then run it again")
+        _say_error(
+            f"{error.strerror or error}: {error.filename or ''}; free space or permissions, then run it again"
+        )
         return 1
     except KeyboardInterrupt:
         _say_error("stopped; what is finished is kept, and the same command goes on from there")

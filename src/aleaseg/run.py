@@ -90,7 +90,9 @@ def read_json(path: Path) -> Any:
     except FileNotFoundError as error:
         raise UsageError(f"{path} does not exist; expected a folder written by `aleaseg audit`") from error
     except ValueError as error:
-        raise UsageError(f"{path} is damaged ({error}); delete it and run the same command again") from error
+        raise UsageError(
+            f"{path} is damaged ({error}); delete it and run the same command again"
+        ) from error
 
 
 def _cell(value: Any) -> str:
@@ -116,7 +118,7 @@ def write_table(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, 
         def write(self, text: str) -> None:
             lines.append(text)
 
-    writer = csv.writer(_Lines(), lineterminator="\n")  # type: ignore[arg-type]
+    writer = csv.writer(_Lines(), lineterminator="\n")
     writer.writerow(columns)
     for row in rows:
         writer.writerow([_cell(row.get(column)) for column in columns])
@@ -129,7 +131,9 @@ def read_table(path: Path) -> pd.DataFrame:
 
     if not path.exists():
         raise UsageError(f"{path} does not exist; expected a folder written by `aleaseg audit`")
-    texts = {name: str for name in ("case", "class", "group", "site", "reasons", "status")}
+    texts = dict.fromkeys(
+        ("case", "class", "group", "site", "reasons", "status", "class_set", "error"), str
+    )
     frame = pd.read_csv(
         path, dtype=texts, keep_default_na=False, na_values={}, encoding_errors="surrogatepass"
     )

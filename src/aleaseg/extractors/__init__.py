@@ -28,12 +28,20 @@ def choose_extractor(name: str, predictions: str | None) -> tuple[str, str]:
     """
     if name == "auto":
         if predictions is None:
-            return "variance", "there are no labels to train a network on, so only intensities can be looked at"
-        return "task", "the out-of-fold network is there anyway, and no foundation model's weights are asked for"
+            return (
+                "variance",
+                "there are no labels to train a network on, so only intensities can be looked at",
+            )
+        return (
+            "task",
+            "the out-of-fold network is there anyway, and no foundation model's weights are asked for",
+        )
     if name not in NAMES:
         raise UsageError(f"unknown extractor {name!r}; expected one of: auto, {', '.join(NAMES)}")
     if name == "task" and predictions is None:
-        raise UsageError("extractor `task` needs out-of-fold predictions, and there are no labels; use `variance`")
+        raise UsageError(
+            "extractor `task` needs out-of-fold predictions, and there are no labels; use `variance`"
+        )
     return name, "asked for"
 
 

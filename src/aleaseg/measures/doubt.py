@@ -182,10 +182,19 @@ class LabelReference:
         vectors = signals.centroid[:, None] - signals.centroid[:, :, None]
         with np.errstate(all="ignore"):
             order = np.array(
-                [[_median_vector(vectors[:, a, b]) for b in range(len(signals.classes))] for a in range(len(signals.classes))]
+                [
+                    [_median_vector(vectors[:, a, b]) for b in range(len(signals.classes))]
+                    for a in range(len(signals.classes))
+                ]
             )
         bare = cls(signals.classes, prevalence, volume, {}, order)
-        floors = {"disagreement": 0.1, "false_positive": 0.3, "volume": 0.1, "components": 0.3, "border": 0.3}
+        floors = {
+            "disagreement": 0.1,
+            "false_positive": 0.3,
+            "volume": 0.1,
+            "components": 0.3,
+            "border": 0.3,
+        }
         scales: dict[str, tuple[RobustScale, ...]] = {}
         for name, raw in bare._raw(signals).items():
             columns = raw.reshape(len(raw), -1).T

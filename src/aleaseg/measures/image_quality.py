@@ -37,7 +37,7 @@ def _scaled(image: NDArray) -> NDArray[np.float32]:
 
 
 def _noise(image: NDArray, inside: NDArray[np.bool_]) -> float:
-    """ln of the noise's standard deviation: mixed second difference of the last two axes."""
+    """Ln of the noise's standard deviation: mixed second difference of the last two axes."""
     if min(image.shape[-2:]) < 3:
         return float("nan")
     second = image[..., 2:, :] - 2 * image[..., 1:-1, :] + image[..., :-2, :]
@@ -50,7 +50,7 @@ def _noise(image: NDArray, inside: NDArray[np.bool_]) -> float:
 
 
 def _sharpness(image: NDArray, axis: int) -> float:
-    """ln of the squared differences one voxel apart over two apart: 0 for white noise, -ln 4 for a slope."""
+    """Ln of the squared differences one voxel apart over two apart: 0 for white noise, -ln 4 for a slope."""
     if image.shape[axis] < 4:
         return float("nan")
     moved = np.moveaxis(image, axis, 0)

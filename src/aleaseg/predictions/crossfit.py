@@ -71,7 +71,12 @@ def _save_array(path: Path, array: NDArray) -> None:
 
 
 def _prepare(
-    case: Case, target: Prepared, grid: Grid, rules: Sequence[Any], values: Sequence[int], ignore: int | None
+    case: Case,
+    target: Prepared,
+    grid: Grid,
+    rules: Sequence[Any],
+    values: Sequence[int],
+    ignore: int | None,
 ) -> str | None:
     """Write the working copy of one case; returns why it cannot be trained on, or None."""
     if target.label.exists():
@@ -114,7 +119,9 @@ def _make_plan(
     for case, dim in zip(list(cases), dims, strict=True):
         if dim != most:
             cases.remove(case)
-            failed[case.id] = f"{case.id}: found a {dim}D image; expected {most}D as the others; leave it out"
+            failed[case.id] = (
+                f"{case.id}: found a {dim}D image; expected {most}D as the others; leave it out"
+            )
     if not cases:
         raise UsageError("no case can be trained on; `aleaseg check` says why for each")
     grid = choose_grid([geometries[case.id] for case in cases])
@@ -134,7 +141,9 @@ def _make_plan(
     try:
         folds = make_folds(usable, settings.folds, settings.seed)
     except ValueError as error:
-        raise UsageError(f"{error}; found {len(set(usable.values()))} among {len(usable)} usable cases") from error
+        raise UsageError(
+            f"{error}; found {len(set(usable.values()))} among {len(usable)} usable cases"
+        ) from error
     trained_on = len(usable) - max(map(len, folds))
     plan = {
         "grid": grid.to_dict(),
@@ -258,7 +267,13 @@ def _run_folds(
             while waiting and len(running) < workers:
                 fold = waiting.pop(0)
                 log = (run.path / "models" / f"fold_{fold}.log").open("w", encoding="utf-8")
-                command = [sys.executable, "-m", "aleaseg.predictions.fold", str(run.path.resolve()), str(fold)]
+                command = [
+                    sys.executable,
+                    "-m",
+                    "aleaseg.predictions.fold",
+                    str(run.path.resolve()),
+                    str(fold),
+                ]
                 command += [] if seconds is None else [str(seconds)]
                 with log:
                     process = subprocess.Popen(
@@ -332,7 +347,9 @@ class Crossfit:
         if self.new:
             image = usable_image(case)
             grid = _grid(self._plan)
-            if image.array.shape[0] != self._plan["channels"] or len(image.geometry.shape) != len(grid.patch):
+            if image.array.shape[0] != self._plan["channels"] or len(image.geometry.shape) != len(
+                grid.patch
+            ):
                 raise ShapeMismatch(
                     case.id,
                     f"an image (channel, *spatial) of shape {image.array.shape}",

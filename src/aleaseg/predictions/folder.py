@@ -41,7 +41,9 @@ class PredictionFolder:
         self.folder = Path(folder)
         self.dataset = dataset
         if not self.folder.is_dir():
-            raise UsageError(f"{folder} is no folder; --predictions takes `crossfit` or a folder of predictions")
+            raise UsageError(
+                f"{folder} is no folder; --predictions takes `crossfit` or a folder of predictions"
+            )
         if not self._files:
             raise UsageError(
                 f"{folder} holds no prediction of any case of {dataset.name}; expected CASE.npz or CASE.nii.gz, "
@@ -127,10 +129,16 @@ def _arrays(path: Path, case: Case) -> tuple[NDArray, Kind]:
             array = archive[key]
     except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
         raise Unreadable(
-            case.id, f"{path.name}, which cannot be read ({error})", "an .npz archive", "predict the case again"
+            case.id,
+            f"{path.name}, which cannot be read ({error})",
+            "an .npz archive",
+            "predict the case again",
         ) from error
     if array.dtype.kind not in "fiu" or not np.isfinite(array).all():
         raise Unreadable(
-            case.id, f"{path.name} with values that are no finite numbers", "probabilities", "predict the case again"
+            case.id,
+            f"{path.name} with values that are no finite numbers",
+            "probabilities",
+            "predict the case again",
         )
     return np.asarray(array, dtype=np.float32), "logit" if key == "logits" else "probability"

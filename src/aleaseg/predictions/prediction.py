@@ -64,7 +64,9 @@ class Prediction:
         """The label map, and for logits the log of the softmax's denominator: one channel in memory at a time."""
         if self.kind == "label":
             if self.maps.shape[1:] != self.shape:
-                raise ValueError(f"a label map of shape {self.maps.shape[1:]} for a case of shape {self.shape}")
+                raise ValueError(
+                    f"a label map of shape {self.maps.shape[1:]} for a case of shape {self.shape}"
+                )
             return self.maps[0].astype(np.int32), None
         values = np.array([0, *self.values], dtype=np.int32)
         best = np.full(self.shape, -np.inf, dtype=np.float32)
@@ -135,9 +137,11 @@ class Prediction:
 
     def probabilities(self) -> NDArray[np.float32]:
         """Probability of every class, (class, *case shape). Large: for small cases and tests."""
-        channels = np.stack(list(self._channels()))
+        channels: NDArray[np.float32] = np.stack(list(self._channels()))
         if self.regions:
-            return 1 / (1 + np.exp(-channels)) if self.kind == "logit" else channels
+            if self.kind == "logit":
+                channels = (1 / (1 + np.exp(-channels))).astype(np.float32)
+            return channels
         if self.kind == "label":
             return np.stack([self.mask(name) for name in self.classes]).astype(np.float32)
         if self.kind == "logit":
@@ -145,7 +149,10 @@ class Prediction:
             channels /= channels.sum(axis=0)
         values = self.values
         return np.stack(
-            [channels[[1 + values.index(v) for v in wanted]].sum(axis=0) for wanted in self.classes.values()]
+            [
+                channels[[1 + values.index(v) for v in wanted]].sum(axis=0)
+                for wanted in self.classes.values()
+            ]
         )
 
     def class_map(self, name: str) -> NDArray[np.float32]:
@@ -155,19 +162,19 @@ class Prediction:
         several softmax channels: its log-odds, ln sum_in exp z - ln sum_out exp z
         (or the sum of the probabilities).
         """
-        maps = np.asarray(self.maps, dtype=np.float32)
+        maps: NDArray[np.float32] = np.asarray(self.maps, dtype=np.float32)
         if self.kind == "label":
             raise ValueError("a hard label map has no class maps")
         if self.regions:
-            return maps[list(self.classes).index(name)]
+            one: NDArray[np.float32] = maps[list(self.classes).index(name)]
+            return one
         wanted = [1 + self.values.index(value) for value in self.classes[name]]
         if len(wanted) == 1:
             return maps[wanted[0]]
         if self.kind == "probability":
             return maps[wanted].sum(axis=0)
         rest = [channel for channel in range(len(maps)) if channel not in wanted]
-        inside: NDArray[np.float32] = np.logaddexp.reduce(maps[wanted], axis=0)
-        return inside - np.logaddexp.reduce(maps[rest], axis=0)
+        return np.logaddexp.reduce(maps[wanted], axis=0) - np.logaddexp.reduce(maps[rest], axis=0)
 
 
 class Predictions(Protocol):

@@ -171,8 +171,7 @@ def _pieces(path: Path, zipped: bool, offset: int) -> Iterator[bytes | memoryvie
         inflater = zlib.decompressobj(wbits=31)
         first, begun = True, False  # is this the first member, and was some of it seen?
         while chunk := file.read(_CHUNK):
-            more = True
-            while more:
+            while chunk:
                 try:
                     piece = inflater.decompress(chunk, _CHUNK)
                 except zlib.error:
@@ -180,11 +179,8 @@ def _pieces(path: Path, zipped: bool, offset: int) -> Iterator[bytes | memoryvie
                         raise
                     return  # what stands behind a whole member is of no concern
                 chunk, begun = inflater.unconsumed_tail, True
-                # A full piece may leave some inside the inflater.
-                more = bool(chunk) or len(piece) == _CHUNK
                 if inflater.eof:  # several members may follow one another, as pigz writes them
                     chunk = inflater.unused_data
-                    more = bool(chunk)
                     inflater, begun, first = zlib.decompressobj(wbits=31), False, False
                 skipped = min(offset, len(piece))
                 offset -= skipped

@@ -64,9 +64,25 @@ class Column:
     unit_range: bool
 
 
+_STATISTICS = {
+    "sharp": "Sharpness",
+    "ghost": "Ghosting",
+    "fov": "Field of view",
+    "dark": "Dark grey values",
+    "middle": "Middle grey values",
+    "bright": "Bright grey values",
+    "skew": "Skewness of grey values",
+    "border": "Body at the border",
+}
+_AXES = {"d": "across slices", "h": "down", "w": "across"}
+
+
 def _title(name: str) -> str:
-    words = name.removeprefix("img_").replace("_mm3", "").replace("_mm", "").split("_")
-    return " ".join(words).capitalize() or name
+    """A statistic of the image is called `img_WHAT`, then its axis and its channel where it has them."""
+    what, *rest = name.removeprefix("img_").split("_")
+    words = [_STATISTICS.get(what, what.capitalize() or name)]
+    words += [_AXES.get(part, f"channel {part}" if part.isdigit() else part) for part in rest]
+    return " ".join(words)
 
 
 def describe(frame: pd.DataFrame, manifest: Mapping[str, Any]) -> list[Column]:

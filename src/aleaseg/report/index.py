@@ -31,10 +31,8 @@ def in_order(cases: pd.DataFrame) -> pd.DataFrame:
 
 def reasons_in_words(reasons: str) -> list[str]:
     """One sentence for each `code=value`."""
-    try:
-        from aleaseg.measures.reasons import in_words
-    except ImportError:
-        return reasons.split("; ") if reasons else []
+    from aleaseg.measures.reasons import in_words
+
     return in_words(reasons) if reasons else []
 
 
@@ -64,7 +62,7 @@ def index_data(run: Run, cases: pd.DataFrame, columns: list[Column], report: Pat
     numbers = {column.name: values(cases, column.name) for column in columns}
     data["numbers"] = {name: column for name, column in numbers.items() if column.dtype != object}
     data["words"] = _words(cases)
-    measures = [column.name for column in columns if column.role == "score"]
+    measures = [column.name for column in columns if column.role != "confound"]
     confounds = [column.name for column in columns if column.role == "confound"]
     data["confounds"] = confound_table(numbers, measures, confounds)
     data["statistics"] = [column.name for column in columns if column.role == "statistic"]

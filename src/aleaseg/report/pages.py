@@ -53,21 +53,34 @@ def _number(value: Any) -> str:
     return f"{value:,}" if isinstance(value, int) else f"{value:.3g}"
 
 
+def _in_words(value: Any) -> str:
+    if value is None:
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{str(key).replace('_', ' ')} {_in_words(item)}" for key, item in value.items())
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        nested = any(isinstance(item, Mapping) for item in value)
+        return ("; " if nested else ", ").join(_in_words(item) for item in value[:40])
+    return str(value)
+
+
 def flat(settings: Mapping[str, Any] | None, prefix: str = "") -> list[tuple[str, str]]:
     """Nested settings as rows of a table.
 
-    >>> flat({"a": 1, "b": {"c": [2, 3]}})
-    [('a', '1'), ('b · c', '2, 3')]
+    >>> flat({"a": 1, "b": {"c": [2, 3]}, "d": [{"e": None, "f": True}]})
+    [('a', '1'), ('b · c', '2, 3'), ('d', 'e –, f yes')]
     """
     rows: list[tuple[str, str]] = []
     for key, value in (settings or {}).items():
         name = f"{prefix} · {key}" if prefix else str(key)
         if isinstance(value, Mapping):
             rows += flat(value, name)
-        elif isinstance(value, Sequence) and not isinstance(value, str):
-            rows.append((name, ", ".join(str(item) for item in value[:40])))
         else:
-            rows.append((name, "–" if value is None else str(value)))
+            rows.append((name.replace("_", " "), _in_words(value)))
     return rows
 
 

@@ -49,9 +49,19 @@ _TEXTS: dict[str, tuple[str, str, list[float] | None, str]] = {
     "image_doubt": ("score", _BAD_HIGH, [0, 1], "how far the image's statistics lie from the population"),
     "label_doubt": ("score", _BAD_HIGH, [0, 1], "how far the mask lies from prediction and population"),
     "auv": ("score", _BAD_HIGH, [0, 1], "aleatoric uncertainty value, Eq. 6 of arXiv 2604.10963"),
-    "perception_scale": ("measure", _CERTAIN, [0, 1], "semantic perception scale S, mean over present classes"),
+    "perception_scale": (
+        "measure",
+        _CERTAIN,
+        [0, 1],
+        "semantic perception scale S, mean over present classes",
+    ),
     "oof_dice": ("measure", _BAD_LOW, [0, 1], "Dice of the mask and the out-of-fold prediction"),
-    "softmin": ("measure", _BAD_LOW, [0, 1], "soft minimum of the probability of the given labels, T = 0.1"),
+    "softmin": (
+        "measure",
+        _BAD_LOW,
+        [0, 1],
+        "soft minimum of the probability of the given labels, T = 0.1",
+    ),
     "false_positive_mm3": ("measure", _BAD_HIGH, None, "predicted volume where the mask is empty"),
     "intensity_variance": ("measure", _BAD_HIGH, None, "variance of the intensities inside the class"),
     "depth": ("confound", _NONE, None, "slices"),
@@ -70,7 +80,12 @@ _TEXTS: dict[str, tuple[str, str, list[float] | None, str]] = {
     "class": ("id", _NONE, None, "the class, as the data set names it; empty: the whole case"),
     "group": ("id", _NONE, None, "cases of one group share a fold"),
     "site": ("id", _NONE, None, "where the scan comes from"),
-    "status": ("id", _NONE, None, "ok; partly: something could not be used; failed; or why a value is missing"),
+    "status": (
+        "id",
+        _NONE,
+        None,
+        "ok; partly: something could not be used; failed; or why a value is missing",
+    ),
     "reasons": ("text", _NONE, None, "code=value, strongest first"),
     "present": ("measure", _NONE, None, "whether the mask has the class"),
     "error": ("text", _NONE, None, "what could not be used, and what to do"),
@@ -85,6 +100,9 @@ def describe_columns(names: Iterable[str]) -> dict[str, dict[str, Any]]:
             name, ("measure", _NONE, None, name.removeprefix("img_").replace("_", " "))
         )
         if name.startswith("img_"):
-            role, text = "statistic", f"statistic of the image: {name.removeprefix('img_').replace('_', ' ')}"
+            role, text = (
+                "statistic",
+                f"statistic of the image: {name.removeprefix('img_').replace('_', ' ')}",
+            )
         found[name] = {"role": role, "direction": direction, "range": limits, "text": text}
     return found

@@ -68,7 +68,9 @@ class _Table:
     @property
     def image_names(self) -> list[str]:
         """Statistics of the image that any case has."""
-        return sorted({measure for measure, name in self._values if not name and measure.startswith("img_")})
+        return sorted(
+            {measure for measure, name in self._values if not name and measure.startswith("img_")}
+        )
 
     def images(self, names: Sequence[str]) -> NDArray[np.float64]:
         """(N, F)"""
@@ -145,7 +147,9 @@ def fit_population(records: Sequence[Record], classes: Sequence[str]) -> dict[st
     scales = _scales(measured, table, kind)
     names = table.image_names
     signals = table.signals()
-    labelled = np.isfinite(signals.volume).any(axis=1) if signals.volume.size else np.zeros(len(measured), bool)
+    labelled = (
+        np.isfinite(signals.volume).any(axis=1) if signals.volume.size else np.zeros(len(measured), dtype=np.bool_)
+    )
     label = None
     if labelled.sum() >= SMALLEST_POPULATION:
         label = LabelReference.fit(_take(signals, labelled)).to_dict()
@@ -194,7 +198,7 @@ def score_population(
     statistics = table.images(image.names)
     image_z = np.where(failed, np.nan, image.z(statistics))
     reasons: list[list[Reason]] = [
-        image_codes(image.names, dict(zip(image.names, z, strict=True))) + [("image", top, top)]
+        [*image_codes(image.names, dict(zip(image.names, z, strict=True))), ("image", top, top)]
         for z, top in zip(image.feature_z(statistics), np.nan_to_num(image_z), strict=True)
     ]
     label_z = nothing
@@ -206,7 +210,9 @@ def score_population(
             found += extra
     image_doubt, label_doubt = doubt_from_z(image_z), doubt_from_z(label_z)
     doubt = np.fmax(image_doubt, label_doubt)
-    cells = ["" if bad else joined(_without_echo(found)) for bad, found in zip(failed, reasons, strict=True)]
+    cells = [
+        "" if bad else joined(_without_echo(found)) for bad, found in zip(failed, reasons, strict=True)
+    ]
     return Scored(auv, class_auv, scale, image_doubt, label_doubt, doubt, cells)
 
 
@@ -226,7 +232,11 @@ def _label_reasons(reference: LabelReference, signals: LabelSignals) -> list[lis
             here += [
                 (f"oof_dice:{name}", _number(z["disagreement"][i, c]), signals.dice[i, c]),
                 (f"absent:{name}", _number(z["absent"][i, c]), reference.prevalence[c]),
-                (f"false_positive:{name}", _number(z["false_positive"][i, c]), signals.false_positive[i, c]),
+                (
+                    f"false_positive:{name}",
+                    _number(z["false_positive"][i, c]),
+                    signals.false_positive[i, c],
+                ),
                 (
                     f"volume_{'high' if larger else 'low'}:{name}",
                     _number(z["volume"][i, c]),

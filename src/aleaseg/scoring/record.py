@@ -17,7 +17,7 @@ from aleaseg.measures.label_agreement import dice, near, softmin
 from aleaseg.measures.mask_quality import mask_statistics
 from aleaseg.measures.variance import intensity_variance
 from aleaseg.predictions import Prediction, Predictions
-from aleaseg.spectral import semantic_perception_scale, singular_value_energies
+from aleaseg.spectral import Unfolding, semantic_perception_scale, singular_value_energies
 
 __all__ = ["file_stamps", "score_case"]
 
@@ -25,7 +25,9 @@ Row = dict[str, Any]
 _SPECTRUM = 256
 
 
-def _row(name: str, value: float | None, class_name: str = "", variant: str = "", status: str = "ok") -> Row:
+def _row(
+    name: str, value: float | None, class_name: str = "", variant: str = "", status: str = "ok"
+) -> Row:
     finite = value is not None and np.isfinite(value)
     return {
         "class": class_name,
@@ -129,15 +131,15 @@ def _image_rows(image: NDArray, geometry: Geometry) -> list[Row]:
     return rows
 
 
-def _mask_rows(
-    label: NDArray, geometry: Geometry, dataset: Dataset
-) -> tuple[list[Row], dict[str, bool]]:
+def _mask_rows(label: NDArray, geometry: Geometry, dataset: Dataset) -> tuple[list[Row], dict[str, bool]]:
     rows, present = [], {}
     for name, values in dataset.classes.items():
         found = mask_statistics(np.isin(label, values), geometry.spacing_mm)
         present[name] = found["volume_mm3"] > 0
         rows += [
-            _row(measure, value, name, status="ok" if present[name] or measure == "volume_mm3" else "absent")
+            _row(
+                measure, value, name, status="ok" if present[name] or measure == "volume_mm3" else "absent"
+            )
             for measure, value in found.items()
         ]
     return rows, present
@@ -177,7 +179,7 @@ def _agreement_rows(
     return rows
 
 
-def _unfolding(values: NDArray) -> tuple[NDArray, str]:
+def _unfolding(values: NDArray) -> tuple[NDArray, Unfolding]:
     """2D maps, and volumes of one slice, are read as H x W matrices: D x HW would have rank one."""
     if values.ndim == 2:
         return values, "h_w"
@@ -210,13 +212,12 @@ def _eye_rows(
             found.setdefault((one.name, "intensity_variance", ""), []).append(variance)
             continue
         values, unfold = _unfolding(one.values)
-        for variant, options in (
-            ("", {}),
-            ("official", {"definition": "official"}),
-            ("centered", {"center": True}),
+        for variant, scale in (
+            ("", semantic_perception_scale(values, unfold=unfold)),
+            ("official", semantic_perception_scale(values, unfold=unfold, definition="official")),
+            ("centered", semantic_perception_scale(values, unfold=unfold, center=True)),
         ):
-            scale = float(semantic_perception_scale(values, unfold=unfold, **options))
-            found.setdefault((one.name, "perception_scale", variant), []).append(scale)
+            found.setdefault((one.name, "perception_scale", variant), []).append(float(scale))
         energies = singular_value_energies(values, unfold=unfold)
         spectra.setdefault(one.name, [float(f"{p:.4g}") for p in energies[:_SPECTRUM]])
     rows = []
@@ -226,5 +227,7 @@ def _eye_rows(
         empty = measure == "perception_scale" and not any(spectra[name])
         rows.append(_row(measure, None if empty else value, name, variant, "no_energy" if empty else "ok"))
     missing = [name for name in dataset.classes if name not in about]
-    rows += [_row("perception_scale", None, name, status="absent") for name in missing if source != "variance"]
+    rows += [
+        _row("perception_scale", None, name, status="absent") for name in missing if source != "variance"
+    ]
     return rows, about, spectra

@@ -40,7 +40,9 @@ def write_tables(run: Run, classes: Sequence[str], reference: Mapping[str, Any] 
     measures = sorted({row["measure"] for record in records for row in record["measures"]})
     run.update_manifest(
         columns=describe_columns(
-            dict.fromkeys([*CASE_COLUMNS, *SCORE_COLUMNS, *MEASURE_COLUMNS[:2], *measures, *statistics, "error"])
+            dict.fromkeys(
+                [*CASE_COLUMNS, *SCORE_COLUMNS, *MEASURE_COLUMNS[:2], *measures, *statistics, "error"]
+            )
         ),
         population=None
         if population is None
@@ -95,7 +97,12 @@ def _write_scores(run: Run, records: Sequence[Record], classes: Sequence[str], s
 def _write_cases(run: Run, records: Sequence[Record], scored: Scored) -> list[str]:
     """Write cases.csv; returns the columns of image statistics in it."""
     statistics = sorted(
-        {row["measure"] for record in records for row in record["measures"] if row["measure"].startswith("img_")}
+        {
+            row["measure"]
+            for record in records
+            for row in record["measures"]
+            if row["measure"].startswith("img_")
+        }
     )
     rows = []
     for index, record in enumerate(records):

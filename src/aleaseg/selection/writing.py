@@ -9,10 +9,10 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
-from aleaseg import __version__
 from aleaseg.errors import UsageError
 from aleaseg.run import Run, write_aside, write_json, write_table
 from aleaseg.selection.dataset import dataset_json
@@ -152,7 +152,7 @@ def _write_manifest(
     }
     dropped = [_row(selection, case) for case in selection.dropped]
     manifest = {
-        "aleaseg": __version__,
+        "aleaseg": version("aleaseg"),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "run": str(selection.run.resolve()),
         "settings": dict(selection.settings),

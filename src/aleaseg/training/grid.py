@@ -39,9 +39,7 @@ class Grid:
         """Working shape of a case: the same field of view on working voxels."""
         return tuple(
             max(1, round(n * native / working))
-            for n, native, working in zip(
-                geometry.shape, geometry.spacing_mm, self.spacing_mm, strict=True
-            )
+            for n, native, working in zip(geometry.shape, geometry.spacing_mm, self.spacing_mm, strict=True)
         )
 
     def to_dict(self) -> dict[str, Any]:

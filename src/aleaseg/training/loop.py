@@ -57,9 +57,10 @@ class TrainSettings:
 
 
 def _patch(
-    image: NDArray, label: NDArray, shape: Sequence[int], rng: np.random.Generator
+    arrays: tuple[NDArray, NDArray], shape: Sequence[int], rng: np.random.Generator
 ) -> tuple[NDArray, NDArray]:
     """Cut or pad to the patch; every second patch of a larger case is about a foreground voxel."""
+    image, label = arrays
     size = np.array(label.shape)
     room = size - np.array(shape)
     start = np.array([rng.integers(0, r + 1) if r > 0 else 0 for r in room])
@@ -127,7 +128,7 @@ def batch_at(
     augment.set_random_state(seed=int(rng.integers(2**31)))
     images, labels = [], []
     for case in picked:
-        image, label = _patch(*case.arrays(), patch, rng)
+        image, label = _patch(case.arrays(), patch, rng)
         item = augment({"image": image.astype(np.float32), "label": label[None].astype(np.float32)})
         images.append(torch.as_tensor(np.asarray(item["image"])))
         labels.append(torch.as_tensor(np.asarray(item["label"])))
@@ -139,7 +140,9 @@ def _loss(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
     import torch
     from monai.losses import DiceLoss
 
-    dice = DiceLoss(softmax=True, to_onehot_y=True, include_background=False, batch=True, ignore_index=IGNORE)
+    dice = DiceLoss(
+        softmax=True, to_onehot_y=True, include_background=False, batch=True, ignore_index=IGNORE
+    )
     if bool((target == IGNORE).all()):
         return logits.sum() * 0.0
     entropy = torch.nn.functional.cross_entropy(logits, target[:, 0], ignore_index=IGNORE)
@@ -216,7 +219,7 @@ def fit(
         image, target = batch_at(step, cases, patch, settings, augment)
         loss = _loss(network(image.to(device)), target.to(device))
         optimizer.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(network.parameters(), 12.0)
         optimizer.step()
         step += 1
@@ -243,6 +246,7 @@ def predict_logits(
         network: trained.
         image: (channel, *working).
         patch: what the network saw in training.
+        device: `cpu` or `cuda`.
 
     Returns:
         (background and classes, *working).

@@ -35,7 +35,7 @@ def build_network(grid: Grid, in_channels: int, out_channels: int) -> torch.nn.M
     if dims == 2 or not depth:
         # In 3D a level at full resolution takes most of a step's time and adds little Dice.
         strides = [(1,) * dims, *strides]
-    return UNet(
+    network: torch.nn.Module = UNet(
         spatial_dims=dims,
         in_channels=in_channels,
         out_channels=out_channels,
@@ -45,3 +45,4 @@ def build_network(grid: Grid, in_channels: int, out_channels: int) -> torch.nn.M
         norm="INSTANCE",
         act="LEAKYRELU",
     )
+    return network

@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aleaseg.case import Case
-from aleaseg.training.grid import Grid
 
 __all__ = ["IGNORE", "fit_normalisation", "normalise", "prepare_image", "prepare_label", "resize"]
 
@@ -43,7 +42,9 @@ def fit_normalisation(
             label = case.read_label().array if case.read_label is not None else None
         except CaseError:
             continue  # the check names it; the others are enough for a percentile
-        inside = np.isin(label, list(values)) if label is not None and label.shape == image.shape[1:] else ...
+        inside = (
+            np.isin(label, list(values)) if label is not None and label.shape == image.shape[1:] else ...
+        )
         for channel, values_seen in enumerate(foreground):
             found = image[channel][inside].ravel()
             values_seen.append(found[:: max(1, found.size // 20_000)])

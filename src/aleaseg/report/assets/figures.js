@@ -7,13 +7,14 @@ ALEASEG.confounds = (one, all, rows) => {
   const section = document.getElementById("confounds");
   const names = (key) => [...new Set(data.confounds.map((entry) => entry[key]))];
   const measures = names("measure");
+  const scores = measures.filter((name) => one.column[name].role === "score");
   const confounds = names("confound");
   if (!data.confounds.length) {
     section.hidden = true;
     return;
   }
   const find = (measure, confound) => data.confounds.find((entry) => entry.measure === measure && entry.confound === confound);
-  const known = data.confounds.filter((entry) => entry.rho !== null);
+  const known = data.confounds.filter((entry) => entry.rho !== null && scores.includes(entry.measure));
   const strongest = known.reduce((best, entry) => (!best || Math.abs(entry.rho) > Math.abs(best.rho) ? entry : best), null);
   const start = strongest || data.confounds[0];
   const select = (id, title, choices, value) => {
@@ -44,8 +45,8 @@ ALEASEG.confounds = (one, all, rows) => {
     return h("td", {}, button);
   };
   document.getElementById("confound-table").append(
-    h("thead", {}, h("tr", {}, h("td", {}), measures.map((m) => h("th", { scope: "col" }, one.title(m))))),
-    h("tbody", {}, confounds.map((c) => h("tr", {}, h("th", { scope: "row" }, one.title(c)), measures.map((m) => cell(m, c))))));
+    h("thead", {}, h("tr", {}, h("td", {}), scores.map((m) => h("th", { scope: "col" }, one.title(m))))),
+    h("tbody", {}, confounds.map((c) => h("tr", {}, h("th", { scope: "row" }, one.title(c)), scores.map((m) => cell(m, c))))));
 
   // The plot shows the chosen pair; against texts the cases stand in one lane per text.
   let places = () => null;
@@ -99,10 +100,16 @@ ALEASEG.spectra = (one) => {
     choice.addEventListener("change", draw);
     controls.append(h("label", {}, "class ", choice));
     const dashes = ["solid", "dash", "dashdot", "dot"];
-    function curves(values, colours) {
+    // The first index at which the sum of energies reaches a share.
+    function reach(p, share) {
+      let sum = 0;
+      const at = p.findIndex((value) => { sum += value; return sum >= share; });
+      return at < 0 ? `> ${p.length}` : at + 1;
+    }
+    function curves(values, colours, add) {
       return data.spectra[Number(choice.value)].curves.map((curve, place) => ({
         type: "scatter", mode: "lines", x: curve.energies.map((_, j) => j + 1), y: values(curve.energies),
-        name: ALEASEG.plain(`${curve.which}: ${curve.case}, S ${score(curve.s)}`), hoverinfo: "x+y+name", hoverlabel: { namelength: 40 },
+        name: ALEASEG.plain(`${curve.which}: ${curve.case}, S ${score(curve.s)}${add ? add(curve.energies) : ""}`), hoverinfo: "x+y+name", hoverlabel: { namelength: 40 },
         line: { color: colours.curves[place], width: 2.2, dash: dashes[place] },
       }));
     }
@@ -121,7 +128,7 @@ ALEASEG.spectra = (one) => {
         data: curves((p) => {
           let sum = 0;
           return p.map((value) => { sum += value; return sum; });
-        }, colours),
+        }, colours, (p) => `, 90% by ${reach(p, 0.9)}`),
         layout: {
           showlegend: true, legend: legend(colours), margin: { l: 60, r: 12, t: 8, b: 90 },
           xaxis: { title: { text: "number of singular values" } },

@@ -42,10 +42,11 @@
     const words = data.words[row] || [];
     return h("a", { class: `card is-${one.axis(row)}`, href: one.link(row), "data-row": row,
       onmouseenter: () => plots.mark(row), onmouseleave: () => plots.mark(null) },
-      h("span", { class: "frame" }, thumb(one, row, 148)),
+      h("span", { class: "frame" }, thumb(one, row, 172)),
       h("span", { class: "about" },
         h("span", { class: "id" }, data.case[row]),
-        words.length ? h("ul", {}, words.slice(0, 5).map((word) => h("li", {}, word))) : null,
+        words.length ? h("ul", {}, words.slice(0, 3).map((word) => h("li", {}, word))) : null,
+        words.length > 3 ? h("span", { class: "others" }, `and ${words.length - 3} more`) : null,
         few ? h("span", { class: "muted" }, `out-of-fold Dice ${score(one.value("oof_dice", row))}`)
           : h("span", { class: "meters" }, [["label", "Label"], ["image", "Image"]].map(([name, title]) => [
             h("span", {}, title), meter(name, `${title} doubt`, one.value(`${name}_doubt`, row)),
@@ -84,7 +85,7 @@
       low = Math.min(low, column[row]);
       high = Math.max(high, column[row]);
     }
-    if (one.column[name].unit_range) [low, high] = [0, 1];
+    if (name.endsWith("doubt") || name === "auv") [low, high] = [0, 1];
     const heights = plots.swarm(column, low, high);
     const pad = (high - low || 1) * 0.015;
     const half = name.endsWith("doubt");
