@@ -74,7 +74,7 @@ def test_constant_offset_collapses_the_scale(scale):
 
 
 def test_small_maps_in_the_official_form(scale):
-    # The absolute 1e-6 flattens the spectrum of small maps: + .046 at 64 x 64 and 1e-7. Eq. 5 does not see it.
+    # The absolute 1e-6 flattens the spectrum of small maps (+ .046 at 1e-7); Eq. 5 does not see the scale.
     matrix = np.random.default_rng(0).normal(size=(64, 1, 64))
     rise = scale(1e-7 * matrix, definition="official") - scale(matrix, definition="official")
     assert rise == pytest.approx(0.046, abs=3e-3)
