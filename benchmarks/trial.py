@@ -75,7 +75,9 @@ def figures(
         use = clean | bad
         found[name] = roc_auc_score(bad[use], score[use])
     found["AP"] = average_precision_score(~clean, score)
-    found["clean above 0.5"] = float((score[clean] > 0.5).mean()) if "doubt" in column else float("nan")
+    doubtful = score > 0.5 if "doubt" in column else score * np.nan
+    found["clean above 0.5"] = float(doubtful[clean].mean())
+    found["faulty above 0.5"] = float(doubtful[~clean].mean())
     return found
 
 

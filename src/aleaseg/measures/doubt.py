@@ -211,9 +211,13 @@ class LabelReference:
         with np.errstate(all="ignore"):
             share = signals.false_positive / (signals.false_positive + self.volume)
             log_volume = np.log(np.where(there, signals.volume, np.nan) / self.volume)
+        # An empty mask has no Dice to compare. Where many are empty, they are compared with one
+        # another by what is predicted there; where few are, that volume stands in for the overlap.
+        rare = self.prevalence * len(there) > len(there) - SMALLEST_POPULATION
+        overlap = np.where(there, signals.dice, np.where(rare, 1 - share, np.nan))
         return {
-            "disagreement": np.where(there, -_logit(signals.dice), np.nan),
-            "false_positive": np.where(~there, _logit(share), np.nan),
+            "disagreement": -_logit(overlap),
+            "false_positive": np.where(there | rare, np.nan, _logit(share)),
             "volume": log_volume,
             "components": np.where(there, np.log(0.01 + signals.extra_components), np.nan),
             "border": np.where(there, np.log(0.02 + signals.border), np.nan),
@@ -242,9 +246,6 @@ class LabelReference:
         z["volume"] = np.abs(z["volume"])
         z["order"] = -z["order"]
         z["absent"] = self._absent(signals)
-        few = self.prevalence * len(signals.volume) > len(signals.volume) - SMALLEST_POPULATION
-        # Where hardly any mask is empty there is nothing to compare a false positive with but `absent`.
-        z["false_positive"] = np.where(few[None], np.nan, z["false_positive"])
         return {name: np.clip(values, -_CLIP, _CLIP) for name, values in z.items()}
 
     def _absent(self, signals: LabelSignals) -> NDArray:

@@ -88,6 +88,7 @@ def _title(name: str) -> str:
 def describe(frame: pd.DataFrame, manifest: Mapping[str, Any]) -> list[Column]:
     """The columns that have any value: scores first, then confounds, then statistics of the image."""
     declared: Mapping[str, Any] = manifest.get("columns") or {}
+    flat = "depth" not in frame or not np.isfinite(values(frame, "depth")).any()
     found = []
     for name in frame.columns:
         if name in ("case", "status", "reasons", "error", "group"):
@@ -100,6 +101,8 @@ def describe(frame: pd.DataFrame, manifest: Mapping[str, Any]) -> list[Column]:
             continue
         about = declared.get(name) or {}
         title, direction, unit = _KNOWN.get(name, (_title(name), "none", ""))
+        if flat and unit == "mm³":
+            title, unit = "Area" if name == "volume_mm3" else title, "mm²"
         role = "score" if name in _SCORES else "confound" if name in _CONFOUNDS else "statistic"
         direction = str(about.get("direction") or direction)
         in_unit = not texts and name in _SCORES and bool(np.nanmin(column) >= 0 and np.nanmax(column) <= 1)

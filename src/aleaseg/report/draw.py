@@ -23,7 +23,7 @@ from aleaseg.run import Run, file_name
 __all__ = ["LabelSource", "draw_cases", "pictures_file", "thumbnail_file"]
 
 # Raise it when the pictures themselves change, so that older ones are made anew.
-_VERSION = 1
+_VERSION = 2
 # Starting a process costs seconds (it imports scipy and the readers); a few cases are faster without.
 _WORTH_WORKERS = 40
 _CHUNK = 8
@@ -48,6 +48,7 @@ class _Task:
     report: Path
     classes: dict[str, tuple[int, ...]]
     ignore: int | None
+    is_ct: bool
     predictions: LabelSource | None
 
 
@@ -99,7 +100,9 @@ def _draw(case: Case, stamp: str, task: _Task) -> str | None:
         if task.predictions is not None:
             predicted = _most_votes([one.labels() for one in task.predictions.read(case)])
         predicted = _same_grid(predicted, spatial, "out-of-fold prediction", notes)
-        pictures = case_pictures(image.array, image.geometry, label, predicted, task.classes, task.ignore)
+        pictures = case_pictures(
+            image.array, image.geometry, label, predicted, task.classes, task.ignore, task.is_ct
+        )
     # Whatever one damaged case raises, its page says so and the other pages are made.
     except Exception as error:
         known = isinstance(error, AleasegError)
@@ -172,8 +175,9 @@ def draw_cases(
         One line for each case that could not be drawn, by id.
     """
     wanted = set(cases)
-    task = _Task(report, dict(dataset.classes), dataset.ignore, predictions)
-    settings = [_VERSION, task.classes, task.ignore, run.manifest.get("predictions")]
+    is_ct = bool(dataset.channels) and dataset.channels[0].upper() == "CT"
+    task = _Task(report, dict(dataset.classes), dataset.ignore, is_ct, predictions)
+    settings = [_VERSION, task.classes, task.ignore, task.is_ct, run.manifest.get("predictions")]
     stale = []
     for case in dataset.cases:
         if case.id in wanted:

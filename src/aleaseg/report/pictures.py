@@ -14,7 +14,7 @@ from aleaseg.case import Geometry
 from aleaseg.report.contours import outline
 from aleaseg.report.planes import Plane, planes_through, telling_voxel
 
-__all__ = ["MASK_COLOUR", "PREDICTION_COLOUR", "case_pictures", "thumbnail", "window"]
+__all__ = ["MASK_COLOUR", "PREDICTION_COLOUR", "case_pictures", "ct_window", "thumbnail", "window"]
 
 # Okabe and Ito's orange and sky blue: told apart with any kind of colour vision, and on grey.
 MASK_COLOUR = "#ffab1a"
@@ -39,6 +39,18 @@ def window(image: NDArray) -> tuple[float, float]:
     if high <= low:
         low, high = values.min(), values.max()
     return float(low), float(high if high > low else low + 1)
+
+
+def ct_window(inside: NDArray) -> tuple[float, float]:
+    """The usual window of a CT for what lies inside the mask, in HU: soft tissue, else lung or bone.
+
+    Args:
+        inside: grey values inside the mask; may be empty.
+    """
+    middle = float(np.median(inside)) if inside.size else 40.0
+    if middle < -300:
+        return -1350.0, 150.0
+    return (-500.0, 1300.0) if middle > 150 else (-160.0, 240.0)
 
 
 def _png(flat: NDArray, low: float, high: float) -> str:
@@ -85,6 +97,7 @@ def case_pictures(
     predicted: NDArray | None,
     classes: Mapping[str, Sequence[int]],
     ignore: int | None = None,
+    is_ct: bool = False,
 ) -> dict[str, Any]:
     """All planes through the most telling voxel.
 
@@ -95,9 +108,11 @@ def case_pictures(
         predicted: the same from the out-of-fold network; or None.
         classes: name -> label values.
         ignore: label value that means "not annotated".
+        is_ct: whether the first channel is a CT in Hounsfield units.
 
     Returns:
-        `why`, the reason for the place; `voxel`; and `planes`, each with its
+        `why`, the reason for the place; `voxel`; `windows`, the grey values that are
+        black and white in each channel; and `planes`, each with its
         grey pictures (one per channel, four at most), sizes in voxels and mm,
         orientation letters, the paths of both kinds of outline by class, the
         place of the voxel, and the close-up's frame.
@@ -112,6 +127,9 @@ def case_pictures(
     shape = image.shape[1:]
     voxel, why = telling_voxel(shape, label, predicted, ignore)
     windows = [window(channel) for channel in image[:_MOST_CHANNELS]]
+    # Percentiles of a body in air show no organ. A rescaled CT has no Hounsfield units, though.
+    if is_ct and np.nanmin(image[0]) < -200:
+        windows[0] = ct_window(image[0][label > 0] if label is not None else np.array([]))
     planes = []
     for plane in planes_through(voxel, geometry):
         row, column = plane.position(voxel, shape)
@@ -135,7 +153,8 @@ def case_pictures(
                 "focus": _focus(plane, (label, predicted)),
             }
         )
-    return {"why": why, "voxel": list(voxel)[1 if flat else 0 :], "planes": planes}
+    shown = [list(limits) for limits in windows]
+    return {"why": why, "windows": shown, "voxel": list(voxel)[1 if flat else 0 :], "planes": planes}
 
 
 def thumbnail(plane: Mapping[str, Any]) -> str:

@@ -147,9 +147,7 @@ def fit_population(records: Sequence[Record], classes: Sequence[str]) -> dict[st
     scales = _scales(measured, table, kind)
     names = table.image_names
     signals = table.signals()
-    labelled = (
-        np.isfinite(signals.volume).any(axis=1) if signals.volume.size else np.zeros(len(measured), dtype=np.bool_)
-    )
+    labelled: NDArray[np.bool_] = np.asarray(np.isfinite(signals.volume).any(axis=1))
     label = None
     if labelled.sum() >= SMALLEST_POPULATION:
         label = LabelReference.fit(_take(signals, labelled)).to_dict()
@@ -230,7 +228,12 @@ def _label_reasons(reference: LabelReference, signals: LabelSignals) -> list[lis
         for c, name in enumerate(reference.classes):
             larger = signals.volume[i, c] > reference.volume[c]
             here += [
-                (f"oof_dice:{name}", _number(z["disagreement"][i, c]), signals.dice[i, c]),
+                (
+                    f"oof_dice:{name}",
+                    _number(z["disagreement"][i, c]) if signals.volume[i, c] > 0 else 0.0,
+                    signals.dice[i, c],
+                ),
+                # With few empty masks what is predicted there counts as disagreement.
                 (f"absent:{name}", _number(z["absent"][i, c]), reference.prevalence[c]),
                 (
                     f"false_positive:{name}",

@@ -88,7 +88,7 @@
   }
 
   const TITLES = {
-    volume_mm3: "Volume (mm³)", oof_dice: "Out-of-fold Dice", softmin: "Softmin", perception_scale: "S", auv: "AUV",
+    volume_mm3: one.has("depth") ? "Volume (mm³)" : "Area (mm²)", oof_dice: "Out-of-fold Dice", softmin: "Softmin", perception_scale: "S", auv: "AUV",
   };
 
   function classes(list) {
@@ -137,18 +137,33 @@
     byId("h-planes").textContent = pictures.planes.length > 1 ? "Three planes through the most telling voxel" : "The image";
     const draw = () => {
       const views = pictures.planes.map((plane) => view(plane));
-      byId("planes").replaceChildren(...pictures.planes.map((plane, place) => picture(plane, views[place], id)));
-      // One scale for all planes: widths go with mm, and the tallest still fits the screen.
-      const total = views.reduce((sum, [, , width]) => sum + width, 0);
-      const tallest = Math.max(...views.map(([, , , height]) => height));
-      byId("planes").style.setProperty("--wide", total / tallest);
+      const [first, ...others] = pictures.planes.map((plane, place) => picture(plane, views[place], id));
+      byId("planes").replaceChildren(first, ...arrange(others, views));
     };
     byId("toggles").replaceChildren(...toggles(pictures, draw));
     byId("planes-caption").textContent = [
-      WHY[pictures.why], ...(pictures.notes || []), "Grey values from the 1st to the 99th percentile.",
+      pictures.planes.length > 1 ? WHY[pictures.why] : "", ...(pictures.notes || []),
+      `Black to white: ${pictures.windows.map(([low, high]) => `${number(low)} to ${number(high)}`).join("; ")}.`,
       pictures.planes[0].letters[0] === "R" ? "The patient's right is on the left." : "",
     ].filter(Boolean).join(" ");
     draw();
+  }
+
+  // One scale for all planes: widths go with mm, and the tallest still fits the screen. Low
+  // planes (few slices) stand one above the other beside the first, the others in one row.
+  function arrange(others, views) {
+    const [widths, heights] = [views.map((one) => one[2]), views.map((one) => one[3])];
+    const sum = (list) => list.reduce((all, value) => all + value, 0);
+    const low = others.length > 1 && sum(heights.slice(1)) <= 1.25 * heights[0];
+    const across = low ? widths[0] + Math.max(...widths.slice(1)) : sum(widths);
+    const down = low ? Math.max(heights[0], sum(heights.slice(1))) : Math.max(...heights);
+    byId("planes").style.setProperty("--wide", across / down);
+    if (!low) return others;
+    const widest = Math.max(...widths.slice(1));
+    others.forEach((figure, place) => { figure.style.width = `${(100 * widths[place + 1]) / widest}%`; });
+    const column = h("div", { class: "column" }, others);
+    column.style.flexGrow = widest;
+    return [column];
   }
 
   function toggles(pictures, draw) {

@@ -30,12 +30,15 @@
   let axis = "all";
   const doubtful = all.filter((row) => one.above("doubt", row));
   const few = !one.has("doubt");
+  const labels = one.has("label_doubt");
   const suspects = doubtful.length ? doubtful : all.filter((row) => one.text("status", row) !== "failed").slice(0, 10);
   const onAxis = (row, name) => name === "all" || one.axis(row) === name || one.axis(row) === "both";
   byId("suspects-caption").textContent = few
     ? "No population, so no doubt: these are the cases with the lowest out-of-fold Dice. Look whether mask or prediction is wrong."
     : doubtful.length
-      ? "Cases with doubt above 0.5, the most doubtful first, at the slice where mask and out-of-fold prediction differ most. Is the scan bad, is the mask wrong, or is it a rare but sound anatomy?"
+      ? "Cases with doubt above 0.5, the most doubtful first, " + (labels
+        ? "at the slice where mask and out-of-fold prediction differ most. Is the scan bad, is the mask wrong, or is it a rare but sound anatomy?"
+        : "at the middle slice. Is the scan bad, or is it only of another kind?")
       : "No case has doubt above 0.5. These are the ten highest; they may well be sound.";
 
   function card(row) {

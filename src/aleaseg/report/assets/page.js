@@ -106,7 +106,7 @@ const ALEASEG = (() => {
     if (!one.data.thumb[row]) return h("span", { class: "no-picture" }, "no picture");
     return h("img", {
       src: `thumbs/${one.data.hash[row]}.svg`, loading: "lazy", decoding: "async", width: size, height: size,
-      alt: `${one.data.case[row]}: the slice where mask and out-of-fold prediction differ most`,
+      alt: `${one.data.case[row]}: its most telling slice`,
     });
   }
 
