@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from aleaseg.case import Geometry
-from aleaseg.report.pictures import case_pictures, thumbnail, window
+from aleaseg.report.pictures import case_pictures, ct_window, thumbnail, window
 
 
 def pixels(uri):
@@ -21,6 +21,23 @@ def test_the_window_is_the_first_to_the_99th_percentile():
     assert window(values) == pytest.approx((10, 990))
     values[0] = np.inf
     assert np.isfinite(window(values)).all()
+
+
+@pytest.mark.parametrize(
+    ("inside", "limits"), [(60, (-160, 240)), (-800, (-1350, 150)), (700, (-500, 1300))]
+)
+def test_a_ct_has_the_window_of_what_lies_in_the_mask(inside, limits):
+    assert ct_window(np.full(5, inside)) == limits
+    assert ct_window(np.array([])) == (-160, 240)
+    volume = np.full((1, 4, 5, 6), -1000.0)
+    mask = np.zeros((4, 5, 6), dtype=int)
+    mask[1:3, 1:3, 1:3] = 1
+    volume[0][mask > 0] = inside
+    at = Geometry((4, 5, 6), (1, 1, 1))
+    assert case_pictures(volume, at, mask, None, {}, is_ct=True)["windows"] == [list(limits)]
+    # Rescaled to 0 and more it has no Hounsfield units.
+    rescaled = case_pictures(volume + 1000, at, mask, None, {}, is_ct=True)["windows"]
+    assert rescaled != [list(limits)]
 
 
 def test_constant_and_nan_images_are_drawn_grey(made):

@@ -3,10 +3,12 @@
 import json
 import re
 
+import pandas as pd
 import pytest
 
 from aleaseg.errors import UsageError
 from aleaseg.report import write_report
+from aleaseg.report.columns import describe
 from aleaseg.run import Run, file_name, read_json, write_json
 
 
@@ -126,6 +128,33 @@ def test_a_manifest_that_says_little_is_enough(fake):
     (fake.run.path / "scores.csv").unlink()
     text = write(fake, dataset=False).read_text("utf-8")
     assert "no labels: the image axis only" in text
+
+
+def test_what_a_case_left_behind_goes_with_it(fake):
+    page = write(fake)
+    gone = page.parent / "cases" / f"{file_name('gone')}.js"
+    gone.write_text("x")
+    write(fake)
+    assert not gone.exists()
+    assert len(list((page.parent / "cases").iterdir())) == 24
+
+
+def test_columns_have_titles_and_units():
+    frame = pd.DataFrame(
+        {"case": ["a", "b"], "volume_mm3": [1.0, 2.0], "fov_mm3": [5.0, 6.0], "depth": ["", ""],
+         "img_sharp_h_1": [1.0, 2.0], "img_odd": [0.0, 1.0], "auv": ["", ""], "site": ["", ""]}
+    )  # fmt: skip
+    columns = {column.name: (column.title, column.unit) for column in describe(frame, {})}
+    assert columns == {
+        "volume_mm3": ("Area", "mm²"),
+        "fov_mm3": ("Field of view", "mm²"),
+        "img_sharp_h_1": ("Sharpness down channel 1", ""),
+        "img_odd": ("Odd", ""),
+    }
+    frame["depth"] = [3, 4]
+    columns = {column.name: (column.title, column.unit) for column in describe(frame, {})}
+    assert columns["volume_mm3"] == ("Volume", "mm³")
+    assert columns["depth"] == ("Depth", "slices")
 
 
 def test_a_folder_that_is_no_run_is_refused(tmp_path):

@@ -62,6 +62,7 @@ def write_report(
         troubles = draw_cases(run, dataset, list(drawn), report, predictions, progress, workers)
     if troubles:
         notes.append(f"{len(troubles)} case(s) could not be drawn; their pages say why.")
+    _forget_others(report, {file_name(str(case)) for case in cases["case"]})
     write_assets(report)
     for case, data in case_data(run, cases, columns):
         name = file_name(case)
@@ -69,6 +70,14 @@ def write_report(
     index = index_data(run, cases, columns, report)
     write_if_changed(report / "data" / "index.js", as_script("index", "", index))
     return write_pages(report, _context(run, manifest, cases, columns, notes))
+
+
+def _forget_others(report: Path, names: set[str]) -> None:
+    """Delete what belongs to cases that the run no longer has."""
+    for folder in ("cases", "pictures", "thumbs"):
+        for path in (report / folder).glob("*"):
+            if path.stem not in names:
+                path.unlink()
 
 
 def _predictions(run: Run, dataset: Dataset) -> LabelSource | None:

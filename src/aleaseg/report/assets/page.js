@@ -56,7 +56,12 @@ const ALEASEG = (() => {
     return element;
   }
 
+  // With a real minus sign.
   function number(value, digits = 3) {
+    return plainNumber(value, digits).replaceAll("-", "\u2212");
+  }
+
+  function plainNumber(value, digits) {
     if (value === null || value === undefined || Number.isNaN(value)) return "–";
     const size = Math.abs(value);
     if (size >= 1e5 || (size > 0 && size < 1e-3)) {
