@@ -177,9 +177,10 @@ interleaved, the fastest of {repeats} rounds ({-(-repeats // 8)} for `svdvals`).
 |{"---|" * len(SPEED_COLUMNS)}
 {chr(10).join(speeds)}
 
-`S / Gram` holds where a core is free: with two threads on two busy cores each block of the product waits
-for the slower thread, and the bare product waits once. No method that forms the product can be more than
-`svdvals / Gram` times faster than `svdvals`, which at 200x256x256 is less than 25.
+With two threads on two busy cores S / Gram rises above the goal; the likely cause is that every block of
+the product waits for the slower thread, where the bare product waits once (fewer, larger blocks narrow the
+gap). At 200x256x256 `svdvals` is less than 25 times slower than the bare product itself, so the two goals
+exclude one another there.
 
 ## Extra memory (MB)
 

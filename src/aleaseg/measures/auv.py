@@ -311,12 +311,9 @@ def keep_by_class(
         return keep(array[:, target], p)
     absent = np.isnan(array)
     passes = np.stack([keep(column, p) for column in array.T], axis=1)  # an absent class passes
-    kept: NDArray[np.bool_]
-    if reading == "all":
-        kept = np.all(passes, axis=1)
-    else:
-        kept = np.any(passes & ~absent, axis=1) | np.all(absent, axis=1)
-    return kept
+    enough = np.all if reading == "all" else np.any
+    kept: NDArray[np.bool_] = enough(passes if reading == "all" else passes & ~absent, axis=1)
+    return kept | np.all(absent, axis=1)
 
 
 def _table(values: ArrayLike) -> NDArray[np.float64]:
