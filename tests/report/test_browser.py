@@ -150,6 +150,22 @@ def test_a_dot_shows_its_case_and_opens_it(page):
     page.until_case(page.fake.ids[0])
 
 
+def test_a_box_in_the_plot_keeps_its_cases_in_the_sheet(page):
+    from selenium.webdriver.common.action_chains import ActionChains
+
+    page.show("#quadrants")
+    until(page.browser, "return document.getElementById('quadrants').dataset.drawn")
+    # From the upper left corner to a little below the dashed line: the one case to annotate again.
+    plot = page.find("#quadrants .nsewdrag")
+    width, height = plot.size["width"], plot.size["height"]
+    chain = ActionChains(page.browser).move_to_element_with_offset(plot, -width // 2 + 4, -height // 2 + 4)
+    chain.click_and_hold().move_by_offset(width // 2 - 8, height // 2 - 8).release().perform()
+    until(page.browser, "return document.querySelector('#sheet-count').textContent === '1 of 24 cases'")
+    assert page.texts("#sheet .tile .id") == [page.fake.ids[0]]
+    page.run("document.querySelector('.release').click()")
+    assert page.texts("#sheet-count") == ["24 cases"]
+
+
 def test_the_sheet_searches_sorts_and_turns_into_a_table(page):
     page.show("#sheet")
     assert len(page.texts("#sheet .tile")) == 24
@@ -169,7 +185,7 @@ def test_the_sheet_searches_sorts_and_turns_into_a_table(page):
     page.find("#sheet-controls [data-choice=table]").click()
     page.run(
         "[...document.querySelectorAll('#sheet .head button')]"
-        ".find((e) => e.textContent.startsWith('Out-of')).click()"
+        ".find((e) => e.textContent.startsWith('Dice')).click()"
     )
     assert page.texts("#sheet .canvas .row .id")[0] == page.fake.ids[-1]  # the lowest Dice first
     page.find("#sheet-controls [data-choice=failed]").click()

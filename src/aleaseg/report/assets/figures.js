@@ -13,6 +13,7 @@ ALEASEG.confounds = (one, all, rows) => {
     section.hidden = true;
     return;
   }
+  const signed = (rho) => rho.toFixed(2).replace(/^-(?=0\.00$)/, "").replace("-", "−");
   const find = (measure, confound) => data.confounds.find((entry) => entry.measure === measure && entry.confound === confound);
   const known = data.confounds.filter((entry) => entry.rho !== null && scores.includes(entry.measure));
   const strongest = known.reduce((best, entry) => (!best || Math.abs(entry.rho) > Math.abs(best.rho) ? entry : best), null);
@@ -33,13 +34,13 @@ ALEASEG.confounds = (one, all, rows) => {
     if (entry.rho === null) return h("td", { class: "muted" }, "–");
     const button = h("button", {
       type: "button", class: entry === strongest ? "strongest" : null,
-      "aria-label": `${one.title(m)} against ${one.title(c)}: ${entry.rho.toFixed(2)}, n = ${entry.n}`,
+      "aria-label": `${one.title(m)} against ${one.title(c)}: ${signed(entry.rho)}, n = ${entry.n}`,
       onclick: () => {
         measure.value = m;
         confound.value = c;
         draw();
       },
-    }, (entry.kind === "rho" ? entry.rho : Math.abs(entry.rho)).toFixed(2).replace("-", "−"));
+    }, signed(entry.rho));
     button.style.setProperty("--strength", Math.abs(entry.rho).toFixed(2));
     cells.set(`${m}|${c}`, button);
     return h("td", {}, button);
@@ -76,7 +77,7 @@ ALEASEG.confounds = (one, all, rows) => {
     }), { rows, at: (row) => places(row) });
     document.getElementById("confound-caption").textContent = entry.rho === null
       ? `No correlation: ${one.title(m)} or ${one.title(c)} does not vary (n = ${entry.n}).`
-      : `${entry.kind === "rho" ? "Spearman ρ" : "Correlation ratio η of the ranks"} = ${entry.rho.toFixed(2).replace("-", "−")}, n = ${entry.n.toLocaleString("en")}.`
+      : `${entry.kind === "rho" ? "Spearman ρ" : "Correlation ratio η of the ranks"} = ${signed(entry.rho)}, n = ${entry.n.toLocaleString("en")}.`
         + (Math.abs(entry.rho) >= 0.5 ? " Strong: read this score with size in mind." : Math.abs(entry.rho) >= 0.3 ? " Moderate: look at the plot." : " Weak.");
   }
   // Plotly reads markup in texts; data are not markup.

@@ -115,9 +115,10 @@ ALEASEG.sheet = (one, host, controls, status, hover) => {
       h("span", { role: "cell", class: "reasons" }, one.text("error", row) || one.text("reasons", row)));
   }
 
+  const SHORT = { perception_scale: "S", oof_dice: "Dice" };
   function makeHead() {
     const button = (name, title, kind) => h("button", {
-      type: "button", role: "columnheader", class: kind,
+      type: "button", role: "columnheader", class: kind, title: name === "case" ? null : one.title(name),
       "aria-sort": state.sort === name ? (state.down ? "descending" : "ascending") : "none",
       onclick: () => {
         state.down = state.sort === name ? !state.down : name !== "case" && name !== "oof_dice" && name !== "softmin";
@@ -126,7 +127,7 @@ ALEASEG.sheet = (one, host, controls, status, hover) => {
         update();
       },
     }, title, state.sort === name ? (state.down ? " ↓" : " ↑") : "");
-    head.replaceChildren(button("case", "Case", "id"), ...columns.map((name) => button(name, one.title(name), "number")),
+    head.replaceChildren(button("case", "Case", "id"), ...columns.map((name) => button(name, SHORT[name] || one.title(name), "number")),
       h("span", { role: "columnheader", class: "reasons" }, "Reasons"));
   }
 
