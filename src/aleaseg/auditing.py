@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -163,6 +163,7 @@ def run_audit(
     if not dataset.cases and not dataset.findings:
         raise UsageError(f"{settings.dataset} holds no case; expected at least one image")
     reference = _reference(settings, dataset)
+    _can_work(settings, dataset)
     _begin(run, settings, dataset)
     result = check(dataset, progress=lambda done, total: progress("check", done, total))
     write_check(run.path, result)
@@ -170,9 +171,7 @@ def run_audit(
     dataset = join_groups(dataset, result)
     notes = _predict(run, dataset, settings, reference, started, progress)
     named = run.manifest["predictions"]
-    from aleaseg.extractors import choose_extractor
-
-    extractor, why = choose_extractor(settings.extractor, named["source"] if named else None)
+    extractor, why = _extractor(settings, named["source"] if named else None, reference)
     run.update_manifest(extractor={"name": extractor, "why": why})
     troubles = score_cases(
         run,
@@ -225,7 +224,10 @@ def _begin(run: Run, settings: Settings, dataset: Dataset) -> None:
                 f"{run.path} was made with other settings ({lines}); give another folder with -o, or delete it"
             )
         return
-    if run.path.exists() and any(run.path.iterdir()):
+    if run.path.exists() and not run.path.is_dir():
+        raise UsageError(f"{run.path} is a file; give a new folder with -o")
+    # What a kill left of the first manifest is ours.
+    if run.path.exists() and any(not f.name.startswith(".manifest.json.") for f in run.path.iterdir()):
         raise UsageError(
             f"{run.path} holds other files and is no run; give an empty or a new folder with -o"
         )
@@ -249,23 +251,61 @@ def _begin(run: Run, settings: Settings, dataset: Dataset) -> None:
     )
 
 
+def _can_work(settings: Settings, dataset: Dataset) -> None:
+    """Refuse what cannot work before anything is written or computed."""
+    from aleaseg.extractors import choose_extractor
+
+    source = settings.predictions if dataset.has_labels else None
+    choose_extractor(settings.extractor, source)
+    if settings.steps is not None and settings.steps < 1:
+        raise UsageError(f"steps is {settings.steps}; expected at least 1")
+    if settings.device not in ("auto", "cpu"):
+        _device(settings.device)
+    if source not in (None, "crossfit"):
+        from aleaseg.predictions.folder import PredictionFolder
+
+        PredictionFolder(source, dataset)
+
+
 def _reference(settings: Settings, dataset: Dataset) -> Run | None:
     """The reference run, made sure to be one for data of this kind."""
     if settings.reference is None:
         return None
     reference = Run(settings.reference)
     classes = reference.manifest["dataset"]["classes"]
-    if dataset.has_labels and list(classes) != list(dataset.classes):
+    here = {name: list(values) for name, values in dataset.classes.items()}
+    if dataset.has_labels and list(classes.items()) != list(here.items()):
         raise UsageError(
-            f"the reference {reference.path} has the classes {', '.join(classes)}; "
-            f"this data set has {', '.join(dataset.classes)}; they must be the same"
+            f"the reference {reference.path} has the classes {_named(classes)}; "
+            f"this data set has {_named(here)}; they must be the same"
         )
     if not (reference.path / "population.json").exists():
         raise UsageError(f"the reference {reference.path} has no population (fewer than 20 cases)")
+    made_by = (reference.manifest.get("predictions") or {}).get("source")
+    if dataset.has_labels and settings.predictions == "crossfit" and made_by != "crossfit":
+        raise UsageError(
+            f"the reference {reference.path} trained no models that could predict new cases; "
+            "give their predictions with `--predictions FOLDER`"
+        )
     return reference
 
 
+def _named(classes: Mapping[str, list[int]]) -> str:
+    return ", ".join(f"{name}={'+'.join(map(str, values))}" for name, values in classes.items()) or "(none)"
+
+
+def _extractor(settings: Settings, source: str | None, reference: Run | None) -> tuple[str, str]:
+    """The extractor and why it: S of two different eyes cannot be compared."""
+    from aleaseg.extractors import choose_extractor
+
+    if settings.extractor == "auto" and reference is not None and source is not None:
+        return reference.manifest["extractor"]["name"], "the reference was scored with it"
+    return choose_extractor(settings.extractor, source)
+
+
 def _device(asked: str) -> str:
+    if asked not in ("auto", "cpu", "cuda"):
+        raise UsageError(f"unknown device {asked!r}; expected auto, cpu or cuda")
     import torch
 
     there = torch.cuda.is_available()
@@ -285,17 +325,20 @@ def _predict(
     """See to it that there are out-of-fold predictions; returns notes for the page."""
     if not dataset.has_labels:
         run.update_manifest(predictions=None)
-        return ["There are no labels: only the image axis was measured."]
-    if reference is not None:
-        run.update_manifest(predictions={"source": "reference", "path": str(reference.path)})
-        return [f"Compared with the frozen population of {reference.path}."]
+        alone = ["There are no labels: only the image axis was measured."]
+        return alone + ([] if reference is None else [_compared(reference)])
+    compared = [] if reference is None else [_compared(reference)]
     if settings.predictions != "crossfit":
         from aleaseg.predictions.folder import PredictionFolder
 
         found = len(PredictionFolder(settings.predictions, dataset))
         run.update_manifest(predictions={"source": "folder", "path": settings.predictions, "cases": found})
         missing = len(dataset.cases) - found
-        return [f"{missing} cases have no prediction in {settings.predictions}."] if missing else []
+        lacking = [f"{missing} cases have no prediction in {settings.predictions}."] if missing else []
+        return compared + lacking
+    if reference is not None:
+        run.update_manifest(predictions={"source": "reference", "path": str(reference.path)})
+        return compared
     from aleaseg.predictions.crossfit import CrossfitSettings, crossfit
 
     budget = None
@@ -318,6 +361,10 @@ def _predict(
         f"The budget of {settings.budget_minutes:g} minutes ended the training of the folds at step {steps} "
         f"of {done['steps']}: the label axis is weaker than it could be, and depends on this machine's speed."
     ]
+
+
+def _compared(reference: Run) -> str:
+    return f"Compared with the frozen population of {reference.path}."
 
 
 def _forget_others(run: Run, dataset: Dataset) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -31,6 +32,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 
+_STOPPED = 130  # what a shell says of a program that Ctrl-C ended
 _STAGES = {
     "check": "Checking files",
     "prepare": "Preparing cases",
@@ -281,7 +283,7 @@ def demo(
     console.print(f"Making {cases} synthetic CT cases in {out / 'data'} ...", markup=False, highlight=False)
     faults = make_dataset(out / "data", cases=cases, seed=seed)
     settings = Settings(
-        dataset=str((out / "data").resolve()), sites=r"(site[A-Z])_", device="cpu", seed=seed, steps=200
+        dataset=str((out / "data").resolve()), sites=r"(site[A-Z])_", device="cpu", seed=seed, steps=120
     )
     with _progress() as progress:
         outcome = run_audit(settings, Run(out / "run"), progress=progress)
@@ -422,7 +424,7 @@ def _run(call: Callable[[], Any]) -> int:
         return 1
     except KeyboardInterrupt:
         _say_error("stopped; what is finished is kept, and the same command goes on from there")
-        return 130
+        return _STOPPED
     return 0
 
 
@@ -440,6 +442,12 @@ def main() -> None:
             app(standalone_mode=True)
         except SystemExit as ended:
             status = int(ended.code or 0)
+            if status == _STOPPED:  # typer takes Ctrl-C for itself
+                raise KeyboardInterrupt from ended
 
+    for stream in (sys.stdout, sys.stderr):
+        # A case's file name may hold bytes that this terminal has no sign for.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     failed = _run(call)
     sys.exit(failed or status)

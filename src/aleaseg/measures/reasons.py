@@ -68,7 +68,7 @@ def direction_words(kind: str, value: float) -> str | None:
         axis, channel = "", axis
     sentence = _IMAGE[name][0 if value >= 0 else 1].format(axis=_AXES.get(axis, ""))
     where = f" in channel {channel}" if channel else ""
-    return f"{sentence}{where} ({abs(value):.1f} robust standard deviations from the median)"
+    return f"{sentence}{where} (robust z {value:+.1f})"
 
 
 def in_words(reasons: str) -> list[str]:
@@ -76,7 +76,7 @@ def in_words(reasons: str) -> list[str]:
 
     >>> in_words("oof_dice:liver=0.31; sharp_h=-5.2")
     ['liver: the mask and the out-of-fold prediction overlap little (Dice 0.31)', \
-'blurrier than usual down the slice (5.2 robust standard deviations from the median)']
+'blurrier than usual down the slice (robust z -5.2)']
     """
     sentences = []
     for part in filter(None, (piece.strip() for piece in reasons.split(";"))):

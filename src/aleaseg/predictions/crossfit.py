@@ -145,14 +145,15 @@ def _make_plan(
             f"{error}; found {len(set(usable.values()))} among {len(usable)} usable cases"
         ) from error
     trained_on = len(usable) - max(map(len, folds))
+    batch = min(_BATCH[most], trained_on)
     plan = {
         "grid": grid.to_dict(),
         "normalisation": rules,
         "channels": len(dataset.channels),
         "values": list(dataset.values),
         "folds": folds,
-        "steps": settings.steps or default_steps(trained_on, len(dataset.values)),
-        "batch": min(_BATCH[most], trained_on),
+        "steps": settings.steps or default_steps(trained_on, len(dataset.values), batch),
+        "batch": batch,
         "seed": settings.seed,
         "device": settings.device,
         "failed": failed,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
 from functools import cached_property
 from pathlib import Path
 
@@ -16,6 +17,8 @@ from aleaseg.readers.voxels import read_image
 
 __all__ = ["PredictionFolder"]
 
+# What NumPy, zip and deflate raise at bytes that are not what they should be.
+_DAMAGE = (OSError, ValueError, TypeError, EOFError, KeyError, zipfile.BadZipFile, zlib.error)
 _KEYS = ("probabilities", "softmax", "logits")
 _ENDINGS = (".npz", ".nii.gz", ".nii", ".nrrd", ".mha")
 
@@ -44,7 +47,7 @@ class PredictionFolder:
             raise UsageError(
                 f"{folder} is no folder; --predictions takes `crossfit` or a folder of predictions"
             )
-        if not self._files:
+        if dataset.cases and not len(self):
             raise UsageError(
                 f"{folder} holds no prediction of any case of {dataset.name}; expected CASE.npz or CASE.nii.gz, "
                 f"such as {dataset.cases[0].id if dataset.cases else 'case'}.npz, in it or in fold_*/validation/"
@@ -52,7 +55,6 @@ class PredictionFolder:
 
     @cached_property
     def _files(self) -> dict[str, Path]:
-        known = {case.id for case in self.dataset.cases}
         found: dict[str, Path] = {}
         for path in sorted(self.folder.rglob("*")):
             # Fold `all` was trained on what it predicts: its agreement says nothing.
@@ -62,13 +64,12 @@ class PredictionFolder:
             if ending is None:
                 continue
             case = path.name.removesuffix(ending)
-            better = case not in found or _ENDINGS.index(ending) < _ENDINGS.index(_ending(found[case]))
-            if case in known and better:
+            if case not in found or _ENDINGS.index(ending) < _ENDINGS.index(_ending(found[case])):
                 found[case] = path
         return found
 
     def __len__(self) -> int:
-        return len(self._files)
+        return sum(case.id in self._files for case in self.dataset.cases)
 
     def read(self, case: Case) -> list[Prediction]:
         """The prediction of the case; empty where there is none.
@@ -92,8 +93,10 @@ class PredictionFolder:
                 "export predictions on the image's grid, as nnU-Net's validation does",
             )
         wanted = 1 + len(self.dataset.values)
-        regions = kind != "label" and len(maps) == len(self.dataset.classes) != wanted
-        if kind != "label" and len(maps) not in (wanted, len(self.dataset.classes)):
+        # One channel per class, each a sigmoid, is what a model of overlapping regions gives.
+        overlapping = any(len(values) > 1 for values in self.dataset.classes.values())
+        regions = kind != "label" and overlapping and len(maps) == len(self.dataset.classes) != wanted
+        if kind != "label" and not regions and len(maps) != wanted:
             raise ShapeMismatch(
                 case.id,
                 f"{len(maps)} channels in {path.name}",
@@ -116,6 +119,8 @@ def _arrays(path: Path, case: Case) -> tuple[NDArray, Kind]:
         return array, "label" if len(array) == 1 else "probability"
     try:
         with np.load(path, allow_pickle=False) as archive:
+            if not isinstance(archive, np.lib.npyio.NpzFile):
+                raise ValueError("a bare array")
             key = next((key for key in _KEYS if key in archive.files), None)
             if key is None and len(archive.files) == 1:
                 key = archive.files[0]
@@ -127,7 +132,7 @@ def _arrays(path: Path, case: Case) -> tuple[NDArray, Kind]:
                     "train with `nnUNetv2_train ... --npz`",
                 )
             array = archive[key]
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
+    except _DAMAGE as error:
         raise Unreadable(
             case.id,
             f"{path.name}, which cannot be read ({error})",

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from uuid import uuid4
 
 from aleaseg.case import Case, Dataset
 from aleaseg.errors import AleasegError, UsageError
-from aleaseg.extractors import make_extractor
-from aleaseg.predictions import open_predictions
+from aleaseg.extractors import Extractor, make_extractor
+from aleaseg.predictions import Predictions, open_predictions
 from aleaseg.run import Run, read_json
 from aleaseg.scoring.record import file_stamps, score_case
 
@@ -21,6 +22,20 @@ class _Job:
     run: Run
     dataset: Dataset
     extractor: str | None
+    token: str
+
+
+# What a worker process opened for the job at hand: a folder is listed and networks are loaded once.
+_opened: dict[str, tuple[Predictions | None, Extractor | None]] = {}
+
+
+def _open(job: _Job) -> tuple[Predictions | None, Extractor | None]:
+    if job.token not in _opened:
+        _opened.clear()
+        predictions = open_predictions(job.run, job.dataset)
+        eye = make_extractor(job.extractor, predictions, job.dataset.classes) if job.extractor else None
+        _opened[job.token] = predictions, eye
+    return _opened[job.token]
 
 
 def _one_thread() -> None:
@@ -32,8 +47,7 @@ def _one_thread() -> None:
 def _score(job: _Job, case: Case, image_hash: str) -> tuple[str, str | None]:
     """Score one case and keep its record; returns its id and what went wrong."""
     _one_thread()
-    predictions = open_predictions(job.run, job.dataset.with_cases([case]))
-    extractor = make_extractor(job.extractor, predictions, job.dataset.classes) if job.extractor else None
+    predictions, extractor = _open(job)
     try:
         record = score_case(case, job.dataset, predictions, extractor, image_hash)
     except AleasegError:
@@ -90,7 +104,7 @@ def score_cases(
             todo.append(case)
         elif record["error"]:
             troubles[case.id] = record["error"]
-    job = _Job(run, dataset.with_cases(()), extractor)
+    job = _Job(run, dataset.with_cases(()), extractor, uuid4().hex)
     total, done = len(dataset.cases), len(dataset.cases) - len(todo)
     progress(done, total)
     count = max(1, min(workers or os.cpu_count() or 1, len(todo)))

@@ -15,7 +15,7 @@ __all__ = ["Grid", "choose_grid", "default_steps"]
 
 # The median case has at most so many working voxels, and a patch so many: what one step can carry on a CPU.
 _CASE_VOXELS = {2: 160 * 160, 3: 400_000}
-_PATCH_VOXELS = {2: 160 * 160, 3: 110_000}
+_PATCH_VOXELS = {2: 160 * 160, 3: 80_000}
 # An axis with few voxels (thick slices) is not made coarser still.
 _KEEP = 24
 _MOST_LEVELS = 3
@@ -96,15 +96,16 @@ def choose_grid(geometries: Sequence[Geometry]) -> Grid:
     return Grid(tuple(float(s) for s in spacing), patch, levels)
 
 
-def default_steps(training_cases: int, classes: int) -> int:
+def default_steps(training_cases: int, classes: int, batch: int) -> int:
     """How many steps a fold trains for: a rule on the data.
 
-    About eight looks at each training case in batches of four; more classes
-    take longer to tell apart; never fewer than 200 or more than 2000.
+    About eight looks at each training case; more classes take longer to tell
+    apart; never fewer than 250 steps or more than 2000.
 
     Args:
         training_cases: of one fold.
         classes: foreground label values.
+        batch: cases a step.
     """
-    steps = 2 * training_cases * (1 + 0.1 * math.log2(max(1, classes)))
+    steps = 8 * training_cases / batch * (1 + 0.1 * math.log2(max(1, classes)))
     return int(min(2000, max(250, 10 * round(steps / 10))))
