@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -420,6 +421,15 @@ def _run(call: Callable[[], Any]) -> int:
     except OSError as error:
         _say_error(
             f"{error.strerror or error}: {error.filename or ''}; free space or permissions, then run it again"
+        )
+        return 1
+    except Exception as error:
+        # A bug of ours: one line for the user, everything for whoever looks for it.
+        if os.environ.get("ALEASEG_TRACEBACK"):
+            raise
+        _say_error(
+            f"{type(error).__name__}: {' '.join(str(error).split())[:300]}; this is a fault of aleaseg: what is "
+            "finished is kept; ALEASEG_TRACEBACK=1 shows where it happened"
         )
         return 1
     except KeyboardInterrupt:

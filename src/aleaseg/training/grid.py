@@ -18,7 +18,7 @@ _CASE_VOXELS = {2: 160 * 160, 3: 400_000}
 _PATCH_VOXELS = {2: 160 * 160, 3: 80_000}
 # An axis with few voxels (thick slices) is not made coarser still.
 _KEEP = 24
-_MOST_LEVELS = 3
+_MOST_LEVELS = {2: 4, 3: 3}
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ def choose_grid(geometries: Sequence[Geometry]) -> Grid:
     while np.prod(np.minimum(wanted, longest)) > _PATCH_VOXELS[dim]:
         longest *= 0.98
     wanted = np.minimum(wanted, longest)
-    levels = tuple(min(_MOST_LEVELS, max(0, int(math.log2(max(n, 4) / 4)))) for n in wanted)
+    levels = tuple(min(_MOST_LEVELS[dim], max(0, int(math.log2(max(n, 4) / 4)))) for n in wanted)
     patch = tuple(
         max(2**level, math.ceil(n / 2**level - 1e-6) * 2**level)
         for n, level in zip(wanted, levels, strict=True)

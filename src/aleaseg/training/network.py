@@ -11,7 +11,8 @@ if TYPE_CHECKING:
 
 __all__ = ["build_network"]
 
-_CHANNELS = {2: (16, 32, 64, 128, 160), 3: (24, 48, 96, 128)}
+# No level at full resolution: it would take most of a step's time and adds little Dice.
+_CHANNELS = (24, 48, 96, 128, 160)
 
 
 def build_network(grid: Grid, in_channels: int, out_channels: int) -> torch.nn.Module:
@@ -27,19 +28,16 @@ def build_network(grid: Grid, in_channels: int, out_channels: int) -> torch.nn.M
     """
     from monai.networks.nets import UNet
 
-    depth = max(grid.levels)
-    dims = len(grid.patch)
     # An axis with fewer levels is halved in the deepest ones, where voxels are nearest to isotropic.
-    strides = [tuple(2 if level > step else 1 for level in grid.levels) for step in range(depth)][::-1]
-    strides = sorted(strides, key=sum)
-    if dims == 2 or not depth:
-        # In 3D a level at full resolution takes most of a step's time and adds little Dice.
-        strides = [(1,) * dims, *strides]
+    strides = [
+        tuple(2 if level > step else 1 for level in grid.levels) for step in reversed(range(max(grid.levels)))
+    ]
+    strides = strides or [(1,) * len(grid.patch)]
     network: torch.nn.Module = UNet(
-        spatial_dims=dims,
+        spatial_dims=len(grid.patch),
         in_channels=in_channels,
         out_channels=out_channels,
-        channels=_CHANNELS[dims][: len(strides) + 1],
+        channels=_CHANNELS[: len(strides) + 1],
         strides=strides,
         num_res_units=0,
         norm="INSTANCE",
