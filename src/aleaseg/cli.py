@@ -66,13 +66,13 @@ Predictions = Annotated[
     str, typer.Option(help="crossfit, or a folder of out-of-fold predictions.", metavar="crossfit|FOLDER")
 ]
 ExtractorName = Annotated[
-    str, typer.Option(help="The eye of S and AUV: auto, task, variance.", metavar="NAME")
+    str, typer.Option(help="What S and AUV come from: auto, task, variance.", metavar="NAME")
 ]
 Steps = Annotated[
     int | None, typer.Option(min=1, help="Training steps of each fold; default: a rule on the data.")
 ]
 Budget = Annotated[
-    float | None, typer.Option(min=0.1, help="The most minutes it may take.", metavar="MINUTES")
+    float | None, typer.Option(min=0.1, help="Cap in minutes: training stops early.", metavar="MINUTES")
 ]
 Groups = Annotated[
     str | None, typer.Option(help="Cases that share a fold: a regex on ids, or a CSV.", metavar="REGEX|CSV")
@@ -83,7 +83,7 @@ Sites = Annotated[
 Classes = Annotated[
     str | None, typer.Option(help="Classes to keep, or name=value where none are declared.", metavar="A,B")
 ]
-Seed = Annotated[int, typer.Option(help="Of everything random.")]
+Seed = Annotated[int, typer.Option(help="Seed of everything random.")]
 Reference = Annotated[Path | None, typer.Option(help="A run to compare these cases with.", metavar="RUN")]
 DeviceName = Annotated[Device, typer.Option(help="Where networks run.")]
 

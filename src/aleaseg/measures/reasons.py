@@ -12,10 +12,10 @@ Reason = tuple[str, float, float]
 _SENTENCES = {
     "oof_dice": "{of}the mask and the out-of-fold prediction overlap little (Dice {value:.2f})",
     "softmin": "some voxels are labelled against a confident out-of-fold prediction (softmin {value:.3f})",
-    "false_positive": "{of}the mask is empty, but {value:.3g} mm³ are predicted there",
+    "false_positive": "{of}the mask is empty, but {mm3} mm³ are predicted there",
     "absent": "{of}the mask is empty, although {value:.0%} of the cases have this class",
-    "volume_low": "{of}the mask is very small ({value:.3g} mm³)",
-    "volume_high": "{of}the mask is very large ({value:.3g} mm³)",
+    "volume_low": "{of}the mask is very small ({mm3} mm³)",
+    "volume_high": "{of}the mask is very large ({mm3} mm³)",
     "components": "{of}{value:.0%} of the mask lies outside its largest piece",
     "border": "{of}{value:.0%} of the mask lies on the border of the image: is it cut off?",
     "order": "{of}the two lie the other way round than usual: swapped classes or sides?",
@@ -81,15 +81,17 @@ def in_words(reasons: str) -> list[str]:
     sentences = []
     for part in filter(None, (piece.strip() for piece in reasons.split(";"))):
         code, _, number = part.rpartition("=")
-        kind, _, of = code.partition(":")
+        kind, of_a_class, of = code.partition(":")
         try:
             value = float(number)
         except ValueError:
             sentences.append(part)
             continue
-        found = direction_words(kind, value)
+        # `border` is a statistic of the image, `border:liver` one of a mask.
+        found = None if of_a_class else direction_words(kind, value)
         if found is None and kind in _SENTENCES:
-            found = _SENTENCES[kind].format(of=f"{of}: " if of else "", value=value)
+            shown = {"value": value, "mm3": f"{value:,.0f}" if abs(value) >= 10 else f"{value:.3g}"}
+            found = _SENTENCES[kind].format(of=f"{of}: " if of else "", **shown)
         sentences.append(found or part)
     return sentences
 

@@ -43,6 +43,21 @@ CASE_COLUMNS = (
     "class_set",
 )
 
+_ALONG = {"d": "across the slices", "h": "down the slice", "w": "across the slice"}
+_IMAGE_TEXTS = {
+    "noise": "ln of the noise's standard deviation in the image's range",
+    "contrast": "distance of the bright part's mean from the dark part's, in the image's range",
+    "dark": "where the 10% quantile lies between the 1% and the 99% one",
+    "middle": "where the median lies between the 1% and the 99% quantile",
+    "bright": "where the 90% quantile lies between the 1% and the 99% one",
+    "skew": "third standardised moment of the grey values",
+    "border": "share of the image's faces that is bright",
+}
+_AXIS_TEXTS = {
+    "sharp": "graininess (high) or blur (low)",
+    "ghost": "strength of the strongest echo",
+    "fov": "ln of the field of view in mm",
+}
 _BAD_HIGH, _BAD_LOW, _CERTAIN, _NONE = "high = bad", "low = bad", "high = certain", "none"
 _TEXTS: dict[str, tuple[str, str, list[float] | None, str]] = {
     "doubt": ("score", _BAD_HIGH, [0, 1], "the larger of image and label doubt; 0.5 is a robust z of 3"),
@@ -76,6 +91,21 @@ _TEXTS: dict[str, tuple[str, str, list[float] | None, str]] = {
     "components": ("measure", _NONE, None, "pieces of the mask"),
     "extra_components": ("measure", _BAD_HIGH, [0, 1], "share of the mask outside its largest piece"),
     "border": ("measure", _NONE, [0, 1], "share of the mask on the border of the image"),
+    **{
+        f"centroid_{axis}": (
+            "measure",
+            _NONE,
+            None,
+            f"the mask's centre, from the image's centre {along}, mm",
+        )
+        for axis, along in _ALONG.items()
+    },
+    **{f"img_{name}": ("statistic", _NONE, None, text) for name, text in _IMAGE_TEXTS.items()},
+    **{
+        f"img_{name}_{axis}": ("statistic", _NONE, None, f"{text} {along}")
+        for name, text in _AXIS_TEXTS.items()
+        for axis, along in _ALONG.items()
+    },
     "case": ("id", _NONE, None, "the case"),
     "class": ("id", _NONE, None, "the class, as the data set names it; empty: the whole case"),
     "group": ("id", _NONE, None, "cases of one group share a fold"),
@@ -96,13 +126,10 @@ def describe_columns(names: Iterable[str]) -> dict[str, dict[str, Any]]:
     """Role, direction, range and meaning of columns and measures, for the manifest."""
     found = {}
     for name in names:
-        role, direction, limits, text = _TEXTS.get(
-            name, ("measure", _NONE, None, name.removeprefix("img_").replace("_", " "))
-        )
-        if name.startswith("img_"):
-            role, text = (
-                "statistic",
-                f"statistic of the image: {name.removeprefix('img_').replace('_', ' ')}",
-            )
+        base, _, channel = name.rpartition("_")
+        of_channel = name.startswith("img_") and channel.isdigit()
+        fallback = ("measure", _NONE, None, name.replace("_", " "))
+        role, direction, limits, text = _TEXTS.get(base if of_channel else name, fallback)
+        text = f"{text}, channel {channel}" if of_channel else text
         found[name] = {"role": role, "direction": direction, "range": limits, "text": text}
     return found
