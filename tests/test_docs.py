@@ -1,0 +1,286 @@
+"""The pages say what is true: snippets run, commands parse, nothing is left out, links lead somewhere."""
+
+import ast
+import re
+import shlex
+import shutil
+import tomllib
+from pathlib import Path
+
+import numpy as np
+import pytest
+import typer
+
+from aleaseg.cli import app
+
+ROOT = Path(__file__).resolve().parent.parent
+DOCS = ROOT / "docs"
+PAGES = [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
+# Its snippets are run against a larger run by tests/selection/test_docs.py.
+RUN_ELSEWHERE = DOCS / "select.md"
+COMMANDS = typer.main.get_command(app).commands
+PAGE_OF = {verb: DOCS / f"{verb}.md" for verb in COMMANDS} | {"score": DOCS / "audit.md"}
+
+BLOCK = re.compile(r"^```([^\n]*)\n(.*?)^```$", re.M | re.S)
+
+
+def blocks(page, *languages):
+    """(what stands after the fence, text) of each block of these languages."""
+    found = BLOCK.findall(page.read_text(encoding="utf-8"))
+    return [
+        (info.strip(), text) for info, text in found if info.split()[:1] and info.split()[0] in languages
+    ]
+
+
+def prose(page):
+    return BLOCK.sub("", page.read_text(encoding="utf-8"))
+
+
+def name(page):
+    return page.relative_to(ROOT).as_posix()
+
+
+# -- Python ---------------------------------------------------------------------------------------
+
+WITH_PYTHON = [page for page in PAGES if blocks(page, "python", "py") and page != RUN_ELSEWHERE]
+
+
+@pytest.fixture
+def a_place(tmp_path, monkeypatch, one_process, write_small):
+    """A folder with a data set under the names that the pages use; training is cut to two steps."""
+    from aleaseg.predictions import crossfit
+
+    monkeypatch.setattr(crossfit, "default_steps", lambda *sizes: 2)
+    data = tmp_path / "Dataset004_Hippocampus"
+    write_small(data, ids=[f"hippocampus_{index:03d}" for index in range(60)])
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def runnable(page):
+    """The blocks to run. One that is not run has to say why in its first line."""
+    for info, text in blocks(page, "python", "py"):
+        if "no-run" in info:
+            assert text.startswith("# "), f"{name(page)}: a block that is not run has to say why:\n{text}"
+            continue
+        yield text
+
+
+@pytest.mark.parametrize("page", WITH_PYTHON, ids=name)
+def test_python_runs(page, a_place):
+    names = {"__name__": "__main__"}
+    for number, text in enumerate(runnable(page), start=1):
+        exec(compile(text, f"{name(page)}, block {number}", "exec"), names)
+    runs = [path.parent for path in a_place.glob("*/cases.csv")]
+    for run in runs:
+        assert (run / "report" / "index.html").is_file()
+        shutil.rmtree(run)
+
+
+def test_the_page_that_is_run_elsewhere_is_run_there():
+    text = (ROOT / "tests" / "selection" / "test_docs.py").read_text()
+    assert "select.md" in text
+    assert "exec(" in text
+
+
+# -- the command line -----------------------------------------------------------------------------
+
+
+def command_lines(page):
+    """What a reader would type: the lines of console, bash and sh blocks, without what is printed."""
+    for info, text in blocks(page, "console", "bash", "sh", "shell"):
+        lines = text.replace("\\\n", " ").splitlines()
+        if info.startswith("console"):
+            lines = [line[2:] for line in lines if line.startswith("$ ")]
+        for line in lines:
+            words = shlex.split(line, comments=True)
+            if words and Path(words[0]).name == "aleaseg":
+                yield words[1:]
+
+
+LINES = [(page, words) for page in PAGES for words in command_lines(page)]
+
+
+@pytest.mark.parametrize(("page", "words"), LINES, ids=[f"{name(p)}: {' '.join(w)}" for p, w in LINES])
+def test_commands_parse(page, words):
+    if words in ([], ["--help"]):
+        return
+    verb, *rest = words
+    assert verb in COMMANDS, f"{name(page)}: no verb {verb!r}"
+    if "--help" not in rest:
+        COMMANDS[verb].make_context(verb, rest)  # raises for an unknown option or a missing argument
+
+
+def test_a_wrong_command_would_be_found():
+    for verb, words in (("audit", ["DATASET", "-o", "RUN", "--extrator", "task"]), ("audit", ["DATASET"])):
+        with pytest.raises(Exception, match=r"No such option|Missing"):
+            COMMANDS[verb].make_context(verb, words)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_commands_within_sentences_exist(page):
+    for code in re.findall(r"`aleaseg ([a-z][^`]*)`", prose(page)):
+        verb, *rest = code.split()
+        assert verb in COMMANDS, f"`aleaseg {code}`"
+        options = {option for parameter in COMMANDS[verb].params for option in parameter.opts} | {"--help"}
+        for word in rest:
+            assert not word.startswith("-") or word in options, f"`aleaseg {code}`: {word}"
+
+
+@pytest.mark.parametrize("verb", sorted(COMMANDS))
+def test_every_verb_and_option_is_documented(verb):
+    page = PAGE_OF[verb]
+    text = page.read_text(encoding="utf-8")
+    assert f"aleaseg {verb}" in text
+    for parameter in COMMANDS[verb].params:
+        for option in parameter.opts:
+            if option.startswith("-") and option != "--help":
+                assert re.search(rf"`{option}[` ]", prose(page)), f"{name(page)} does not explain {option}"
+    assert page.name in (DOCS / "index.md").read_text(encoding="utf-8")
+
+
+# -- measures, reasons, findings ------------------------------------------------------------------
+
+
+def all_docs():
+    return "\n".join(page.read_text(encoding="utf-8") for page in DOCS.rglob("*.md"))
+
+
+def test_every_column_is_documented():
+    from aleaseg.measures.image_quality import image_statistics
+    from aleaseg.measures.mask_quality import mask_statistics
+    from aleaseg.scoring import columns
+
+    noise = np.random.default_rng(0).normal(size=(16, 16, 16))
+    named = {*columns.CASE_COLUMNS, *columns.SCORE_COLUMNS, *columns.MEASURE_COLUMNS, *columns._TEXTS}
+    named |= {f"img_{statistic}" for statistic in image_statistics(noise, (1, 1, 1))}
+    named |= set(mask_statistics(noise > 0, (1, 1, 1)))
+    text = all_docs()
+    assert not sorted(column for column in named if f"`{column}`" not in text)
+
+
+def test_directions_in_the_map_are_those_of_the_manifest():
+    from aleaseg.scoring.columns import describe_columns
+
+    for row in re.findall(r"^\| (`.*?) \|.*\| (high|low)(.*?)\|$", (DOCS / "index.md").read_text(), re.M):
+        for column in re.findall(r"`(\w+)`", row[0]):
+            direction = describe_columns([column])[column]["direction"]
+            assert direction.split(" = ")[0] == row[1], column
+            assert direction.split(" = ")[1] in row[2], column
+
+
+def test_every_reason_is_documented_with_its_sentence():
+    from aleaseg.measures import reasons
+
+    page = (DOCS / "measures" / "doubt.md").read_text(encoding="utf-8")
+    rows = dict(re.findall(r"^\| `(\w+(?::[\w ]+)?=[^`]+)` \| (.*) \|$", page, re.M))
+    for code, sentence in rows.items():
+        assert reasons.in_words(code) == [sentence]
+        of_class = re.search(r":([\w ]+)=", code)
+        assert not of_class or sentence.startswith(f"{of_class[1]}: ")
+    of_masks = {re.split("[:=]", code)[0] for code in rows if "robust z" not in rows[code]}
+    of_images = {re.split("[_=]", code)[0] for code in rows if "robust z" in rows[code]}
+    assert of_masks == set(reasons._SENTENCES)
+    assert of_images == set(reasons._IMAGE)
+
+
+def test_every_status_of_a_row_is_documented():
+    from aleaseg.scoring import record
+
+    source = ast.parse(Path(record.__file__).read_text())
+    literals = {
+        part.value
+        for part in ast.walk(source)
+        if isinstance(part, ast.Constant) and isinstance(part.value, str)
+    }
+    page = (DOCS / "audit.md").read_text(encoding="utf-8")
+    for status in (
+        "absent",
+        "both_empty",
+        "no_prediction",
+        "no_energy",
+        "undefined",
+        "ok",
+        "partly",
+        "failed",
+    ):
+        assert status in literals, "documented, but never written"
+        assert f"`{status}`" in page
+
+
+def finding_names():
+    """Names of checks that stand in the source as they are: the third argument of a Finding."""
+    for path in [*(ROOT / "src/aleaseg/readers").glob("*.py"), *(ROOT / "src/aleaseg/checks").glob("*.py")]:
+        for call in ast.walk(ast.parse(path.read_text())):
+            if isinstance(call, ast.Call) and getattr(call.func, "id", "") in ("Finding", "_note"):
+                third = call.args[2 if call.func.id == "Finding" else 1]
+                if isinstance(third, ast.Constant):
+                    yield third.value
+    # Those that are put together.
+    yield from (f"{kind}_image" for kind in ("unreadable", "nan", "infinite", "constant"))
+    yield from ("unreadable_label", "image_values", "label_values", "image_shapes", "label_shapes")
+    yield from ("spacing_far_out", "size_far_out")
+
+
+def test_every_finding_is_documented():
+    page = (DOCS / "check.md").read_text(encoding="utf-8")
+    names = set(finding_names())
+    assert len(names) > 20
+    assert not sorted(check for check in names if f"`{check}`" not in page)
+
+
+def test_every_measure_has_its_sources():
+    for page in (DOCS / "measures").glob("*.md"):
+        assert re.search(r"^(## )?Sources?\b|arXiv \d{4}", page.read_text(encoding="utf-8"), re.M), (
+            f"{page.name} cites nothing"
+        )
+        assert f"measures/{page.name}" in (DOCS / "index.md").read_text(encoding="utf-8")
+
+
+# -- the house ------------------------------------------------------------------------------------
+
+
+def test_floors_are_those_that_are_held():
+    layers = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"][0][
+        "layers"
+    ]
+    told = [
+        text.strip() for _, text in BLOCK.findall((DOCS / "architecture.md").read_text(encoding="utf-8"))
+    ]
+    assert "\n".join(layer.replace("(", "").replace(")", "") for layer in layers) in told
+
+
+def test_layout_names_what_is_there():
+    page = (DOCS / "architecture.md").read_text(encoding="utf-8")
+    layout = next(text for _, text in BLOCK.findall(page) if text.startswith("src/aleaseg/"))
+    package = ROOT / "src" / "aleaseg"
+    there = {path.name + ("/" if path.is_dir() else "") for path in package.iterdir()}
+    there -= {"__init__.py", "__pycache__/", "py.typed"}
+    assert set(re.findall(r"^  (\S+)", layout, re.M)) == there
+
+
+# -- links ----------------------------------------------------------------------------------------
+
+
+def anchor(heading):
+    """As GitHub makes it."""
+    bare = re.sub(r"[`*_]|\[([^\]]*)\]\([^)]*\)", r"\1", heading).strip().lower()
+    return re.sub(r"[^\w\- ]", "", bare).replace(" ", "-")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_links_lead_somewhere(page):
+    for target in re.findall(r"\]\(([^)\s]+)[^)]*\)", prose(page)):
+        if re.match(r"[a-z]+:", target):
+            continue
+        path, _, fragment = target.partition("#")
+        there = (page.parent / path).resolve() if path else page
+        assert there.exists(), f"{name(page)}: {target}"
+        if fragment:
+            headings = re.findall(r"^#+ (.+)$", prose(there), re.M)
+            assert fragment in map(anchor, headings), f"{name(page)}: {target}"
+
+
+def test_pages_name_no_machine():
+    for page in PAGES:
+        assert not re.search(r"(?<![\w.])/(work|tmp|home|root)\b", page.read_text(encoding="utf-8")), page
