@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from aleaseg.auditing import Outcome, Progress
     from aleaseg.case import Finding
+    from aleaseg.run import Run
 
 __all__ = ["app", "main"]
 
@@ -258,12 +259,20 @@ def select(
         say(["Nothing was written."])
         raise
     if apply is None:
-        say([f"Written: {selection.write(planned, form.value, grouped=grouped)}"])
+        written = selection.write(planned, form.value, grouped=grouped)
+        say([*_notes_of_selection(opened), f"Written: {written}"])
         return
     if form is not Form.splits:
         raise typer.BadParameter("--apply installs splits; leave --as away")
     selection.write(planned, splits=selection.existing_splits(apply), grouped=grouped)
-    say(selection.apply(opened.path / "selection", apply))
+    say([*_notes_of_selection(opened), *selection.apply(opened.path / "selection", apply)])
+
+
+def _notes_of_selection(run: Run) -> list[str]:
+    """What is to be known of the folds, as the selection's manifest has it."""
+    from aleaseg.run import read_json
+
+    return [f"- {note}" for note in read_json(run.path / "selection" / "manifest.json")["notes"]]
 
 
 @app.command()

@@ -113,7 +113,7 @@ def _folds(
     if run.manifest.get("settings", {}).get("groups"):
         notes.append(
             "these are nnU-Net's own folds, and those ignore groups: cases of one group may lie on both "
-            "sides; grouped folds keep them together"
+            "sides; --grouped (in Python `grouped=True`) keeps them together"
         )
     return nnunet_folds(selection.why), {"origin": "nnU-Net's own five"}, notes
 
