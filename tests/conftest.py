@@ -1,8 +1,13 @@
 """What all tests share."""
 
+import json
 import os
+import subprocess
+import sys
+from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 HERE = Path(__file__).resolve().parent
@@ -21,3 +26,121 @@ def data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no real data at {folder} (set ALEASEG_TEST_DATA)")
     return folder
+
+
+SMALL = (12, 16, 16)
+
+
+def small_case(index, seed=0, shape=SMALL):
+    """A ball in two halves on noise: image float32 and label, each (D, H, W)."""
+    rng = np.random.default_rng([seed, index])
+    grid = np.indices(shape)
+    centre = np.array(shape) / 2 + rng.uniform(-1.5, 1.5, len(shape))
+    radius = min(shape) / 2.6 + rng.uniform(-0.4, 0.4)
+    inside = np.sqrt(sum((g - c) ** 2 for g, c in zip(grid, centre, strict=True))) < radius
+    label = inside.astype(np.uint8)
+    label[inside & (grid[-1] > centre[-1])] = 2
+    return (label * 100 + rng.normal(0, 15, shape)).astype(np.float32), label
+
+
+def write_small(folder, cases=24, *, seed=0, shape=SMALL, faults=True, ids=None):
+    """A small nnU-Net data set; returns case -> its fault. Groups are `g0` and `g1`."""
+    from aleaseg.case import Geometry
+    from aleaseg.readers.voxels import write_nifti
+
+    found = {}
+    ids = ids or [f"g{index % 2}_{index:02d}" for index in range(cases)]
+    geometry = Geometry(shape, (2.0, 1.0, 1.0)[-len(shape) :], None)
+    for name in ("imagesTr", "labelsTr"):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    for index, case in enumerate(ids):
+        image, label = small_case(index, seed, shape)
+        if faults and index == 3:
+            label, found[case] = np.roll(label, (5, 5), (1, 2)), "mask shifted"
+        if faults and index == 8:
+            image = image + np.random.default_rng(1).normal(0, 40, shape).astype(np.float32)
+            found[case] = "noise"
+        if faults and index == 13:
+            label, found[case] = np.array([0, 2, 1], np.uint8)[label], "classes swapped"
+        write_nifti(folder / "imagesTr" / f"{case}_0000.nii.gz", image, geometry)
+        write_nifti(folder / "labelsTr" / f"{case}.nii.gz", label, geometry)
+    about = {
+        "channel_names": {"0": "MRI"},
+        "labels": {"background": 0, "left": 1, "right": 2},
+        "numTraining": len(ids),
+        "file_ending": ".nii.gz",
+    }
+    (folder / "dataset.json").write_text(json.dumps(about))
+    return found
+
+
+def type_command(*words, cwd=None, env=None, timeout=180):
+    """The command line as a user types it: no terminal, 80 columns."""
+    script = Path(sys.executable).with_name("aleaseg")
+    return subprocess.run(
+        [script, *map(str, words)],
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        env={**os.environ, "COLUMNS": "80", "OMP_NUM_THREADS": "1", **(env or {})},
+        timeout=timeout,
+    )
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A small data set, audited once from the command line."""
+
+    dataset: Path
+    run: Path
+    faults: dict
+    done: subprocess.CompletedProcess
+    options: tuple = ("--groups", r"^(g\d)", "--steps", "8")
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory) -> Finished:
+    """24 small cases, three of them spoilt, audited by two folds of eight steps."""
+    folder = tmp_path_factory.mktemp("finished")
+    faults = write_small(folder / "data set")
+    done = type_command("audit", folder / "data set", "-o", folder / "run", *Finished.options)
+    assert done.returncode == 0, done.stderr
+    return Finished(folder / "data set", folder / "run", faults, done)
+
+
+@pytest.fixture
+def type_aleaseg():
+    """type_aleaseg("check", path, ...) -> CompletedProcess."""
+    return type_command
+
+
+@pytest.fixture(name="write_small")
+def _write_small():
+    """write_small(folder, cases=24, ...): a small nnU-Net data set."""
+    return write_small
+
+
+@pytest.fixture(name="small_case")
+def _small_case():
+    """small_case(index) -> image, label."""
+    return small_case
+
+
+@pytest.fixture
+def one_process(monkeypatch):
+    """Everything in this process: folds one after the other, no worker pools."""
+    import torch
+
+    from aleaseg.predictions import crossfit, fold
+
+    given = []
+
+    def run_folds(run, plan, todo, workers, seconds, progress):
+        given.append(seconds)
+        for number in todo:
+            fold.main(str(run.path), number, None if seconds is None else min(seconds, 0.5))
+
+    monkeypatch.setattr(os, "cpu_count", lambda: 1)
+    monkeypatch.setattr(crossfit, "_run_folds", run_folds)
+    yield given
+    torch.use_deterministic_algorithms(False)

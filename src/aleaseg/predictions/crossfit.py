@@ -333,6 +333,12 @@ class Crossfit:
     @cached_property
     def _networks(self) -> list[torch.nn.Module]:
         folder = self.run.path / "models"
+        for fold in range(len(self._plan["folds"])):
+            weights = folder / f"fold_{fold}.safetensors"
+            if not weights.exists():
+                raise UsageError(
+                    f"{weights} does not exist; a run whose models were deleted is no reference"
+                )
         return [load_fold(folder, self._plan, fold) for fold in range(len(self._plan["folds"]))]
 
     def _prediction(self, case: Case, maps: NDArray, shape: tuple[int, ...]) -> Prediction:

@@ -108,6 +108,9 @@ _TEXTS: dict[str, tuple[str, str, list[float] | None, str]] = {
     },
     "case": ("id", _NONE, None, "the case"),
     "class": ("id", _NONE, None, "the class, as the data set names it; empty: the whole case"),
+    "measure": ("id", _NONE, None, "what was measured"),
+    "variant": ("id", _NONE, None, "another way to compute the measure; empty: the default"),
+    "value": ("measure", _NONE, None, "of the measure; its own entry here says which way it points"),
     "group": ("id", _NONE, None, "cases of one group share a fold"),
     "site": ("id", _NONE, None, "where the scan comes from"),
     "status": (

@@ -202,7 +202,8 @@ def score_population(
     label_z = nothing
     if population["label"] is not None:
         reference = LabelReference.from_dict(population["label"])
-        signals = table.signals()
+        # The population's classes, not the records': new cases without labels have none.
+        signals = _Table(records, reference.classes).signals()
         label_z = np.where(failed, np.nan, reference.z(signals))
         for found, extra in zip(reasons, _label_reasons(reference, signals), strict=True):
             found += extra

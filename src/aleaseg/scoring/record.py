@@ -208,7 +208,7 @@ def _eye_rows(
         )
         if one.kind == "intensity":
             inside = np.isfinite(one.values)
-            variance = intensity_variance(np.where(inside, one.values, 0.0), inside)
+            variance = intensity_variance(np.where(inside, one.values, 0.0)[None], inside)
             found.setdefault((one.name, "intensity_variance", ""), []).append(variance)
             continue
         values, unfold = _unfolding(one.values)

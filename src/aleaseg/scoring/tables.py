@@ -41,7 +41,7 @@ def write_tables(run: Run, classes: Sequence[str], reference: Mapping[str, Any] 
     run.update_manifest(
         columns=describe_columns(
             dict.fromkeys(
-                [*CASE_COLUMNS, *SCORE_COLUMNS, *MEASURE_COLUMNS[:2], *measures, *statistics, "error"]
+                [*CASE_COLUMNS, *SCORE_COLUMNS, *MEASURE_COLUMNS, *measures, *statistics, "error"]
             )
         ),
         population=None

@@ -1,0 +1,157 @@
+"""The command line as a user types it: what it prints, how it ends, and what it leaves behind."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from aleaseg.run import Run
+
+HEAVY = ("torch", "monai", "pandas", "SimpleITK", "nibabel", "sklearn", "skimage", "scipy", "plotly")
+
+
+def lines(text):
+    return [line for line in text.splitlines() if line.strip()]
+
+
+def one_line(done, *parts):
+    """Standard error says one thing, in one line, and no traceback is anywhere."""
+    assert "Traceback" not in done.stdout + done.stderr
+    said = [line for line in lines(done.stderr) if line.startswith("aleaseg: ")]
+    assert len(said) == 1, done.stderr
+    for part in parts:
+        assert part in done.stderr, done.stderr
+
+
+def test_help_imports_nothing_heavy():
+    code = f"import sys, aleaseg.cli; print([m for m in {HEAVY} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_help_names_every_verb_in_80_columns(type_aleaseg):
+    done = type_aleaseg("--help")
+    assert done.returncode == 0
+    for verb in ("audit", "score", "check", "report", "select", "demo"):
+        assert f" {verb} " in done.stdout
+    assert max(map(len, done.stdout.splitlines())) <= 80
+    assert "0 done; 1 done" in " ".join(done.stdout.split())
+
+
+def test_an_audit_ends_with_suspects_reasons_and_the_page(finished):
+    out = " ".join(finished.done.stdout.split())
+    assert "most doubtful of 24 cases" in out
+    assert f"Page: {finished.run / 'report' / 'index.html'}" in out
+    assert (finished.run / "report" / "index.html").exists()
+    for line in finished.done.stdout.splitlines():
+        assert len(line) <= 80 or line.startswith("Page: ")
+    assert lines(finished.done.stderr) == [
+        "Checking files ...",
+        "Preparing cases ...",
+        "Cross-fitting ...",
+        "Scoring cases ...",
+        "Drawing pages ...",
+    ]
+
+
+def test_the_spoilt_cases_are_the_most_doubtful(finished):
+    cases = Run(finished.run).cases.set_index("case")
+    assert set(cases["doubt"].nlargest(3).index) == set(finished.faults)
+    assert (cases.loc[list(finished.faults), "doubt"] > 0.5).all()
+    kind = {fault: case for case, fault in finished.faults.items()}
+    assert cases.loc[kind["noise"], "image_doubt"] > 0.5 > cases.loc[kind["mask shifted"], "image_doubt"]
+    assert "sharp_w=" in cases.loc[kind["noise"], "reasons"]
+    assert "order:left and right=" in cases.loc[kind["classes swapped"], "reasons"]
+
+
+def test_the_same_again_changes_nothing_and_other_settings_are_refused(finished, type_aleaseg):
+    tables = {p.name: p.read_bytes() for p in finished.run.glob("*.csv")}
+    again = type_aleaseg("score", finished.dataset, "-o", finished.run, *finished.options)
+    assert again.returncode == 0, again.stderr
+    assert {p.name: p.read_bytes() for p in finished.run.glob("*.csv")} == tables
+    other = type_aleaseg(
+        "audit", finished.dataset, "-o", finished.run, "--groups", r"^(g\d)", "--steps", "9", "--seed", "4"
+    )
+    assert other.returncode == 2
+    one_line(other, "steps: 8 then, 9 now", "seed: 0 then, 4 now", "-o")
+    assert "groups" not in other.stderr
+    assert {p.name: p.read_bytes() for p in finished.run.glob("*.csv")} == tables
+
+
+@pytest.mark.parametrize(
+    ("words", "parts"),
+    [
+        (["--extractor", "medsam9"], ["unknown extractor 'medsam9'", "auto, task, variance"]),
+        (["--predictions", "nowhere"], ["nowhere", "is no folder"]),
+        (["--groups", "(unclosed"], ["--groups", "regular expression"]),
+        (["--classes", "spleen"], ["spleen"]),
+        (["--reference", "nowhere"], ["nowhere"]),
+        (["--sites", "none.csv"], ["--sites", "none.csv"]),
+    ],
+)
+def test_arguments_that_cannot_work_end_with_2_and_leave_nothing(
+    finished, type_aleaseg, tmp_path, words, parts
+):
+    done = type_aleaseg("audit", finished.dataset, "-o", tmp_path / "run", *words, cwd=tmp_path)
+    assert done.returncode == 2, done.stdout + done.stderr
+    one_line(done, *parts)
+    assert not (tmp_path / "run").exists()
+
+
+def test_typers_own_refusals_end_with_2(type_aleaseg, tmp_path):
+    for words in (["audit", tmp_path], ["audit", tmp_path, "-o", "x", "--steps", "0"], ["auditt"]):
+        done = type_aleaseg(*words, cwd=tmp_path)
+        assert done.returncode == 2
+        assert "Traceback" not in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_that_is_no_data_set(type_aleaseg, tmp_path):
+    (tmp_path / "letters").mkdir()
+    (tmp_path / "letters" / "thesis.txt").write_text("important")
+    for folder in ("letters", "nowhere"):
+        done = type_aleaseg("audit", tmp_path / folder, "-o", tmp_path / "run")
+        assert done.returncode == 2
+        assert "Traceback" not in done.stderr
+        assert folder in done.stderr
+        assert "imagesTr" in done.stderr, "it says what would be one"
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_folder_with_other_files_is_not_written_into(finished, type_aleaseg, tmp_path):
+    (tmp_path / "thesis.txt").write_text("important")
+    done = type_aleaseg("audit", finished.dataset, "-o", tmp_path)
+    assert done.returncode == 2
+    one_line(done, "holds other files")
+    done = type_aleaseg("audit", finished.dataset, "-o", tmp_path / "thesis.txt")
+    assert done.returncode == 2
+    one_line(done, "thesis.txt")
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+@pytest.mark.parametrize("verb", ["report", "select"])
+def test_a_folder_that_is_no_run(type_aleaseg, tmp_path, verb):
+    done = type_aleaseg(verb, tmp_path)
+    assert done.returncode == 2
+    one_line(done, str(tmp_path), "does not exist")
+    assert not list(tmp_path.iterdir())
+
+
+def test_check_prints_a_table_or_json(finished, type_aleaseg, tmp_path):
+    done = type_aleaseg("check", finished.dataset, "-o", tmp_path / "found", "--json")
+    assert done.returncode == 0, done.stderr
+    assert isinstance(json.loads(done.stdout), list)
+    assert {path.name for path in (tmp_path / "found").iterdir()} == {"check.csv", "check.json"}
+
+
+def test_select_says_what_a_cut_removes_and_writes_it(finished, type_aleaseg):
+    done = type_aleaseg("select", finished.run, "--worst", "3")
+    assert done.returncode == 0, done.stderr
+    splits = json.loads((finished.run / "selection" / "splits_final.json").read_text())
+    for fold in splits:
+        assert not set(fold["train"]) & set(finished.faults)
+    refused = type_aleaseg("select", finished.run, "--worst", "12")
+    assert refused.returncode == 2
+    one_line(refused, "force")
+    assert "Nothing was written." in refused.stdout
