@@ -32,6 +32,9 @@ SMALLEST_POPULATION = 20
 # The least standard deviations that mean anything, per kind of statistic.
 _FLOORS = {"sharp": 0.05, "ghost": 0.02, "fov": 0.1, "noise": 0.15, "border": 0.02}
 _CLIP = 12.0
+# Statistics of one image are much alike; a case that breaks a tight bond by a hair is no bad scan, so
+# the covariance is shrunk a little further than Ledoit and Wolf do for many cases.
+_SHRINK = 0.3
 
 
 def _floor(name: str) -> float:
@@ -73,8 +76,9 @@ class ImageReference:
         precision = np.eye(features)
         keep = distance <= np.quantile(distance, 0.6)
         for _ in range(3):
-            model = LedoitWolf(assume_centered=True).fit(z[keep])
-            precision = model.precision_
+            shrunk = LedoitWolf(assume_centered=True).fit(z[keep]).covariance_
+            variance = np.trace(shrunk) / features
+            precision = np.linalg.inv((1 - _SHRINK) * shrunk + _SHRINK * variance * np.eye(features))
             distance = np.einsum("nf,fg,ng->n", z, precision, z)
             # The centre of the distances tells their scale: the kept part is tighter than the whole.
             scale = float(np.median(distance)) / chi2.median(features)
@@ -189,7 +193,7 @@ class LabelReference:
             )
         bare = cls(signals.classes, prevalence, volume, {}, order)
         floors = {
-            "disagreement": 0.1,
+            "disagreement": 0.02,
             "false_positive": 0.3,
             "volume": 0.1,
             "components": 0.3,
@@ -216,7 +220,9 @@ class LabelReference:
         rare = self.prevalence * len(there) > len(there) - SMALLEST_POPULATION
         overlap = np.where(there, signals.dice, np.where(rare, 1 - share, np.nan))
         return {
-            "disagreement": -_logit(overlap),
+            # Not its logit: where the predictor is weak, overlaps spread over [0, 1] and none lies far
+            # out, which is right: the disagreement of a weak predictor is weak evidence.
+            "disagreement": 1 - overlap,
             "false_positive": np.where(there | rare, np.nan, _logit(share)),
             "volume": log_volume,
             "components": np.where(there, np.log(0.01 + signals.extra_components), np.nan),
