@@ -19,7 +19,7 @@ _SENTENCES = {
     "components": "{of}{value:.0%} of the mask lies outside its largest piece",
     "border": "{of}{value:.0%} of the mask lies on the border of the image: is it cut off?",
     "order": "{of}the two lie the other way round than usual: swapped classes or sides? "
-    "({value:.1f} robust standard deviations)",
+    "(robust z {value:+.1f})",
 }
 _IMAGE = {
     "noise": ("more noise than usual", "less noise than usual (smoothed?)"),
