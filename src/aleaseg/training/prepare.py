@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from aleaseg.case import Case
 
@@ -92,8 +93,12 @@ def resize(image: NDArray, shape: Sequence[int], *, nearest: bool = False) -> ND
     from monai.transforms import Resize
 
     mode = "nearest-exact" if nearest else ("trilinear" if len(shape) == 3 else "bilinear")
-    smaller = any(new < old for new, old in zip(shape, image.shape[1:], strict=True))
-    transform = Resize(tuple(shape), mode=mode, anti_aliasing=smaller and not nearest, align_corners=None)
+    if not nearest:
+        # Against aliasing, as skimage does it. MONAI's own option smooths against zeros beyond the border.
+        factors = [old / new for new, old in zip(shape, image.shape[1:], strict=True)]
+        sigma = [0.0, *(max(0.0, (factor - 1) / 2) for factor in factors)]
+        image = ndimage.gaussian_filter(image, sigma, mode="nearest")
+    transform = Resize(tuple(shape), mode=mode, anti_aliasing=False, align_corners=None)
     resized: NDArray = np.asarray(transform(image))
     return resized
 

@@ -1,0 +1,212 @@
+"""The training loop: it learns, goes on exactly where it was, and leaves out what nobody annotated."""
+
+import numpy as np
+import pytest
+import torch
+
+from aleaseg.training.grid import Grid
+from aleaseg.training.loop import (
+    Prepared,
+    TrainSettings,
+    _augmentation,
+    _loss,
+    batch_at,
+    fit,
+    predict_logits,
+)
+from aleaseg.training.network import build_network
+from aleaseg.training.prepare import IGNORE
+
+GRID = Grid((1.0, 1.0, 1.0), (8, 12, 12), (0, 1, 1))
+
+
+@pytest.fixture
+def prepared(tmp_path):
+    """prepared(n, shape): cases with a bright box on the working grid, on disk."""
+
+    def _prepared(n=6, shape=(8, 12, 12)):
+        cases = []
+        for index in range(n):
+            rng = np.random.default_rng(index)
+            label = np.zeros(shape, np.uint8)
+            start = [int(rng.integers(0, max(1, s // 2 - 1))) for s in shape]
+            label[tuple(slice(a, a + max(1, s // 2)) for a, s in zip(start, shape, strict=True))] = 1
+            image = (label * 2.0 + rng.normal(0, 0.3, shape) - 1)[None].astype(np.float16)
+            case = Prepared(f"c{index}", tmp_path / f"{index}.i.npy", tmp_path / f"{index}.l.npy")
+            np.save(case.image, image)
+            np.save(case.label, label)
+            cases.append(case)
+        return cases
+
+    return _prepared
+
+
+def network(grid=GRID):
+    torch.manual_seed(3)
+    return build_network(grid, 1, 2)
+
+
+def weights(net):
+    return {name: tensor.clone() for name, tensor in net.state_dict().items()}
+
+
+class Killed(Exception):
+    pass
+
+
+def killed_at(step):
+    def on_step(done, loss):
+        if done == step:
+            raise Killed
+
+    return on_step
+
+
+@pytest.mark.parametrize("stop", [1, 4, 5])
+def test_stopped_and_resumed_is_bit_for_bit_the_uninterrupted_training(prepared, tmp_path, stop):
+    cases = prepared()
+    settings = TrainSettings(steps=7, batch=2, seed=11, checkpoint_every=2)
+    whole, parts = network(), network()
+    told = fit(whole, cases, GRID.patch, settings, checkpoint=tmp_path / "whole.pt")
+    with pytest.raises(Killed):
+        fit(
+            parts,
+            cases,
+            GRID.patch,
+            settings,
+            checkpoint=tmp_path / "parts.pt",
+            on_step=killed_at(stop),
+        )
+    assert (tmp_path / "parts.pt").exists() == (stop >= 2)
+    parts = network()  # a new process knows nothing of the old weights
+    again = fit(parts, cases, GRID.patch, settings, checkpoint=tmp_path / "parts.pt")
+    assert again["loss"] == told["loss"]
+    assert again["steps"] == 7
+    for name, tensor in weights(whole).items():
+        assert torch.equal(tensor, weights(parts)[name]), name
+
+
+def test_other_seeds_are_other_networks(prepared, tmp_path):
+    cases = prepared()
+    results = []
+    for seed in (0, 1):
+        net = network()
+        fit(net, cases, GRID.patch, TrainSettings(3, 2, seed=seed), checkpoint=tmp_path / f"{seed}.pt")
+        results.append(weights(net))
+    assert any(not torch.equal(results[0][name], results[1][name]) for name in results[0])
+
+
+def test_a_finished_training_is_not_trained_again(prepared, tmp_path):
+    cases, settings = prepared(), TrainSettings(3, 2)
+    net = network()
+    fit(net, cases, GRID.patch, settings, checkpoint=tmp_path / "c.pt")
+    before = weights(net)
+    steps = []
+    fit(net, cases, GRID.patch, settings, checkpoint=tmp_path / "c.pt", on_step=lambda *s: steps.append(s))
+    assert steps == []
+    assert all(torch.equal(before[name], tensor) for name, tensor in weights(net).items())
+
+
+def test_it_learns_a_toy(prepared, tmp_path):
+    cases = prepared(8)
+    net = network()
+    losses = []
+    fit(
+        net,
+        cases[:6],
+        GRID.patch,
+        TrainSettings(60, 4, learning_rate=1e-2),
+        checkpoint=tmp_path / "c.pt",
+        on_step=lambda step, loss: losses.append(loss),
+    )
+    assert np.mean(losses[-5:]) < 0.5 * np.mean(losses[:5])
+    for case in cases[6:]:
+        image, label = case.arrays()
+        found = predict_logits(net, image, GRID.patch).argmax(axis=0)
+        assert 2 * (found & label).sum() / (found.sum() + label.sum()) > 0.85
+
+
+def test_time_that_is_up_ends_the_training_after_the_first_steps(prepared, tmp_path):
+    told = fit(
+        network(), prepared(), GRID.patch, TrainSettings(5000, 2, seconds=0.01), checkpoint=tmp_path / "c"
+    )
+    assert told["stopped_by_budget"]
+    assert told["steps"] == 10
+
+
+def test_every_pass_shows_every_case_once(prepared):
+    cases = prepared(6)
+    seen = []
+
+    class Spy(Prepared):
+        def arrays(self):
+            seen.append(self.id)
+            return super().arrays()
+
+    spies = [Spy(case.id, case.image, case.label) for case in cases]
+    settings, augment = TrainSettings(3, 2, seed=5), _augmentation(3)
+    for step in range(3):
+        image, target = batch_at(step, spies, GRID.patch, settings, augment)
+        assert image.shape == (2, 1, *GRID.patch)
+        assert target.shape == (2, 1, *GRID.patch)
+        assert image.dtype == torch.float32
+        assert set(target.unique().tolist()) <= {0, 1, IGNORE}
+    assert sorted(seen) == sorted(case.id for case in cases)
+
+
+def test_a_batch_depends_on_seed_and_step_alone(prepared):
+    cases, settings, augment = prepared(), TrainSettings(9, 2, seed=5), _augmentation(3)
+    batch_at(0, cases, GRID.patch, settings, augment)
+    after = batch_at(4, cases, GRID.patch, settings, augment)
+    fresh = batch_at(4, cases, GRID.patch, settings, _augmentation(3))
+    assert torch.equal(after[0], fresh[0])
+    assert torch.equal(after[1], fresh[1])
+    other = batch_at(5, cases, GRID.patch, settings, augment)
+    assert not torch.equal(after[0], other[0])
+
+
+@pytest.mark.parametrize("shape", [(3, 5, 6), (20, 30, 7), (8, 12, 12), (1, 1, 1)])
+def test_patches_and_predictions_of_smaller_and_larger_cases(prepared, shape):
+    cases = prepared(4, shape)
+    image, target = batch_at(0, cases, GRID.patch, TrainSettings(1, 4), _augmentation(3))
+    assert image.shape == (4, 1, *GRID.patch)
+    assert torch.isfinite(image).all()
+    outside = np.prod(GRID.patch) - np.prod(np.minimum(shape, GRID.patch))
+    if not outside:
+        assert not (target == IGNORE).any()
+    else:
+        assert (target == IGNORE).any(), "padding is nobody's annotation"
+    net = network().eval()
+    logits = predict_logits(net, cases[0].arrays()[0], GRID.patch)
+    assert logits.shape == (2, *shape)
+    assert logits.dtype == np.float32
+    assert np.isfinite(logits).all()
+    if shape == GRID.patch:
+        with torch.inference_mode():
+            direct = net(torch.as_tensor(cases[0].arrays()[0].astype(np.float32))[None])[0].numpy()
+        np.testing.assert_allclose(logits, direct, atol=1e-4)
+
+
+def test_what_nobody_annotated_does_not_count():
+    rng = np.random.default_rng(0)
+    target = torch.as_tensor(rng.integers(0, 3, (2, 1, 4, 6, 6)))
+    target[:, :, :2] = IGNORE
+    logits = torch.as_tensor(rng.normal(size=(2, 3, 4, 6, 6))).requires_grad_()
+    loss = _loss(logits, target)
+    loss.backward()
+    loss = loss.detach()
+    assert float(logits.grad[:, :, :2].abs().max()) == 0
+    assert float(logits.grad[:, :, 2:].abs().max()) > 0
+    other = logits.detach().clone()
+    other[:, :, :2] = torch.as_tensor(rng.normal(0, 50, (2, 3, 2, 6, 6)))
+    assert float(_loss(other, target)) == pytest.approx(float(loss), rel=1e-9)
+    part = _loss(logits.detach()[:, :, 2:], target[:, :, 2:])
+    assert float(part) == pytest.approx(float(loss), rel=1e-5)
+
+
+def test_a_batch_that_nobody_annotated_moves_nothing():
+    logits = torch.randn(1, 2, 4, 4, 4, requires_grad=True)
+    loss = _loss(logits, torch.full((1, 1, 4, 4, 4), IGNORE))
+    loss.backward()
+    assert float(loss.detach()) == 0
+    assert float(logits.grad.abs().max()) == 0
