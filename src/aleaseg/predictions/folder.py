@@ -118,7 +118,8 @@ def _arrays(path: Path, case: Case) -> tuple[NDArray, Kind]:
             raise Unreadable(case.id, error.found, "a prediction", "predict the case again") from error
         return array, "label" if len(array) == 1 else "probability"
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        # Opened here: NumPy leaves a file open that turns out to be no archive.
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             if not isinstance(archive, np.lib.npyio.NpzFile):
                 raise ValueError("a bare array")
             key = next((key for key in _KEYS if key in archive.files), None)
@@ -131,7 +132,7 @@ def _arrays(path: Path, case: Case) -> tuple[NDArray, Kind]:
                     f"one of {', '.join(_KEYS)}",
                     "train with `nnUNetv2_train ... --npz`",
                 )
-            array = archive[key]
+            array = np.asarray(archive[key])
     except _DAMAGE as error:
         raise Unreadable(
             case.id,

@@ -1,0 +1,213 @@
+"""Somebody's predictions: nnU-Net's tree, one file per case, and whatever may be wrong with them."""
+
+import pickle
+import zipfile
+
+import numpy as np
+import pytest
+
+from aleaseg.case import Case, Dataset, Geometry
+from aleaseg.errors import CaseError, ShapeMismatch, Unreadable, UsageError
+from aleaseg.predictions.folder import PredictionFolder
+from aleaseg.readers.voxels import write_nifti
+
+SHAPE = (4, 5, 6)
+GEOMETRY = Geometry(SHAPE, (2.0, 1.0, 1.0), None)
+CLASSES = {"left": (1,), "right": (2,)}
+REGIONS = {"whole": (1, 2, 3), "core": (2, 3), "enhancing": (3,)}
+
+
+def dataset(tmp_path, ids=("a", "b", "c"), classes=CLASSES, geometry=GEOMETRY):
+    cases = [Case(i, (), (), lambda: None, lambda: None, lambda: geometry) for i in ids]
+    return Dataset("d", tmp_path, "nnunet", tuple(cases), classes, ("MRI",))
+
+
+def probabilities(channels=3, shape=SHAPE, seed=0):
+    p = np.random.default_rng(seed).random((channels, *shape)).astype(np.float32)
+    return p / p.sum(axis=0)
+
+
+def save(path, key="probabilities", array=None):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    np.savez_compressed(path, **{key: probabilities() if array is None else array})
+    return path
+
+
+def test_nnunets_tree_without_fold_all(tmp_path):
+    trainer = tmp_path / "oof" / "nnUNetTrainer__nnUNetPlans__3d_fullres"
+    save(trainer / "fold_0" / "validation" / "a.npz", array=probabilities(seed=1))
+    save(trainer / "fold_1" / "validation" / "b.npz")
+    save(trainer / "fold_all" / "validation" / "c.npz")
+    save(trainer / "fold_all" / "validation" / "a.npz", array=probabilities(seed=9))
+    write_nifti(trainer / "fold_0" / "validation" / "a.nii.gz", np.ones(SHAPE, np.uint8), GEOMETRY)
+    (trainer / "fold_0" / "validation" / "summary.json").write_text("{}")
+    found = PredictionFolder(tmp_path / "oof", dataset(tmp_path))
+    assert len(found) == 2
+    a, b, c = found.dataset.cases
+    (one,) = found.read(a)
+    assert one.kind == "probability", "the npz is preferred to the label map beside it"
+    np.testing.assert_allclose(one.maps, probabilities(seed=1))
+    assert len(found.read(b)) == 1
+    assert found.read(c) == []
+
+
+@pytest.mark.parametrize(
+    ("key", "kind"),
+    [
+        ("probabilities", "probability"),
+        ("softmax", "probability"),
+        ("logits", "logit"),
+        ("arr_0", "probability"),
+    ],
+)
+def test_keys(tmp_path, key, kind):
+    save(tmp_path / "a.npz", key)
+    (one,) = PredictionFolder(tmp_path, dataset(tmp_path)).read(dataset(tmp_path).cases[0])
+    assert one.kind == kind
+    assert not one.regions
+
+
+def test_nifti_label_maps_and_probabilities(tmp_path):
+    label = np.random.default_rng(0).integers(0, 3, SHAPE).astype(np.uint8)
+    write_nifti(tmp_path / "a.nii.gz", label, GEOMETRY)
+    found = PredictionFolder(tmp_path, dataset(tmp_path))
+    (one,) = found.read(found.dataset.cases[0])
+    assert one.kind == "label"
+    np.testing.assert_array_equal(one.labels(), label)
+
+
+def test_2d_predictions_of_nnunet_have_one_slice(tmp_path):
+    flat = Geometry((5, 6), (1.0, 1.0), None)
+    save(tmp_path / "a.npz", array=probabilities(shape=(1, 5, 6)))
+    found = PredictionFolder(tmp_path, dataset(tmp_path, geometry=flat))
+    (one,) = found.read(found.dataset.cases[0])
+    assert one.maps.shape == (3, 5, 6)
+
+
+def test_regions_are_known_by_their_channels(tmp_path):
+    data = dataset(tmp_path, classes=REGIONS)
+    save(tmp_path / "a.npz", array=probabilities(3))
+    save(tmp_path / "b.npz", array=probabilities(4))
+    found = PredictionFolder(tmp_path, data)
+    assert found.read(data.cases[0])[0].regions
+    assert not found.read(data.cases[1])[0].regions
+
+
+def damaged(path, what):
+    content = save(path).read_bytes()
+    match what:
+        case "truncated":
+            path.write_bytes(content[: len(content) // 2])
+        case "empty":
+            path.write_bytes(b"")
+        case "text":
+            path.write_text("these are not the bytes")
+        case "bytes flipped":
+            middle = len(content) // 2
+            path.write_bytes(content[: middle - 60] + bytes(60) + content[middle:])
+        case "bare array":
+            with path.open("wb") as file:
+                np.save(file, probabilities())
+        case "bare pickle":
+            path.write_bytes(pickle.dumps([1, 2, 3]))
+        case "objects":
+            np.savez(path, probabilities=np.array([{"a": 1}], dtype=object))
+        case "other zip":
+            with zipfile.ZipFile(path, "w") as archive:
+                archive.writestr("readme.txt", "hello")
+        case "nan":
+            save(path, array=np.full((3, *SHAPE), np.nan))
+        case "texts":
+            save(path, array=np.full((3, *SHAPE), "x"))
+        case "other keys":
+            np.savez(path, alpha=np.zeros(3), beta=np.zeros(3))
+        case "scalar":
+            save(path, array=np.float32(1))
+        case "folder":
+            path.unlink()
+            path.mkdir()
+
+
+@pytest.mark.parametrize(
+    "what",
+    [
+        "truncated",
+        "empty",
+        "text",
+        "bytes flipped",
+        "bare array",
+        "bare pickle",
+        "objects",
+        "other zip",
+        "nan",
+        "texts",
+        "other keys",
+        "scalar",
+        "folder",
+    ],
+)
+def test_a_damaged_file_is_one_line_about_its_case(tmp_path, what):
+    damaged(tmp_path / "a.npz", what)
+    save(tmp_path / "b.npz")
+    found = PredictionFolder(tmp_path, dataset(tmp_path))
+    with pytest.raises(CaseError) as caught:
+        found.read(found.dataset.cases[0])
+    text = str(caught.value)
+    assert text.startswith("a: found ")
+    assert "; expected " in text
+    assert "\n" not in text
+    assert "a.npz" in text
+    assert len(found.read(found.dataset.cases[1])) == 1
+
+
+def test_a_pickle_is_never_run(tmp_path):
+    mark = tmp_path / "ran"
+
+    class Bomb:
+        def __reduce__(self):
+            return (mark.write_text, ("boom",))
+
+    for name, content in (
+        ("a", lambda path: path.write_bytes(pickle.dumps(Bomb()))),
+        ("b", lambda path: np.savez(path, probabilities=np.array([Bomb()], dtype=object))),
+    ):
+        content(tmp_path / f"{name}.npz")
+    mark.unlink(missing_ok=True)
+    found = PredictionFolder(tmp_path, dataset(tmp_path))
+    for case in found.dataset.cases[:2]:
+        with pytest.raises(Unreadable):
+            found.read(case)
+    assert not mark.exists()
+
+
+def test_wrong_shape_and_wrong_model(tmp_path):
+    save(tmp_path / "a.npz", array=probabilities(shape=(4, 6, 5)))
+    save(tmp_path / "b.npz", array=probabilities(6))
+    save(tmp_path / "c.npz", array=probabilities(2))
+    found = PredictionFolder(tmp_path, dataset(tmp_path))
+    a, b, c = found.dataset.cases
+    with pytest.raises(
+        ShapeMismatch, match=r"a: found a prediction of shape \(4, 6, 5\) in a.npz; .*\(4, 5, 6\)"
+    ):
+        found.read(a)
+    for case, channels in ((b, 6), (c, 2)):
+        with pytest.raises(ShapeMismatch, match=rf"{channels} channels .* expected 3 \(background and 2"):
+            found.read(case)
+
+
+def test_a_damaged_nifti_says_prediction(tmp_path):
+    (tmp_path / "a.nii.gz").write_bytes(b"nothing")
+    found = PredictionFolder(tmp_path, dataset(tmp_path))
+    with pytest.raises(Unreadable, match=r"a: found .*; expected a prediction; predict the case again"):
+        found.read(found.dataset.cases[0])
+
+
+def test_nothing_of_this_data_set(tmp_path):
+    (tmp_path / "empty").mkdir()
+    save(tmp_path / "other" / "zzz.npz")
+    save(tmp_path / "all" / "fold_all" / "validation" / "a.npz")
+    for name in ("empty", "other", "all"):
+        with pytest.raises(UsageError, match=r"holds no prediction of any case of d; .* such as a\.npz"):
+            PredictionFolder(tmp_path / name, dataset(tmp_path))
+    with pytest.raises(UsageError, match="is no folder"):
+        PredictionFolder(tmp_path / "nowhere", dataset(tmp_path))
