@@ -108,19 +108,19 @@ def finished(tmp_path_factory) -> Finished:
     return Finished(folder / "data set", folder / "run", faults, done)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def type_aleaseg():
     """type_aleaseg("check", path, ...) -> CompletedProcess."""
     return type_command
 
 
-@pytest.fixture(name="write_small")
+@pytest.fixture(scope="session", name="write_small")
 def _write_small():
     """write_small(folder, cases=24, ...): a small nnU-Net data set."""
     return write_small
 
 
-@pytest.fixture(name="small_case")
+@pytest.fixture(scope="session", name="small_case")
 def _small_case():
     """small_case(index) -> image, label."""
     return small_case

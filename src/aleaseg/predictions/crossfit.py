@@ -257,9 +257,10 @@ def _run_folds(
 
     def listen(fold: int, process: subprocess.Popen[str]) -> None:
         assert process.stdout is not None
-        for line in process.stdout:
-            if line.startswith("{"):
-                messages.put((fold, json.loads(line)))
+        with process.stdout as lines:
+            for line in lines:
+                if line.startswith("{"):
+                    messages.put((fold, json.loads(line)))
         messages.put((fold, None))
 
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
