@@ -271,21 +271,23 @@ def demo(
     say(f"Making {cases} synthetic CT cases in {out / 'data'} ...")
     faults = make_dataset(out / "data", cases=cases, seed=seed)
     settings = Settings(
-        dataset=str((out / "data").resolve()), sites=r"(site[A-Z])_", device="cpu", seed=seed, steps=120
+        dataset=str((out / "data").resolve()), sites=r"(site[A-Z])_", device="cpu", seed=seed, steps=160
     )
     with progress_bars() as progress:
         outcome = run_audit(settings, Run(out / "run"), progress=progress)
     show_outcome(outcome)
-    cut = selection.plan(outcome.run, worst=len(faults))
+    cut = selection.plan(outcome.run)
     written = selection.write(cut)
     found = sum(case in faults for case in cut.dropped)
     say(
-        f"{len(faults)} cases were spoilt on purpose; {found} of them are among the {len(cut.dropped)} most "
-        "doubtful, which the splits leave out:",
+        f"{len(faults)} cases were spoilt on purpose. The {len(cut.dropped)} with a doubt above 0.5 are left out of "
+        f"the splits; {found} of them are spoilt ones:",
         wrap=True,
     )
     for case in cut.dropped:
         say(f"  {case:<12} {faults.get(case, 'not spoilt')}")
+    for case in sorted(set(faults) - set(cut.dropped)):
+        say(f"  {case:<12} {faults[case]}, not found")
     say(f"Splits: {written}")
     raise typer.Exit(1 if outcome.findings or outcome.troubles else 0)
 

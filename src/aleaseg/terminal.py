@@ -93,16 +93,22 @@ def _show_suspects(cases: pd.DataFrame, most: int = 10) -> None:
     table.add_column("axis")
     table.add_column("why", overflow="fold")
     for row in ranked.to_dict("records"):
-        label = row["label_doubt"]
-        image_is_worse = label == "" or not label >= row["image_doubt"]
+        axes = [axis for axis in ("image", "label") if _number(row[f"{axis}_doubt"]) > 0.5]
+        if not axes:
+            axes = [max(("image", "label"), key=lambda axis: _number(row[f"{axis}_doubt"]))]
         words = in_words(row["reasons"])
         table.add_row(
             Text(row["case"]),
             f"{row['doubt']:.2f}",
-            "image" if image_is_worse else "label",
+            "\n".join(axes),
             Text("\n".join(words[:2]) or "nothing single stands out"),
         )
     _console().print(table)
+
+
+def _number(cell: Any) -> float:
+    """A cell as a number; empty, as where there are no labels, is less than any."""
+    return float(cell) if cell == cell and cell != "" else -1.0
 
 
 def show_findings(findings: tuple[Finding, ...], most: int = 50) -> None:

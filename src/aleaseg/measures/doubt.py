@@ -255,22 +255,29 @@ class LabelReference:
         return {name: np.clip(values, -_CLIP, _CLIP) for name, values in z.items()}
 
     def _absent(self, signals: LabelSignals) -> NDArray:
-        """An empty mask is as surprising as the class is common: the z of that probability."""
-        surprise = norm.isf(np.clip(1 - self.prevalence, 1e-6, 0.5))
+        """An empty mask is as surprising as the class is common: a z of 4 where 95% of the cases have it.
+
+        It is stronger than the same chance in a measured number, since it is a known slip: somebody
+        forgot. A class that more than a tenth of the cases lack is not missed at all.
+        """
+        chance = np.clip(1 - self.prevalence, 1e-6, 0.5)
+        surprise = np.where(self.prevalence > 0.9, 4 * norm.isf(chance) / norm.isf(0.05), np.nan)
         empty = np.isfinite(signals.volume) & (signals.volume == 0)
         return np.where(empty, np.broadcast_to(surprise, empty.shape), np.nan)
 
     def _peak(self, z: Mapping[str, NDArray]) -> NDArray:
-        flat = [values.reshape(len(values), -1) for values in z.values()]
+        """The largest of the measured signals: among many, one is always large, so it has its own scale."""
+        flat = [values.reshape(len(values), -1) for name, values in z.items() if name != "absent"]
         every = np.concatenate(flat, axis=1)
         return np.max(np.nan_to_num(every, nan=0.0), axis=1, initial=0.0)
 
     def _joined(self, signals: LabelSignals) -> NDArray:
         z = self.signal_z(signals)
         count = np.maximum(np.isfinite(z["disagreement"]).sum(axis=1), 1)
-        mean = np.nansum(z["disagreement"], axis=1) / np.sqrt(count)
+        mean = np.nansum(z["disagreement"], axis=1) / count
         softmin = np.nan_to_num(z["softmin"][:, 0], nan=-_CLIP)
-        return np.max(np.stack([mean, softmin, self.peak.z(self._peak(z))]), axis=0)
+        absent = np.max(np.nan_to_num(z["absent"], nan=0.0), axis=1, initial=0.0)
+        return np.max(np.stack([mean, softmin, self.peak.z(self._peak(z)), absent]), axis=0)
 
     def z(self, signals: LabelSignals) -> NDArray[np.float64]:
         """Robust z of the label axis, (N,); high = doubtful; NaN for a case without any mask information."""
