@@ -8,8 +8,12 @@ import pytest
 MODULES = [
     "aleaseg.errors",
     "aleaseg.measures.auv",
+    "aleaseg.measures.label_agreement",
     "aleaseg.measures.log_minmax",
+    "aleaseg.measures.reasons",
+    "aleaseg.measures.robust",
     "aleaseg.measures.variance",
+    "aleaseg.predictions.folds",
     "aleaseg.spectral.scale",
 ]
 

@@ -388,7 +388,9 @@ def _notes(run: Run, dataset: Dataset, troubles: dict[str, str]) -> list[str]:
     elif (share := population["above_half"]["doubt"]) is not None:
         notes.append(f"{share:.1%} of the cases have a doubt above 0.5.")
     if troubles:
-        notes.append(f"{len(troubles)} cases could not be used, or only in part; each is named below.")
+        notes.append(
+            f"{len(troubles)} cases could not be used, or only in part; each is named, with what to do."
+        )
     if manifest["extractor"]["name"] == "task":
         notes.append(
             "AUV is taken from the task network's out-of-fold logits, which never saw the case's own mask: "

@@ -84,7 +84,7 @@ def test_killed_in_training_and_in_scoring_nothing_is_lost_or_doubled(finished, 
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     kept = {path.name: (path.read_bytes(), path.stat().st_mtime_ns) for path in cases.glob("*.json")}
-    assert 5 <= len(kept), "nothing was finished"
+    assert len(kept) >= 5, "nothing was finished"
     assert len(list(predictions.glob("*.safetensors"))) == 24
     weights = {path.name: path.stat().st_mtime_ns for path in models.glob("*.safetensors")}
     for content, _ in kept.values():
