@@ -183,12 +183,8 @@ def test_masks_frozen_and_thawed(prevalence):
     [
         1.0,
         0.97,
-        *(
-            pytest.param(
-                p, marks=pytest.mark.xfail(reason="`rare` counts the cases asked for", strict=False)
-            )
-            for p in (0.5, 0.1)
-        ),
+        0.5,
+        0.1,
     ],
 )
 def test_label_z_is_the_same_in_any_company(prevalence):
@@ -269,7 +265,7 @@ def test_a_dropped_class_is_as_surprising_as_the_class_is_common():
     assert reference.z(found).argmax() == 3
     assert reference.z(found)[3] > 3
     rare = signals(prevalence=0.5)
-    assert LabelReference.fit(rare).signal_z(rare)["absent"][59, 1] == pytest.approx(0, abs=0.1)
+    assert np.isnan(LabelReference.fit(rare).signal_z(rare)["absent"]).all()  # nobody misses it
 
 
 @PREVALENCES

@@ -158,6 +158,7 @@ class LabelReference:
 
     Attributes:
         classes: names.
+        cases: how many the population has.
         prevalence: share of the cases that have the class.
         volume: median mm^3 of the class where it is there.
         scales: signal -> one location and scale per class (or pair of classes, or one).
@@ -167,6 +168,7 @@ class LabelReference:
     """
 
     classes: tuple[str, ...]
+    cases: int
     prevalence: NDArray[np.float64]
     volume: NDArray[np.float64]
     scales: Mapping[str, tuple[RobustScale, ...]]
@@ -191,7 +193,7 @@ class LabelReference:
                     for a in range(len(signals.classes))
                 ]
             )
-        bare = cls(signals.classes, prevalence, volume, {}, order)
+        bare = cls(signals.classes, len(there), prevalence, volume, {}, order)
         floors = {
             "disagreement": 0.02,
             "false_positive": 0.3,
@@ -203,11 +205,11 @@ class LabelReference:
         for name, raw in bare._raw(signals).items():
             columns = raw.reshape(len(raw), -1).T
             scales[name] = tuple(RobustScale.fit(column, floors.get(name, 0.1)) for column in columns)
-        fitted = cls(signals.classes, prevalence, volume, scales, order)
+        fitted = cls(signals.classes, len(there), prevalence, volume, scales, order)
         peak = RobustScale.fit(fitted._peak(fitted.signal_z(signals)), 0.3)
-        fitted = cls(signals.classes, prevalence, volume, scales, order, peak)
+        fitted = cls(signals.classes, len(there), prevalence, volume, scales, order, peak)
         whole = RobustScale.fit(fitted._joined(signals), 0.3)
-        return cls(signals.classes, prevalence, volume, scales, order, peak, whole)
+        return cls(signals.classes, len(there), prevalence, volume, scales, order, peak, whole)
 
     def _raw(self, signals: LabelSignals) -> dict[str, NDArray]:
         """The signals on scales on which clean cases are about Gaussian."""
@@ -217,7 +219,7 @@ class LabelReference:
             log_volume = np.log(np.where(there, signals.volume, np.nan) / self.volume)
         # An empty mask has no Dice to compare. Where many are empty, they are compared with one
         # another by what is predicted there; where few are, that volume stands in for the overlap.
-        rare = self.prevalence * len(there) > len(there) - SMALLEST_POPULATION
+        rare = (1 - self.prevalence) * self.cases < SMALLEST_POPULATION
         overlap = np.where(there, signals.dice, np.where(rare, 1 - share, np.nan))
         return {
             # Not its logit: where the predictor is weak, overlaps spread over [0, 1] and none lies far
@@ -288,6 +290,7 @@ class LabelReference:
         """For population.json."""
         return {
             "classes": list(self.classes),
+            "cases": self.cases,
             "prevalence": self.prevalence.tolist(),
             "volume": self.volume.tolist(),
             "scales": {name: [scale.to_dict() for scale in scales] for name, scales in self.scales.items()},
@@ -301,6 +304,7 @@ class LabelReference:
         """Back from `to_dict`."""
         return cls(
             tuple(entries["classes"]),
+            int(entries["cases"]),
             np.asarray(entries["prevalence"], dtype=float),
             np.asarray(entries["volume"], dtype=float),
             {

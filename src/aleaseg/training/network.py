@@ -30,7 +30,8 @@ def build_network(grid: Grid, in_channels: int, out_channels: int) -> torch.nn.M
 
     # An axis with fewer levels is halved in the deepest ones, where voxels are nearest to isotropic.
     strides = [
-        tuple(2 if level > step else 1 for level in grid.levels) for step in reversed(range(max(grid.levels)))
+        tuple(2 if level > step else 1 for level in grid.levels)
+        for step in reversed(range(max(grid.levels)))
     ]
     strides = strides or [(1,) * len(grid.patch)]
     network: torch.nn.Module = UNet(
