@@ -33,6 +33,12 @@ def test_single_cases_are_dealt_evenly_and_the_seed_decides():
     assert first == again != other
 
 
+def test_large_groups_are_dealt_first():
+    groups = {f"big{index}": "big" for index in range(5)} | {f"one{index}": f"{index}" for index in range(5)}
+    for seed in range(5):
+        assert sorted(map(len, make_folds(groups, 2, seed))) == [5, 5]
+
+
 def test_one_group_cannot_be_cross_fitted():
     with pytest.raises(ValueError, match="at least two groups"):
         make_folds({"a": "p", "b": "p"})
