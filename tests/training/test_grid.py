@@ -167,3 +167,12 @@ def test_ct_is_normalised_by_the_foreground_of_the_data_set():
     assert fit_normalisation(cases, ("T1", "T2"), (1,)) == [None, None]
     normal = normalise(case(0).read_image().array, [ct, other])
     assert normal[0].min() == pytest.approx((ct["low"] - ct["mean"]) / ct["std"], rel=1e-4)
+
+
+def test_one_case_with_nan_does_not_spoil_the_rule_of_all():
+    sick = case(1)
+    sick.read_image().array[0, 1, 3, 3] = np.nan
+    clean = [case(0), *(case(i) for i in range(2, 10))]
+    assert fit_normalisation([clean[0], sick, *clean[1:]], ("CT", "T2"), (1,)) == fit_normalisation(
+        clean, ("CT", "T2"), (1,)
+    )

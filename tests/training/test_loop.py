@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from aleaseg.errors import AleasegError
 from aleaseg.training.grid import Grid
 from aleaseg.training.loop import (
     Prepared,
@@ -132,6 +133,13 @@ def test_time_that_is_up_ends_the_training_after_the_first_steps(prepared, tmp_p
     )
     assert told["stopped_by_budget"]
     assert told["steps"] == 10
+
+
+def test_a_loss_that_is_no_number_stops_the_training(prepared, tmp_path):
+    cases = prepared()
+    np.save(cases[2].image, np.full((1, 8, 12, 12), np.nan, np.float16))
+    with pytest.raises(AleasegError, match=r"the loss became nan at step [123]; expected a finite number"):
+        fit(network(), cases, GRID.patch, TrainSettings(9, 2), checkpoint=tmp_path / "c.pt")
 
 
 def test_every_pass_shows_every_case_once(prepared):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from aleaseg.errors import AleasegError
 from aleaseg.run import write_aside
 from aleaseg.training.prepare import IGNORE
 
@@ -173,6 +174,9 @@ def fit(
 
     Returns:
         steps (done), stopped_by_budget, seconds, loss (mean of the last tenth).
+
+    Raises:
+        AleasegError: the loss is no finite number; the weights of the last checkpoint are kept.
     """
     import torch
 
@@ -218,12 +222,17 @@ def fit(
             group["lr"] = settings.learning_rate * max(1 - progress, 0.01) ** 0.9
         image, target = batch_at(step, cases, patch, settings, augment)
         loss = _loss(network(image.to(device)), target.to(device))
+        losses.append(float(loss.detach()))
+        if not np.isfinite(losses[-1]):
+            raise AleasegError(
+                f"the loss became {losses[-1]} at step {step + 1}; expected a finite number; look for images "
+                "of another unit or modality than the others, and leave them out"
+            )
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(network.parameters(), 12.0)
         optimizer.step()
         step += 1
-        losses.append(float(loss.detach()))
         if step % settings.checkpoint_every == 0:
             save()
         on_step(step, losses[-1])

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from aleaseg.case import Case
+from aleaseg.case import Case, usable_image, usable_label
 
 __all__ = ["IGNORE", "fit_normalisation", "normalise", "prepare_image", "prepare_label", "resize"]
 
@@ -24,7 +24,7 @@ def fit_normalisation(
     """One rule per channel, as nnU-Net has them: CT by the data set's foreground, the rest by case.
 
     Args:
-        cases: with labels; an evenly spaced sample of them is read.
+        cases: with labels; an evenly spaced sample of them is read, the unusable ones passed over.
         channels: names; `CT` (any case) asks for Hounsfield units.
         values: foreground label values.
 
@@ -39,15 +39,15 @@ def fit_normalisation(
     foreground: list[list[NDArray]] = [[] for _ in channels]
     for case in picked:
         try:
-            image = case.read_image().array
-            label = case.read_label().array if case.read_label is not None else None
+            image = usable_image(case)
+            label = usable_label(case, image.geometry.shape)
         except CaseError:
             continue  # the check names it; the others are enough for a percentile
-        inside = (
-            np.isin(label, list(values)) if label is not None and label.shape == image.shape[1:] else ...
-        )
+        if len(image.array) != len(channels):
+            continue  # preparing names it
+        inside = np.isin(label, list(values)) if label is not None else ...
         for channel, values_seen in enumerate(foreground):
-            found = image[channel][inside].ravel()
+            found = image.array[channel][inside].ravel()
             values_seen.append(found[:: max(1, found.size // 20_000)])
     rules: list[dict[str, float] | None] = []
     for name, seen in zip(channels, foreground, strict=True):
