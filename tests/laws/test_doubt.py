@@ -129,7 +129,20 @@ def test_a_missing_statistic_lies_at_the_median(statistics):
     names, values = statistics
     reference = ImageReference.fit(names, values)
     assert reference.feature_z(values)[7, 2] == 0
-    assert np.isfinite(reference.z(np.full((1, 5), np.nan))).all()
+    assert np.isfinite(reference.z(np.array([[0.0, np.nan, 0.0, np.nan, 0.0]]))).all()
+
+
+def test_an_image_that_shares_few_statistics_with_the_population_is_not_called_fine(statistics):
+    names, values = statistics
+    reference = ImageReference.fit(names, values)
+    assert np.isnan(reference.z(np.full((1, 5), np.nan))).all()
+
+
+def test_a_population_of_equal_images_has_a_distance():
+    alike = np.tile([1.0, 2.0, 3.0], (30, 1))
+    odd = np.vstack([alike, [[5.0, 2.0, 3.0]]])
+    assert np.isfinite(ImageReference.fit(["a", "b", "c"], alike).z(alike)).all()
+    assert ImageReference.fit(["a", "b", "c"], odd).z(odd)[30] > 3
 
 
 # -- masks -------------------------------------------------------------------------------------------
@@ -178,15 +191,7 @@ def test_masks_frozen_and_thawed(prevalence):
     np.testing.assert_array_equal(thawed.z(found), reference.z(found))
 
 
-@pytest.mark.parametrize(
-    "prevalence",
-    [
-        1.0,
-        0.97,
-        0.5,
-        0.1,
-    ],
-)
+@PREVALENCES
 def test_label_z_is_the_same_in_any_company(prevalence):
     found = signals(prevalence=prevalence)
     reference = LabelReference.fit(found)

@@ -14,7 +14,6 @@ import numpy as np
 import pytest
 
 from aleaseg.errors import AleasegError, UsageError
-from aleaseg.predictions import crossfit as module
 from aleaseg.predictions.crossfit import Crossfit, CrossfitSettings, crossfit
 from aleaseg.readers import open_dataset
 from aleaseg.run import Run
@@ -46,12 +45,12 @@ def started(finished, out):
     )
 
 
-def wait_for(condition, process, seconds=120):
+def wait_for(condition, process, seconds=240, every=0.1):
     until = time.monotonic() + seconds
     while not condition():
         assert process.poll() is None, "it ended before it could be killed"
         assert time.monotonic() < until, "it takes too long"
-        time.sleep(0.005)
+        time.sleep(every)
 
 
 def same_tables(run, other):
@@ -75,12 +74,12 @@ def test_killed_in_training_and_in_scoring_nothing_is_lost_or_doubled(finished, 
     process.wait()
     until = time.monotonic() + 60
     while set(processes_of(run.path)) & children and time.monotonic() < until:
-        time.sleep(0.05)
+        time.sleep(0.2)
     assert not set(processes_of(run.path)) & children, "a fold outlived its parent"
 
     # Everything dies in the middle of scoring.
     process = started(finished, run.path)
-    wait_for(lambda: cases.is_dir() and len(list(cases.glob("*.json"))) >= 5, process)
+    wait_for(lambda: cases.is_dir() and len(list(cases.glob("*.json"))) >= 5, process, every=0.01)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     kept = {path.name: (path.read_bytes(), path.stat().st_mtime_ns) for path in cases.glob("*.json")}
@@ -120,7 +119,7 @@ def test_another_seed_has_other_numbers(finished, tmp_path, one_process):
 
 
 def test_every_case_is_predicted_by_the_network_that_did_not_see_it(finished):
-    from aleaseg.predictions.crossfit import load_fold
+    from aleaseg.predictions.working import grid_of, load_fold
     from aleaseg.training.loop import predict_logits
     from aleaseg.training.prepare import prepare_image
 
@@ -132,7 +131,7 @@ def test_every_case_is_predicted_by_the_network_that_did_not_see_it(finished):
     for number, fold in enumerate(plan["folds"]):
         assert len({dataset[case].group for case in fold}) == 1
         case = dataset[fold[0]]
-        grid = module._grid(plan)
+        grid = grid_of(plan)
         small = prepare_image(
             case.read_image().array, grid.shape(case.read_geometry()), plan["normalisation"]
         )
@@ -177,6 +176,35 @@ def test_too_few_groups_are_refused(tmp_path, write_small, one_process):
     dataset = open_dataset(tmp_path / "data", groups="^g")
     with pytest.raises(UsageError, match=r"at least two groups of cases; found 1 among 4"):
         crossfit(Run(tmp_path / "run"), dataset, CrossfitSettings(steps=2, workers=1))
+
+
+def test_an_absurd_case_or_an_odd_error_is_one_failed_case(tmp_path, write_small, one_process):
+    from dataclasses import replace
+
+    from aleaseg.case import Geometry
+    from aleaseg.readers.voxels import write_nifti
+
+    folder = tmp_path / "data"
+    write_small(folder, 7)
+    noise = np.random.default_rng(0).random((12, 16, 16)).astype(np.float32)
+    for name, array in (("imagesTr/g0_02_0000", noise), ("labelsTr/g0_02", (noise > 0.5).astype(np.uint8))):
+        write_nifti(folder / f"{name}.nii.gz", array, Geometry((12, 16, 16), (300, 100, 100), None))
+    dataset = open_dataset(folder, groups=r"^(g\d)")
+    odd = replace(dataset["g0_04"], read_image=lambda: [][1])
+    cases = [odd if case.id == odd.id else case for case in dataset.cases]
+    told = crossfit(Run(tmp_path / "run"), dataset.with_cases(cases), CrossfitSettings(steps=2, workers=1))
+    assert set(told["failed"]) == {"g0_02", "g0_04"}
+    assert "g0_02: found a spacing of 300 x 100 x 100 mm" in told["failed"]["g0_02"]
+    assert told["failed"]["g0_04"] == "g0_04: IndexError: list index out of range"
+
+
+def test_more_label_values_than_can_be_trained_are_refused_at_the_door(tmp_path):
+    from aleaseg.case import Dataset
+
+    many = Dataset("d", tmp_path, "nnunet", (), {f"c{v}": (v,) for v in range(1, 300)}, ("CT",))
+    with pytest.raises(UsageError, match=r"d has 299 label values; .* at most 254; .*--classes"):
+        crossfit(Run(tmp_path / "run"), many, CrossfitSettings())
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_fold_that_dies_is_one_line_and_the_next_start_goes_on(finished, tmp_path):
