@@ -15,23 +15,29 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from numpy.typing import NDArray
 
-from aleaseg.case import Case, Dataset, usable_image, usable_label
-from aleaseg.errors import AleasegError, CaseError, ShapeMismatch, UsageError
+from aleaseg.case import Case, Dataset, usable_image
+from aleaseg.errors import AleasegError, UsageError
 from aleaseg.predictions.folds import make_folds
 from aleaseg.predictions.prediction import Prediction
-from aleaseg.run import Run, file_name, read_json, write_json
-from aleaseg.training.grid import Grid, choose_grid, default_steps
-from aleaseg.training.loop import Prepared, predict_logits
-from aleaseg.training.network import build_network
-from aleaseg.training.prepare import fit_normalisation, prepare_image, prepare_label
+from aleaseg.predictions.working import (
+    fold_weights,
+    grid_of,
+    one_line,
+    prepare_case,
+    prepared_file,
+    small_image,
+)
+from aleaseg.run import Run, read_json, write_json
+from aleaseg.training.grid import choose_grid, default_steps
+from aleaseg.training.loop import predict_logits
+from aleaseg.training.prepare import IGNORE, fit_normalisation
 
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["Crossfit", "CrossfitSettings", "crossfit", "load_fold", "prepared_file"]
+__all__ = ["Crossfit", "CrossfitSettings", "crossfit"]
 
 Progress = Callable[[str, int, int], None]
 _BATCH = {2: 8, 3: 4}
@@ -58,49 +64,6 @@ class CrossfitSettings:
     workers: int | None = None
 
 
-def prepared_file(run: Run, case_id: str) -> Prepared:
-    """Where the working copy of a case lies while the folds train."""
-    stem = run.path / "models" / "prepared" / file_name(case_id)
-    return Prepared(case_id, stem.with_suffix(".image.npy"), stem.with_suffix(".label.npy"))
-
-
-def _save_array(path: Path, array: NDArray) -> None:
-    aside = path.with_name(f".{path.name}.{os.getpid()}.npy")
-    np.save(aside, array, allow_pickle=False)
-    os.replace(aside, path)
-
-
-def _prepare(
-    case: Case,
-    target: Prepared,
-    grid: Grid,
-    rules: Sequence[Any],
-    values: Sequence[int],
-    ignore: int | None,
-) -> str | None:
-    """Write the working copy of one case; returns why it cannot be trained on, or None."""
-    if target.label.exists():
-        return None
-    try:
-        image = usable_image(case)
-        label = usable_label(case, image.geometry.shape)
-        if label is None:
-            return f"{case.id}: has no label"
-        if image.array.shape[0] != len(rules):
-            raise ShapeMismatch(
-                case.id,
-                f"{image.array.shape[0]} channels",
-                f"{len(rules)} as the other cases have",
-                "convert the images to the same channels",
-            )
-        shape = grid.shape(image.geometry)
-        _save_array(target.image, prepare_image(image.array, shape, rules))
-        _save_array(target.label, prepare_label(label, shape, values, ignore))
-    except CaseError as error:
-        return str(error)
-    return None
-
-
 def _make_plan(
     run: Run, dataset: Dataset, settings: CrossfitSettings, progress: Progress
 ) -> dict[str, Any]:
@@ -111,8 +74,8 @@ def _make_plan(
     for case in dataset.cases:
         try:
             geometries[case.id] = case.read_geometry()
-        except CaseError as error:
-            failed[case.id] = str(error)
+        except Exception as error:  # whatever one case does, the others go on; the text names it
+            failed[case.id] = one_line(case, error)
     cases = [case for case in dataset.cases if case.id in geometries and case.has_label]
     dims = [len(geometries[case.id].shape) for case in cases]
     most = max(set(dims), key=dims.count) if dims else 0
@@ -128,7 +91,9 @@ def _make_plan(
     rules = fit_normalisation(cases, dataset.channels, dataset.values)
     (run.path / "models" / "prepared").mkdir(parents=True, exist_ok=True)
     jobs = (
-        delayed(_prepare)(case, prepared_file(run, case.id), grid, rules, dataset.values, dataset.ignore)
+        delayed(prepare_case)(
+            case, prepared_file(run, case.id), grid, rules, dataset.values, dataset.ignore
+        )
         for case in cases
     )
     workers = min(settings.workers or os.cpu_count() or 1, len(cases))
@@ -162,24 +127,6 @@ def _make_plan(
     return plan
 
 
-def _grid(plan: Mapping[str, Any]) -> Grid:
-    return Grid(**{name: tuple(value) for name, value in plan["grid"].items()})
-
-
-def load_fold(folder: Path, plan: Mapping[str, Any], fold: int) -> torch.nn.Module:
-    """The network of a fold, with its weights where it is finished."""
-    import torch
-
-    torch.manual_seed(int(plan["seed"]) * 1000 + fold)
-    network = build_network(_grid(plan), plan["channels"], 1 + len(plan["values"]))
-    weights = folder / f"fold_{fold}.safetensors"
-    if weights.exists():
-        from safetensors.torch import load_file
-
-        network.load_state_dict(load_file(weights))
-    return network
-
-
 def crossfit(
     run: Run,
     dataset: Dataset,
@@ -202,9 +149,14 @@ def crossfit(
         What was done, for the manifest: folds, steps, seconds, failed cases, ...
 
     Raises:
-        UsageError: too few usable cases.
+        UsageError: too few usable cases, or too many label values.
         AleasegError: a fold's process died; its last lines are in the message.
     """
+    if len(dataset.values) > IGNORE - 1:
+        raise UsageError(
+            f"{dataset.name} has {len(dataset.values)} label values; cross-fitting can train at most "
+            f"{IGNORE - 1}; name those that matter with `--classes`, or give `--predictions FOLDER`"
+        )
     file = run.path / "models" / "plan.json"
     plan = read_json(file) if file.exists() else None
     if plan is None:
@@ -333,14 +285,7 @@ class Crossfit:
 
     @cached_property
     def _networks(self) -> list[torch.nn.Module]:
-        folder = self.run.path / "models"
-        for fold in range(len(self._plan["folds"])):
-            weights = folder / f"fold_{fold}.safetensors"
-            if not weights.exists():
-                raise UsageError(
-                    f"{weights} does not exist; a run whose models were deleted is no reference"
-                )
-        return [load_fold(folder, self._plan, fold) for fold in range(len(self._plan["folds"]))]
+        return [fold_weights(self.run, self._plan, fold) for fold in range(len(self._plan["folds"]))]
 
     def _prediction(self, case: Case, maps: NDArray, shape: tuple[int, ...]) -> Prediction:
         return Prediction(maps, "logit", shape, self.dataset.classes)
@@ -354,17 +299,8 @@ class Crossfit:
     def _read(self, case: Case) -> list[Prediction]:
         if self.new:
             image = usable_image(case)
-            grid = _grid(self._plan)
-            if image.array.shape[0] != self._plan["channels"] or len(image.geometry.shape) != len(
-                grid.patch
-            ):
-                raise ShapeMismatch(
-                    case.id,
-                    f"an image (channel, *spatial) of shape {image.array.shape}",
-                    f"{self._plan['channels']} channels in {len(grid.patch)}D as in the reference",
-                    "score it against a reference of its own kind",
-                )
-            small = prepare_image(image.array, grid.shape(image.geometry), self._plan["normalisation"])
+            grid = grid_of(self._plan)
+            small = small_image(case, image, grid, self._plan["normalisation"])
             return [
                 self._prediction(case, predict_logits(net, small, grid.patch), image.geometry.shape)
                 for net in self._networks

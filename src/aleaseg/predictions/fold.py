@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import sys
 
-from aleaseg.predictions.crossfit import load_fold, prepared_file
+from aleaseg.predictions.working import load_fold, prepared_file
 from aleaseg.run import Run, read_json, write_aside, write_json
 from aleaseg.training.loop import TrainSettings, fit, predict_logits
 

@@ -10,12 +10,15 @@ from typing import Any
 import numpy as np
 
 from aleaseg.case import Geometry
+from aleaseg.errors import CaseError
 
-__all__ = ["Grid", "choose_grid", "default_steps"]
+__all__ = ["Grid", "choose_grid", "default_steps", "working_shape"]
 
 # The median case has at most so many working voxels, and a patch so many: what one step can carry on a CPU.
 _CASE_VOXELS = {2: 160 * 160, 3: 400_000}
 _PATCH_VOXELS = {2: 160 * 160, 3: 80_000}
+# A case so many times larger is no case like the others: its header is wrong, or it shows another thing.
+_MOST_TIMES = 16
 # An axis with few voxels (thick slices) is not made coarser still.
 _KEEP = 24
 _MOST_LEVELS = {2: 4, 3: 3}
@@ -45,6 +48,34 @@ class Grid:
     def to_dict(self) -> dict[str, Any]:
         """For the manifest."""
         return asdict(self)
+
+
+def working_shape(grid: Grid, case_id: str, geometry: Geometry) -> tuple[int, ...]:
+    """The working shape of a case.
+
+    Args:
+        grid: the working grid.
+        case_id: for the error's text.
+        geometry: of the case.
+
+    Raises:
+        CaseError: it would have more than 16 times the voxels that a case may have in the median.
+    """
+    pairs = zip(geometry.shape, geometry.spacing_mm, grid.spacing_mm, strict=True)
+    voxels = math.prod(max(1.0, n * native / working) for n, native, working in pairs)
+    most = _MOST_TIMES * _CASE_VOXELS[len(grid.spacing_mm)]
+    if not voxels <= most:
+        size = " x ".join(
+            f"{n * mm:.4g}" for n, mm in zip(geometry.shape, geometry.spacing_mm, strict=True)
+        )
+        spacing = " x ".join(f"{mm:.4g}" for mm in geometry.spacing_mm)
+        raise CaseError(
+            case_id,
+            f"a spacing of {spacing} mm and a size of {size} mm, {voxels:.2g} voxels on the working grid",
+            f"a field of view like the other cases', at most {most:.2g} voxels",
+            "mend the spacing in the header, or leave the case out",
+        )
+    return grid.shape(geometry)
 
 
 def choose_grid(geometries: Sequence[Geometry]) -> Grid:

@@ -33,16 +33,14 @@ def fit_normalisation(
     """
     if not any(name.upper() == "CT" for name in channels):
         return [None] * len(channels)
-    from aleaseg.errors import CaseError
-
     picked = [cases[i] for i in np.unique(np.linspace(0, len(cases) - 1, _SAMPLED_CASES).astype(int))]
     foreground: list[list[NDArray]] = [[] for _ in channels]
     for case in picked:
         try:
             image = usable_image(case)
             label = usable_label(case, image.geometry.shape)
-        except CaseError:
-            continue  # the check names it; the others are enough for a percentile
+        except Exception:
+            continue  # preparing the case names it; the others are enough for a percentile
         if len(image.array) != len(channels):
             continue  # preparing names it
         inside = np.isin(label, list(values)) if label is not None else ...
