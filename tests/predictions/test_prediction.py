@@ -144,3 +144,24 @@ def test_a_label_map_knows_masks_and_no_probability(shape):
     wrong = Prediction(label[None, 1:], "label", shape, CLASSES)
     with pytest.raises(ValueError, match="a label map of shape"):
         wrong.labels()
+
+
+def test_a_class_map_converts_its_own_channels_only():
+    converted = []
+
+    class Spy(np.ndarray):
+        def __array__(self, dtype=None, copy=None):
+            converted.append(len(self))
+            return np.array(self.view(np.ndarray), dtype=dtype)
+
+        def __getitem__(self, key):
+            part = super().__getitem__(key)
+            converted.append(len(part))
+            return part.view(np.ndarray)
+
+    logits = np.random.default_rng(0).normal(size=(9, 3, 4, 5)).astype(np.float16)
+    classes = {f"c{value}": (value,) for value in range(1, 9)}
+    found = Prediction(logits.view(Spy), "logit", (3, 4, 5), classes).class_map("c5")
+    assert found.dtype == np.float32
+    np.testing.assert_array_equal(found, logits[5])
+    assert converted == [1]

@@ -162,19 +162,23 @@ class Prediction:
         several softmax channels: its log-odds, ln sum_in exp z - ln sum_out exp z
         (or the sum of the probabilities).
         """
-        maps: NDArray[np.float32] = np.asarray(self.maps, dtype=np.float32)
         if self.kind == "label":
             raise ValueError("a hard label map has no class maps")
+
+        def channels(wanted: Sequence[int]) -> NDArray[np.float32]:
+            # Picked before they are converted: the whole stack may be a hundred channels of half precision.
+            return np.asarray(self.maps[list(wanted)], dtype=np.float32)
+
         if self.regions:
-            one: NDArray[np.float32] = maps[list(self.classes).index(name)]
-            return one
+            return channels([list(self.classes).index(name)])[0]
         wanted = [1 + self.values.index(value) for value in self.classes[name]]
         if len(wanted) == 1:
-            return maps[wanted[0]]
+            return channels(wanted)[0]
         if self.kind == "probability":
-            return maps[wanted].sum(axis=0)
-        rest = [channel for channel in range(len(maps)) if channel not in wanted]
-        return np.logaddexp.reduce(maps[wanted], axis=0) - np.logaddexp.reduce(maps[rest], axis=0)
+            return channels(wanted).sum(axis=0)
+        rest = [channel for channel in range(len(self.maps)) if channel not in wanted]
+        inside: NDArray[np.float32] = np.logaddexp.reduce(channels(wanted), axis=0)
+        return inside - np.logaddexp.reduce(channels(rest), axis=0)
 
 
 class Predictions(Protocol):
