@@ -2,64 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
-import platform
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
+from dataclasses import dataclass
 from pathlib import Path
 
 from aleaseg.case import Dataset, Finding
-from aleaseg.errors import SettingsDiffer, UsageError
+from aleaseg.errors import UsageError
+from aleaseg.manifest import Settings, begin, file_hashes, now, other_versions
 from aleaseg.run import Run
 
 __all__ = ["Outcome", "Settings", "audit", "run_audit"]
 
 Progress = Callable[[str, int, int], None]
-_PACKAGES = (
-    "aleaseg",
-    "torch",
-    "monai",
-    "numpy",
-    "scipy",
-    "scikit-learn",
-    "scikit-image",
-    "nibabel",
-    "SimpleITK",
-)
 # What cross-fitting leaves of a budget for checking, scoring and the page.
 _CROSSFIT_SHARE = 0.75
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What decides the numbers of a run; written whole into its manifest.
-
-    Attributes:
-        dataset: the folder.
-        predictions: `crossfit`, or a folder of out-of-fold predictions.
-        extractor: `auto` or a name.
-        steps: of cross-fitting; None: a rule on the data.
-        budget_minutes: the most cross-fitting and the rest may take; None: no cap.
-        groups, sites, classes: as `open_dataset` takes them.
-        device: `auto`, `cpu` or `cuda`.
-        seed: of everything random.
-        reference: a run whose models and population these cases are compared with.
-    """
-
-    dataset: str
-    predictions: str = "crossfit"
-    extractor: str = "auto"
-    steps: int | None = None
-    budget_minutes: float | None = None
-    groups: str | None = None
-    sites: str | None = None
-    classes: str | None = None
-    device: str = "auto"
-    seed: int = 0
-    reference: str | None = None
 
 
 @dataclass(frozen=True)
@@ -153,6 +110,8 @@ def run_audit(
         UsageError: the arguments cannot work, or the run was made with others.
     """
     from aleaseg.checks import check, join_groups, write_check
+    from aleaseg.extractors import make_extractor
+    from aleaseg.predictions import open_predictions
     from aleaseg.readers import open_dataset
     from aleaseg.scoring import score_cases, write_tables
 
@@ -164,7 +123,7 @@ def run_audit(
         raise UsageError(f"{settings.dataset} holds no case; expected at least one image")
     reference = _reference(settings, dataset)
     _can_work(settings, dataset)
-    _begin(run, settings, dataset)
+    begin(run, settings, dataset)
     result = check(dataset, progress=lambda done, total: progress("check", done, total))
     write_check(run.path, result)
     run.update_manifest(check={"errors": len(result.errors), "notes": len(result.notes)})
@@ -172,7 +131,10 @@ def run_audit(
     notes = _predict(run, dataset, settings, reference, started, progress)
     named = run.manifest["predictions"]
     extractor, why = _extractor(settings, named["source"] if named else None, reference)
-    run.update_manifest(extractor={"name": extractor, "why": why})
+    eye = make_extractor(extractor, open_predictions(run, dataset), dataset.classes)
+    run.update_manifest(
+        extractor={"name": extractor, "why": why, **eye.identity()}, hashes=file_hashes(run, dataset)
+    )
     troubles = score_cases(
         run,
         dataset,
@@ -180,10 +142,15 @@ def run_audit(
         result.image_hashes,
         progress=lambda done, total: progress("score", done, total),
     )
+    # What could not be trained on has no prediction: the fault is the case's, and it is named.
+    untrained = (run.manifest.get("crossfit") or {}).get("failed") or {}
+    troubles = {**untrained, **troubles}
     _forget_others(run, dataset)
-    write_tables(run, list(dataset.classes), reference.population if reference else None)
-    notes += _notes(run, dataset, troubles)
-    run.update_manifest(notes=notes, finished=_now())
+    # Without labels there is one map a case, whatever classes the data set declares.
+    classes = list(dataset.classes) if dataset.has_labels or reference else []
+    write_tables(run, classes, reference.population if reference else None)
+    notes += [*other_versions(run), *_notes(run, dataset, troubles)]
+    run.update_manifest(notes=notes, finished=now())
     index = None
     if page:
         from aleaseg.report import write_report
@@ -192,71 +159,14 @@ def run_audit(
     return Outcome(run, result.errors, troubles, index)
 
 
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def _versions() -> dict[str, str]:
-    found = {"python": platform.python_version()}
-    for package in _PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found
-
-
-def _begin(run: Run, settings: Settings, dataset: Dataset) -> None:
-    """Start a manifest, or make sure that the one there was made with the same settings."""
-    asked = {
-        **asdict(settings),
-        "cases": len(dataset.cases),
-        "case_ids": hashlib.sha256(
-            "\0".join(c.id for c in dataset.cases).encode("utf-8", "replace")
-        ).hexdigest(),
-    }
-    if run.manifest_file.exists():
-        made = run.manifest.get("settings", {})
-        differing = [name for name in asked if made.get(name) != asked[name]]
-        if differing:
-            lines = "; ".join(f"{name}: {made.get(name)!r} then, {asked[name]!r} now" for name in differing)
-            raise SettingsDiffer(
-                f"{run.path} was made with other settings ({lines}); give another folder with -o, or delete it"
-            )
-        return
-    if run.path.exists() and not run.path.is_dir():
-        raise UsageError(f"{run.path} is a file; give a new folder with -o")
-    # What a kill left of the first manifest is ours.
-    if run.path.exists() and any(not f.name.startswith(".manifest.json.") for f in run.path.iterdir()):
-        raise UsageError(
-            f"{run.path} holds other files and is no run; give an empty or a new folder with -o"
-        )
-    run.path.mkdir(parents=True, exist_ok=True)
-    run.update_manifest(
-        aleaseg=version("aleaseg"),
-        created=_now(),
-        dataset={
-            "path": str(dataset.root),
-            "name": dataset.name,
-            "layout": dataset.layout,
-            "classes": {name: list(values) for name, values in dataset.classes.items()},
-            "ignore": dataset.ignore,
-            "channels": list(dataset.channels),
-            "cases": len(dataset.cases),
-        },
-        settings=asked,
-        versions=_versions(),
-        crossfit=None,
-        predictions=None,
-    )
-
-
 def _can_work(settings: Settings, dataset: Dataset) -> None:
     """Refuse what cannot work before anything is written or computed."""
     from aleaseg.extractors import choose_extractor
 
     source = settings.predictions if dataset.has_labels else None
     choose_extractor(settings.extractor, source)
+    if settings.seed < 0:
+        raise UsageError(f"seed is {settings.seed}; expected 0 or more")
     if settings.steps is not None and settings.steps < 1:
         raise UsageError(f"steps is {settings.steps}; expected at least 1")
     if settings.device not in ("auto", "cpu"):
@@ -278,6 +188,12 @@ def _reference(settings: Settings, dataset: Dataset) -> Run | None:
         raise UsageError(
             f"the reference {reference.path} has the classes {_named(classes)}; "
             f"this data set has {_named(here)}; they must be the same"
+        )
+    channels = reference.manifest["dataset"]["channels"]
+    if len(channels) != len(dataset.channels):
+        raise UsageError(
+            f"the reference {reference.path} has {len(channels)} channels, this data set {len(dataset.channels)}; "
+            "they must be the same"
         )
     if not (reference.path / "population.json").exists():
         raise UsageError(f"the reference {reference.path} has no population (fewer than 20 cases)")
@@ -391,7 +307,7 @@ def _notes(run: Run, dataset: Dataset, troubles: dict[str, str]) -> list[str]:
         notes.append(
             f"{len(troubles)} cases could not be used, or only in part; each is named, with what to do."
         )
-    if manifest["extractor"]["name"] == "task":
+    if manifest["extractor"]["name"] == "task" and population is not None:
         notes.append(
             "AUV is taken from the task network's out-of-fold logits, which never saw the case's own mask: "
             "it can tell of the image only, and in our trial found faults no better than chance. "

@@ -17,7 +17,16 @@ from numpy.typing import NDArray
 
 from aleaseg.errors import BadVoxels, ShapeMismatch
 
-__all__ = ["Case", "Dataset", "Finding", "Geometry", "Voxels", "usable_image", "usable_label"]
+__all__ = [
+    "Case",
+    "Dataset",
+    "Finding",
+    "Geometry",
+    "Voxels",
+    "file_stamps",
+    "usable_image",
+    "usable_label",
+]
 
 
 @dataclass(frozen=True)
@@ -156,6 +165,18 @@ class Dataset:
     def with_cases(self, cases: Sequence[Case]) -> Dataset:
         """The same data set with other cases."""
         return replace(self, cases=tuple(cases))
+
+
+def file_stamps(case: Case) -> dict[str, list[int]]:
+    """Size in bytes and time in ns of every file of a case: what was made from it holds while they stay the same."""
+    stamps = {}
+    for path in (*case.image_files, *case.label_files):
+        try:
+            found = path.stat()
+            stamps[str(path)] = [found.st_size, found.st_mtime_ns]
+        except OSError:
+            stamps[str(path)] = [-1, -1]
+    return stamps
 
 
 def usable_image(case: Case) -> Voxels:

@@ -69,7 +69,7 @@ Sites = Annotated[
 Classes = Annotated[
     str | None, typer.Option(help="Classes to keep, or name=value where none are declared.", metavar="A,B")
 ]
-Seed = Annotated[int, typer.Option(help="Seed of everything random.")]
+Seed = Annotated[int, typer.Option(min=0, help="Seed of everything random.")]
 Reference = Annotated[Path | None, typer.Option(help="A run to compare these cases with.", metavar="RUN")]
 DeviceName = Annotated[Device, typer.Option(help="Where networks run.")]
 
@@ -271,7 +271,7 @@ def demo(
     say(f"Making {cases} synthetic CT cases in {out / 'data'} ...")
     faults = make_dataset(out / "data", cases=cases, seed=seed)
     settings = Settings(
-        dataset=str((out / "data").resolve()), sites=r"(site[A-Z])_", device="cpu", seed=seed, steps=160
+        dataset=str((out / "data").resolve()), sites=r"(site[A-Z])_", device="cpu", seed=seed, steps=120
     )
     with progress_bars() as progress:
         outcome = run_audit(settings, Run(out / "run"), progress=progress)

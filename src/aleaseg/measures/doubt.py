@@ -77,7 +77,9 @@ class ImageReference:
         keep = distance <= np.quantile(distance, 0.6)
         for _ in range(3):
             shrunk = LedoitWolf(assume_centered=True).fit(z[keep]).covariance_
-            variance = np.trace(shrunk) / features
+            variance = max(
+                float(np.trace(shrunk)) / features, 1e-6
+            )  # all images alike: no direction counts
             precision = np.linalg.inv((1 - _SHRINK) * shrunk + _SHRINK * variance * np.eye(features))
             distance = np.einsum("nf,fg,ng->n", z, precision, z)
             # The centre of the distances tells their scale: the kept part is tighter than the whole.
@@ -97,10 +99,12 @@ class ImageReference:
         return self._z_of(self.scales, statistics)
 
     def z(self, statistics: NDArray) -> NDArray[np.float64]:
-        """Robust z of the distance of (N, F) statistics, (N,); high = far out."""
+        """Robust z of the distance of (N, F) statistics, (N,); high = far out; NaN where most are missing."""
         z = self.feature_z(statistics)
         distance = np.einsum("nf,fg,ng->n", z, self.precision, z)
-        return self.distance.z(np.cbrt(distance / z.shape[1]))
+        # A statistic that is missing counts as usual; where most are, nothing was compared.
+        known = np.isfinite(np.asarray(statistics, dtype=float)).mean(axis=1) >= 0.5
+        return np.where(known, self.distance.z(np.cbrt(distance / z.shape[1])), np.nan)
 
     def to_dict(self) -> dict[str, Any]:
         """For population.json."""

@@ -15,6 +15,7 @@ from scipy import ndimage
 
 __all__ = ["HIGHER_IS_WORSE", "dice", "near", "softmin"]
 
+_BLOCK = 2**20
 HIGHER_IS_WORSE = {"oof_dice": False, "softmin": False, "false_positive_mm3": True}
 
 
@@ -46,13 +47,18 @@ def softmin(given: NDArray, temperature: float = 0.1) -> float:
     >>> f"{softmin(np.array([1.0, 1.0, 1.0, 0.0])):.2e}"
     '1.36e-04'
     """
-    scores = np.asarray(given, dtype=np.float64).ravel()
-    scores = scores[np.isfinite(scores)]
-    if not scores.size:
+    flat = np.asarray(given).ravel()
+    blocks = [flat[start : start + _BLOCK] for start in range(0, flat.size, _BLOCK)]
+    lowest = min((float(np.nanmin(block)) for block in blocks if np.isfinite(block).any()), default=None)
+    if lowest is None:
         return float("nan")
-    exponent = (1 - scores) / temperature
-    weights = np.exp(exponent - exponent.max())
-    return float((scores * weights).sum() / weights.sum())
+    total = weight = 0.0
+    for block in blocks:  # a volume in float64 would be held several times
+        scores = block[np.isfinite(block)].astype(np.float64)
+        weights = np.exp((lowest - scores) / temperature)
+        total += float((scores * weights).sum())
+        weight += float(weights.sum())
+    return total / weight
 
 
 def near(mask: NDArray[np.bool_], other: NDArray[np.bool_], voxels: int = 5) -> NDArray[np.bool_]:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-__all__ = ["Reason", "direction_words", "in_words", "joined"]
+__all__ = ["LEAST_STRENGTH", "Reason", "direction_words", "in_words", "joined"]
 
+# What is weaker than this is never told.
+LEAST_STRENGTH = 1.5
 # code, strength (robust z, high = doubtful), number shown
 Reason = tuple[str, float, float]
 
@@ -43,7 +45,7 @@ def _safe(class_name: str) -> str:
 
 
 def joined(reasons: Iterable[Reason], least: float = 3.0, most: int = 5) -> str:
-    """The strongest reasons as `code=value; code=value`; at least one where there is any of half that strength.
+    """The strongest reasons as `code=value; code=value`; at least one where any is worth telling.
 
     >>> joined([("noise", 5.2, 5.2), ("oof_dice:liver", 9.1, 0.31), ("skew", 1.0, 1.0)])
     'oof_dice:liver=0.31; noise=5.2'
@@ -51,7 +53,7 @@ def joined(reasons: Iterable[Reason], least: float = 3.0, most: int = 5) -> str:
     ordered = sorted(reasons, key=lambda reason: -reason[1])
     strong = [reason for reason in ordered if reason[1] >= least][:most]
     if not strong:
-        strong = [reason for reason in ordered[:1] if reason[1] >= least / 2]
+        strong = [reason for reason in ordered[:1] if reason[1] >= LEAST_STRENGTH]
     parts = []
     for code, _, value in strong:
         kind, _, of = code.partition(":")

@@ -55,7 +55,8 @@ class RobustScale:
         def side(part: NDArray) -> float:
             return _GAUSSIAN * max(both, float(np.median(part)) if part.size else 0.0)
 
-        below, above = side(-deviation[deviation < 0]), side(deviation[deviation > 0])
+        # Numbers at the median count on both sides: one number beside many equal ones is far out.
+        below, above = side(-deviation[deviation <= 0]), side(deviation[deviation >= 0])
         return cls(center, max(below, floor), max(above, floor))
 
     def z(self, values: ArrayLike) -> NDArray[np.float64]:

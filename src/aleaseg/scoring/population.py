@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,8 +13,8 @@ from numpy.typing import NDArray
 
 from aleaseg.measures.auv import COLLAPSED_BELOW, AuvReference, aggregate, aleatoric_uncertainty_value
 from aleaseg.measures.doubt import SMALLEST_POPULATION, ImageReference, LabelReference, LabelSignals
-from aleaseg.measures.log_minmax import log_minmax, log_range
-from aleaseg.measures.reasons import Reason, image_codes, joined
+from aleaseg.measures.log_minmax import EqualValuesWarning, log_minmax, log_range
+from aleaseg.measures.reasons import LEAST_STRENGTH, Reason, image_codes, joined
 from aleaseg.measures.robust import doubt_from_z
 
 __all__ = ["Scored", "fit_population", "score_population"]
@@ -78,6 +79,8 @@ class _Table:
 
     def signals(self) -> LabelSignals:
         """The label axis."""
+        # A 2D mask has no place across slices: it lies at 0 there, as all others do.
+        place = np.stack([self.by_class(name) for name in _CENTROID], axis=-1)
         return LabelSignals(
             self.classes,
             self.by_class("volume_mm3"),
@@ -85,7 +88,7 @@ class _Table:
             self.by_class("false_positive_mm3"),
             self.by_class("extra_components"),
             self.by_class("border"),
-            np.stack([self.by_class(name) for name in _CENTROID], axis=-1),
+            np.where(np.isfinite(place).any(axis=-1, keepdims=True), np.nan_to_num(place), np.nan),
             self.case("softmin"),
         )
 
@@ -123,10 +126,12 @@ def _auv(values: NDArray, reference: Mapping[str, Any] | None, kind: str) -> NDA
     """High = uncertain: from S by Eq. 6, from a variance by the same log and min-max, not turned round."""
     if reference is None:
         return np.full(values.shape, np.nan)
-    if kind == "intensity":
-        found: NDArray[np.float64] = log_minmax(values, low=reference["low"], high=reference["high"])
-        return found
-    return aleatoric_uncertainty_value(values, AuvReference.from_dict(reference))
+    with warnings.catch_warnings():
+        # A class that one case has: its AUV is 0.5 by definition, and nobody at a terminal can help it.
+        warnings.simplefilter("ignore", EqualValuesWarning)
+        if kind == "intensity":
+            return log_minmax(values, low=reference["low"], high=reference["high"])
+        return aleatoric_uncertainty_value(values, AuvReference.from_dict(reference))
 
 
 def fit_population(records: Sequence[Record], classes: Sequence[str]) -> dict[str, Any] | None:
@@ -249,10 +254,10 @@ def _label_reasons(reference: LabelReference, signals: LabelSignals) -> list[lis
                 (f"components:{name}", _number(z["components"][i, c]), signals.extra_components[i, c]),
                 (f"border:{name}", _number(z["border"][i, c]), signals.border[i, c]),
             ]
-            for d in range(c + 1, len(reference.classes)):
-                strength = _number(z["order"][i, c, d])
-                here.append((f"order:{name} and {reference.classes[d]}", strength, strength))
-        found.append([reason for reason in here if np.isfinite(reason[2])])
+        for c, d in np.argwhere(z["order"][i] >= LEAST_STRENGTH):
+            strength = float(z["order"][i, c, d])
+            here.append((f"order:{reference.classes[c]} and {reference.classes[d]}", strength, strength))
+        found.append([r for r in here if r[1] >= LEAST_STRENGTH and np.isfinite(r[2])])
     return found
 
 

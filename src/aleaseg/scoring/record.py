@@ -226,8 +226,12 @@ def _eye_rows(
         # No energy at all is no map: S would be 0 by definition, and most uncertain by accident.
         empty = measure == "perception_scale" and not any(spectra[name])
         rows.append(_row(measure, None if empty else value, name, variant, "no_energy" if empty else "ok"))
-    missing = [name for name in dataset.classes if name not in about]
-    rows += [
-        _row("perception_scale", None, name, status="absent") for name in missing if source != "variance"
-    ]
+    if source != "variance":
+        rows += [
+            _row(
+                "perception_scale", None, name, status="absent" if present.get(name) is False else "no_map"
+            )
+            for name in dataset.classes
+            if name not in about
+        ]
     return rows, about, spectra

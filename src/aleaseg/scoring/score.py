@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+import math
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from uuid import uuid4
 
 from aleaseg.case import Case, Dataset
@@ -15,6 +18,9 @@ from aleaseg.run import Run, read_json
 from aleaseg.scoring.record import file_stamps, score_case
 
 __all__ = ["score_cases"]
+
+# Measured on volumes of two classes: what scoring a case holds at its highest.
+_BYTES_PER_VOXEL = 70
 
 
 @dataclass(frozen=True)
@@ -44,7 +50,7 @@ def _one_thread() -> None:
     torch.set_num_threads(1)
 
 
-def _score(job: _Job, case: Case, image_hash: str) -> tuple[str, str | None]:
+def _score(job: _Job, case: Case, image_hash: str, seen: str) -> tuple[str, str | None]:
     """Score one case and keep its record; returns its id and what went wrong."""
     _one_thread()
     predictions, extractor = _open(job)
@@ -68,7 +74,7 @@ def _score(job: _Job, case: Case, image_hash: str) -> tuple[str, str | None]:
             "spectra": {},
             "measures": [],
         }
-    job.run.write_case(record)
+    job.run.write_case({**record, "seen": seen})
     return case.id, record["error"]
 
 
@@ -81,7 +87,7 @@ def score_cases(
     progress: Callable[[int, int], None] = lambda done, total: None,
     workers: int | None = None,
 ) -> dict[str, str]:
-    """Score every case whose record is missing or older than its files.
+    """Score every case whose record is missing, failed, or made from other files or predictions.
 
     Args:
         run: where records are kept; its manifest names the predictions.
@@ -97,19 +103,14 @@ def score_cases(
     from joblib import Parallel, delayed
 
     troubles: dict[str, str] = {}
-    todo = []
-    for case in dataset.cases:
-        record = _finished(run, case)
-        if record is None:
-            todo.append(case)
-        elif record["error"]:
-            troubles[case.id] = record["error"]
+    seen = _prediction_stamps(run, dataset)
+    todo = [case for case in dataset.cases if not _finished(run, case, seen[case.id])]
     job = _Job(run, dataset.with_cases(()), extractor, uuid4().hex)
     total, done = len(dataset.cases), len(dataset.cases) - len(todo)
     progress(done, total)
-    count = max(1, min(workers or os.cpu_count() or 1, len(todo)))
+    count = max(1, min(workers or _workers(todo), len(todo)))
     outcomes = Parallel(n_jobs=count, return_as="generator_unordered")(
-        delayed(_score)(job, case, image_hashes.get(case.id, "")) for case in todo
+        delayed(_score)(job, case, image_hashes.get(case.id, ""), seen[case.id]) for case in todo
     )
     for case_id, error in outcomes:
         done += 1
@@ -119,13 +120,56 @@ def score_cases(
     return troubles
 
 
-def _finished(run: Run, case: Case) -> dict | None:
+def _finished(run: Run, case: Case, seen: str) -> bool:
     path = run.case_file(case.id)
     if not path.exists():
-        return None
+        return False
     try:
         record: dict = read_json(path)
     except UsageError:
-        return None  # cut off in writing on a file system without atomic renames: do it again
-    same = record.get("case") == case.id and record.get("files") == file_stamps(case)
-    return record if same else None
+        return False  # cut off in writing on a file system without atomic renames: do it again
+    # What failed is tried again: its files may have been mended in a way that no stamp shows.
+    return (
+        record.get("case") == case.id
+        and record.get("status") == "ok"
+        and record.get("files") == file_stamps(case)
+        and record.get("seen") == seen
+    )
+
+
+def _prediction_stamps(run: Run, dataset: Dataset) -> dict[str, str]:
+    """What each case's predictions were made from: where that changed, the case is scored again."""
+    named = run.manifest.get("predictions") or {}
+    if named.get("source") == "crossfit":
+        return {case.id: _stamp([run.prediction_file(case.id)]) for case in dataset.cases}
+    if named.get("source") == "folder":
+        whole = _stamp(sorted(path for path in Path(named["path"]).rglob("*") if path.is_file()))
+        return dict.fromkeys((case.id for case in dataset.cases), whole)
+    return dict.fromkeys((case.id for case in dataset.cases), "")
+
+
+def _stamp(paths: Sequence[Path]) -> str:
+    digest = hashlib.sha256()
+    for path in paths:
+        if path.exists():
+            about = path.stat()
+            digest.update(
+                f"{path}\0{about.st_size}\0{about.st_mtime_ns}\0".encode("utf-8", "surrogatepass")
+            )
+    return digest.hexdigest()[:20]
+
+
+def _workers(cases: Sequence[Case]) -> int:
+    """One process per core, fewer where the largest case would not fit in memory so often."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    largest = 0
+    for case in cases:
+        try:
+            largest = max(largest, math.prod(case.read_geometry().shape))
+        except AleasegError:
+            continue  # the case will say so itself when it is scored
+    try:
+        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (ValueError, OSError, AttributeError):
+        return cores
+    return max(1, min(cores, int(0.7 * memory / max(1, largest * _BYTES_PER_VOXEL))))
