@@ -324,7 +324,9 @@ def test_the_variance_extractor_leaves_the_label_axis_as_it_is(tmp_path, finishe
 
 def test_a_budget_that_bites_is_told(tmp_path, finished, one_process):
     done = audit(finished.dataset, tmp_path / "run", steps=5000, budget_minutes=0.1)
-    assert one_process == [10.0 / 2], "two folds one after the other share what cross-fitting gets"
+    # Two folds one after the other share what preparing and predicting leave.
+    assert len(one_process) == 1
+    assert 1.0 <= one_process[0] <= 0.9 * 10.0 / 2
     crossfit = done.run.manifest["crossfit"]
     assert crossfit["stopped_by_budget"]
     steps = [fold["steps"] for fold in crossfit["folds"]]

@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
-from aleaseg.case import Case, Dataset, usable_image
+from aleaseg.case import Case, Dataset, file_stamps, usable_image
 from aleaseg.errors import AleasegError, UsageError
 from aleaseg.predictions.folds import make_folds
+from aleaseg.predictions.late import catch_up
 from aleaseg.predictions.prediction import Prediction
 from aleaseg.predictions.working import (
     fold_weights,
@@ -41,6 +42,8 @@ __all__ = ["Crossfit", "CrossfitSettings", "crossfit"]
 
 Progress = Callable[[str, int, int], None]
 _BATCH = {2: 8, 3: 4}
+# What predicting the held-out cases, and starting the processes, takes of a budget.
+_PREDICTION_SHARE = 0.1
 
 
 @dataclass(frozen=True)
@@ -50,7 +53,7 @@ class CrossfitSettings:
     Attributes:
         folds: fewer where there are fewer groups.
         steps: of each fold; None: a rule on the data (`default_steps`).
-        budget_seconds: the most all folds together may take; None: no limit.
+        budget_seconds: the most the call may take, preparing and predicting within; None: no limit.
         seed: of folds, weights, batches.
         device: `cpu` or `cuda`.
         workers: folds side by side; None: one per core (one on `cuda`).
@@ -70,6 +73,8 @@ def _make_plan(
     """Choose grid, normalisation, folds and steps, write working copies; kept in models/plan.json."""
     from joblib import Parallel, delayed
 
+    # Before anything is read: what changes from now on is seen to have changed.
+    files = {case.id: file_stamps(case) for case in dataset.cases if case.has_label}
     geometries, failed = {}, {}
     for case in dataset.cases:
         try:
@@ -117,6 +122,8 @@ def _make_plan(
         "channels": len(dataset.channels),
         "values": list(dataset.values),
         "folds": folds,
+        "groups": usable,
+        "files": files,
         "steps": settings.steps or default_steps(trained_on, len(dataset.values), batch),
         "batch": batch,
         "seed": settings.seed,
@@ -137,7 +144,9 @@ def crossfit(
     """Train K networks and predict every case by the one that did not see it.
 
     Killed and started again it goes on where it was; from the same seed come the
-    same numbers, whatever the number of workers.
+    same numbers, whatever the number of workers. Called again when it is finished,
+    it predicts the cases that were mended or changed since, by networks that saw
+    neither them nor their group.
 
     Args:
         run: where models and predictions are kept.
@@ -146,7 +155,8 @@ def crossfit(
         progress: called with stage (`prepare` or `train`), done, total.
 
     Returns:
-        What was done, for the manifest: folds, steps, seconds, failed cases, ...
+        What was done, for the manifest: folds, steps, seconds, ...; `failed`: case -> why it has
+        no prediction.
 
     Raises:
         UsageError: too few usable cases, or too many label values.
@@ -157,24 +167,35 @@ def crossfit(
             f"{dataset.name} has {len(dataset.values)} label values; cross-fitting can train at most "
             f"{IGNORE - 1}; name those that matter with `--classes`, or give `--predictions FOLDER`"
         )
+    started = time.monotonic()
     file = run.path / "models" / "plan.json"
-    plan = read_json(file) if file.exists() else None
-    if plan is None:
-        plan = _make_plan(run, dataset, settings, progress)
+    again = file.exists()
+    plan = read_json(file) if again else _make_plan(run, dataset, settings, progress)
     folds = range(len(plan["folds"]))
     todo = [fold for fold in folds if not _fold_report(run, fold).exists()]
     workers = settings.workers or (1 if settings.device == "cuda" else (os.cpu_count() or 1))
     workers = max(1, min(workers, len(folds)))
     seconds = None
     if settings.budget_seconds is not None:
-        rounds = -(-len(folds) // workers)
-        seconds = settings.budget_seconds / rounds
+        left = settings.budget_seconds - (time.monotonic() - started)
+        rounds = -(-len(todo) // workers)
+        seconds = max(1.0, left * (1 - _PREDICTION_SHARE) / max(1, rounds))
     _run_folds(run, plan, todo, workers, seconds, progress)
     reports = [read_json(_fold_report(run, fold)) for fold in folds]
     for path in (run.path / "models" / "prepared").glob("*.npy"):
         path.unlink()
+    if again:
+        plan = catch_up(
+            run,
+            dataset,
+            plan,
+            device=settings.device,
+            workers=1 if settings.device == "cuda" else (settings.workers or os.cpu_count() or 1),
+            progress=lambda done, total: progress("prepare", done, total),
+        )
+        write_json(file, plan)
     return {
-        **{name: value for name, value in plan.items() if name != "folds"},
+        **{name: value for name, value in plan.items() if name not in ("folds", "groups", "files")},
         **{key: value for key, value in asdict(settings).items() if key in ("budget_seconds",)},
         "fold_sizes": [len(fold) for fold in plan["folds"]],
         "folds": reports,

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from aleaseg.case import Case, Dataset, Geometry, usable_image, usable_label
+from aleaseg.case import Case, Dataset, Geometry, file_stamps, usable_image, usable_label
 from aleaseg.errors import CaseError
 from aleaseg.extractors import ClassMap, Extractor
 from aleaseg.measures.image_quality import image_statistics
@@ -36,18 +36,6 @@ def _row(
         "value": float(value) if finite and value is not None else None,
         "status": status if finite or status != "ok" else "undefined",
     }
-
-
-def file_stamps(case: Case) -> dict[str, list[int]]:
-    """Size and time of every file of a case: a record is finished while they stay the same."""
-    stamps = {}
-    for path in (*case.image_files, *case.label_files):
-        try:
-            found = path.stat()
-            stamps[str(path)] = [found.st_size, found.st_mtime_ns]
-        except OSError:
-            stamps[str(path)] = [-1, -1]
-    return stamps
 
 
 def score_case(

@@ -1,0 +1,113 @@
+"""Cases that were mended, or whose files changed, after the networks were planned: predicted, never trained on."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from aleaseg.case import Case, Dataset, file_stamps, usable_image, usable_label
+from aleaseg.predictions.working import fold_weights, grid_of, one_line, small_image, write_logits
+from aleaseg.run import Run, file_name
+from aleaseg.training.loop import predict_logits
+
+__all__ = ["catch_up", "folds_of_groups"]
+
+
+def folds_of_groups(plan: Mapping[str, Any], groups: Mapping[str, str]) -> dict[str, set[int]]:
+    """Group -> the folds that hold out a member of it, by the groups of then and of now.
+
+    Args:
+        plan: of the run.
+        groups: case id -> group, now.
+    """
+    then = plan.get("groups", {})
+    found: dict[str, set[int]] = defaultdict(set)
+    for fold, ids in enumerate(plan["folds"]):
+        for case_id in ids:
+            for group in {case_id, then.get(case_id, case_id), groups.get(case_id, case_id)}:
+                found[group].add(fold)
+    return found
+
+
+def _predict(run: Run, plan: Mapping[str, Any], case: Case, fold: int, device: str) -> str | None:
+    """Predict one case by the network of a fold; returns why it cannot be, or None."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        image = usable_image(case)
+        usable_label(case, image.geometry.shape)
+        grid = grid_of(plan)
+        small = small_image(case, image, grid, plan["normalisation"])
+        logits = predict_logits(fold_weights(run, plan, fold), small, grid.patch, device)
+        write_logits(run, case.id, logits)
+    except Exception as error:  # whatever one case does, the others go on; the text names it
+        return one_line(case, error)
+    finally:
+        torch.set_num_threads(threads)
+    return None
+
+
+def catch_up(
+    run: Run,
+    dataset: Dataset,
+    plan: Mapping[str, Any],
+    *,
+    device: str,
+    workers: int,
+    progress: Callable[[int, int], None],
+) -> dict[str, Any]:
+    """Predict the cases whose files are not those that the plan saw, and those that failed then.
+
+    By the network that held the case, or a member of its group, out; by any one
+    where none saw them. Where every network saw one of them, the case fails.
+
+    Args:
+        run: with finished networks.
+        dataset: as it is now.
+        plan: as it was made, or as the last call left it.
+        device: `cpu` or `cuda`.
+        workers: cases side by side.
+        progress: called with done, total.
+
+    Returns:
+        The plan with `files` and `failed` as they are now.
+    """
+    from joblib import Parallel, delayed
+
+    cases = {case.id: case for case in dataset.cases if case.has_label}
+    stamps = {case_id: file_stamps(case) for case_id, case in cases.items()}
+    known = plan.get("files", stamps)
+    stale = [
+        case_id
+        for case_id in cases
+        if known.get(case_id) != stamps[case_id] or not run.prediction_file(case_id).exists()
+    ]
+    failed = {
+        name: text
+        for name, text in plan["failed"].items()
+        if name in {case.id for case in dataset.cases} and name not in stale
+    }
+    clean = folds_of_groups(plan, {case.id: case.group or case.id for case in dataset.cases})
+    chosen: dict[str, int] = {}
+    for case_id in stale:
+        # What was predicted from other files must not be taken for a prediction of these.
+        run.prediction_file(case_id).unlink(missing_ok=True)
+        folds = clean.get(case_id, set()) | clean.get(cases[case_id].group or case_id, set())
+        if len(folds) > 1:
+            failed[case_id] = (
+                f"{case_id}: found relatives of the case (a group, or the same image) in {len(folds)} folds; "
+                "expected them in one, so that one network saw none of them; audit into a new folder"
+            )
+        else:
+            chosen[case_id] = next(iter(folds), int(file_name(case_id), 16) % len(plan["folds"]))
+    outcomes = Parallel(n_jobs=max(1, min(workers, len(chosen))), return_as="generator")(
+        delayed(_predict)(run, plan, cases[case_id], fold, device) for case_id, fold in chosen.items()
+    )
+    for done, (case_id, outcome) in enumerate(zip(chosen, outcomes, strict=True), start=1):
+        if outcome is not None:
+            failed[case_id] = outcome
+        progress(done, len(chosen))
+    return {**plan, "files": stamps, "failed": failed}
