@@ -105,7 +105,8 @@ def score_cases(
     troubles: dict[str, str] = {}
     seen = _prediction_stamps(run, dataset)
     todo = [case for case in dataset.cases if not _finished(run, case, seen[case.id])]
-    job = _Job(run, dataset.with_cases(()), extractor, uuid4().hex)
+    # Worker processes are kept between calls, and stay where the first call was made.
+    job = _Job(Run(run.path.resolve()), dataset.with_cases(()), extractor, uuid4().hex)
     total, done = len(dataset.cases), len(dataset.cases) - len(todo)
     progress(done, total)
     count = max(1, min(workers or _workers(todo), len(todo)))
