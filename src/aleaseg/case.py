@@ -131,6 +131,8 @@ class Dataset:
         ignore: label value that means "not annotated", or None.
         channels: channel names in order, such as `("CT",)`.
         findings: what was already wrong while listing files.
+        declared: every foreground label value that the data set knows, those of the classes
+            that were not asked for among them (sorted); empty where it says nothing more than `classes`.
     """
 
     name: str
@@ -141,6 +143,7 @@ class Dataset:
     channels: tuple[str, ...]
     ignore: int | None = None
     findings: tuple[Finding, ...] = ()
+    declared: tuple[int, ...] = ()
 
     def __len__(self) -> int:
         return len(self.cases)

@@ -2,6 +2,7 @@
 
 import pickle
 import zipfile
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from aleaseg.case import Case, Dataset, Geometry
 from aleaseg.errors import CaseError, ShapeMismatch, Unreadable, UsageError
 from aleaseg.predictions.folder import PredictionFolder
-from aleaseg.readers.voxels import write_nifti
+from aleaseg.readers.voxels import write_nifti, write_png
 
 SHAPE = (4, 5, 6)
 GEOMETRY = Geometry(SHAPE, (2.0, 1.0, 1.0), None)
@@ -211,3 +212,73 @@ def test_nothing_of_this_data_set(tmp_path):
             PredictionFolder(tmp_path / name, dataset(tmp_path))
     with pytest.raises(UsageError, match="is no folder"):
         PredictionFolder(tmp_path / "nowhere", dataset(tmp_path))
+
+
+def test_one_channel_of_probabilities_is_the_foreground(tmp_path):
+    p = np.random.default_rng(0).random(SHAPE).astype(np.float32)
+    write_nifti(tmp_path / "a.nii.gz", p, GEOMETRY)
+    write_nifti(tmp_path / "b.nii.gz", p * 7, GEOMETRY)
+    one = dataset(tmp_path, classes={"lesion": (1,)})
+    found = PredictionFolder(tmp_path, one)
+    (a,) = found.read(one.cases[0])
+    assert a.kind == "probability"
+    np.testing.assert_allclose(a.probabilities()[0], p, atol=1e-6)
+    np.testing.assert_array_equal(a.mask("lesion"), p > 0.5)
+    with pytest.raises(Unreadable, match=r"b: found b\.nii\.gz with values from .* not all whole"):
+        found.read(one.cases[1])
+    with pytest.raises(ShapeMismatch, match="1 channels"):
+        PredictionFolder(tmp_path, dataset(tmp_path)).read(one.cases[0])
+
+
+@pytest.mark.parametrize("ending", [".png", ".tif"])
+def test_pictures_are_label_maps(tmp_path, ending):
+    from PIL import Image
+
+    label = np.random.default_rng(0).integers(0, 3, (5, 6)).astype(np.uint8)
+    if ending == ".png":
+        write_png(tmp_path / "a.png", label)
+    else:
+        Image.fromarray(label).save(tmp_path / "a.tif")
+    found = PredictionFolder(tmp_path, dataset(tmp_path, geometry=Geometry((5, 6), (1.0, 1.0), None)))
+    (one,) = found.read(found.dataset.cases[0])
+    np.testing.assert_array_equal(one.labels(), label)
+    if ending == ".png":
+        write_png(tmp_path / "a.png", (label > 0).astype(np.uint8) * 255)
+        found.dataset = dataset(
+            tmp_path, classes={"lesion": (1,)}, geometry=found.dataset.cases[0].read_geometry()
+        )
+        np.testing.assert_array_equal(found.read(found.dataset.cases[0])[0].mask("lesion"), label > 0)
+
+
+def test_as_many_regions_as_values_and_background_are_regions(tmp_path):
+    classes = {"whole": (1, 2), "core": (2,), "rim": (1,)}
+    maps = np.random.default_rng(0).random((3, *SHAPE)).astype(np.float32)
+    save(tmp_path / "a.npz", array=maps)
+    found = PredictionFolder(tmp_path, dataset(tmp_path, classes=classes))
+    (one,) = found.read(found.dataset.cases[0])
+    assert one.regions
+    np.testing.assert_array_equal(one.mask("whole"), maps[0] > 0.5)
+    save(tmp_path / "a.npz", array=probabilities(3))
+    (plain,) = PredictionFolder(tmp_path, dataset(tmp_path)).read(found.dataset.cases[0])
+    assert not plain.regions
+
+
+def test_classes_that_were_not_asked_for_become_background(tmp_path):
+    some = replace(dataset(tmp_path, classes={"b": (2,), "d": (4,)}), declared=(1, 2, 3, 4))
+    p = probabilities(5)
+    label = np.random.default_rng(0).integers(0, 5, SHAPE).astype(np.uint8)
+    save(tmp_path / "a.npz", array=p)
+    save(tmp_path / "b.npz", "logits", np.log(p))
+    write_nifti(tmp_path / "c.nii.gz", label, GEOMETRY)
+    found = PredictionFolder(tmp_path, some)
+    a, b, c = (found.read(case)[0] for case in some.cases)
+    np.testing.assert_allclose(a.maps, np.stack([p[0] + p[1] + p[3], p[2], p[4]]), rtol=1e-5)
+    np.testing.assert_allclose(b.probabilities(), a.probabilities(), rtol=1e-4)
+    np.testing.assert_array_equal(c.labels(), np.where(label % 2, 0, label))
+
+
+def test_the_readers_know_what_was_declared(tmp_path, write_small):
+    from aleaseg.readers import open_dataset
+
+    write_small(tmp_path, 2)
+    assert open_dataset(tmp_path, classes="right").declared == (1, 2)

@@ -13,22 +13,25 @@ from numpy.typing import NDArray
 from aleaseg.case import Case, Dataset
 from aleaseg.errors import CaseError, ShapeMismatch, Unreadable, UsageError
 from aleaseg.predictions.prediction import Kind, Prediction
-from aleaseg.readers.voxels import read_image
+from aleaseg.readers.voxels import read_image, read_label
 
 __all__ = ["PredictionFolder"]
 
 # What NumPy, zip and deflate raise at bytes that are not what they should be.
 _DAMAGE = (OSError, ValueError, TypeError, EOFError, KeyError, zipfile.BadZipFile, zlib.error)
 _KEYS = ("probabilities", "softmax", "logits")
-_ENDINGS = (".npz", ".nii.gz", ".nii", ".nrrd", ".mha")
+_PICTURES = (".png", ".tif", ".tiff")
+_ENDINGS = (".npz", ".nii.gz", ".nii", ".nrrd", ".mha", *_PICTURES)
 
 
 class PredictionFolder:
     """A folder of predictions, found by case id.
 
     `CASE.npz` (key `probabilities`, as `nnUNetv2_train --npz` leaves it in
-    `fold_*/validation/`, or `logits`) is preferred to `CASE.nii.gz` (a label map,
-    or probabilities along the fourth axis). Read without nnunetv2.
+    `fold_*/validation/`, or `logits`) is preferred to `CASE.nii.gz` (a label map;
+    probabilities along the fourth axis; or, where there is one foreground value,
+    its probability) and to `CASE.png` or `CASE.tif` (a label map). Classes that were
+    not asked for become background. Read without nnunetv2.
 
     Args:
         folder: searched with everything below it.
@@ -49,7 +52,8 @@ class PredictionFolder:
             )
         if dataset.cases and not len(self):
             raise UsageError(
-                f"{folder} holds no prediction of any case of {dataset.name}; expected CASE.npz or CASE.nii.gz, "
+                f"{folder} holds no prediction of any case of {dataset.name}; expected CASE.npz, "
+                f"CASE.nii.gz or CASE.png, "
                 f"such as {dataset.cases[0].id if dataset.cases else 'case'}.npz, in it or in fold_*/validation/"
             )
 
@@ -92,18 +96,46 @@ class PredictionFolder:
                 f"the image's shape {shape}",
                 "export predictions on the image's grid, as nnU-Net's validation does",
             )
-        wanted = 1 + len(self.dataset.values)
-        # One channel per class, each a sigmoid, is what a model of overlapping regions gives.
+        if kind == "label":
+            return [Prediction(self._asked_values(maps), kind, shape, self.dataset.classes)]
+        # One channel per class, each a sigmoid, is what a model of overlapping regions gives:
+        # nnU-Net's have no channel for background, whatever their number.
         overlapping = any(len(values) > 1 for values in self.dataset.classes.values())
-        regions = kind != "label" and overlapping and len(maps) == len(self.dataset.classes) != wanted
-        if kind != "label" and not regions and len(maps) != wanted:
-            raise ShapeMismatch(
-                case.id,
-                f"{len(maps)} channels in {path.name}",
-                f"{wanted} (background and {len(self.dataset.values)} label values)",
-                "give predictions of a model of this data set",
-            )
+        regions = overlapping and len(maps) == len(self.dataset.classes)
+        if not regions:
+            maps = self._asked_channels(maps, kind, case, path)
         return [Prediction(maps, kind, shape, self.dataset.classes, regions)]
+
+    def _asked_values(self, label: NDArray) -> NDArray:
+        """A label map (1, *case shape) without the values of the classes that were not asked for."""
+        if self.dataset.values == (1,) and np.isin(label, (0, 255)).all():
+            label = (label != 0).astype(np.uint8)  # as pictures have it, and as the reader takes masks
+        dropped = sorted(set(self.dataset.declared) - set(self.dataset.values))
+        return np.where(np.isin(label, dropped), 0, label) if dropped else label
+
+    def _asked_channels(self, maps: NDArray, kind: Kind, case: Case, path: Path) -> NDArray:
+        """Background and the label values asked for; channels of the others are added to the background.
+
+        Raises:
+            ShapeMismatch: the channels are neither those asked for nor those declared.
+        """
+        values, declared = self.dataset.values, self.dataset.declared
+        wanted = 1 + len(values)
+        if len(maps) == wanted:
+            return maps
+        if kind == "probability" and len(maps) == 1 and len(values) == 1:
+            return np.concatenate([1 - maps, maps])
+        if len(maps) == 1 + len(declared) and set(values) < set(declared):
+            rest = [0, *(place for place, value in enumerate(declared, 1) if value not in values)]
+            add = np.logaddexp if kind == "logit" else np.add
+            background: NDArray = add.reduce(maps[rest], axis=0)
+            return np.stack([background, *(maps[1 + declared.index(value)] for value in values)])
+        raise ShapeMismatch(
+            case.id,
+            f"{len(maps)} channels in {path.name}",
+            f"{wanted} (background and {len(values)} label values)",
+            "give predictions of a model of this data set",
+        )
 
 
 def _ending(path: Path) -> str:
@@ -112,11 +144,7 @@ def _ending(path: Path) -> str:
 
 def _arrays(path: Path, case: Case) -> tuple[NDArray, Kind]:
     if path.suffix != ".npz":
-        try:
-            array = read_image([path], case.id).array
-        except CaseError as error:
-            raise Unreadable(case.id, error.found, "a prediction", "predict the case again") from error
-        return array, "label" if len(array) == 1 else "probability"
+        return _from_image(path, case)
     try:
         # Opened here: NumPy leaves a file open that turns out to be no archive.
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
@@ -148,3 +176,25 @@ def _arrays(path: Path, case: Case) -> tuple[NDArray, Kind]:
             "predict the case again",
         )
     return np.asarray(array, dtype=np.float32), "logit" if key == "logits" else "probability"
+
+
+def _from_image(path: Path, case: Case) -> tuple[NDArray, Kind]:
+    """A label map (1, *spatial), or probabilities (channel, *spatial), from an image file."""
+    try:
+        if path.suffix in _PICTURES:
+            return read_label(path, case.id).array[None], "label"
+        array = read_image([path], case.id).array
+    except CaseError as error:
+        raise Unreadable(case.id, error.found, "a prediction", "predict the case again") from error
+    # NaN is no whole number either.
+    if len(array) == 1 and (np.floor(array) == array).all():
+        return array, "label"
+    # Somewhat beyond 0 and 1: interpolation and scaled integers do that.
+    if not (np.isfinite(array).all() and array.min() >= -1e-3 and array.max() <= 1 + 1e-3):
+        raise Unreadable(
+            case.id,
+            f"{path.name} with values from {array.min():.4g} to {array.max():.4g} that are not all whole",
+            "a label map, or probabilities in [0, 1]",
+            "export label maps, or probabilities as .npz",
+        )
+    return array.clip(0, 1), "probability"

@@ -84,6 +84,9 @@ def open_folder(root: Path, images: Path, labels: Path | None, classes: str | No
         classes=meaning.classes,
         channels=names,
         findings=tuple(findings),
+        declared=tuple(
+            sorted({*meaning.drop, *(v for values in meaning.classes.values() for v in values)})
+        ),
     )
 
 

@@ -76,6 +76,7 @@ def open_nnunet(root: Path, classes: str | None = None) -> Dataset:
         channels=channels,
         ignore=ignore,
         findings=tuple(findings),
+        declared=tuple(sorted({value for values in all_classes.values() for value in values})),
     )
 
 
