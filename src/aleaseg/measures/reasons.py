@@ -14,10 +14,10 @@ Reason = tuple[str, float, float]
 _SENTENCES = {
     "oof_dice": "{of}the mask and the out-of-fold prediction overlap little (Dice {value:.2f})",
     "softmin": "some voxels are labelled against a confident out-of-fold prediction (softmin {value:.3f})",
-    "false_positive": "{of}the mask is empty, but {mm3} mm³ are predicted there",
+    "false_positive": "{of}the mask is empty, but {value:.2g} times the usual size is predicted there",
     "absent": "{of}the mask is empty, although {value:.0%} of the cases have this class",
-    "volume_low": "{of}the mask is very small ({mm3} mm³)",
-    "volume_high": "{of}the mask is very large ({mm3} mm³)",
+    "volume_low": "{of}the mask is very small ({value:.2g} times the usual size)",
+    "volume_high": "{of}the mask is very large ({value:.2g} times the usual size)",
     "components": "{of}{value:.0%} of the mask lies outside its largest piece",
     "border": "{of}{value:.0%} of the mask lies on the border of the image: is it cut off?",
     "order": "{of}the two lie the other way round than usual: swapped classes or sides? "
@@ -93,8 +93,7 @@ def in_words(reasons: str) -> list[str]:
         # `border` is a statistic of the image, `border:liver` one of a mask.
         found = None if of_a_class else direction_words(kind, value)
         if found is None and kind in _SENTENCES:
-            shown = {"value": value, "mm3": f"{value:,.0f}" if abs(value) >= 10 else f"{value:.3g}"}
-            found = _SENTENCES[kind].format(of=f"{of}: " if of else "", **shown)
+            found = _SENTENCES[kind].format(of=f"{of}: " if of else "", value=value)
         sentences.append(found or part)
     return sentences
 

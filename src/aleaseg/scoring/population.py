@@ -232,25 +232,28 @@ def _label_reasons(reference: LabelReference, signals: LabelSignals) -> list[lis
     for i in range(len(signals.volume)):
         here: list[Reason] = [("softmin", _number(z["softmin"][i, 0]), signals.softmin[i])]
         for c, name in enumerate(reference.classes):
-            larger = signals.volume[i, c] > reference.volume[c]
+            empty = signals.volume[i, c] == 0
+            size = signals.volume[i, c] / reference.volume[c]
             here += [
                 (
                     f"oof_dice:{name}",
-                    _number(z["disagreement"][i, c]) if signals.volume[i, c] > 0 else 0.0,
+                    0.0 if empty else _number(z["disagreement"][i, c]),
                     signals.dice[i, c],
                 ),
-                # With few empty masks what is predicted there counts as disagreement.
                 (f"absent:{name}", _number(z["absent"][i, c]), reference.prevalence[c]),
                 (
                     f"false_positive:{name}",
-                    _number(z["false_positive"][i, c]),
-                    signals.false_positive[i, c],
+                    # Where few masks are empty, what is predicted there counts as disagreement.
+                    _number(
+                        z[
+                            "disagreement"
+                            if empty and np.isnan(z["false_positive"][i, c])
+                            else "false_positive"
+                        ][i, c]
+                    ),
+                    signals.false_positive[i, c] / reference.volume[c],
                 ),
-                (
-                    f"volume_{'high' if larger else 'low'}:{name}",
-                    _number(z["volume"][i, c]),
-                    signals.volume[i, c],
-                ),
+                (f"volume_{'high' if size > 1 else 'low'}:{name}", _number(z["volume"][i, c]), size),
                 (f"components:{name}", _number(z["components"][i, c]), signals.extra_components[i, c]),
                 (f"border:{name}", _number(z["border"][i, c]), signals.border[i, c]),
             ]
