@@ -207,6 +207,32 @@ def test_more_label_values_than_can_be_trained_are_refused_at_the_door(tmp_path)
     assert not (tmp_path / "run").exists()
 
 
+def test_a_new_case_that_the_reference_knows_is_predicted_by_the_network_that_did_not_see_it(finished):
+    from dataclasses import replace
+
+    run = Run(finished.run)
+    dataset = open_dataset(finished.dataset, groups=r"^(g\d)")
+    plan = json.loads((finished.run / "models" / "plan.json").read_text())
+    known = dataset.cases[0]
+    home = next(number for number, fold in enumerate(plan["folds"]) if known.id in fold)
+    stranger = replace(known, id="n1", group="n1")
+    digest = next(record["image_hash"] for record in run.records() if record["case"] == known.id)
+    (kept,) = Crossfit(run, dataset).read(known)
+    assert len(Crossfit(run, dataset, new=True).read(stranger)) == 2
+    for case, hashes in (
+        (stranger, {"n1": digest}),
+        (replace(known, id="n1"), {}),
+        (replace(known, group=known.id), {}),
+    ):
+        source = Crossfit(run, dataset, new=True, image_hashes=hashes)
+        assert source._unbiased(case) == [home]
+        (one,) = source.read(case)
+        np.testing.assert_allclose(one.maps, kept.maps, rtol=2e-3, atol=2e-3)
+    other = next(case.group for case in dataset.cases if case.group != known.group)
+    both = Crossfit(run, dataset, new=True, image_hashes={"n1": digest})
+    assert both.read(replace(stranger, group=other)) == [], "each network saw one of the two"
+
+
 def test_a_fold_that_dies_is_one_line_and_the_next_start_goes_on(finished, tmp_path):
     run = Run(tmp_path / "run")
     shutil.copytree(finished.run, run.path)

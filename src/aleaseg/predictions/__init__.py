@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from aleaseg.case import Dataset
 from aleaseg.predictions.prediction import Prediction, Predictions
 from aleaseg.run import Run
@@ -9,12 +11,16 @@ from aleaseg.run import Run
 __all__ = ["Prediction", "Predictions", "open_predictions"]
 
 
-def open_predictions(run: Run, dataset: Dataset) -> Predictions | None:
+def open_predictions(
+    run: Run, dataset: Dataset, image_hashes: Mapping[str, str] | None = None
+) -> Predictions | None:
     """The predictions that a run names in its manifest; None where it has none.
 
     Args:
         run: with a manifest.
         dataset: whose cases will be asked for.
+        image_hashes: case -> hash of its voxels; a new case that is an image of the
+            reference is then predicted only by the network that did not see it.
     """
     from aleaseg.predictions.crossfit import Crossfit
     from aleaseg.predictions.folder import PredictionFolder
@@ -24,7 +30,7 @@ def open_predictions(run: Run, dataset: Dataset) -> Predictions | None:
         case "crossfit":
             return Crossfit(run, dataset)
         case "reference":
-            return Crossfit(Run(named["path"]), dataset, new=True)
+            return Crossfit(Run(named["path"]), dataset, new=True, image_hashes=image_hashes)
         case "folder":
             return PredictionFolder(named["path"], dataset)
     return None

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from aleaseg.case import Case, Dataset, file_stamps, usable_image
 from aleaseg.errors import AleasegError, UsageError
 from aleaseg.predictions.folds import make_folds
-from aleaseg.predictions.late import catch_up
+from aleaseg.predictions.late import catch_up, folds_of_groups
 from aleaseg.predictions.prediction import Prediction
 from aleaseg.predictions.working import (
     fold_weights,
@@ -287,15 +287,26 @@ class Crossfit:
     Args:
         run: the run that holds models and predictions.
         dataset: the data set whose cases are asked for.
-        new: the cases are new to the run: each fold's network predicts them.
+        new: the cases are new to the run: each fold's network predicts them; of a case
+            whose id, group or image the run knows, only the one that saw none of these
+            (there is no prediction where every network saw one).
+        image_hashes: case -> hash of its voxels, for the cases that are new.
     """
 
     source = "crossfit"
 
-    def __init__(self, run: Run, dataset: Dataset, *, new: bool = False) -> None:
+    def __init__(
+        self,
+        run: Run,
+        dataset: Dataset,
+        *,
+        new: bool = False,
+        image_hashes: Mapping[str, str] | None = None,
+    ) -> None:
         self.run = run
         self.dataset = dataset
         self.new = new
+        self.image_hashes = image_hashes or {}
         # The eye and the label axis ask for the same case one after the other.
         self._last: tuple[str, list[Prediction]] | None = None
 
@@ -307,6 +318,27 @@ class Crossfit:
     @cached_property
     def _networks(self) -> list[torch.nn.Module]:
         return [fold_weights(self.run, self._plan, fold) for fold in range(len(self._plan["folds"]))]
+
+    @cached_property
+    def _folds_of_groups(self) -> dict[str, set[int]]:
+        return folds_of_groups(self._plan, {})
+
+    @cached_property
+    def _known_images(self) -> dict[str, set[str]]:
+        """Hash of an image -> the cases of the run that have it."""
+        found: dict[str, set[str]] = {}
+        for record in self.run.records() if self.image_hashes else ():
+            found.setdefault(record.get("image_hash") or "", set()).add(record["case"])
+        return found
+
+    def _unbiased(self, case: Case) -> list[int]:
+        """The folds whose networks saw neither the new case nor a relative of it."""
+        twins = self._known_images.get(self.image_hashes.get(case.id) or "none", set())
+        known = set[int]().union(
+            *(self._folds_of_groups.get(name, set()) for name in {case.id, case.group, *twins})
+        )
+        folds = range(len(self._plan["folds"]))
+        return [fold for fold in folds if known <= {fold}]
 
     def _prediction(self, case: Case, maps: NDArray, shape: tuple[int, ...]) -> Prediction:
         return Prediction(maps, "logit", shape, self.dataset.classes)
@@ -323,8 +355,10 @@ class Crossfit:
             grid = grid_of(self._plan)
             small = small_image(case, image, grid, self._plan["normalisation"])
             return [
-                self._prediction(case, predict_logits(net, small, grid.patch), image.geometry.shape)
-                for net in self._networks
+                self._prediction(
+                    case, predict_logits(self._networks[fold], small, grid.patch), image.geometry.shape
+                )
+                for fold in self._unbiased(case)
             ]
         path = self.run.prediction_file(case.id)
         if not path.exists():
