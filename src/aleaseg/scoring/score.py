@@ -28,6 +28,7 @@ class _Job:
     run: Run
     dataset: Dataset
     extractor: str | None
+    image_hashes: Mapping[str, str]
     token: str
 
 
@@ -38,7 +39,7 @@ _opened: dict[str, tuple[Predictions | None, Extractor | None]] = {}
 def _open(job: _Job) -> tuple[Predictions | None, Extractor | None]:
     if job.token not in _opened:
         _opened.clear()
-        predictions = open_predictions(job.run, job.dataset)
+        predictions = open_predictions(job.run, job.dataset, job.image_hashes)
         eye = make_extractor(job.extractor, predictions, job.dataset.classes) if job.extractor else None
         _opened[job.token] = predictions, eye
     return _opened[job.token]
@@ -106,7 +107,7 @@ def score_cases(
     seen = _prediction_stamps(run, dataset)
     todo = [case for case in dataset.cases if not _finished(run, case, seen[case.id])]
     # Worker processes are kept between calls, and stay where the first call was made.
-    job = _Job(Run(run.path.resolve()), dataset.with_cases(()), extractor, uuid4().hex)
+    job = _Job(Run(run.path.resolve()), dataset.with_cases(()), extractor, image_hashes, uuid4().hex)
     total, done = len(dataset.cases), len(dataset.cases) - len(todo)
     progress(done, total)
     count = max(1, min(workers or _workers(todo), len(todo)))
