@@ -231,7 +231,8 @@ def select(
         return
     cut = {"by": by, "quantile": quantile, "worst": worst, "threshold": threshold, "class_name": class_name}
     planned = selection.plan(opened, **cut, force=True)  # type: ignore[arg-type]
-    say("\n".join(selection.describe(planned)))
+    lines = selection.describe(planned)
+    say("\n".join(line for line in lines if force or not line.startswith("forced:")))
     try:
         planned = selection.plan(opened, **cut, force=force)  # type: ignore[arg-type]
     except SelectionRefused:

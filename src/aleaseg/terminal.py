@@ -118,19 +118,12 @@ def show_findings(findings: tuple[Finding, ...], most: int = 50) -> None:
 
     if not findings:
         return
-    table = Table()
-    for name in ("case", "severity", "check", "found", "expected", "what to do"):
+    table = Table(show_lines=True)
+    for name in ("case", "check", "found, expected, what to do"):
         table.add_column(name, overflow="fold")
     for finding in findings[:most]:
-        row = (
-            finding.case,
-            finding.severity,
-            finding.check,
-            finding.found,
-            finding.expected,
-            finding.advice,
-        )
-        table.add_row(*(Text(str(cell)) for cell in row))
+        what = f"{finding.found}\nexpected: {finding.expected}\n{finding.advice}"
+        table.add_row(Text(finding.case), Text(f"{finding.check}\n{finding.severity}"), Text(what))
     _console().print(table)
     if len(findings) > most:
         say(f"... and {len(findings) - most} more; all are in check.csv")

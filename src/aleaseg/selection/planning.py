@@ -130,7 +130,8 @@ def plan(
     refused = refusals(harm, floor, minimum)
     if refused and not force:
         raise SelectionRefused(
-            "; ".join(refused) + "; nothing was written; choose a gentler cut, or force it if you mean it"
+            "; ".join(refused)
+            + "; nothing was written; choose a gentler cut, or `--force` it if you mean it"
         )
     why = {row["case"]: _why(verdicts.get(row["case"]), sign, row.get("reasons", "")) for row in cases}
     settings = {
