@@ -34,7 +34,9 @@ def test_single_cases_are_dealt_evenly_and_the_seed_decides():
 
 
 def test_large_groups_are_dealt_first():
-    groups = {f"big{index}": "big" for index in range(5)} | {f"one{index}": f"{index}" for index in range(5)}
+    groups = {f"big{index}": "big" for index in range(5)} | {
+        f"one{index}": f"{index}" for index in range(5)
+    }
     for seed in range(5):
         assert sorted(map(len, make_folds(groups, 2, seed))) == [5, 5]
 
