@@ -141,6 +141,7 @@ def one_process(monkeypatch):
             fold.main(str(run.path), number, None if seconds is None else min(seconds, 0.5))
 
     monkeypatch.setattr(os, "cpu_count", lambda: 1)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0}, raising=False)
     monkeypatch.setattr(crossfit, "_run_folds", run_folds)
     yield given
     torch.use_deterministic_algorithms(False)
