@@ -3,20 +3,46 @@
 Every function takes a label map (D, H, W) or (H, W) of integers, 0 = background,
 and a seeded generator, and returns a new array of the same shape and dtype. The
 argument is never written to. Lengths are in voxels. Where a fault has a size,
-size 0 changes nothing.
+size 0 changes nothing. A mask that cannot have a fault raises `ImpossibleFault`,
+a ValueError.
+
+Some faults take a `spacing`: how far two neighbours along each axis lie apart,
+counted in the voxels of one slice, so that (5, 1, 1) is a stack of thick slices.
+None is the same as 1 along every axis.
 
 `TRIAL` holds the faults of the trial of this package at the sizes used there.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-__all__ = ["TRIAL", "dilate", "drop", "erode", "hole", "shift", "swap"]
+from aleaseg.corruption.corruption import ImpossibleFault
+
+__all__ = [
+    "TRIAL",
+    "coarse",
+    "cut_off",
+    "dilate",
+    "displace",
+    "drop",
+    "drop_component",
+    "drop_slices",
+    "erode",
+    "false_component",
+    "hole",
+    "mirror",
+    "repeat_slices",
+    "replace",
+    "shift",
+    "smooth_field",
+    "swap",
+    "warp",
+]
 
 
 def shift(mask: NDArray, rng: Generator, *, voxels: tuple[int, int] = (4, 5)) -> NDArray:
@@ -85,7 +111,7 @@ def swap(mask: NDArray, rng: Generator) -> NDArray:
         rng: draws the two classes among those present.
 
     Raises:
-        ValueError: fewer than two classes are present.
+        ImpossibleFault: fewer than two classes are present.
     """
     first, second = rng.choice(_present(mask, at_least=2), size=2, replace=False)
     result = mask.copy()
@@ -102,7 +128,7 @@ def drop(mask: NDArray, rng: Generator) -> NDArray:
         rng: draws the class among those present.
 
     Raises:
-        ValueError: the mask is empty.
+        ImpossibleFault: the mask is empty.
     """
     result = mask.copy()
     result[mask == rng.choice(_present(mask, at_least=1))] = 0
@@ -118,7 +144,7 @@ def hole(mask: NDArray, rng: Generator, *, radius: float = 9.0) -> NDArray:
         radius: of the ball, in voxels; 0 changes nothing.
 
     Raises:
-        ValueError: the mask is empty.
+        ImpossibleFault: the mask is empty.
     """
     _present(mask, at_least=1)
     if radius <= 0:
@@ -131,10 +157,338 @@ def hole(mask: NDArray, rng: Generator, *, radius: float = 9.0) -> NDArray:
     return result
 
 
+def displace(
+    mask: NDArray, rng: Generator, *, distance: float = 4.0, spacing: Sequence[float] | None = None
+) -> NDArray:
+    """Move the whole mask along a drawn direction; what comes in from outside is background.
+
+    Args:
+        mask: integer label map (*spatial).
+        rng: draws the direction, uniform over the sphere, and is used for nothing else.
+        distance: rounded to whole voxels along each axis; 0 changes nothing.
+        spacing: of the axes, see above.
+    """
+    direction = rng.standard_normal(mask.ndim)
+    direction /= np.linalg.norm(direction)
+    offset = np.rint(distance * direction / _steps(mask, spacing)).astype(int)
+    result = np.zeros_like(mask)
+    to = tuple(slice(max(o, 0), max(n + min(o, 0), 0)) for o, n in zip(offset, mask.shape, strict=True))
+    source = tuple(
+        slice(max(-o, 0), max(n - max(o, 0), 0)) for o, n in zip(offset, mask.shape, strict=True)
+    )
+    result[to] = mask[source]
+    return result
+
+
+def warp(
+    mask: NDArray,
+    rng: Generator,
+    *,
+    amplitude: float = 2.0,
+    length: float = 4.0,
+    spacing: Sequence[float] | None = None,
+) -> NDArray:
+    """Bend the mask by a smooth random displacement; each voxel takes the label nearest to its source.
+
+    Args:
+        mask: integer label map (*spatial).
+        rng: draws the displacement field.
+        amplitude: standard deviation of the displacement along each axis; 0 changes nothing.
+        length: over which the displacement stays alike.
+        spacing: of the axes, see above.
+    """
+    step = _steps(mask, spacing)
+    source = []
+    for axis, size in enumerate(mask.shape):
+        field = smooth_field(mask.shape, rng, length / step)
+        field *= amplitude / step[axis]
+        field += np.arange(size, dtype=np.float32).reshape(-1, *[1] * (mask.ndim - 1 - axis))
+        source.append(np.clip(np.rint(field), 0, size - 1).astype(np.int32))
+    return mask[tuple(source)]
+
+
+def drop_component(mask: NDArray, rng: Generator) -> NDArray:
+    """Turn one connected component into background, as a lesion that was overlooked.
+
+    The largest component of each class stays. Components touch over faces, edges or corners;
+    those of a single voxel do not count.
+
+    Args:
+        mask: integer label map (*spatial).
+        rng: draws the component, the more likely the larger it is.
+
+    Raises:
+        ImpossibleFault: no class has two components of two or more voxels.
+    """
+    from scipy.ndimage import find_objects, label
+
+    found: list[tuple[int, NDArray]] = []
+    touching = np.ones((3,) * mask.ndim)
+    for value in _present(mask, at_least=1):
+        box = find_objects((mask == value).astype(np.uint8))[0]
+        numbered, _ = label(mask[box] == value, structure=touching)
+        sizes = np.bincount(numbered.ravel())
+        order = 1 + np.argsort(-sizes[1:], kind="stable")
+        for number in order[1:]:
+            if sizes[number] >= 2:
+                here = np.argwhere(numbered == number) + [part.start for part in box]
+                found.append((int(sizes[number]), here))
+    if not found:
+        raise ImpossibleFault(
+            "no class of this mask has two components of two or more voxels; none can be dropped"
+        )
+    weights = np.array([size for size, _ in found], dtype=float)
+    _, voxels = found[rng.choice(len(found), p=weights / weights.sum())]
+    result = mask.copy()
+    result[tuple(voxels.T)] = 0
+    return result
+
+
+def false_component(
+    mask: NDArray,
+    rng: Generator,
+    *,
+    voxels: int = 100,
+    value: int | None = None,
+    spacing: Sequence[float] | None = None,
+) -> NDArray:
+    """Add a blob of a class where there is none; it touches nothing.
+
+    Args:
+        mask: integer label map (*spatial).
+        rng: draws the class, the centre and the uneven surface.
+        voxels: how many the blob has; where there is less room it is smaller, down to half; 0 changes nothing.
+        value: the class, instead of a drawn one among those present.
+        spacing: of the axes, see above.
+
+    Raises:
+        ImpossibleFault: the mask is empty, or there is no room.
+    """
+    from scipy.ndimage import binary_dilation
+
+    values = _present(mask, at_least=1)
+    value = int(rng.choice(values)) if value is None else value
+    if voxels <= 0:
+        return mask.copy()
+    step = _steps(mask, spacing)
+    volume = voxels * np.prod(step)
+    radius = float(np.sqrt(volume / np.pi) if mask.ndim == 2 else np.cbrt(volume * 3 / (4 * np.pi)))
+    centre = _free_place(mask, rng, radius, step)
+    reach = np.ceil((2 * radius + 4) / step).astype(int)
+    box = tuple(slice(max(c - r, 0), c + r + 1) for c, r in zip(centre, reach, strict=True))
+    part = mask[box]
+    away = [
+        (np.arange(n) + b.start - c) * s for n, b, c, s in zip(part.shape, box, centre, step, strict=True)
+    ]
+    distance = np.sqrt(sum(axis**2 for axis in np.ix_(*away)))
+    # Within this reach a blob cannot touch what lies outside the box.
+    free = (distance <= 2 * radius + 2) & ~binary_dilation(part != 0, structure=np.ones((3,) * mask.ndim))
+    distance += 0.15 * radius * smooth_field(part.shape, rng, np.maximum(radius / 2, 1) / step)
+    room = int(np.count_nonzero(free))
+    if 2 * room < voxels or room == 0:
+        raise ImpossibleFault(f"there is no room beside the mask for a blob of {voxels} voxels")
+    nearest = np.argsort(np.where(free, distance, np.inf), axis=None, kind="stable")[: min(voxels, room)]
+    blob = np.zeros(part.shape, bool)
+    blob.flat[nearest] = True
+    result = mask.copy()
+    result[box][blob] = value
+    return result
+
+
+def drop_slices(mask: NDArray, rng: Generator, *, slices: int = 2) -> NDArray:
+    """Turn drawn slices across the first axis into background; at least one with a label stays.
+
+    Args:
+        mask: integer label map (D, H, W).
+        rng: draws the order in which slices fall.
+        slices: how many; 0 changes nothing.
+
+    Raises:
+        ImpossibleFault: not three spatial axes, or fewer than three slices with a label.
+    """
+    labelled = _labelled_slices(mask)
+    result = mask.copy()
+    result[rng.permutation(labelled)[: min(slices, len(labelled) - 1)]] = 0
+    return result
+
+
+def repeat_slices(mask: NDArray, rng: Generator, *, slices: int = 3) -> NDArray:
+    """Copy one slice across the first axis over the slices nearest to it, those without a label too.
+
+    Args:
+        mask: integer label map (D, H, W).
+        rng: draws the slice among those with a label, and on which side to begin.
+        slices: how many are overwritten; 0 changes nothing.
+
+    Raises:
+        ImpossibleFault: not three spatial axes, or fewer than three slices with a label.
+    """
+    source = int(rng.choice(_labelled_slices(mask)))
+    away = (np.arange(len(mask)) - source) * rng.choice((-1, 1))
+    # By distance, and of two at the same distance the one on the drawn side first.
+    nearest = np.lexsort((-away, abs(away)))[1:]
+    result = mask.copy()
+    result[nearest[:slices]] = mask[source]
+    return result
+
+
+def cut_off(mask: NDArray, rng: Generator, *, planes: int = 5) -> NDArray:
+    """Turn everything beyond a plane across the mask into background; at least one plane of it stays.
+
+    Args:
+        mask: integer label map (*spatial).
+        rng: draws the axis among those along which the mask is two or more voxels long, and the side.
+        planes: how many are lost, from the end of the mask; 0 changes nothing.
+
+    Raises:
+        ImpossibleFault: the mask is empty, or a single voxel.
+    """
+    _present(mask, at_least=1)
+    occupied = [_occupied(mask, axis) for axis in range(mask.ndim)]
+    axes = [axis for axis, rows in enumerate(occupied) if np.ptp(rows) > 0]
+    if not axes:
+        raise ImpossibleFault("the mask is a single voxel; nothing can be cut off")
+    axis = int(rng.choice(axes))
+    first, last = occupied[axis][[0, -1]]
+    planes = min(planes, last - first)
+    lost = slice(first, first + planes) if rng.integers(2) else slice(last + 1 - planes, last + 1)
+    result = mask.copy()
+    result[(slice(None),) * axis + (lost,)] = 0
+    return result
+
+
+def coarse(
+    mask: NDArray, rng: Generator, *, block: float = 3.0, spacing: Sequence[float] | None = None
+) -> NDArray:
+    """Draw the mask in blocks: each takes the label at its centre.
+
+    Args:
+        mask: integer label map (*spatial).
+        rng: draws where blocks begin and, in a volume, whether slices are joined too.
+        block: edge of a block, any number; 1 or less changes nothing.
+        spacing: of the axes, see above.
+    """
+    begin = rng.uniform(size=mask.ndim)
+    edge = np.maximum(block / _steps(mask, spacing), 1)
+    if mask.ndim == 3 and rng.integers(2):
+        edge[0] = 1
+    source = []
+    for size, width, start in zip(mask.shape, edge, begin, strict=True):
+        number = np.floor((np.arange(size) + 0.5) / width + start)
+        source.append(np.clip((number + 0.5 - start) * width, 0, size - 1).astype(int))
+    return mask[np.ix_(*source)]
+
+
+def replace(mask: NDArray, rng: Generator, *, donor: NDArray) -> NDArray:
+    """Put another case's mask, resampled to this shape by nearest neighbour, in place of this one.
+
+    Args:
+        mask: integer label map (*spatial).
+        rng: not used; all faults are called alike.
+        donor: the other label map, with as many axes.
+
+    Raises:
+        ValueError: the donor has another number of axes.
+        ImpossibleFault: the donor is empty, has no class of this mask, or a label that this dtype cannot hold.
+    """
+    if donor.ndim != mask.ndim:
+        raise ValueError(
+            f"the donor has {donor.ndim} axes and the mask {mask.ndim}; choose a donor with as many axes"
+        )
+    if not donor.any():
+        raise ImpossibleFault("the donor is empty; choose another donor")
+    if not np.isin(_present(mask, at_least=1), donor).any():
+        raise ImpossibleFault("the donor has no class of this mask; choose another donor")
+    source = [
+        ((np.arange(size) + 0.5) * has / size).astype(int)
+        for size, has in zip(mask.shape, donor.shape, strict=True)
+    ]
+    resampled = donor[np.ix_(*source)]
+    result = resampled.astype(mask.dtype)
+    if (result != resampled).any():
+        raise ImpossibleFault(f"the donor has labels that {mask.dtype} cannot hold; choose another donor")
+    return result
+
+
+def mirror(mask: NDArray, rng: Generator, *, axis: int | None = None) -> NDArray:
+    """Mirror the mask within its array, as where an axis was flipped for the mask but not for the image.
+
+    Args:
+        mask: integer label map (*spatial).
+        rng: draws the axis, and is used for nothing else.
+        axis: instead of a drawn one.
+    """
+    return np.flip(mask, int(rng.integers(mask.ndim)) if axis is None else axis).copy()
+
+
+def smooth_field(shape: Sequence[int], rng: Generator, length: float | NDArray) -> NDArray:
+    """A smooth Gaussian random field: mean 0 and variance 1 everywhere.
+
+    White noise on a grid of knots `length` apart, spread by a Gaussian of that width, one
+    axis after the other; weights are scaled so that their squares add up to 1.
+
+    Args:
+        shape: of the field.
+        rng: draws the noise.
+        length: over which the field stays alike, in voxels; one for all axes, or one each.
+
+    Returns:
+        float32, of that shape.
+    """
+    lengths = np.maximum(np.broadcast_to(length, len(shape)), 0.5)
+    knots = [np.arange(-2, size / along + 3) for size, along in zip(shape, lengths, strict=True)]
+    field = rng.standard_normal([len(along) for along in knots])
+    for at, size, along in zip(knots, shape, lengths, strict=True):
+        weights = np.exp(-0.5 * (np.arange(size)[:, None] / along - at) ** 2)
+        weights /= np.sqrt((weights**2).sum(axis=1, keepdims=True))
+        # The first axis is used up and the new one comes last: after all axes the order is the old one.
+        field = np.tensordot(field, weights.astype(np.float32), axes=(0, 1)).astype(np.float32)
+    return field
+
+
+def _steps(mask: NDArray, spacing: Sequence[float] | None) -> NDArray:
+    return np.ones(mask.ndim) if spacing is None else np.asarray(spacing, dtype=float)
+
+
+def _occupied(mask: NDArray, axis: int) -> NDArray:
+    return np.flatnonzero(mask.any(axis=tuple(other for other in range(mask.ndim) if other != axis)))
+
+
+def _labelled_slices(mask: NDArray) -> NDArray:
+    if mask.ndim != 3:
+        raise ImpossibleFault(f"a mask with {mask.ndim} axes has no slices; choose another fault")
+    labelled = _occupied(mask, 0)
+    if len(labelled) < 3:
+        raise ImpossibleFault(f"{len(labelled)} slices have a label; expected at least 3")
+    return labelled
+
+
+def _free_place(mask: NDArray, rng: Generator, radius: float, step: NDArray) -> NDArray:
+    """A voxel with `radius` of room to the mask and to the faces of the array, or with the most there is."""
+    from scipy.ndimage import distance_transform_edt
+
+    # Every so many voxels will do: it is a place, not a shape.
+    skip = max(1, round((mask.size / 2e5) ** (1 / mask.ndim)))
+    places = (slice(None, None, skip),) * mask.ndim
+    background = mask[places] == 0
+    if not background.any():
+        raise ImpossibleFault("there is no room beside the mask: it fills the array")
+    room = (
+        np.full(background.shape, np.inf)
+        if background.all()
+        else distance_transform_edt(background, sampling=step * skip)
+    )
+    grid = np.ix_(*[np.arange(0, size, skip) for size in mask.shape])
+    for at, size, along in zip(grid, mask.shape, step, strict=True):
+        room = np.minimum(room, (np.minimum(at, size - 1 - at) + 1) * along * background)
+    roomy = np.argwhere(room >= min(radius + 2, room.max()))
+    return np.asarray(roomy[rng.integers(len(roomy))] * skip)
+
+
 def _present(mask: NDArray, at_least: int) -> NDArray:
     values: NDArray = np.unique(mask[mask != 0])
     if len(values) < at_least:
-        raise ValueError(
+        raise ImpossibleFault(
             f"found {len(values)} foreground classes in the mask; expected at least {at_least}; "
             "choose another fault or another case"
         )
