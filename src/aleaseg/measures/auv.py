@@ -81,6 +81,25 @@ class AuvReference:
             return cls(*log_range(checked(scales) + _OFFICIAL_EPS), definition)
         return cls(*log_range(scales, floor=COLLAPSED_BELOW), definition)
 
+    def merge(self, other: AuvReference) -> AuvReference:
+        """The range of both populations together.
+
+        Raises:
+            ValueError: they were fitted with different definitions.
+
+        >>> whole = AuvReference.fit([0.2, 0.4]).merge(AuvReference.fit([0.8]))
+        >>> whole == AuvReference.fit([0.2, 0.4, 0.8])
+        True
+        """
+        if self.definition != other.definition:
+            raise ValueError(f"a {self.definition} and a {other.definition} reference do not merge")
+        return AuvReference(
+            min(self.min_log, other.min_log),
+            max(self.max_log, other.max_log),
+            self.n + other.n,
+            self.definition,
+        )
+
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
         return asdict(self)

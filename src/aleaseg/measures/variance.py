@@ -3,7 +3,7 @@
     u = 1/|V| sum_{v in V} (x_v - mean_V x)^2
 
 The "data variance" that arXiv 2604.10963 compares AUV with (Table 1, row
-Variance). The paper gives no form for segmentation; taken here are V = the voxels
+Variance; `residual_variance` is that of its parent method). The paper gives no form for segmentation; taken here are V = the voxels
 of a class or of the foreground, or the whole image. Compared with AUV on its own
 pattern: `log_minmax(u)`.
 """
@@ -13,7 +13,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["HIGHER_IS_WORSE", "intensity_variance"]
+__all__ = ["HIGHER_IS_WORSE", "intensity_variance", "residual_variance"]
 
 HIGHER_IS_WORSE = True
 
@@ -53,6 +53,28 @@ def intensity_variance(image: ArrayLike, mask: ArrayLike | None = None) -> float
     if not np.isfinite(variance):
         raise ValueError("image holds NaN or infinite values inside the mask; expected finite intensities")
     return variance
+
+
+def residual_variance(residuals: ArrayLike) -> tuple[float, float]:
+    """Variance that varies from sample to sample, and the rest, in closed form.
+
+    The homoscedastic form of DVA, the parent of the paper's noise head: of residuals
+    r_i the variance sigma^2 = mean(r^2) - mean(r)^2 is put down to the data, and
+    s^2 = mean(r)^2 to the predictor; together they are mean(r^2).
+
+    Args:
+        residuals: any shape, finite: of a case, 1 - p(given label) in every voxel, say.
+
+    Returns:
+        sigma^2 and s^2, >= 0, in squared units of the residuals; high = uncertain. NaN without residuals.
+
+    >>> residual_variance([1.0, 2.0, 4.0, 5.0])
+    (2.5, 9.0)
+    """
+    values = np.asarray(residuals, dtype=np.float64).ravel()
+    if not values.size:
+        return float("nan"), float("nan")
+    return _variance(values), float(values.mean() ** 2)
 
 
 def _variance(values: NDArray) -> float:

@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from queue import SimpleQueue
@@ -21,6 +21,7 @@ from aleaseg.case import Case, Dataset, file_stamps, usable_image
 from aleaseg.errors import AleasegError, UsageError
 from aleaseg.predictions.folds import make_folds
 from aleaseg.predictions.late import catch_up, folds_of_groups
+from aleaseg.predictions.learning import read_learning
 from aleaseg.predictions.prediction import Prediction
 from aleaseg.predictions.working import (
     fold_weights,
@@ -57,6 +58,8 @@ class CrossfitSettings:
         seed: of folds, weights, batches.
         device: `cpu` or `cuda`.
         workers: folds side by side; None: one per core (one on `cuda`).
+        inside: also keep what the measures of a network's inside need (features, augmented
+            and mask-normalised predictions, learning dynamics): some more time, a little more disk.
     """
 
     folds: int = 5
@@ -65,6 +68,7 @@ class CrossfitSettings:
     seed: int = 0
     device: str = "cpu"
     workers: int | None = None
+    inside: bool = False
 
 
 def _make_plan(
@@ -128,6 +132,7 @@ def _make_plan(
         "batch": batch,
         "seed": settings.seed,
         "device": settings.device,
+        "inside": settings.inside,
         "failed": failed,
     }
     write_json(run.path / "models" / "plan.json", plan)
@@ -188,8 +193,7 @@ def crossfit(
         plan = catch_up(
             run,
             dataset,
-            plan,
-            device=settings.device,
+            {**plan, "device": settings.device},
             workers=1 if settings.device == "cuda" else (settings.workers or os.cpu_count() or 1),
             progress=lambda done, total: progress("prepare", done, total),
         )
@@ -324,6 +328,10 @@ class Crossfit:
         return folds_of_groups(self._plan, {})
 
     @cached_property
+    def _fold_of(self) -> dict[str, int]:
+        return {case_id: fold for fold, ids in enumerate(self._plan["folds"]) for case_id in ids}
+
+    @cached_property
     def _known_images(self) -> dict[str, set[str]]:
         """Hash of an image -> the cases of the run that have it."""
         found: dict[str, set[str]] = {}
@@ -365,4 +373,7 @@ class Crossfit:
             return []
         from safetensors.numpy import load_file
 
-        return [self._prediction(case, load_file(path)["logits"], case.read_geometry().shape)]
+        arrays = {**load_file(path), **read_learning(self.run, case.id)}
+        prediction = self._prediction(case, arrays.pop("logits"), case.read_geometry().shape)
+        model = f"fold_{self._fold_of[case.id]}" if case.id in self._fold_of else "late"
+        return [replace(prediction, inside=arrays, model=model)]

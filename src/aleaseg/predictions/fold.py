@@ -10,9 +10,11 @@ from __future__ import annotations
 import json
 import sys
 
-from aleaseg.predictions.working import load_fold, prepared_file, write_logits
+from aleaseg.predictions.inside import foreground_units
+from aleaseg.predictions.learning import Watch
+from aleaseg.predictions.working import load_fold, predict_case, prepared_file, write_prediction
 from aleaseg.run import Run, read_json, write_aside, write_json
-from aleaseg.training.loop import TrainSettings, fit, predict_logits
+from aleaseg.training.loop import TrainSettings, fit
 
 __all__ = ["main"]
 
@@ -36,6 +38,12 @@ def main(run_path: str, fold: int, seconds: float | None) -> None:
         sys.stdout.flush()
 
     network = load_fold(folder, plan, fold)
+    watch = Watch(run, plan, fold, network) if plan["inside"] else lambda step: None
+
+    def on_step(step: int, loss: float) -> None:
+        watch(step)
+        tell(step)
+
     report = fit(
         network,
         [prepared_file(run, case) for case in training],
@@ -43,14 +51,16 @@ def main(run_path: str, fold: int, seconds: float | None) -> None:
         TrainSettings(plan["steps"], plan["batch"], seed=plan["seed"] * 1000 + fold, seconds=seconds),
         checkpoint=folder / f"fold_{fold}.pt",
         device=plan["device"],
-        on_step=lambda step, loss: tell(step),
+        on_step=on_step,
     )
     weights = {name: tensor.cpu().contiguous() for name, tensor in network.state_dict().items()}
     write_aside(folder / f"fold_{fold}.safetensors", save_tensors(weights))
+    if plan["inside"]:
+        report["units"] = foreground_units([prepared_file(run, case).arrays() for case in training])
     for number, case in enumerate(held_out, start=1):
         if not run.prediction_file(case).exists():
-            image, _ = prepared_file(run, case).arrays()
-            write_logits(run, case, predict_logits(network, image, patch, plan["device"]))
+            image, label = prepared_file(run, case).arrays()
+            write_prediction(run, case, predict_case(network, image, label, plan, report.get("units")))
         tell(plan["steps"] + number)
     write_json(folder / f"fold_{fold}.json", report)
     (folder / f"fold_{fold}.pt").unlink(missing_ok=True)

@@ -6,10 +6,20 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
+
 from aleaseg.case import Case, Dataset, file_stamps, usable_image, usable_label
-from aleaseg.predictions.working import fold_weights, grid_of, one_line, small_image, write_logits
+from aleaseg.predictions.working import (
+    fold_units,
+    fold_weights,
+    grid_of,
+    one_line,
+    predict_case,
+    small_image,
+    write_prediction,
+)
 from aleaseg.run import Run, file_name
-from aleaseg.training.loop import predict_logits
+from aleaseg.training.prepare import prepare_label
 
 __all__ = ["catch_up", "folds_of_groups"]
 
@@ -30,7 +40,7 @@ def folds_of_groups(plan: Mapping[str, Any], groups: Mapping[str, str]) -> dict[
     return found
 
 
-def _predict(run: Run, plan: Mapping[str, Any], case: Case, fold: int, device: str) -> str | None:
+def _predict(run: Run, plan: Mapping[str, Any], case: Case, fold: int, ignore: int | None) -> str | None:
     """Predict one case by the network of a fold; returns why it cannot be, or None."""
     import torch
 
@@ -38,11 +48,15 @@ def _predict(run: Run, plan: Mapping[str, Any], case: Case, fold: int, device: s
     torch.set_num_threads(1)
     try:
         image = usable_image(case)
-        usable_label(case, image.geometry.shape)
-        grid = grid_of(plan)
-        small = small_image(case, image, grid, plan["normalisation"])
-        logits = predict_logits(fold_weights(run, plan, fold), small, grid.patch, device)
-        write_logits(run, case.id, logits)
+        label = usable_label(case, image.geometry.shape)
+        small = small_image(case, image, grid_of(plan), plan["normalisation"])
+        indices = (
+            np.zeros(small.shape[1:], dtype=np.uint8)
+            if label is None
+            else prepare_label(label, small.shape[1:], plan["values"], ignore)
+        )
+        network, units = fold_weights(run, plan, fold), fold_units(run, fold)
+        write_prediction(run, case.id, predict_case(network, small, indices, plan, units))
     except Exception as error:  # whatever one case does, the others go on; the text names it
         return one_line(case, error)
     finally:
@@ -55,7 +69,6 @@ def catch_up(
     dataset: Dataset,
     plan: Mapping[str, Any],
     *,
-    device: str,
     workers: int,
     progress: Callable[[int, int], None],
 ) -> dict[str, Any]:
@@ -68,7 +81,6 @@ def catch_up(
         run: with finished networks.
         dataset: as it is now.
         plan: as it was made, or as the last call left it.
-        device: `cpu` or `cuda`.
         workers: cases side by side.
         progress: called with done, total.
 
@@ -104,7 +116,8 @@ def catch_up(
         else:
             chosen[case_id] = next(iter(folds), int(file_name(case_id), 16) % len(plan["folds"]))
     outcomes = Parallel(n_jobs=max(1, min(workers, len(chosen))), return_as="generator")(
-        delayed(_predict)(run, plan, cases[case_id], fold, device) for case_id, fold in chosen.items()
+        delayed(_predict)(run, plan, cases[case_id], fold, dataset.ignore)
+        for case_id, fold in chosen.items()
     )
     for done, (case_id, outcome) in enumerate(zip(chosen, outcomes, strict=True), start=1):
         if outcome is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal, Protocol
 
@@ -42,6 +42,8 @@ class Prediction:
         classes: name -> label values, in the data set's order.
         regions: the channels are the classes themselves, each a sigmoid (overlapping
             regions); else they are background and the label values, a softmax.
+        inside: what the model said beside its logits, where it was asked for (see `aleaseg.predictions.inside`).
+        model: which of several models it was; features of two models cannot be compared.
     """
 
     maps: NDArray
@@ -49,6 +51,8 @@ class Prediction:
     shape: tuple[int, ...]
     classes: Mapping[str, tuple[int, ...]]
     regions: bool = False
+    inside: Mapping[str, NDArray] = field(default_factory=dict)
+    model: str = ""
 
     @property
     def values(self) -> tuple[int, ...]:

@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 from aleaseg.case import Case, Voxels, usable_image, usable_label
 from aleaseg.errors import CaseError, ShapeMismatch, UsageError
-from aleaseg.run import Run, file_name, write_aside
+from aleaseg.predictions.inside import Units, image_part, mask_part
+from aleaseg.run import Run, file_name, read_json, write_aside
 from aleaseg.training.grid import Grid, working_shape
-from aleaseg.training.loop import Prepared
+from aleaseg.training.loop import Prepared, predict_logits
 from aleaseg.training.network import build_network
 from aleaseg.training.prepare import prepare_image, prepare_label
 
@@ -22,14 +23,16 @@ if TYPE_CHECKING:
     import torch
 
 __all__ = [
+    "fold_units",
     "fold_weights",
     "grid_of",
     "load_fold",
     "one_line",
+    "predict_case",
     "prepare_case",
     "prepared_file",
     "small_image",
-    "write_logits",
+    "write_prediction",
 ]
 
 Rules = Sequence[Mapping[str, float] | None]
@@ -123,10 +126,47 @@ def fold_weights(run: Run, plan: Mapping[str, Any], fold: int) -> torch.nn.Modul
     return load_fold(run.path / "models", plan, fold)
 
 
-def write_logits(run: Run, case_id: str, logits: NDArray[np.float32]) -> None:
-    """Keep the logits of a case, (channel, *working)."""
+def fold_units(run: Run, fold: int) -> Units | None:
+    """What the fold found the foreground to be like; None in a run without `inside`."""
+    path = run.path / "models" / f"fold_{fold}.json"
+    units: Units | None = read_json(path).get("units") if path.exists() else None
+    return units
+
+
+def predict_case(
+    network: torch.nn.Module,
+    image: NDArray,
+    label: NDArray,
+    plan: Mapping[str, Any],
+    units: Units | None,
+) -> dict[str, NDArray]:
+    """What a fold's network says of a case that it never saw, as the prediction's file keeps it.
+
+    Args:
+        network: trained.
+        image: (channel, *working).
+        label: class indices (*working).
+        plan: of the run; with `inside` there is more than the logits.
+        units: of `foreground_units`, for `inside`.
+    """
+    patch, device = plan["grid"]["patch"], plan["device"]
+    if not plan["inside"]:
+        return {"logits": predict_logits(network, image, patch, device)}
+    return {
+        **image_part(network, image, patch, device),
+        **mask_part(network, image, np.asarray(label), patch, units or (), device),
+    }
+
+
+def write_prediction(run: Run, case_id: str, arrays: Mapping[str, NDArray]) -> None:
+    """Keep what was predicted of a case; large maps in half precision."""
     from safetensors.numpy import save
 
     # Half precision moves S by less than 1e-6 and halves the disk.
-    content = save({"logits": logits.clip(-6e4, 6e4).astype("float16")})
-    write_aside(run.prediction_file(case_id), content)
+    content = {
+        name: array.clip(-6e4, 6e4).astype("float16")
+        if name.startswith("logits")
+        else np.asarray(array, dtype=np.float32)
+        for name, array in arrays.items()
+    }
+    write_aside(run.prediction_file(case_id), save(content))

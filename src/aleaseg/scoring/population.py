@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,11 +15,9 @@ from aleaseg.measures.doubt import SMALLEST_POPULATION, ImageReference, LabelRef
 from aleaseg.measures.log_minmax import EqualValuesWarning, log_minmax, log_range
 from aleaseg.measures.reasons import LEAST_STRENGTH, Reason, image_codes, joined
 from aleaseg.measures.robust import doubt_from_z
+from aleaseg.scoring.numbers import Numbers
 
 __all__ = ["Scored", "fit_population", "score_population"]
-
-Record = Mapping[str, Any]
-_CENTROID = ("centroid_d", "centroid_h", "centroid_w")
 
 
 @dataclass(frozen=True)
@@ -43,73 +40,18 @@ class Scored:
     reasons: list[str]
 
 
-class _Table:
-    """The default measures of all records, looked up by name."""
-
-    def __init__(self, records: Sequence[Record], classes: Sequence[str]) -> None:
-        self.classes = tuple(classes)
-        self.size = len(records)
-        self._values: dict[tuple[str, str], NDArray] = {}
-        for index, record in enumerate(records):
-            for row in record["measures"]:
-                if row["variant"] == "" and row["value"] is not None:
-                    key = (row["measure"], row["class"])
-                    self._values.setdefault(key, np.full(len(records), np.nan))[index] = row["value"]
-
-    def case(self, measure: str) -> NDArray[np.float64]:
-        """(N,)"""
-        return self._values.get((measure, ""), np.full(self.size, np.nan))
-
-    def by_class(self, measure: str) -> NDArray[np.float64]:
-        """(N, C)"""
-        missing = np.full(self.size, np.nan)
-        columns = [self._values.get((measure, name), missing) for name in self.classes]
-        return np.stack(columns, axis=1) if columns else np.zeros((self.size, 0))
-
-    @property
-    def image_names(self) -> list[str]:
-        """Statistics of the image that any case has."""
-        return sorted(
-            {measure for measure, name in self._values if not name and measure.startswith("img_")}
-        )
-
-    def images(self, names: Sequence[str]) -> NDArray[np.float64]:
-        """(N, F)"""
-        return np.stack([self.case(name) for name in names], axis=1)
-
-    def signals(self) -> LabelSignals:
-        """The label axis."""
-        # A 2D mask has no place across slices: it lies at 0 there, as all others do.
-        place = np.stack([self.by_class(name) for name in _CENTROID], axis=-1)
-        return LabelSignals(
-            self.classes,
-            self.by_class("volume_mm3"),
-            self.by_class("oof_dice"),
-            self.by_class("false_positive_mm3"),
-            self.by_class("extra_components"),
-            self.by_class("border"),
-            np.where(np.isfinite(place).any(axis=-1, keepdims=True), np.nan_to_num(place), np.nan),
-            self.case("softmin"),
-        )
-
-
-def _scales(records: Sequence[Record], table: _Table, kind: str) -> NDArray[np.float64]:
-    """(N, C) S (or variance); NaN for class maps of another kind than the population's."""
-    measure = "intensity_variance" if kind == "intensity" else "perception_scale"
-    found = table.by_class(measure)
-    if not table.classes:
-        found = table.case(measure)[:, None]
-    for index, record in enumerate(records):
-        for column, name in enumerate(table.classes):
-            about = record["class_maps"].get(name)
-            if about is not None and about["kind"] != kind:
-                found[index, column] = np.nan
-    return found
-
-
-def _kind(records: Sequence[Record]) -> str:
-    kinds = Counter(about["kind"] for record in records for about in record["class_maps"].values())
-    return kinds.most_common(1)[0][0] if kinds else "logit"
+def _signals(numbers: Numbers) -> LabelSignals:
+    """The label axis."""
+    return LabelSignals(
+        numbers.classes,
+        numbers.by_class("volume_mm3"),
+        numbers.by_class("oof_dice"),
+        numbers.by_class("false_positive_mm3"),
+        numbers.by_class("extra_components"),
+        numbers.by_class("border"),
+        numbers.centroids,
+        numbers.case("softmin"),
+    )
 
 
 def _auv_reference(values: NDArray, kind: str) -> dict[str, Any] | None:
@@ -134,24 +76,23 @@ def _auv(values: NDArray, reference: Mapping[str, Any] | None, kind: str) -> NDA
         return aleatoric_uncertainty_value(values, AuvReference.from_dict(reference))
 
 
-def fit_population(records: Sequence[Record], classes: Sequence[str]) -> dict[str, Any] | None:
+def fit_population(numbers: Numbers) -> dict[str, Any] | None:
     """Freeze a population: what new cases can be compared with.
 
     Args:
-        records: finished cases.
-        classes: names, in order.
+        numbers: of finished cases.
 
     Returns:
         For population.json; None for fewer than `SMALLEST_POPULATION` cases that could be measured.
     """
-    measured = [record for record in records if record["status"] != "failed"]
+    measured = numbers.take(~numbers.failed)
     if len(measured) < SMALLEST_POPULATION:
         return None
-    table = _Table(measured, classes)
-    kind = _kind(measured)
-    scales = _scales(measured, table, kind)
-    names = table.image_names
-    signals = table.signals()
+    classes = measured.classes
+    kind = measured.kind
+    scales = measured.scales(kind)
+    names = measured.image_names
+    signals = _signals(measured)
     labelled: NDArray[np.bool_] = np.asarray(np.isfinite(signals.volume).any(axis=1))
     label = None
     if labelled.sum() >= SMALLEST_POPULATION:
@@ -164,7 +105,7 @@ def fit_population(records: Sequence[Record], classes: Sequence[str]) -> dict[st
         "classes": list(classes),
         "kind": kind,
         "auv": {"case": _auv_reference(aggregate(scales), kind), "classes": columns},
-        "image": ImageReference.fit(names, table.images(names)).to_dict(),
+        "image": ImageReference.fit(names, measured.images(names)).to_dict(),
         "label": label,
     }
 
@@ -175,49 +116,56 @@ def _take(signals: LabelSignals, rows: NDArray) -> LabelSignals:
 
 
 def score_population(
-    records: Sequence[Record], classes: Sequence[str], population: Mapping[str, Any] | None
+    numbers: Numbers, population: Mapping[str, Any] | None, *, reasons: bool = True
 ) -> Scored:
     """Compare cases with a population (their own, or a frozen one).
 
     Args:
-        records: finished cases; failed ones get no number.
-        classes: names, in order.
+        numbers: of finished cases; failed ones get no score.
         population: of `fit_population`; None: only S is filled.
+        reasons: whether to say why; it takes most of the time.
     """
-    table = _Table(records, classes)
-    kind = population["kind"] if population else _kind(records)
-    scales = _scales(records, table, kind)
-    scale = aggregate(scales) if kind != "intensity" else np.full(len(records), np.nan)
-    nothing = np.full(len(records), np.nan)
+    kind = population["kind"] if population else numbers.kind
+    scales = numbers.scales(kind)
+    scale = aggregate(scales) if kind != "intensity" else np.full(len(numbers), np.nan)
+    nothing = np.full(len(numbers), np.nan)
     if population is None:
         return Scored(
-            nothing, np.full(scales.shape, np.nan), scale, nothing, nothing, nothing, [""] * len(records)
+            nothing, np.full(scales.shape, np.nan), scale, nothing, nothing, nothing, [""] * len(numbers)
         )
     auv = _auv(aggregate(scales), population["auv"]["case"], kind)
-    by_class = [population["auv"]["classes"].get(name) for name in (classes or [""])]
+    by_class = [population["auv"]["classes"].get(name) for name in (numbers.classes or [""])]
     class_auv = np.stack([_auv(c, r, kind) for c, r in zip(scales.T, by_class, strict=True)], axis=1)
-    failed = np.array([record["status"] == "failed" for record in records])
+    failed = numbers.failed
     image = ImageReference.from_dict(population["image"])
-    statistics = table.images(image.names)
-    image_z = np.where(failed, np.nan, image.z(statistics))
-    reasons: list[list[Reason]] = [
-        [*image_codes(image.names, dict(zip(image.names, z, strict=True))), ("image", top, top)]
-        for z, top in zip(image.feature_z(statistics), np.nan_to_num(image_z), strict=True)
-    ]
-    label_z = nothing
+    image_z = np.where(failed, np.nan, image.z(numbers.images(image.names)))
+    label, label_z = None, nothing
     if population["label"] is not None:
-        reference = LabelReference.from_dict(population["label"])
-        # The population's classes, not the records': new cases without labels have none.
-        signals = _Table(records, reference.classes).signals()
-        label_z = np.where(failed, np.nan, reference.z(signals))
-        for found, extra in zip(reasons, _label_reasons(reference, signals), strict=True):
-            found += extra
+        label = LabelReference.from_dict(population["label"])
+        # The population's classes, not the cases': new cases without labels have none.
+        label_z = np.where(failed, np.nan, label.z(_signals(numbers.with_classes(label.classes))))
     image_doubt, label_doubt = doubt_from_z(image_z), doubt_from_z(label_z)
     doubt = np.fmax(image_doubt, label_doubt)
-    cells = [
-        "" if bad else joined(_without_echo(found)) for bad, found in zip(failed, reasons, strict=True)
-    ]
+    cells = _cells(numbers, image, image_z, label) if reasons else [""] * len(numbers)
     return Scored(auv, class_auv, scale, image_doubt, label_doubt, doubt, cells)
+
+
+def _cells(
+    numbers: Numbers, image: ImageReference, image_z: NDArray, label: LabelReference | None
+) -> list[str]:
+    """What stands out in each case."""
+    found: list[list[Reason]] = [
+        [*image_codes(image.names, dict(zip(image.names, z, strict=True))), ("image", top, top)]
+        for z, top in zip(image.feature_z(numbers.images(image.names)), np.nan_to_num(image_z), strict=True)
+    ]
+    if label is not None:
+        signals = _signals(numbers.with_classes(label.classes))
+        for reasons, extra in zip(found, _label_reasons(label, signals), strict=True):
+            reasons += extra
+    return [
+        "" if bad else joined(_without_echo(reasons))
+        for bad, reasons in zip(numbers.failed, found, strict=True)
+    ]
 
 
 def _without_echo(reasons: list[Reason]) -> list[Reason]:

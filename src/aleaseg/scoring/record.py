@@ -17,7 +17,8 @@ from aleaseg.measures.label_agreement import dice, near, softmin
 from aleaseg.measures.mask_quality import mask_statistics
 from aleaseg.measures.variance import intensity_variance
 from aleaseg.predictions import Prediction, Predictions
-from aleaseg.spectral import Unfolding, semantic_perception_scale, singular_value_energies
+from aleaseg.scoring.rivals import rival_features, rival_numbers, unfolding
+from aleaseg.spectral import semantic_perception_scale, singular_value_energies
 
 __all__ = ["file_stamps", "score_case"]
 
@@ -97,6 +98,8 @@ def score_case(
                 rows += _agreement_rows(label, geometry, predictions.read(case), dataset)
     except CaseError as error:
         troubles.append(str(error))
+    if predictions is not None and not troubles:
+        record |= _rivals(image.array, label, predictions.read(case), dataset, rows)
     if extractor is not None and not troubles:
         try:
             eye_rows, record["class_maps"], record["spectra"] = _eye_rows(
@@ -108,6 +111,20 @@ def score_case(
     if troubles:
         record |= {"status": "partly", "error": troubles[0]}
     return record
+
+
+def _rivals(
+    image: NDArray, label: NDArray | None, found: Sequence[Prediction], dataset: Dataset, rows: list[Row]
+) -> dict[str, Any]:
+    """Adds the rows of the measures that need a network's inside; returns its features and which it was."""
+    if len(found) != 1 or not found[0].inside:
+        return {}
+    one = found[0]
+    rows += [
+        _row(measure, value, name, variant)
+        for measure, variant, name, value in rival_numbers(one, image, label, dataset)
+    ]
+    return {"model": one.model, "features": rival_features(one, dataset)}
 
 
 def _image_rows(image: NDArray, geometry: Geometry) -> list[Row]:
@@ -167,13 +184,6 @@ def _agreement_rows(
     return rows
 
 
-def _unfolding(values: NDArray) -> tuple[NDArray, Unfolding]:
-    """2D maps, and volumes of one slice, are read as H x W matrices: D x HW would have rank one."""
-    if values.ndim == 2:
-        return values, "h_w"
-    return (values[0], "h_w") if values.shape[0] == 1 else (values, "d_hw")
-
-
 def _eye_rows(
     maps: Iterable[ClassMap], present: Mapping[str, bool], dataset: Dataset, source: str
 ) -> tuple[list[Row], dict[str, Any], dict[str, list[float]]]:
@@ -199,7 +209,7 @@ def _eye_rows(
             variance = intensity_variance(np.where(inside, one.values, 0.0)[None], inside)
             found.setdefault((one.name, "intensity_variance", ""), []).append(variance)
             continue
-        values, unfold = _unfolding(one.values)
+        values, unfold = unfolding(one.values)
         for variant, scale in (
             ("", semantic_perception_scale(values, unfold=unfold)),
             ("official", semantic_perception_scale(values, unfold=unfold, definition="official")),

@@ -9,6 +9,7 @@ import numpy as np
 
 from aleaseg.run import Run, write_json, write_table
 from aleaseg.scoring.columns import CASE_COLUMNS, MEASURE_COLUMNS, SCORE_COLUMNS, describe_columns
+from aleaseg.scoring.numbers import Numbers
 from aleaseg.scoring.population import Scored, fit_population, score_population
 
 __all__ = ["write_tables"]
@@ -30,10 +31,11 @@ def write_tables(run: Run, classes: Sequence[str], reference: Mapping[str, Any] 
         The scores, in the order of the records.
     """
     records = list(run.records())
-    population = fit_population(records, classes) if reference is None else reference
+    numbers = Numbers.of(records, classes)
+    population = fit_population(numbers) if reference is None else reference
     if population is not None:
         write_json(run.path / "population.json", population)
-    scored = score_population(records, classes, population)
+    scored = score_population(numbers, population)
     _write_measures(run, records)
     _write_scores(run, records, classes, scored)
     statistics = _write_cases(run, records, scored)

@@ -19,7 +19,7 @@ from aleaseg.training.prepare import IGNORE
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["Prepared", "TrainSettings", "batch_at", "fit", "predict_logits"]
+__all__ = ["Prepared", "TrainSettings", "batch_at", "fit", "predict_features", "predict_logits"]
 
 
 @dataclass(frozen=True)
@@ -260,6 +260,48 @@ def predict_logits(
     Returns:
         (background and classes, *working).
     """
+    return _predict(network, network, image, patch, device)[0]
+
+
+def predict_features(
+    network: torch.nn.Module, image: NDArray, patch: Sequence[int], device: str = "cpu"
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Raw logits, and what the network's last layer makes them from.
+
+    Args:
+        network: of `build_network`, trained.
+        image: (channel, *working).
+        patch: what the network saw in training.
+        device: `cpu` or `cuda`.
+
+    Returns:
+        (background and classes, *working), and features (F, *coarse): half the working grid along
+        every axis that the last layer doubles, rounded up.
+    """
+    seen: list[torch.Tensor] = []
+    # The last of the three parts of MONAI's UNet is the layer that gives the logits.
+    last = network.model[-1]  # type: ignore[index]
+    hook = last.register_forward_pre_hook(lambda module, given: seen.append(given[0]))  # type: ignore[union-attr]
+
+    def both(window: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        seen.clear()
+        return network(window), seen[0]
+
+    try:
+        logits, features = _predict(network, both, image, patch, device)
+    finally:
+        hook.remove()
+    return logits, features
+
+
+def _predict(
+    network: torch.nn.Module,
+    predictor: Callable[..., Any],
+    image: NDArray,
+    patch: Sequence[int],
+    device: str,
+) -> list[NDArray[np.float32]]:
+    """Every output of the predictor over a whole case, cut back to the case's own field."""
     import torch
     from monai.inferers import sliding_window_inference
 
@@ -273,9 +315,14 @@ def predict_logits(
         mode="edge",
     )
     with torch.inference_mode():
-        logits = sliding_window_inference(
-            torch.as_tensor(padded)[None].to(device), tuple(patch), 1, network, overlap=0.5, mode="gaussian"
+        outputs = sliding_window_inference(
+            torch.as_tensor(padded)[None].to(device), tuple(patch), 1, predictor, overlap=0.5, mode="gaussian"
         )
-    inside = tuple(slice(b, b + n) for b, n in zip(before, size, strict=True))
-    found: NDArray[np.float32] = logits[0].float().cpu().numpy()[(slice(None), *inside)]
+    found = []
+    for output in outputs if isinstance(outputs, tuple | list) else (outputs,):
+        coarser = [max(1, round(n / m)) for n, m in zip(padded.shape[1:], output.shape[2:], strict=True)]
+        inside = tuple(
+            slice(b // c, b // c + -(-n // c)) for b, n, c in zip(before, size, coarser, strict=True)
+        )
+        found.append(output[0].float().cpu().numpy()[(slice(None), *inside)])
     return found

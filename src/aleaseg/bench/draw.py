@@ -1,0 +1,114 @@
+"""One draw: faults dealt, networks fitted to the faulty data, every case measured."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from aleaseg.bench.faults import Dealt, deal, with_faults
+from aleaseg.case import Case, Dataset
+from aleaseg.measures.label_agreement import dice
+from aleaseg.predictions import Prediction, open_predictions
+from aleaseg.predictions.crossfit import CrossfitSettings, crossfit
+from aleaseg.run import Run, read_json, write_json
+from aleaseg.scoring import score_cases
+
+__all__ = ["Draw", "fit_draw", "mean_dice", "open_draw"]
+
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class Draw:
+    """A data set with faults, and the run that measured it.
+
+    Attributes:
+        number: the seed.
+        run: its records, models and predictions.
+        dataset: as the networks and the measures saw it.
+        truth: case -> its fault; the others are clean, as far as anybody knows.
+        impossible: faults that this data cannot have.
+        clean: the data set as it is on disk.
+    """
+
+    number: int
+    run: Run
+    dataset: Dataset
+    truth: Mapping[str, Dealt]
+    impossible: tuple[str, ...]
+    clean: Dataset
+
+    @cached_property
+    def clean_dice(self) -> dict[str, dict[str, float]]:
+        """Case -> class -> Dice of the out-of-fold prediction and the clean mask; NaN where both are empty."""
+        file = self.run.path / "clean_dice.json"
+        if not file.exists():
+            predictions = open_predictions(self.run, self.clean)
+            assert predictions is not None
+            found = {case.id: _dice(case, predictions.read(case), self.clean) for case in self.clean.cases}
+            write_json(file, found)
+        kept: dict[str, dict[str, float | None]] = read_json(file)
+        return {
+            case_id: {name: math.nan if value is None else value for name, value in by_class.items()}
+            for case_id, by_class in kept.items()
+        }
+
+
+def open_draw(run: Run, dataset: Dataset, number: int, *, share: float) -> Draw:
+    """Deal the faults, or read how they were dealt.
+
+    Args:
+        run: of this draw.
+        dataset: clean, twins in one group.
+        number: the seed.
+        share: of the cases that get a fault.
+    """
+    file = run.path / "truth.json"
+    if not file.exists():
+        truth, impossible = deal(dataset, number, share=share)
+        faults = {case_id: dealt.to_dict() for case_id, dealt in truth.items()}
+        write_json(file, {"draw": number, "share": share, "faults": faults, "impossible": impossible})
+    kept = read_json(file)
+    truth = {case_id: Dealt.from_dict(entries) for case_id, entries in kept["faults"].items()}
+    return Draw(number, run, with_faults(dataset, truth), truth, tuple(kept["impossible"]), dataset)
+
+
+def _dice(case: Case, predictions: Sequence[Prediction], dataset: Dataset) -> dict[str, float]:
+    if not predictions or case.read_label is None:
+        return {}
+    label, prediction = case.read_label().array, predictions[0]
+    return {
+        name: dice(np.isin(label, values), prediction.mask(name))
+        for name, values in dataset.classes.items()
+    }
+
+
+def mean_dice(by_class: Mapping[str, float]) -> float:
+    """Mean over the classes that are in the mask or the prediction; NaN without any."""
+    known = [value for value in by_class.values() if np.isfinite(value)]
+    return float(np.mean(known)) if known else math.nan
+
+
+def fit_draw(draw: Draw, settings: CrossfitSettings, progress: Progress) -> None:
+    """Cross-fit on the faulty data and measure every case; what is finished is not done again."""
+    done = crossfit(draw.run, draw.dataset, settings, progress=progress)
+    draw.run.update_manifest(
+        predictions={"source": "crossfit"},
+        crossfit=done,
+        dataset={
+            "path": str(draw.dataset.root),
+            "name": draw.dataset.name,
+            "cases": len(draw.dataset.cases),
+        },
+    )
+    score_cases(
+        draw.run,
+        draw.dataset,
+        "task",
+        {},
+        progress=lambda finished, total: progress("score", finished, total),
+    )

@@ -1,0 +1,73 @@
+"""The mixed protocol: a share of the cases faulty, all kinds, the networks fitted to the faulty data."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from aleaseg.bench.draw import Draw, fit_draw, mean_dice, open_draw
+from aleaseg.bench.settings import BenchSettings
+from aleaseg.case import Dataset
+from aleaseg.run import Run
+from aleaseg.scoring.catalogue import MEASURES
+from aleaseg.scoring.numbers import Numbers
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["draws", "suspicions"]
+
+Progress = Callable[[str, int, int], None]
+
+
+def draws(out: Run, dataset: Dataset, settings: BenchSettings, progress: Progress) -> Iterator[Draw]:
+    """Every draw, fitted and measured; a finished one is not done again."""
+    for number in settings.numbers:
+        run = Run(out.path / "draws" / str(number))
+        draw = open_draw(run, dataset, number, share=settings.share)
+        fit_draw(draw, settings.crossfit(number), progress)
+        yield draw
+
+
+def suspicions(every: Sequence[Draw]) -> pd.DataFrame:
+    """One row per draw and case: what was wrong with it, and what each measure says.
+
+    Returns:
+        `CASE_FIELDS` (axis is `clean`, `mask` or `image`; clean_dice is that of the out-of-fold
+        prediction and the clean mask), `CONFOUNDS`, and one column per measure, high = bad, NaN where
+        it does not apply.
+    """
+    import pandas as pd
+
+    tables = []
+    for draw in every:
+        records = list(draw.run.records())
+        numbers = Numbers.of(records, list(draw.dataset.classes))
+        groups = {case.id: case.group or case.id for case in draw.dataset.cases}
+        rows = [_row(draw, record, groups[record["case"]]) for record in records]
+        columns = {
+            name: measure.suspicion(numbers, measure.fit(numbers)) for name, measure in MEASURES.items()
+        }
+        tables.append(pd.concat([pd.DataFrame(rows), pd.DataFrame(columns)], axis=1))
+    return pd.concat(tables, ignore_index=True)
+
+
+def _row(draw: Draw, record: Mapping[str, Any], group: str) -> dict[str, Any]:
+    dealt = draw.truth.get(record["case"])
+    shape, spacing = record.get("shape", []), record.get("spacing_mm", [])
+    volumes = [volume for volume in record["volume_mm3"].values() if volume]
+    return {
+        "draw": draw.number,
+        "case": record["case"],
+        "group": group,
+        "axis": dealt.axis if dealt else "clean",
+        "fault": dealt.fault if dealt else "",
+        "fault_dice": dealt.changed.get("dice") if dealt else None,
+        "clean_dice": mean_dice(draw.clean_dice[record["case"]]),
+        "volume_mm3": float(sum(volumes)),
+        "fov_mm3": math.prod(shape) * math.prod(spacing),
+        "depth": shape[0] if len(shape) == 3 else 1,
+        "spacing_mm": spacing[0] if spacing else None,
+        "n_classes": len(volumes),
+    }
