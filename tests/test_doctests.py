@@ -6,13 +6,28 @@ import importlib
 import pytest
 
 MODULES = [
+    "aleaseg.corruption.mask_faults",
     "aleaseg.errors",
+    "aleaseg.measures.adjusted",
     "aleaseg.measures.auv",
+    "aleaseg.measures.confident_learning",
+    "aleaseg.measures.effective_rank",
+    "aleaseg.measures.energy",
+    "aleaseg.measures.ensemble",
+    "aleaseg.measures.entropy",
+    "aleaseg.measures.fisher",
     "aleaseg.measures.label_agreement",
+    "aleaseg.measures.label_loss",
+    "aleaseg.measures.learning_dynamics",
     "aleaseg.measures.log_minmax",
+    "aleaseg.measures.mahalanobis",
     "aleaseg.measures.reasons",
     "aleaseg.measures.robust",
+    "aleaseg.measures.semantic_volume",
     "aleaseg.measures.variance",
+    "aleaseg.metrics.bootstrap",
+    "aleaseg.metrics.correlation",
+    "aleaseg.metrics.detection",
     "aleaseg.predictions.folds",
     "aleaseg.spectral.scale",
 ]

@@ -12,7 +12,7 @@ from aleaseg.errors import UsageError
 from aleaseg.manifest import Settings, begin, file_hashes, now, other_versions
 from aleaseg.run import Run
 
-__all__ = ["Outcome", "Settings", "audit", "run_audit"]
+__all__ = ["Outcome", "Settings", "audit", "choose_device", "run_audit"]
 
 Progress = Callable[[str, int, int], None]
 # What cross-fitting leaves of a budget for checking, scoring and the page.
@@ -50,6 +50,7 @@ def audit(
     device: str = "auto",
     seed: int = 0,
     reference: str | Path | Run | None = None,
+    measures: str = "default",
 ) -> Run:
     """Find the doubtful cases of a data set: what `aleaseg audit DATASET -o RUN` does.
 
@@ -66,6 +67,8 @@ def audit(
         device: `auto`, `cpu` or `cuda`.
         seed: of everything random.
         reference: a finished run to compare these cases with.
+        measures: `default`, or `all`: every other way of measuring uncertainty beside it, in
+            `every_measure.csv`; takes some more time.
 
     Returns:
         The run: `run.cases` has one row per case, doubt in [0, 1], high = bad.
@@ -87,6 +90,7 @@ def audit(
         device=device,
         seed=seed,
         reference=None if reference is None else str(Path(reference).resolve()),
+        measures=measures,
     )
     return run_audit(settings, Run(out)).run
 
@@ -148,7 +152,9 @@ def run_audit(
     _forget_others(run, dataset)
     # Without labels there is one map a case, whatever classes the data set declares.
     classes = list(dataset.classes) if dataset.has_labels or reference else []
-    write_tables(run, classes, reference.population if reference else None)
+    write_tables(
+        run, classes, reference.population if reference else None, every=settings.measures == "all"
+    )
     notes += [*other_versions(run), *_notes(run, dataset, troubles)]
     run.update_manifest(notes=notes, finished=now())
     index = None
@@ -170,7 +176,14 @@ def _can_work(settings: Settings, dataset: Dataset) -> None:
     if settings.steps is not None and settings.steps < 1:
         raise UsageError(f"steps is {settings.steps}; expected at least 1")
     if settings.device not in ("auto", "cpu"):
-        _device(settings.device)
+        choose_device(settings.device)
+    if settings.measures not in ("default", "all"):
+        raise UsageError(f"unknown measures {settings.measures!r}; expected default or all")
+    if settings.measures == "all" and (source != "crossfit" or settings.reference is not None):
+        raise UsageError(
+            "`--measures all` looks inside the networks of cross-fitting; it needs labels, `--predictions crossfit` "
+            "and no `--reference`"
+        )
     if source not in (None, "crossfit"):
         from aleaseg.predictions.folder import PredictionFolder
 
@@ -219,7 +232,12 @@ def _extractor(settings: Settings, source: str | None, reference: Run | None) ->
     return choose_extractor(settings.extractor, source)
 
 
-def _device(asked: str) -> str:
+def choose_device(asked: str) -> str:
+    """`cpu` or `cuda`, whichever `auto` finds.
+
+    Raises:
+        UsageError: `cuda` is asked for and is not there, or the name is unknown.
+    """
     if asked not in ("auto", "cpu", "cuda"):
         raise UsageError(f"unknown device {asked!r}; expected auto, cpu or cuda")
     import torch
@@ -265,7 +283,11 @@ def _predict(
         run,
         dataset,
         CrossfitSettings(
-            steps=settings.steps, budget_seconds=budget, seed=settings.seed, device=_device(settings.device)
+            steps=settings.steps,
+            budget_seconds=budget,
+            seed=settings.seed,
+            device=choose_device(settings.device),
+            inside=settings.measures == "all",
         ),
         progress=progress,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shlex
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -10,7 +11,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from aleaseg.terminal import STOPPED, guarded, progress_bars, say, show_findings, show_outcome
+from aleaseg.terminal import (
+    STOPPED,
+    guarded,
+    progress_bars,
+    say,
+    show_findings,
+    show_outcome,
+    show_table,
+)
 
 if TYPE_CHECKING:
     from aleaseg.run import Run
@@ -35,6 +44,13 @@ class Device(StrEnum):
     auto = "auto"
     cpu = "cpu"
     cuda = "cuda"
+
+
+class Measures(StrEnum):
+    """Which measures are taken."""
+
+    default = "default"
+    all = "all"
 
 
 class Form(StrEnum):
@@ -69,6 +85,9 @@ Sites = Annotated[
 Classes = Annotated[
     str | None, typer.Option(help="Classes to keep, or name=value where none are declared.", metavar="A,B")
 ]
+MeasuresAsked = Annotated[
+    Measures, typer.Option(help="all: every other measure beside, in every_measure.csv; takes longer.")
+]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of everything random.")]
 Reference = Annotated[Path | None, typer.Option(help="A run to compare these cases with.", metavar="RUN")]
 DeviceName = Annotated[Device, typer.Option(help="Where networks run.")]
@@ -88,6 +107,7 @@ def audit(
     device: DeviceName = Device.auto,
     seed: Seed = 0,
     reference: Reference = None,
+    measures: MeasuresAsked = Measures.default,
 ) -> None:
     """Find the doubtful cases of a data set: check, score, compare, and a page that shows them."""
     _audit(locals(), page=True)
@@ -107,6 +127,7 @@ def score(
     device: DeviceName = Device.auto,
     seed: Seed = 0,
     reference: Reference = None,
+    measures: MeasuresAsked = Measures.default,
 ) -> None:
     """Score a data set as audit does, without the page."""
     _audit(locals(), page=False)
@@ -130,6 +151,7 @@ def _audit(given: dict[str, Any], page: bool) -> None:
         device=str(given["device"]),
         seed=given["seed"],
         reference=None if given["reference"] is None else str(given["reference"].resolve()),
+        measures=str(given["measures"]),
     )
     with progress_bars() as progress:
         outcome = run_audit(settings, Run(given["out"]), progress=progress, page=page)
@@ -291,6 +313,86 @@ def demo(
         say(f"  {case:<12} {faults[case]}, not found")
     say(f"Splits: {written}")
     raise typer.Exit(1 if outcome.findings or outcome.troubles else 0)
+
+
+@app.command()
+def bench(
+    dataset: DatasetPath,
+    out: Annotated[Path, typer.Option("--out", "-o", help="The bench's folder.", metavar="FOLDER")],
+    draws: Annotated[int, typer.Option(min=1, help="How often faults are dealt anew.")] = 3,
+    first: Annotated[int, typer.Option(min=0, help="Seed of the first draw; the others follow.")] = 0,
+    share: Annotated[
+        float | None, typer.Option(help="Share of faulty cases; default 0.2 (downstream: 0.4).")
+    ] = None,
+    swap_in: Annotated[
+        bool, typer.Option("--swap-in/--no-swap-in", help="Also every fault at every strength.")
+    ] = True,
+    downstream: Annotated[
+        bool, typer.Option("--downstream", help="Instead: does leaving the doubtful out help?")
+    ] = False,
+    raters: Annotated[
+        bool, typer.Option("--raters", help="Instead: do measures follow the raters' disagreement?")
+    ] = False,
+    folds: Annotated[int, typer.Option(min=2, help="Folds of cross-fitting.")] = 3,
+    steps: Steps = None,
+    groups: Groups = None,
+    classes: Classes = None,
+    device: DeviceName = Device.auto,
+) -> None:
+    """Put known faults into the data, in memory, and see which measure finds which."""
+    from aleaseg.auditing import choose_device
+    from aleaseg.errors import UsageError
+    from aleaseg.run import Run
+
+    if downstream and raters:
+        raise UsageError("--downstream and --raters are two benches; give one of them")
+    given: dict[str, Any] = {
+        "dataset": str(dataset.resolve()),
+        "first": first,
+        "folds": folds,
+        "steps": steps,
+        "groups": groups,
+        "classes": classes,
+        "device": choose_device(str(device)),
+        **({} if share is None else {"share": share}),
+    }
+    with progress_bars() as progress:
+        if downstream:
+            from aleaseg.bench.downstream import DownstreamSettings, run_downstream, write_downstream
+
+            kept = run_downstream(DownstreamSettings(**given), Run(out), progress)
+            write_downstream(kept, Run(out))
+            page = out / "downstream.md"
+            seeds = [name for name in kept.choices.columns if str(name).startswith("seed_")]
+            title = "Mean Dice on clean held-out cases, each training seed"
+            names = ["choice", "faulty_left", *seeds]
+            rows = kept.choices[names].to_numpy().tolist()
+        elif raters:
+            from aleaseg.bench.raters import run_raters, write_raters
+            from aleaseg.bench.settings import BenchSettings
+
+            followed = run_raters(BenchSettings(draws=1, **given), Run(out), progress)
+            write_raters(followed, out)
+            page = out / "raters.md"
+            title = "Spearman with the raters' disagreement (high = follows it)"
+            names = ["measure", "sees", "raw", "adjusted"]
+            rows = followed.measures.sort_values("raw", ascending=False)[names].to_numpy().tolist()
+        else:
+            from aleaseg.bench.benching import run_bench
+            from aleaseg.bench.settings import BenchSettings
+            from aleaseg.bench.write import summary_rows
+
+            result, page = run_bench(
+                BenchSettings(draws=draws, **given),
+                Run(out),
+                swapped=swap_in,
+                command=shlex.join(["aleaseg", *sys.argv[1:]]),
+                progress=progress,
+            )
+            title, names = "AUROC (0.5 is chance, 1 finds all)", ["measure", "masks", "images", "both"]
+            rows = [list(row) for row in summary_rows(result)]
+    show_table(title, names, rows)
+    say(f"Page: {page}")
 
 
 def main() -> None:

@@ -42,6 +42,7 @@ class Settings:
         device: `auto`, `cpu` or `cuda`.
         seed: of everything random.
         reference: a run whose models and population these cases are compared with.
+        measures: `default`, or `all` that there are, side by side.
     """
 
     dataset: str
@@ -55,6 +56,7 @@ class Settings:
     device: str = "auto"
     seed: int = 0
     reference: str | None = None
+    measures: str = "default"
 
 
 def now() -> str:
@@ -86,7 +88,8 @@ def begin(run: Run, settings: Settings, dataset: Dataset) -> None:
         "reference_population": _reference_hash(settings.reference),
     }
     if run.manifest_file.exists():
-        made = run.manifest.get("settings", {})
+        # A setting that came later had its default before.
+        made = {"measures": "default", **run.manifest.get("settings", {})}
         differing = [name for name in asked if made.get(name) != asked[name]]
         if differing:
             lines = "; ".join(f"{name}: {made.get(name)!r} then, {asked[name]!r} now" for name in differing)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from aleaseg.auditing import Outcome, Progress
     from aleaseg.case import Finding
 
-__all__ = ["STOPPED", "guarded", "progress_bars", "say", "show_findings", "show_outcome"]
+__all__ = ["STOPPED", "guarded", "progress_bars", "say", "show_findings", "show_outcome", "show_table"]
 
 STOPPED = 130  # what a shell says of a program that Ctrl-C ended
 
@@ -25,6 +25,11 @@ _STAGES = {
     "train": "Cross-fitting",
     "score": "Scoring cases",
     "report": "Drawing pages",
+    "draws": "Draws",
+    "swap-in": "Swapping in",
+    "analyse": "Comparing",
+    "copy": "Copying cases",
+    "compare": "Training",
 }
 
 
@@ -103,6 +108,19 @@ def _show_suspects(cases: pd.DataFrame, most: int = 10) -> None:
             "\n".join(axes),
             Text("\n".join(words[:2]) or "nothing single stands out"),
         )
+    _console().print(table)
+
+
+def show_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """A table of names and numbers, the first column names."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=title)
+    for number, name in enumerate(columns):
+        table.add_column(name, justify="right" if number else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(f"{cell:.3f}" if isinstance(cell, float) else str(cell)) for cell in row))
     _console().print(table)
 
 

@@ -184,7 +184,7 @@ def test_a_component_that_is_a_mere_speck_is_no_fault():
     mask = np.zeros((30, 30), np.uint8)
     mask[1:20, 1:20] = 1
     mask[25, 25:27] = 1
-    with pytest.raises(ImpossibleFault, match="less than 0.02"):
+    with pytest.raises(ImpossibleFault, match=r"less than 0\.02"):
         put("drop_component", mask, "medium")
 
 

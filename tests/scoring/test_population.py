@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+from aleaseg.measures.doubt import ImageReference, LabelReference
 from aleaseg.scoring.numbers import Numbers
-from aleaseg.scoring.population import fit_population, score_population
+from aleaseg.scoring.population import _signals, fit_population, score_population
 
 
 def record(case, rng, classes=("a", "b"), dims=3, **changes):
@@ -86,3 +87,122 @@ def test_a_population_of_one_image_many_times_has_doubts():
 def test_fewer_than_twenty_have_no_population():
     rng = np.random.default_rng(0)
     assert fit_population(Numbers.of([record(f"c{i}", rng) for i in range(19)], ["a", "b"])) is None
+
+
+def told(numbers, population, scored):
+    """Reasons one case, one class and one signal at a time, as the sentences of the documentation have it."""
+    image = ImageReference.from_dict(population["image"])
+    label = LabelReference.from_dict(population["label"])
+    signals = _signals(numbers.with_classes(label.classes))
+    z = label.signal_z(signals)
+    statistics = image.feature_z(numbers.images(image.names))
+    cells = []
+    for i in range(len(numbers)):
+        found = [
+            (name[len("img_") :], abs(v), v) for name, v in zip(image.names, statistics[i], strict=True)
+        ]
+        found.append(("softmin", z["softmin"][i, 0], signals.softmin[i]))
+        for c, name in enumerate(label.classes):
+            empty = signals.volume[i, c] == 0
+            size = signals.volume[i, c] / label.volume[c]
+            unexpected = z["false_positive"][i, c]
+            if empty and np.isnan(unexpected):
+                unexpected = z["disagreement"][i, c]
+            if not empty:
+                found.append((f"oof_dice:{name}", z["disagreement"][i, c], signals.dice[i, c]))
+            found += [
+                (f"absent:{name}", z["absent"][i, c], label.prevalence[c]),
+                (f"false_positive:{name}", unexpected, signals.false_positive[i, c] / label.volume[c]),
+                (f"volume_{'high' if size > 1 else 'low'}:{name}", z["volume"][i, c], size),
+                (f"components:{name}", z["components"][i, c], signals.extra_components[i, c]),
+                (f"border:{name}", z["border"][i, c], signals.border[i, c]),
+            ]
+        for c in range(len(label.classes)):
+            for d in range(len(label.classes)):
+                strength = z["order"][i, c, d]
+                found.append((f"order:{label.classes[c]} and {label.classes[d]}", strength, strength))
+        found = [one for one in found if one[1] >= 1.5 and np.isfinite(one[2])]
+        if not any(strength >= 3 for _, strength, _ in found):
+            top = image.z(numbers.images(image.names))[i]
+            found += [("image", top, top)] if top >= 1.5 else []
+        found.sort(key=lambda reason: -reason[1])
+        strong = [reason for reason in found if reason[1] >= 3][:5] or found[:1]
+        cells.append("" if numbers.failed[i] else "; ".join(f"{code}={v:.3g}" for code, _, v in strong))
+    assert len(cells) == len(scored.reasons)
+    return cells
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_reasons_are_those_of_a_plain_loop(seed):
+    rng = np.random.default_rng(seed)
+    names = ("a", "b", "c")
+    records = []
+    for i in range(60):
+        changes = {}
+        for name in names:
+            odd = rng.random()
+            changes[name] = {
+                "softmin": None,
+                "extra_components": float(max(0, rng.normal(0.02, 0.02))) if odd > 0.1 else 0.5,
+                "border": float(max(0, rng.normal(0.02, 0.02))) if odd < 0.9 else 0.6,
+            }
+            if 0.3 < odd < 0.36 or (name == "c" and odd > 0.5):  # `c` is often empty, the others seldom
+                changes[name] |= {
+                    "volume_mm3": 0.0,
+                    "oof_dice": float(rng.choice([0.0, np.nan])),
+                    "false_positive_mm3": float(rng.choice([0.0, 30.0, 400.0])),
+                    "perception_scale": None,
+                    **{f"centroid_{axis}": None for axis in "dhw"},
+                }
+                if np.isnan(changes[name]["oof_dice"]):
+                    changes[name]["oof_dice"] = None
+            elif 0.4 < odd < 0.46:
+                changes[name] |= {"volume_mm3": 900.0, "oof_dice": 0.2}
+        if rng.random() < 0.1:
+            changes["a"] |= {f"centroid_{axis}": 10.0 for axis in "dhw"}
+            changes["b"] |= {f"centroid_{axis}": 0.0 for axis in "dhw"}
+        one = record(f"c{i:02}", rng, classes=names, **changes)
+        for row in one["measures"]:
+            if row["measure"].startswith("img_"):
+                row["value"] = (
+                    None if rng.random() < 0.05 else row["value"] * (8 if rng.random() < 0.05 else 1)
+                )
+        one["measures"].append(
+            {
+                "class": "",
+                "measure": "softmin",
+                "variant": "",
+                "value": float(1 / (1 + np.exp(-rng.normal(0, 3)))),
+            }
+        )
+        if i in (5, 41):
+            one = {**one, "status": "failed"}
+        records.append(one)
+    numbers = Numbers.of(records, names)
+    population = fit_population(numbers)
+    scored = score_population(numbers, population)
+    wanted = told(numbers, population, scored)
+    assert scored.reasons == wanted
+    kinds = {part.split("=")[0].split(":")[0] for cell in wanted for part in cell.split("; ")}
+    assert {"oof_dice", "absent", "volume_high", "components", "border", "order"} <= kinds
+    assert "false_positive" in kinds
+    assert score_population(numbers, population, reasons=False).reasons == [""] * 60
+
+
+def test_the_whole_image_is_a_reason_where_no_single_number_is():
+    rng = np.random.default_rng(0)
+    records = []
+    for i in range(60):
+        one = record(f"c{i:02}", rng)
+        rows = {row["measure"]: row for row in one["measures"] if row["class"] == ""}
+        # The statistics go together; in one case they go apart, each by no more than usual.
+        rows["img_skew"]["value"] = rows["img_noise"]["value"] + 0.1 * rng.normal()
+        rows["img_contrast"]["value"] = rows["img_noise"]["value"] + 0.1 * rng.normal()
+        if i == 9:
+            rows["img_noise"]["value"], rows["img_skew"]["value"] = 2.2, -2.2
+        records.append(one)
+    numbers = Numbers.of(records, ["a", "b"])
+    population = fit_population(numbers)
+    scored = score_population(numbers, population)
+    assert scored.reasons == told(numbers, population, scored)
+    assert scored.reasons[9].startswith("image=")

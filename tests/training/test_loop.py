@@ -13,6 +13,7 @@ from aleaseg.training.loop import (
     _loss,
     batch_at,
     fit,
+    predict_features,
     predict_logits,
 )
 from aleaseg.training.network import build_network
@@ -193,6 +194,59 @@ def test_patches_and_predictions_of_smaller_and_larger_cases(prepared, shape):
         with torch.inference_mode():
             direct = net(torch.as_tensor(cases[0].arrays()[0].astype(np.float32))[None])[0].numpy()
         np.testing.assert_allclose(logits, direct, atol=1e-4)
+
+
+@pytest.mark.parametrize("levels", [(0, 1, 1), (1, 1, 1), (0, 0, 0), (0, 2, 2)])
+@pytest.mark.parametrize("shape", [(8, 12, 12), (3, 5, 6), (9, 21, 31), (20, 13, 7), (1, 1, 1)])
+def test_features_come_with_the_same_logits_on_the_grid_of_the_last_layer(shape, levels):
+    grid = Grid((1.0, 1.0, 1.0), (8, 12, 12), levels)
+    net = network(grid)
+    image = np.random.default_rng(0).normal(size=(1, *shape)).astype(np.float32)
+    logits, features = predict_features(net, image, grid.patch)
+    np.testing.assert_array_equal(logits, predict_logits(net, image, grid.patch))
+    assert features.dtype == np.float32
+    assert np.isfinite(features).all()
+    for n, coarse, patch, level in zip(shape, features.shape[1:], grid.patch, levels, strict=True):
+        # The last layer doubles the axes that have as many levels as any.
+        halved = level == max(levels) > 0
+        assert coarse == (n if not halved else -(-n // 2) if n <= patch else n // 2)
+    assert not net.model[-1]._forward_pre_hooks, "the network is left as it was"
+
+
+def test_features_are_what_the_last_layer_makes_the_logits_from(prepared):
+    (case, *_) = prepared(1)
+    net = network().eval()
+    logits, features = predict_features(net, case.arrays()[0], GRID.patch)
+    with torch.inference_mode():
+        again = net.model[-1](torch.as_tensor(features)[None])[0].numpy()
+    np.testing.assert_allclose(again, logits, atol=1e-4)
+
+
+def test_features_of_two_dimensions():
+    grid = Grid((1.0, 1.0), (16, 16), (2, 2))
+    net = network(grid)
+    image = np.random.default_rng(0).normal(size=(1, 21, 9)).astype(np.float32)
+    logits, features = predict_features(net, image, grid.patch)
+    assert logits.shape == (2, 21, 9)
+    assert features.shape[1:] == (10, 5)
+
+
+def test_a_step_is_told_before_it_is_kept(prepared, tmp_path):
+    """Who looks at a step and is killed comes to that step again."""
+    told = []
+
+    def look(step, loss):
+        told.append((step, (tmp_path / "c.pt").exists()))
+
+    fit(
+        network(),
+        prepared(),
+        GRID.patch,
+        TrainSettings(3, 2, checkpoint_every=2),
+        checkpoint=tmp_path / "c.pt",
+        on_step=look,
+    )
+    assert told == [(1, False), (2, False), (3, True)]
 
 
 def test_what_nobody_annotated_does_not_count():

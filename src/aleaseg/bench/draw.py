@@ -81,8 +81,9 @@ def _dice(case: Case, predictions: Sequence[Prediction], dataset: Dataset) -> di
     if not predictions or case.read_label is None:
         return {}
     label, prediction = case.read_label().array, predictions[0]
+    valid = label != dataset.ignore if dataset.ignore is not None else np.ones(label.shape, dtype=bool)
     return {
-        name: dice(np.isin(label, values), prediction.mask(name))
+        name: dice(np.isin(label, values) & valid, prediction.mask(name) & valid)
         for name, values in dataset.classes.items()
     }
 

@@ -121,20 +121,20 @@ def deal(
     ]
     dealt: dict[str, Dealt] = {}
     impossible: list[str] = []
-    turn = 0
     while len(dealt) < wanted and kinds:
-        fault = kinds[turn % len(kinds)]
+        fault = kinds.pop(0)
         for case in waiting[:_TRIES]:
             try:
                 dealt[case.id], _ = spoil(dataset, case, fault, level, draw)
             except ImpossibleFault:
                 continue
             waiting.remove(case)
-            turn += 1
+            kinds.append(fault)
             break
         else:
-            impossible.append(fault)
-            kinds.remove(fault)
+            # What was dealt in an earlier round is possible; there are only no more cases for it.
+            if all(one.fault != fault for one in dealt.values()):
+                impossible.append(fault)
     return dealt, sorted(impossible, key=list(FAULTS).index)
 
 

@@ -17,7 +17,7 @@ LEVELS: tuple[Level, ...] = ("weak", "medium", "strong")
 
 
 class ImpossibleFault(ValueError):
-    """This array cannot have this fault: slices in 2D, a class swap with one class, an empty mask."""
+    """An array that cannot have the fault: slices in 2D, a class swap with one class, an empty mask."""
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,11 @@
 """Doubt: two axes, image and label, each a robust distance from the population.
 
 A case is doubtful where it lies far out among cases of its own data set. The
-image axis asks the scan alone (a shrunk, robust Mahalanobis distance of its
-statistics); the label axis asks the mask (against an out-of-fold prediction, and
-by its own size, pieces and place). `doubt` is the larger of the two: a bad scan
-with a good mask is as doubtful as a good scan with a bad mask, and the gap
-between the axes says where to send the case.
+image axis asks the scan alone (how far its statistics lie, in a shrunk, robust
+Mahalanobis metric, from the scans that are most like it); the label axis asks the
+mask (against an out-of-fold prediction, and by its own size, pieces and place).
+`doubt` is the larger of the two: a bad scan with a good mask is as doubtful as a
+good scan with a bad mask, and the gap between the axes says where to send the case.
 
 All doubts are in (0, 1), high = bad, 0.5 at a robust z of 3, and rise strictly
 with the z behind them. A population is fitted once and frozen; a new case is
@@ -30,7 +30,16 @@ HIGHER_IS_WORSE = True
 # Below this a median and a scale say more about chance than about the data.
 SMALLEST_POPULATION = 20
 # The least standard deviations that mean anything, per kind of statistic.
-_FLOORS = {"sharp": 0.05, "ghost": 0.02, "fov": 0.1, "noise": 0.15, "border": 0.02}
+_FLOORS = {"sharp": 0.05, "ghost": 0.02, "fov": 0.1, "noise": 0.15, "border": 0.02, "uneven": 0.1}
+# A scan is compared with so many that are most like it, among the central part of the population:
+# a population has several kinds of scans, and faults that many cases share must not vouch for one another.
+_NEIGHBOURS = 5
+_CENTRAL = 0.8
+# More than these do not make a distance to the nearest ones truer.
+_BANK = 1000
+_BLOCK = 4096
+# The bank is kept to four digits, so that a point's distance from itself is not quite 0.
+_SAME = 2e-3
 _CLIP = 12.0
 # Statistics of one image are much alike; a case that breaks a tight bond by a hair is no bad scan, so
 # the covariance is shrunk a little further than Ledoit and Wolf do for many cases.
@@ -48,14 +57,15 @@ class ImageReference:
     Attributes:
         names: of the statistics.
         scales: robust location and scale of each.
-        precision: (F, F), inverse of the shrunk covariance of the z-scores.
-        distance: location and scale of the cube root of the squared distance per
-            statistic, which is near to Gaussian (Wilson and Hilferty 1931).
+        whitening: (F, F), z-scores times it have the identity for a covariance.
+        bank: (M, F), whitened z-scores of the central part of the population.
+        distance: location and scale of the mean distance to the nearest in the bank.
     """
 
     names: tuple[str, ...]
     scales: tuple[RobustScale, ...]
-    precision: NDArray[np.float64]
+    whitening: NDArray[np.float64]
+    bank: NDArray[np.float64]
     distance: RobustScale
 
     @classmethod
@@ -81,12 +91,17 @@ class ImageReference:
                 float(np.trace(shrunk)) / features, 1e-6
             )  # all images alike: no direction counts
             precision = np.linalg.inv((1 - _SHRINK) * shrunk + _SHRINK * variance * np.eye(features))
-            distance = np.einsum("nf,fg,ng->n", z, precision, z)
+            distance = ((z @ precision) * z).sum(axis=1)
             # The centre of the distances tells their scale: the kept part is tighter than the whole.
             scale = float(np.median(distance)) / chi2.median(features)
             keep = distance <= max(chi2.ppf(0.975, features) * scale, float(np.quantile(distance, 0.5)))
-        root = np.cbrt(distance / features)
-        return cls(tuple(names), scales, precision, RobustScale.fit(root))
+        whitening = np.linalg.cholesky(precision)
+        points: NDArray[np.float64] = z @ whitening
+        central = np.argsort(distance, kind="stable")[: max(2, int(_CENTRAL * len(z)))]
+        bank = points[central[np.linspace(0, len(central) - 1, min(_BANK, len(central))).astype(int)]]
+        bank = bank.round(4)  # for population.json
+        nearest = RobustScale.fit(_distance_to_nearest(points, bank), 0.1)
+        return cls(tuple(names), scales, np.asarray(whitening, dtype=np.float64), bank, nearest)
 
     @staticmethod
     def _z_of(scales: Sequence[RobustScale], statistics: NDArray) -> NDArray[np.float64]:
@@ -100,18 +115,18 @@ class ImageReference:
 
     def z(self, statistics: NDArray) -> NDArray[np.float64]:
         """Robust z of the distance of (N, F) statistics, (N,); high = far out; NaN where most are missing."""
-        z = self.feature_z(statistics)
-        distance = np.einsum("nf,fg,ng->n", z, self.precision, z)
+        distance = _distance_to_nearest(self.feature_z(statistics) @ self.whitening, self.bank)
         # A statistic that is missing counts as usual; where most are, nothing was compared.
         known = np.isfinite(np.asarray(statistics, dtype=float)).mean(axis=1) >= 0.5
-        return np.where(known, self.distance.z(np.cbrt(distance / z.shape[1])), np.nan)
+        return np.where(known, self.distance.z(distance), np.nan)
 
     def to_dict(self) -> dict[str, Any]:
         """For population.json."""
         return {
             "names": list(self.names),
             "scales": [scale.to_dict() for scale in self.scales],
-            "precision": self.precision.tolist(),
+            "whitening": self.whitening.tolist(),
+            "bank": self.bank.tolist(),
             "distance": self.distance.to_dict(),
         }
 
@@ -121,9 +136,27 @@ class ImageReference:
         return cls(
             tuple(entries["names"]),
             tuple(RobustScale.from_dict(scale) for scale in entries["scales"]),
-            np.asarray(entries["precision"], dtype=float),
+            np.asarray(entries["whitening"], dtype=float),
+            np.asarray(entries["bank"], dtype=float),
             RobustScale.from_dict(entries["distance"]),
         )
+
+
+def _distance_to_nearest(points: NDArray, bank: NDArray) -> NDArray[np.float64]:
+    """Mean distance of each point to its nearest ones in the bank; one that is the point itself does not count."""
+    count = min(_NEIGHBOURS, len(bank) - 1)
+    squares = (bank**2).sum(axis=1)
+    found = np.empty(len(points))
+    for start in range(0, len(points), _BLOCK):
+        block = points[start : start + _BLOCK]
+        distance = (block**2).sum(axis=1)[:, None] + squares - 2 * block @ bank.T
+        nearest = np.sqrt(np.maximum(np.partition(distance, count, axis=1)[:, : count + 1], 0))
+        nearest.sort(axis=1)
+        itself = nearest[:, 0] < _SAME
+        found[start : start + _BLOCK] = np.where(
+            itself, nearest[:, 1:].mean(axis=1), nearest[:, :-1].mean(axis=1)
+        )
+    return found
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,9 @@ in itself: `doubt` asks how far a case lies from its population.
 
 Sources: noise after Immerkaer (1996), the mixed second difference; ghosting by
 the cepstrum (Bogert, Healy and Tukey 1963), in which an echo at distance t is a
-peak at t; the rest are moments and quantiles, as in MRIQC's image quality metrics.
+peak at t; focus is the entropy focus criterion (Atkinson et al. 1997); the rest are
+moments and quantiles, as in MRIQC's image quality metrics, and a parabola through
+the grey values for what a receiver coil adds.
 """
 
 from __future__ import annotations
@@ -36,17 +38,64 @@ def _scaled(image: NDArray) -> NDArray[np.float32]:
     return ((image - np.float32(middle)) / np.float32(span)).astype(np.float32)
 
 
-def _noise(image: NDArray, inside: NDArray[np.bool_]) -> float:
-    """Ln of the noise's standard deviation: mixed second difference of the last two axes."""
+def _mixed_differences(image: NDArray, inside: NDArray[np.bool_]) -> NDArray | None:
+    """Absolute mixed second differences of the last two axes, inside; None where an axis is too short."""
     if min(image.shape[-2:]) < 3:
-        return float("nan")
+        return None
     second = image[..., 2:, :] - 2 * image[..., 1:-1, :] + image[..., :-2, :]
     mixed = second[..., 2:] - 2 * second[..., 1:-1] + second[..., :-2]
     there = np.abs(mixed)[inside[..., 1:-1, 1:-1]]
-    if not there.size:
+    return there if there.size else None
+
+
+def _noise(differences: NDArray | None) -> dict[str, float]:
+    """Ln of the noise's standard deviation, and how far the largest differences lie above the median."""
+    if differences is None:
+        return dict.fromkeys(("noise", "tail", "peaks"), float("nan"))
+    middle, high, highest = np.percentile(differences, [50, 90, 99]) + 1e-4
+    return {
+        # The kernel's weights have the square sum 36.
+        "noise": float(np.log(1.4826 * (middle - 1e-4) / 6 + 1e-4)),
+        "tail": float(np.log(high / middle)),
+        "peaks": float(np.log(highest / middle)),
+    }
+
+
+def _focus(sample: NDArray) -> float:
+    """Entropy focus criterion of grey values >= 0: 1 where all are alike, low where few voxels are bright."""
+    sample = sample.astype(np.float64)
+    energy = float(np.sqrt((sample**2).sum()))
+    n = sample.size
+    if n < 2 or not energy > 0:
         return float("nan")
-    # The kernel's weights have the square sum 36.
-    return float(np.log(1.4826 * np.median(there) / 6 + 1e-4))
+    x = sample[sample > 0] / energy
+    return float(-(x * np.log(x)).sum() / (np.sqrt(n) * np.log(np.sqrt(n))))
+
+
+def _parabola(scaled: NDArray[np.float32], axes: Sequence[str]) -> dict[str, float]:
+    """Least squares of the grey values on position and its square along each axis, -1 to 1 over the field."""
+    step = max(1, scaled.size // _SAMPLE)
+    where = np.unravel_index(np.arange(0, scaled.size, step), scaled.shape)
+    position = [2 * index / max(size - 1, 1) - 1 for index, size in zip(where, scaled.shape, strict=True)]
+    columns = np.stack([np.ones(len(where[0])), *position, *(x**2 for x in position)], axis=1)
+    values = np.clip(scaled.ravel()[::step], -2, 2).astype(np.float64)
+    # A few columns that are far from collinear: the normal equations are exact enough, and quick. An axis of
+    # one or two slices makes them singular, hence the pseudo-inverse.
+    weights = np.linalg.pinv(columns.T @ columns, hermitian=True) @ (columns.T @ values)
+    found: dict[str, float] = {}
+    for number, (name, size) in enumerate(zip(axes, scaled.shape, strict=True), start=1):
+        found[f"tilt_{name}"] = float(weights[number]) if size > 1 else float("nan")
+        found[f"bend_{name}"] = float(weights[number + len(axes)]) if size > 2 else float("nan")
+    return found
+
+
+def _unevenness(image: NDArray, axis: int) -> float:
+    """Ln of how much the change from slice to slice varies: its standard deviation over its mean."""
+    if image.shape[axis] < 6:
+        return float("nan")
+    moved = np.moveaxis(image, axis, 0)
+    change = np.abs(np.diff(moved, axis=0)).reshape(len(moved) - 1, -1).mean(axis=1)
+    return float(np.log(1e-3 + change.std() / max(float(change.mean()), 1e-6)))
 
 
 def _sharpness(image: NDArray, axis: int) -> float:
@@ -103,11 +152,14 @@ def image_statistics(image: NDArray, spacing_mm: Sequence[float]) -> dict[str, f
 
     Returns:
         name -> value; NaN where an axis is too short:
-        `noise` (ln of its standard deviation in the image's range), `sharp_a`,
-        `ghost_a`, `fov_a` (ln mm) for each axis a of d, h, w, `contrast` (distance of
-        dark and bright mean, Otsu), `dark`, `middle`, `bright` (where the 10%, 50%,
-        90% quantiles lie between the 1% and 99% ones), `skew`, `border` (share of the
-        border that is bright: how much of the body is cut).
+        `noise` (ln of its standard deviation in the image's range), `tail`, `peaks` (ln of
+        how far the 90% and 99% largest local differences lie above the median one),
+        `contrast` (distance of dark and bright mean, Otsu), `dark`, `lower`, `middle`,
+        `upper`, `bright` (where the 10%, 25%, 50%, 75%, 90% quantiles lie between the 1%
+        and 99% ones), `skew`, `focus` (entropy focus criterion), `border` (share of the
+        border that is bright: how much of the body is cut), and for each axis a of d, h,
+        w: `sharp_a`, `ghost_a`, `fov_a` (ln mm), `tilt_a`, `bend_a` (slope and curvature of
+        the grey values over the field), `uneven_a` (ln of how unevenly slices change).
     """
     from skimage.filters import threshold_otsu
 
@@ -117,18 +169,22 @@ def image_statistics(image: NDArray, spacing_mm: Sequence[float]) -> dict[str, f
     sample = np.clip(scaled.ravel()[::step], -2, 2).astype(np.float64)
     threshold = float(threshold_otsu(sample)) if sample.min() < sample.max() else float(sample[0])
     bright = sample > threshold
-    q01, q10, q50, q90, q99 = np.percentile(sample, [1, 10, 50, 90, 99])
+    q01, q10, q25, q50, q75, q90, q99 = np.percentile(sample, [1, 10, 25, 50, 75, 90, 99])
     span = max(q99 - q01, 1e-6)
     # Air that was clipped to one value has no noise; it says nothing about the scanner.
     inside = scaled > scaled.min()
     spread = float(sample.std()) or 1.0
     statistics = {
-        "noise": _noise(scaled, inside),
+        **_noise(_mixed_differences(scaled, inside)),
         "contrast": float(sample[bright].mean() - sample[~bright].mean()) if 0 < bright.mean() < 1 else 0.0,
         "dark": float((q10 - q01) / span),
+        "lower": float((q25 - q01) / span),
         "middle": float((q50 - q01) / span),
+        "upper": float((q75 - q01) / span),
         "bright": float((q90 - q01) / span),
         "skew": float(np.mean(((sample - sample.mean()) / spread) ** 3)),
+        "focus": _focus(scaled.ravel()[::step] - scaled.min()),
+        **_parabola(scaled, axes),
     }
     faces = [
         np.take(scaled, index, axis=axis).ravel()
@@ -140,5 +196,6 @@ def image_statistics(image: NDArray, spacing_mm: Sequence[float]) -> dict[str, f
     for axis, name in enumerate(axes):
         statistics[f"sharp_{name}"] = _sharpness(scaled, axis)
         statistics[f"ghost_{name}"] = echo(scaled, axis)
+        statistics[f"uneven_{name}"] = _unevenness(scaled, axis)
         statistics[f"fov_{name}"] = float(np.log(image.shape[axis] * spacing_mm[axis]))
     return statistics

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 __all__ = ["LEAST_STRENGTH", "Reason", "direction_words", "in_words", "joined"]
 
@@ -31,6 +31,29 @@ _IMAGE = {
     "dark": ("dark tissue is unusually bright", "dark tissue is unusually dark"),
     "middle": ("grey values are unusually bright", "grey values are unusually dark"),
     "bright": ("bright tissue is unusually bright", "bright tissue is unusually dark"),
+    "lower": (
+        "the lower quarter of the grey values is unusually bright",
+        "the lower quarter of the grey values is unusually dark",
+    ),
+    "upper": (
+        "the upper quarter of the grey values is unusually bright",
+        "the upper quarter of the grey values is unusually dark",
+    ),
+    "tail": ("more strong local differences than usual", "fewer strong local differences than usual"),
+    "peaks": (
+        "more very strong local differences than usual (streaks, spikes?)",
+        "fewer very strong local differences than usual",
+    ),
+    "focus": (
+        "grey values spread over more of the image than usual",
+        "fewer bright voxels carry the image than usual",
+    ),
+    "tilt": (
+        "brighter towards the far end than usual{axis}",
+        "darker towards the far end than usual{axis}",
+    ),
+    "bend": ("brighter at both ends than usual{axis}", "darker at both ends than usual{axis}"),
+    "uneven": ("slices change less evenly than usual{axis}", "slices change more evenly than usual{axis}"),
     "skew": ("few very bright voxels (skewed grey values)", "few very dark voxels (skewed grey values)"),
     "border": ("more of the body is cut by the border than usual", "less reaches the border than usual"),
     "fov": ("a larger field of view than usual{axis}", "a smaller field of view than usual{axis}"),
@@ -98,6 +121,6 @@ def in_words(reasons: str) -> list[str]:
     return sentences
 
 
-def image_codes(names: Iterable[str], z: Mapping[str, float]) -> list[Reason]:
-    """Reasons from the signed z of each statistic of the image (`img_` taken off)."""
-    return [(name.removeprefix("img_"), abs(z[name]), z[name]) for name in names]
+def image_codes(names: Iterable[str]) -> list[str]:
+    """Codes of the statistics of the image: their names with `img_` taken off."""
+    return [name.removeprefix("img_") for name in names]

@@ -3,9 +3,10 @@
     u = 1/|V| sum_{v in V} (x_v - mean_V x)^2
 
 The "data variance" that arXiv 2604.10963 compares AUV with (Table 1, row
-Variance; `residual_variance` is that of its parent method). The paper gives no form for segmentation; taken here are V = the voxels
+Variance). The paper gives no form for segmentation; taken here are V = the voxels
 of a class or of the foreground, or the whole image. Compared with AUV on its own
-pattern: `log_minmax(u)`.
+pattern: `log_minmax(u)`. `residual_variance` is the variance of DVA (Zhang et al.),
+the method that the paper's noise head comes from.
 """
 
 from __future__ import annotations

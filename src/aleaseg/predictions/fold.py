@@ -38,7 +38,7 @@ def main(run_path: str, fold: int, seconds: float | None) -> None:
         sys.stdout.flush()
 
     network = load_fold(folder, plan, fold)
-    watch = Watch(run, plan, fold, network) if plan["inside"] else lambda step: None
+    watch = Watch(run, plan, fold, network) if plan.get("inside") else lambda step: None
 
     def on_step(step: int, loss: float) -> None:
         watch(step)
@@ -55,7 +55,7 @@ def main(run_path: str, fold: int, seconds: float | None) -> None:
     )
     weights = {name: tensor.cpu().contiguous() for name, tensor in network.state_dict().items()}
     write_aside(folder / f"fold_{fold}.safetensors", save_tensors(weights))
-    if plan["inside"]:
+    if plan.get("inside"):
         report["units"] = foreground_units([prepared_file(run, case).arrays() for case in training])
     for number, case in enumerate(held_out, start=1):
         if not run.prediction_file(case).exists():

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from aleaseg.case import Case, Dataset, file_stamps, usable_image, usable_label
+from aleaseg.predictions.learning import learning_file
 from aleaseg.predictions.working import (
     fold_units,
     fold_weights,
@@ -107,6 +108,7 @@ def catch_up(
     for case_id in stale:
         # What was predicted from other files must not be taken for a prediction of these.
         run.prediction_file(case_id).unlink(missing_ok=True)
+        learning_file(run, case_id).unlink(missing_ok=True)
         folds = clean.get(case_id, set()) | clean.get(cases[case_id].group or case_id, set())
         if len(folds) > 1:
             failed[case_id] = (

@@ -68,7 +68,7 @@ class Watch:
         self.patch = plan["grid"]["patch"]
         self.device = plan["device"]
         self.cases: list[str] = plan["folds"][(fold + 1) % len(plan["folds"])]
-        self.looks = [round(plan["steps"] * (look + 1) / LOOKS) for look in range(LOOKS)]
+        self.looks = [max(1, round(plan["steps"] * (look + 1) / LOOKS)) for look in range(LOOKS)]
         self.early = next(i for i in range(LOOKS) if (i + 1) / LOOKS >= _EARLY)
 
     def __call__(self, step: int) -> None:

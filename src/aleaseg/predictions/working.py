@@ -150,7 +150,7 @@ def predict_case(
         units: of `foreground_units`, for `inside`.
     """
     patch, device = plan["grid"]["patch"], plan["device"]
-    if not plan["inside"]:
+    if not plan.get("inside"):
         return {"logits": predict_logits(network, image, patch, device)}
     return {
         **image_part(network, image, patch, device),

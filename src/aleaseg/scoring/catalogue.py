@@ -35,7 +35,7 @@ from aleaseg.measures.robust import RobustScale
 from aleaseg.scoring.numbers import Numbers
 from aleaseg.scoring.population import fit_population, score_population
 
-__all__ = ["MEASURES", "Measure", "Sight", "merged"]
+__all__ = ["MEASURES", "TRAINING", "Measure", "Sight", "merged"]
 
 Sight = Literal["image", "mask", "both"]
 
@@ -131,6 +131,12 @@ class Spread(Recorded):
         return _quietly(log_minmax, values, low=frozen.min_log, high=frozen.max_log)
 
 
+def _scales(numbers: Numbers, variant: str) -> NDArray[np.float64]:
+    """(N, C) S; NaN where class maps hold intensities: a variance points the other way."""
+    found = numbers.scales(numbers.kind, variant)
+    return np.full(found.shape, np.nan) if numbers.kind == "intensity" else found
+
+
 @dataclass(frozen=True)
 class Auv(Measure):
     """AUV from S: one reading of the map, of S and of the classes together."""
@@ -140,7 +146,7 @@ class Auv(Measure):
     definition: Definition = "paper"
 
     def _scales(self, numbers: Numbers) -> NDArray[np.float64]:
-        scales = numbers.scales(numbers.kind, self.variant)
+        scales = _scales(numbers, self.variant)
         return scales if self.how == "mean_auv" else aggregate(scales, self.how)[:, None]
 
     def collect(self, numbers: Numbers) -> Any:
@@ -182,7 +188,7 @@ class TwoSided(Measure):
     variant: str = ""
 
     def _logs(self, numbers: Numbers) -> NDArray[np.float64]:
-        scale = aggregate(numbers.scales(numbers.kind, self.variant))
+        scale = aggregate(_scales(numbers, self.variant))
         return np.log(np.where(scale > COLLAPSED_BELOW, scale, np.nan))
 
     def freeze(self, state: Any) -> Any:
@@ -201,11 +207,13 @@ class SizeAdjusted(Measure):
     variant: str = ""
 
     def _covariates(self, numbers: Numbers) -> NDArray[np.float64]:
-        names = [name for name in numbers.image_names if name.startswith("img_fov_")]
-        return numbers.images(names)
+        # All channels have one field of view; the first stands for them.
+        names = [f"img_fov_{axis}" for axis in "dhw"]
+        known = [name if (name, "", "") in numbers.columns else f"{name}_0" for name in names]
+        return numbers.images([name for name in known if (name, "", "") in numbers.columns])
 
     def _logs(self, numbers: Numbers) -> NDArray[np.float64]:
-        scale = aggregate(numbers.scales(numbers.kind, self.variant))
+        scale = aggregate(_scales(numbers, self.variant))
         return np.log(np.where(scale > COLLAPSED_BELOW, scale, np.nan))
 
     def freeze(self, state: Any) -> Any:
@@ -334,7 +342,7 @@ def _quietly(function: Any, *given: Any, **named: Any) -> NDArray[np.float64]:
 _AUV = "arXiv 2604.10963"
 _NETWORK = "task network, out of fold"
 _MASKED = "task network, out of fold, on the image normalised by its own mask"
-_TRAINING = "task network that trains on the case"
+TRAINING = "task network that trains on the case"
 
 
 def _auv(name: str, text: str, **more: Any) -> Auv:
@@ -569,7 +577,7 @@ _ALL: tuple[Measure, ...] = (
         "in_sample_dice",
         "Dice of mask and in-sample prediction",
         "both",
-        _TRAINING,
+        TRAINING,
         f"{_AUV}, Dice as AUV",
         "label_agreement",
         low=True,
@@ -613,7 +621,7 @@ _ALL: tuple[Measure, ...] = (
         "el2n/early",
         "the same early in a training on the case",
         "both",
-        _TRAINING,
+        TRAINING,
         "Paul et al. 2021",
         "learning_dynamics",
     ),
@@ -629,7 +637,7 @@ _ALL: tuple[Measure, ...] = (
         "aum",
         "area under the margin",
         "both",
-        _TRAINING,
+        TRAINING,
         "Pleiss et al. 2020",
         "learning_dynamics",
         low=True,
@@ -638,7 +646,7 @@ _ALL: tuple[Measure, ...] = (
         "forgetting",
         "number of times that voxels were unlearnt",
         "both",
-        _TRAINING,
+        TRAINING,
         "Toneva et al. 2019",
         "learning_dynamics",
     ),
@@ -646,7 +654,7 @@ _ALL: tuple[Measure, ...] = (
         "cartography_confidence",
         "mean probability of the given labels while training",
         "both",
-        _TRAINING,
+        TRAINING,
         "Swayamdipta et al. 2020",
         "learning_dynamics",
         low=True,
@@ -655,7 +663,7 @@ _ALL: tuple[Measure, ...] = (
         "cartography_variability",
         "its standard deviation",
         "both",
-        _TRAINING,
+        TRAINING,
         "Swayamdipta et al. 2020",
         "learning_dynamics",
     ),

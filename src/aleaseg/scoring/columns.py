@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from aleaseg.scoring.catalogue import MEASURES
+
 __all__ = ["CASE_COLUMNS", "MEASURE_COLUMNS", "SCORE_COLUMNS", "describe_columns"]
 
 MEASURE_COLUMNS = ("case", "class", "measure", "variant", "value", "status")
@@ -48,6 +50,11 @@ _IMAGE_TEXTS = {
     "noise": "ln of the noise's standard deviation in the image's range",
     "contrast": "distance of the bright part's mean from the dark part's, in the image's range",
     "dark": "where the 10% quantile lies between the 1% and the 99% one",
+    "lower": "where the 25% quantile lies between the 1% and the 99% one",
+    "upper": "where the 75% quantile lies between the 1% and the 99% one",
+    "tail": "ln of the 90% largest local difference over the median one",
+    "peaks": "ln of the 99% largest local difference over the median one",
+    "focus": "entropy focus criterion: 1 where all voxels are equally bright",
     "middle": "where the median lies between the 1% and the 99% quantile",
     "bright": "where the 90% quantile lies between the 1% and the 99% one",
     "skew": "third standardised moment of the grey values",
@@ -57,6 +64,9 @@ _AXIS_TEXTS = {
     "sharp": "graininess (high) or blur (low)",
     "ghost": "strength of the strongest echo",
     "fov": "ln of the field of view in mm",
+    "tilt": "slope of the grey values",
+    "bend": "curvature of the grey values",
+    "uneven": "ln of how unevenly slices change",
 }
 _BAD_HIGH, _BAD_LOW, _CERTAIN, _NONE = "high = bad", "low = bad", "high = certain", "none"
 _TEXTS: dict[str, tuple[str, str, list[float] | None, str]] = {
@@ -132,6 +142,9 @@ def describe_columns(names: Iterable[str]) -> dict[str, dict[str, Any]]:
         base, _, channel = name.rpartition("_")
         of_channel = name.startswith("img_") and channel.isdigit()
         fallback = ("measure", _NONE, None, name.replace("_", " "))
+        if name in MEASURES:
+            direction = _BAD_HIGH if MEASURES[name].higher_is_worse else _BAD_LOW
+            fallback = ("measure", direction, None, MEASURES[name].text)
         role, direction, limits, text = _TEXTS.get(base if of_channel else name, fallback)
         text = f"{text}, channel {channel}" if of_channel else text
         found[name] = {"role": role, "direction": direction, "range": limits, "text": text}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -150,67 +151,61 @@ def score_population(
     return Scored(auv, class_auv, scale, image_doubt, label_doubt, doubt, cells)
 
 
+_MOST = 5
+
+
 def _cells(
     numbers: Numbers, image: ImageReference, image_z: NDArray, label: LabelReference | None
 ) -> list[str]:
-    """What stands out in each case."""
-    found: list[list[Reason]] = [
-        [*image_codes(image.names, dict(zip(image.names, z, strict=True))), ("image", top, top)]
-        for z, top in zip(image.feature_z(numbers.images(image.names)), np.nan_to_num(image_z), strict=True)
+    """What stands out in each case, strongest first."""
+    statistics = image.feature_z(numbers.images(image.names))
+    columns: list[_Column] = [
+        (code, np.abs(z), z) for code, z in zip(image_codes(image.names), statistics.T, strict=True)
     ]
     if label is not None:
-        signals = _signals(numbers.with_classes(label.classes))
-        for reasons, extra in zip(found, _label_reasons(label, signals), strict=True):
-            reasons += extra
-    return [
-        "" if bad else joined(_without_echo(reasons))
-        for bad, reasons in zip(numbers.failed, found, strict=True)
-    ]
+        columns += _label_columns(label, _signals(numbers.with_classes(label.classes)))
+    # The whole image's distance is a reason only where no single number says why.
+    alone = np.max([np.nan_to_num(strength, nan=0.0) for _, strength, _ in columns], axis=0) < 3
+    columns.append(("image", np.where(alone, image_z, 0.0), image_z))
+    strength = np.stack([strength for _, strength, _ in columns], axis=1)
+    values = np.stack([value for _, _, value in columns], axis=1)
+    telling = (strength >= LEAST_STRENGTH) & np.isfinite(values) & ~numbers.failed[:, None]
+    strength = np.where(telling, strength, 0.0)
+    best = np.argsort(-strength, axis=1, kind="stable")[:, :_MOST]
+    cells = []
+    for row, chosen in enumerate(best):
+        found: list[Reason] = [
+            (columns[k][0], float(strength[row, k]), float(values[row, k]))
+            for k in chosen
+            if strength[row, k] > 0
+        ]
+        cells.append(joined(found, most=_MOST))
+    return cells
 
 
-def _without_echo(reasons: list[Reason]) -> list[Reason]:
-    """The whole image's distance is a reason only where no single statistic says why."""
-    single = [reason for reason in reasons if reason[0] != "image"]
-    return single if any(strength >= 3 for _, strength, _ in single) else reasons
+_Column = tuple[str, NDArray[np.float64], NDArray[np.float64]]
+"""Code, strength (N,) and number shown (N,)."""
 
 
-def _label_reasons(reference: LabelReference, signals: LabelSignals) -> list[list[Reason]]:
+def _label_columns(reference: LabelReference, signals: LabelSignals) -> list[_Column]:
     z = reference.signal_z(signals)
-    found: list[list[Reason]] = []
-    for i in range(len(signals.volume)):
-        here: list[Reason] = [("softmin", _number(z["softmin"][i, 0]), signals.softmin[i])]
-        for c, name in enumerate(reference.classes):
-            empty = signals.volume[i, c] == 0
-            size = signals.volume[i, c] / reference.volume[c]
-            here += [
-                (
-                    f"oof_dice:{name}",
-                    0.0 if empty else _number(z["disagreement"][i, c]),
-                    signals.dice[i, c],
-                ),
-                (f"absent:{name}", _number(z["absent"][i, c]), reference.prevalence[c]),
-                (
-                    f"false_positive:{name}",
-                    # Where few masks are empty, what is predicted there counts as disagreement.
-                    _number(
-                        z[
-                            "disagreement"
-                            if empty and np.isnan(z["false_positive"][i, c])
-                            else "false_positive"
-                        ][i, c]
-                    ),
-                    signals.false_positive[i, c] / reference.volume[c],
-                ),
-                (f"volume_{'high' if size > 1 else 'low'}:{name}", _number(z["volume"][i, c]), size),
-                (f"components:{name}", _number(z["components"][i, c]), signals.extra_components[i, c]),
-                (f"border:{name}", _number(z["border"][i, c]), signals.border[i, c]),
-            ]
-        for c, d in np.argwhere(z["order"][i] >= LEAST_STRENGTH):
-            strength = float(z["order"][i, c, d])
-            here.append((f"order:{reference.classes[c]} and {reference.classes[d]}", strength, strength))
-        found.append([r for r in here if r[1] >= LEAST_STRENGTH and np.isfinite(r[2])])
+    found: list[_Column] = [("softmin", z["softmin"][:, 0], signals.softmin)]
+    for c, name in enumerate(reference.classes):
+        empty = signals.volume[:, c] == 0
+        size = signals.volume[:, c] / reference.volume[c]
+        disagreement, expected = z["disagreement"][:, c], z["false_positive"][:, c]
+        # Where few masks are empty, what is predicted there counts as disagreement.
+        unexpected = np.where(empty & np.isnan(expected), disagreement, expected)
+        found += [
+            (f"oof_dice:{name}", np.where(empty, 0.0, disagreement), signals.dice[:, c]),
+            (f"absent:{name}", z["absent"][:, c], np.full(len(size), reference.prevalence[c])),
+            (f"false_positive:{name}", unexpected, signals.false_positive[:, c] / reference.volume[c]),
+            (f"volume_high:{name}", np.where(size > 1, z["volume"][:, c], 0.0), size),
+            (f"volume_low:{name}", np.where(size > 1, 0.0, z["volume"][:, c]), size),
+            (f"components:{name}", z["components"][:, c], signals.extra_components[:, c]),
+            (f"border:{name}", z["border"][:, c], signals.border[:, c]),
+        ]
+    for (a, one), (b, other) in combinations(enumerate(reference.classes), 2):
+        strength = z["order"][:, a, b]
+        found.append((f"order:{one} and {other}", strength, strength))
     return found
-
-
-def _number(value: float) -> float:
-    return float(value) if np.isfinite(value) else 0.0

@@ -63,7 +63,7 @@ def rival_numbers(
     indices = prepare_label(label, predicted.shape, prediction.values, dataset.ignore)
     inside = (indices > 0) & (indices != IGNORE)
     if inside.any():
-        at_home = (label != 0) & (label != dataset.ignore if dataset.ignore is not None else True)
+        at_home = np.isin(label, prediction.values)
         yield "intensity_variance", "mask", "", intensity_variance(_in_own_range(image), at_home)
     close = near(inside, predicted > 0) & (indices != IGNORE)
     yield from _of_given_labels(logits, indices, close)
@@ -162,14 +162,11 @@ def _of_learning(prediction: Prediction, indices: NDArray, dataset: Dataset) -> 
     if "in_sample" not in inside:
         return
     values = prediction.values
+    known = indices != IGNORE
     for name, members in dataset.classes.items():
         wanted = [1 + values.index(v) for v in members]
-        yield (
-            "in_sample_dice",
-            "",
-            name,
-            dice(np.isin(indices, wanted), np.isin(inside["in_sample"], wanted)),
-        )
+        predicted = np.isin(inside["in_sample"], wanted) & known
+        yield "in_sample_dice", "", name, dice(np.isin(indices, wanted), predicted)
     for name in _LEARNING:
         yield name, "", "", float(inside[name])
     yield "el2n", "early", "", float(inside["el2n"])

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from aleaseg.run import Run, write_json, write_table
+from aleaseg.scoring.catalogue import MEASURES
 from aleaseg.scoring.columns import CASE_COLUMNS, MEASURE_COLUMNS, SCORE_COLUMNS, describe_columns
 from aleaseg.scoring.numbers import Numbers
 from aleaseg.scoring.population import Scored, fit_population, score_population
@@ -19,13 +20,16 @@ _AXES = ("d", "h", "w")
 _SIZES = ("depth", "height", "width")
 
 
-def write_tables(run: Run, classes: Sequence[str], reference: Mapping[str, Any] | None = None) -> Scored:
+def write_tables(
+    run: Run, classes: Sequence[str], reference: Mapping[str, Any] | None = None, *, every: bool = False
+) -> Scored:
     """Compare all finished cases and write measures.csv, scores.csv, cases.csv and population.json.
 
     Args:
         run: with finished cases.
         classes: names, in order.
         reference: a frozen population; None: the cases are their own.
+        every: also every_measure.csv, a column for each of `MEASURES`.
 
     Returns:
         The scores, in the order of the records.
@@ -39,11 +43,20 @@ def write_tables(run: Run, classes: Sequence[str], reference: Mapping[str, Any] 
     _write_measures(run, records)
     _write_scores(run, records, classes, scored)
     statistics = _write_cases(run, records, scored)
+    columns_of_all = _write_every(run, numbers) if every and population is not None else []
     measures = sorted({row["measure"] for record in records for row in record["measures"]})
     run.update_manifest(
         columns=describe_columns(
             dict.fromkeys(
-                [*CASE_COLUMNS, *SCORE_COLUMNS, *MEASURE_COLUMNS, *measures, *statistics, "error"]
+                [
+                    *CASE_COLUMNS,
+                    *SCORE_COLUMNS,
+                    *MEASURE_COLUMNS,
+                    *measures,
+                    *statistics,
+                    *columns_of_all,
+                    "error",
+                ]
             )
         ),
         population=None
@@ -57,6 +70,17 @@ def write_tables(run: Run, classes: Sequence[str], reference: Mapping[str, Any] 
         },
     )
     return scored
+
+
+def _write_every(run: Run, numbers: Numbers) -> list[str]:
+    """Write every_measure.csv, each measure in its own direction; returns its columns."""
+    columns = {name: measure.value(numbers, measure.fit(numbers)) for name, measure in MEASURES.items()}
+    rows = (
+        {"case": case, **{name: column[index] for name, column in columns.items()}}
+        for index, case in enumerate(numbers.cases)
+    )
+    write_table(run.path / "every_measure.csv", ["case", *columns], rows)
+    return list(columns)
 
 
 def _share(doubt: np.ndarray) -> float | None:

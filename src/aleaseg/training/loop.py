@@ -233,9 +233,10 @@ def fit(
         torch.nn.utils.clip_grad_norm_(network.parameters(), 12.0)
         optimizer.step()
         step += 1
+        # Before the checkpoint: what is killed while it looks at a step comes to that step again.
+        on_step(step, losses[-1])
         if step % settings.checkpoint_every == 0:
             save()
-        on_step(step, losses[-1])
     save()
     tail = losses[-max(1, len(losses) // 10) :]
     return {
@@ -276,7 +277,8 @@ def predict_features(
 
     Returns:
         (background and classes, *working), and features (F, *coarse): half the working grid along
-        every axis that the last layer doubles, rounded up.
+        every axis that the last layer doubles, rounded up, or down where the case is larger than
+        the patch.
     """
     seen: list[torch.Tensor] = []
     # The last of the three parts of MONAI's UNet is the layer that gives the logits.
@@ -316,7 +318,12 @@ def _predict(
     )
     with torch.inference_mode():
         outputs = sliding_window_inference(
-            torch.as_tensor(padded)[None].to(device), tuple(patch), 1, predictor, overlap=0.5, mode="gaussian"
+            torch.as_tensor(padded)[None].to(device),
+            tuple(patch),
+            1,
+            predictor,
+            overlap=0.5,
+            mode="gaussian",
         )
     found = []
     for output in outputs if isinstance(outputs, tuple | list) else (outputs,):

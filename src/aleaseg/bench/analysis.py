@@ -1,0 +1,42 @@
+"""From the cases of a bench to its tables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from aleaseg.bench.correlations import confounds, dice, ranks
+from aleaseg.bench.detection import detection, differences
+from aleaseg.bench.result import BenchResult
+from aleaseg.bench.targets import missing
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["analyse"]
+
+_SWAP_IN = ("measure", "fault", "axis", "level", "n", "auroc", "low", "high", "fault_dice", "psnr_db")
+
+
+def analyse(
+    cases: pd.DataFrame, about: Mapping[str, Any], swap_in: pd.DataFrame | None = None
+) -> BenchResult:
+    """Every table of a bench.
+
+    Args:
+        cases: as in `BenchResult`; one of the measures is `doubt`.
+        about: for the head of the page; `missing` is added.
+        swap_in: as in `BenchResult`; None where it was not asked for.
+    """
+    import pandas as pd
+
+    return BenchResult(
+        about={**about, "missing": missing(cases)},
+        cases=cases,
+        detection=detection(cases),
+        differences=differences(cases),
+        swap_in=pd.DataFrame(columns=list(_SWAP_IN)) if swap_in is None else swap_in,
+        ranks=ranks(cases),
+        dice=dice(cases),
+        confounds=confounds(cases),
+    )

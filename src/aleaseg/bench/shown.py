@@ -1,0 +1,173 @@
+"""The order in which a bench's measures are shown, and its numbers as texts."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from aleaseg.bench.detection import best_published
+from aleaseg.bench.result import BenchResult
+from aleaseg.corruption import FAULTS
+from aleaseg.scoring.catalogue import MEASURES, Measure
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = [
+    "ABSENT",
+    "NOTABLE",
+    "TARGETS",
+    "Group",
+    "best",
+    "clustered",
+    "counts",
+    "family",
+    "faults_of",
+    "groups",
+    "interval",
+    "number",
+    "p_value",
+    "ranked",
+    "records",
+    "sight",
+    "table",
+]
+
+ABSENT = "–"
+TARGETS = ("both", "masks", "images")
+"""In the order of their columns."""
+NOTABLE = 0.3
+"""A correlation with size, either way, from which on it is marked."""
+_LABEL_QUALITY = ("label_agreement", "label_loss", "confident_learning", "learning_dynamics")
+_SIGHT = {"image": "image", "mask": "mask", "both": "image + mask"}
+
+Row = Mapping[str, Any]
+
+
+def number(value: Any, form: str = ".2f") -> str:
+    """A number with a real minus sign; an en dash where there is none.
+
+    >>> number(-0.125), number(0.125, "+.3f"), number(float("nan")), number(-0.001)
+    ('−0.12', '+0.125', '–', '0.00')
+    """
+    if value is None or not math.isfinite(value):
+        return ABSENT
+    text = format(value, form)
+    if float(text.replace(",", "")) == 0:
+        text = text.lstrip("+-")
+    return text.replace("-", "−")
+
+
+def interval(low: Any, high: Any, form: str = ".2f") -> str:
+    """Both ends, or nothing where one is missing.
+
+    >>> interval(-0.2, 0.1), interval(0.9, 0.95), interval(float("nan"), 1.0)
+    ('−0.20 to 0.10', '0.90–0.95', '')
+    """
+    if number(low) == ABSENT or number(high) == ABSENT:
+        return ""
+    between = "–" if low >= 0 and "+" not in form else " to "
+    return between.join(number(end, form) for end in (low, high))
+
+
+def p_value(value: Any) -> str:
+    """To three decimals.
+
+    >>> p_value(0.0312), p_value(1e-9), p_value(None)
+    ('0.031', '< 0.001', '–')
+    """
+    if value is not None and math.isfinite(value) and value < 0.001:
+        return "< 0.001"
+    return number(value, ".3f")
+
+
+def family(measure: Measure) -> str:
+    """Where a measure belongs: ours, AUV, label quality, or another way to see uncertainty."""
+    if measure.ours:
+        return "ours"
+    if measure.page == "scale_and_auv":
+        return "AUV"
+    return "label quality" if measure.page in _LABEL_QUALITY else "uncertainty"
+
+
+def sight(measure: Measure) -> str:
+    """What a measure sees, in words."""
+    return _SIGHT[measure.sees]
+
+
+def table(frame: pd.DataFrame, *keys: str) -> dict[tuple[str, ...], dict[str, Any]]:
+    """Rows of a frame by the texts in some of its columns."""
+    return {tuple(str(row[key]) for key in keys): row for row in records(frame)}
+
+
+def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """The rows of a frame, their values by the names of the columns."""
+    return [{str(name): value for name, value in row.items()} for row in frame.to_dict("records")]
+
+
+def ranked(detection: pd.DataFrame, target: str = "both") -> list[str]:
+    """Measures by AUROC, the highest first; those without one last."""
+    rows = detection[detection["target"] == target]
+    return [str(name) for name in rows.sort_values("auroc", ascending=False, kind="stable")["measure"]]
+
+
+@dataclass(frozen=True)
+class Group:
+    """Measures that look through one eye and see the same."""
+
+    eye: str
+    sees: str
+    measures: tuple[str, ...]
+
+
+def groups(names: Sequence[str]) -> list[Group]:
+    """Measures by eye and sight; groups, and measures within, in the order of `names`."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for name in names:
+        measure = MEASURES[name]
+        found.setdefault((measure.eye, sight(measure)), []).append(name)
+    return [Group(eye, sees, tuple(those)) for (eye, sees), those in found.items()]
+
+
+def clustered(ranks: pd.DataFrame) -> list[str]:
+    """Measures in an order that puts those of like ranks side by side; constant ones last."""
+    from scipy.cluster.hierarchy import leaves_list, linkage
+    from scipy.spatial.distance import squareform
+
+    there = [name for name in ranks.index if np.isfinite(ranks.loc[name, name])]
+    rest = [str(name) for name in ranks.index if name not in there]
+    if len(there) < 3:
+        return [*map(str, there), *rest]
+    rho = np.nan_to_num(ranks.loc[there, there].to_numpy(dtype=np.float64))
+    apart = np.clip(1 - (rho + rho.T) / 2, 0, 2)
+    np.fill_diagonal(apart, 0)
+    tree = linkage(squareform(apart, checks=False), "average", optimal_ordering=True)
+    return [*(str(there[index]) for index in leaves_list(tree)), *rest]
+
+
+def best(detection: pd.DataFrame) -> dict[str, str]:
+    """Target -> the best published measure, where there is one."""
+    found = {}
+    for target in TARGETS:
+        try:
+            found[target] = best_published(detection, target)
+        except ValueError:
+            continue
+    return found
+
+
+def counts(cases: pd.DataFrame) -> dict[str, int]:
+    """Clean, mask and image cases, and each fault: rows of all draws together."""
+    axes = {str(axis): int(count) for axis, count in cases["axis"].value_counts().items()}
+    dealt = cases.loc[cases["axis"] != "clean", "fault"].value_counts()
+    return {**axes, **{str(fault): int(count) for fault, count in dealt.items()}}
+
+
+def faults_of(result: BenchResult, axis: str) -> list[str]:
+    """Faults of an axis that were dealt or swapped in, in the order of `FAULTS`."""
+    there = {*result.detection["target"], *result.swap_in["fault"]}
+    return [name for name, fault in FAULTS.items() if fault.axis == axis and name in there]

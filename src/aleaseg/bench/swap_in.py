@@ -1,0 +1,249 @@
+"""The swap-in protocol: each fault at each strength, put into clean cases of a finished draw.
+
+Networks and population are those of the draw, fitted once; the case is measured by
+the network that held it out. A fault of the mask leaves the image alone, and with it
+everything the network says of the image: only what looks through the mask is
+predicted again. What a training says of a case (learning dynamics, in-sample Dice)
+would need a training for each fault, and does not apply.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aleaseg.bench.draw import Draw
+from aleaseg.bench.faults import Dealt, spoil, with_faults
+from aleaseg.case import Case, Dataset, usable_image, usable_label
+from aleaseg.corruption import FAULTS, ImpossibleFault
+from aleaseg.extractors import make_extractor
+from aleaseg.metrics import Resamples, auroc, interval, nested
+from aleaseg.predictions import Prediction
+from aleaseg.predictions.inside import image_part, mask_part
+from aleaseg.predictions.working import fold_units, fold_weights, grid_of, small_image
+from aleaseg.run import Run, file_name, read_json, write_json
+from aleaseg.scoring.catalogue import MEASURES, TRAINING
+from aleaseg.scoring.numbers import Numbers
+from aleaseg.scoring.record import score_case
+from aleaseg.training.prepare import prepare_label
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import torch
+
+__all__ = ["CASES", "SWAP_IN_COLUMNS", "swap_in"]
+
+CASES = 16
+"""How many clean cases get each fault."""
+SWAP_IN_COLUMNS = (
+    "measure",
+    "fault",
+    "axis",
+    "level",
+    "n",
+    "auroc",
+    "low",
+    "high",
+    "fault_dice",
+    "psnr_db",
+)
+
+
+@dataclass
+class _Given:
+    """The one prediction of a case that was made anew."""
+
+    prediction: Prediction
+    source: str = "swap-in"
+
+    def read(self, case: Case) -> list[Prediction]:
+        return [self.prediction]
+
+
+def _one_case(run: Run, clean: Dataset, number: int, fold: int, case: Case) -> None:
+    """Every fault in one case; kept in one file."""
+    import torch
+
+    torch.set_num_threads(1)
+    path = _file(run, case.id)
+    if path.exists():
+        return
+    plan = read_json(run.path / "models" / "plan.json")
+    network, units = fold_weights(run, plan, fold), fold_units(run, fold) or []
+    seen: dict[str, NDArray] | None = None
+    found = []
+    for name, fault in FAULTS.items():
+        for level in fault.strengths:
+            try:
+                dealt, _ = spoil(clean, case, name, level, number)
+            except ImpossibleFault:
+                continue
+            faulty = with_faults(clean, {case.id: dealt})[case.id]
+            if seen is None and fault.axis == "mask":
+                seen = _of_image(network, case, plan)
+            of_image = seen if fault.axis == "mask" else _of_image(network, faulty, plan)
+            assert of_image is not None
+            record = _record(faulty, clean, network, of_image, units, plan, fold)
+            found.append({"dealt": dealt.to_dict(), "record": record})
+    write_json(path, found, indent=None)
+
+
+def _file(run: Run, case_id: str) -> Path:
+    return run.path / "swap_in" / f"{file_name(case_id)}.json"
+
+
+def _of_image(network: torch.nn.Module, case: Case, plan: Mapping[str, Any]) -> dict[str, NDArray]:
+    grid = grid_of(plan)
+    small = small_image(case, usable_image(case), grid, plan["normalisation"])
+    return {**image_part(network, small, grid.patch, plan["device"]), "small": small}
+
+
+def _record(
+    case: Case,
+    dataset: Dataset,
+    network: torch.nn.Module,
+    of_image: Mapping[str, NDArray],
+    units: Sequence[tuple[float, float]],
+    plan: Mapping[str, Any],
+    fold: int,
+) -> dict[str, Any]:
+    """The record of a case as the draw's networks and the measures see it."""
+    shape = usable_image(case).geometry.shape
+    label = usable_label(case, shape)
+    assert label is not None
+    small = of_image["small"]
+    indices = prepare_label(label, small.shape[1:], plan["values"], dataset.ignore)
+    through = mask_part(network, small, indices, plan["grid"]["patch"], units, plan["device"])
+    inside = {**of_image, **through}
+    del inside["small"]
+    # As the files of the draw keep them.
+    logits = inside.pop("logits").astype(np.float16)
+    prediction = Prediction(logits, "logit", shape, dataset.classes, inside=inside, model=f"fold_{fold}")
+    given = _Given(prediction)
+    record = score_case(case, dataset, given, make_extractor("task", given, dataset.classes))
+    return {
+        **record,
+        "case": case.id,
+        "spectra": {},
+        "image_files": [],
+        "label_files": [],
+        "files": {},
+    }
+
+
+def _chosen(draw: Draw, cases: int) -> list[tuple[Case, int]]:
+    """Clean cases of the draw by seed, with the fold that held each out."""
+    plan = read_json(draw.run.path / "models" / "plan.json")
+    folds = {case_id: fold for fold, ids in enumerate(plan["folds"]) for case_id in ids}
+    clean = [case for case in draw.clean.cases if case.id not in draw.truth and case.id in folds]
+    order = np.random.default_rng([draw.number, 5]).permutation(len(clean))
+    return [(clean[index], folds[clean[index].id]) for index in order[:cases]]
+
+
+def swap_in(
+    draw: Draw,
+    *,
+    cases: int = CASES,
+    progress: Callable[[str, int, int], None] = lambda stage, done, total: None,
+    replicates: int = 1000,
+) -> pd.DataFrame:
+    """Put every fault at every strength into clean cases, and see which measure tells them from clean ones.
+
+    Args:
+        draw: fitted and measured.
+        cases: how many get each fault.
+        progress: called with `swap-in`, done, total.
+        replicates: of the bootstrap over groups, behind the intervals.
+
+    Returns:
+        `SWAP_IN_COLUMNS`: AUROC of the faulty versions against all clean cases of the draw, mean
+        Dice of clean and faulty masks, mean PSNR of the images.
+    """
+    import pandas as pd
+    from joblib import Parallel, delayed
+
+    chosen = _chosen(draw, cases)
+    workers = max(1, min(os.cpu_count() or 1, len(chosen)))
+    jobs = (
+        delayed(_one_case)(Run(draw.run.path.resolve()), draw.clean, draw.number, fold, case)
+        for case, fold in chosen
+    )
+    for done, _ in enumerate(Parallel(n_jobs=workers, return_as="generator_unordered")(jobs), start=1):
+        progress("swap-in", done, len(chosen))
+    swapped = [entry for case, _ in chosen for entry in read_json(_file(draw.run, case.id))]
+    rows = list(_rows(draw, swapped, replicates))
+    return pd.DataFrame(rows, columns=list(SWAP_IN_COLUMNS))
+
+
+def _rows(draw: Draw, swapped: Sequence[Mapping[str, Any]], replicates: int) -> Iterator[dict[str, Any]]:
+    classes = list(draw.dataset.classes)
+    population = Numbers.of(draw.run.records(), classes)
+    clean = np.array([case not in draw.truth for case in population.cases])
+    faulty = Numbers.of((entry["record"] for entry in swapped), classes)
+    kinds = list(_kinds(draw, swapped, population, clean, replicates))
+    for name, measure in MEASURES.items():
+        if measure.eye == TRAINING:
+            continue
+        frozen = measure.fit(population)
+        usual = measure.suspicion(population, frozen)
+        middle = float(np.nanmedian(usual)) if np.isfinite(usual).any() else 0.0
+        found = measure.suspicion(faulty, frozen)
+        for kind in kinds:
+            if np.isfinite(found[kind.these]).mean() < 0.5:
+                continue
+            score = np.nan_to_num(np.concatenate([found[kind.these], usual[clean]]), nan=middle)
+            bad = np.arange(len(score)) < len(kind.these)
+            spread = nested(auroc, score, bad, np.zeros(len(score), dtype=int), kind.resamples)
+            low, high = interval(spread.replicates)
+            yield {"measure": name, **kind.about, "auroc": spread.point, "low": low, "high": high}
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """One fault at one strength: which of the swapped cases have it, and how they and the clean are resampled."""
+
+    about: Mapping[str, Any]
+    these: NDArray[np.int64]
+    resamples: Resamples
+
+
+def _kinds(
+    draw: Draw,
+    swapped: Sequence[Mapping[str, Any]],
+    population: Numbers,
+    clean: NDArray[np.bool_],
+    replicates: int,
+) -> Iterator[_Kind]:
+    groups = {case.id: case.group or case.id for case in draw.clean.cases}
+    usual = [groups[population.cases[index]] for index in np.flatnonzero(clean)]
+    dealt = [Dealt.from_dict(entry["dealt"]) for entry in swapped]
+    for name, fault in FAULTS.items():
+        for level in fault.strengths:
+            these = [i for i, one in enumerate(dealt) if one.fault == name and one.level == level]
+            if not these:
+                continue
+            members = np.array([*(groups[swapped[i]["record"]["case"]] for i in these), *usual])
+            resamples = Resamples.make(
+                np.zeros(len(members), dtype=int), members, replicates=replicates, seed=0
+            )
+            about = {
+                "fault": name,
+                "axis": fault.axis,
+                "level": level,
+                "n": len(these),
+                "fault_dice": _mean([dealt[i].changed for i in these], "dice"),
+                "psnr_db": _mean([dealt[i].changed for i in these], "psnr_db"),
+            }
+            yield _Kind(about, np.array(these), resamples)
+
+
+def _mean(changed: Sequence[Mapping[str, Any]], name: str) -> float | None:
+    # An infinite PSNR is null in a file.
+    known = [float(one[name]) for one in changed if one.get(name) is not None and np.isfinite(one[name])]
+    return float(np.mean(known)) if known else None

@@ -1,0 +1,182 @@
+"""What a reader of a bench is told, on the page and in Markdown alike: its head, captions and definitions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from aleaseg.bench.result import BenchResult
+from aleaseg.bench.shown import counts, number, sight
+from aleaseg.corruption import FAULTS, Corruption
+from aleaseg.scoring.catalogue import MEASURES, Measure
+
+__all__ = [
+    "CAPTIONS",
+    "COLUMNS",
+    "CONFOUND_TITLES",
+    "MEASURED",
+    "ON_THE_PAGE",
+    "READ",
+    "fault_rows",
+    "head",
+    "measure_rows",
+]
+
+MEASURED = (
+    "Known faults were put into masks and images in memory, networks were fitted to the faulty data, and every "
+    "measure said how doubtful each case is. AUROC is how often it puts a faulty case above a clean one: 0.5 is "
+    "chance, 1 finds them all, and well below 0.5 it points the wrong way."
+)
+READ = (
+    "A measure that sees the image alone cannot find a fault of the mask: it is at chance there by construction "
+    "(column “sees”). The eye is what a measure looks through; another eye gives other numbers."
+)
+CAPTIONS: Mapping[str, str] = {
+    "measures": (
+        "The highest AUROC for both first. Every measure is turned so that high = doubtful. AUROC, AP, "
+        "precision and lift: high = better; FPR95: low = better. precision@k (P@k) and lift look at the first "
+        "k, the number of faulty cases. With every AUROC its 95% interval over groups of cases and draws. “–”: "
+        "no number for more than half of the cases; fewer without one stand in the middle."
+    ),
+    "best": (
+        "AUROC of doubt less that of the published measure with the highest, on the same resamples. It was "
+        "picked with the result at hand, which favours it. Above 0: doubt finds more. An interval that holds 0 "
+        "decides nothing."
+    ),
+    "faults": (
+        "AUROC of the cases with one fault against the clean ones. Look along a row for what a measure misses, "
+        "down a column for faults that nobody finds. 1: finds them all; 0.5: chance; well below: such cases look "
+        "better than clean ones. One fault has few cases (n): differences of 0.1 may be chance."
+    ),
+    "swap_in": (
+        "Each fault at each strength, put into clean cases of a fitted draw. AUROC from 0 to 1, high = found, "
+        "0.5 is chance. How far a fault went: mean Dice of the clean and the faulty mask, or PSNR of the image. "
+        "Look for measures that leave 0.5 at the weakest strength."
+    ),
+    "ranks": (
+        "Spearman's correlation of the measures, mean over the draws; those of like ranks stand side by side. "
+        "Near 1: nearly the same measure, and nothing is won by having both. Below 0: they point opposite ways."
+    ),
+    "dice": (
+        "Each measure against the Dice of the out-of-fold prediction and the clean mask. Below 0 = good: doubt "
+        "is high where the prediction fails. The strongest first; 95% intervals over groups of cases."
+    ),
+    "confounds": (
+        "Spearman's correlation with what a measure should not follow, clean cases only. 0 = does not follow "
+        "it; 0.3 or more either way is marked: read such a measure with size in mind. “–”: it does not vary."
+    ),
+}
+ON_THE_PAGE: Mapping[str, str] = {
+    "measures": "Grey bar: the interval of both.",
+    "faults": "Blue: above 0.5; red: below.",
+    "swap_in": "Right: stronger. Up: higher AUROC; dashed: 0.5. Under each strength how far the fault went.",
+    "ranks": "Numbers are times 100; blue: above 0, red: below.",
+    "confounds": "Blue: above 0; red: below; framed: marked.",
+}
+"""What only colour and drawing need to have said."""
+COLUMNS: Mapping[str, str] = {
+    "measure": "measure",
+    "family": "family",
+    "sees": "sees",
+    "eye": "eye",
+    "both": "both",
+    "masks": "masks",
+    "images": "images",
+    "ap": "AP",
+    "precision_at_k": "precision@k",
+    "lift_at_k": "lift",
+    "fpr95": "FPR95",
+}
+CONFOUND_TITLES: Mapping[str, str] = {
+    "volume_mm3": "mask volume",
+    "fov_mm3": "field of view",
+    "depth": "slices",
+    "spacing_mm": "slice distance",
+    "n_classes": "classes",
+}
+
+
+def _listed(values: Any) -> str:
+    if isinstance(values, str) or not isinstance(values, Sequence | Mapping | range):
+        return str(values)
+    return ", ".join(map(str, values))
+
+
+def head(result: BenchResult) -> list[tuple[str, str]]:
+    """What was measured, on what, and how: a title and a text each."""
+    about, found = result.about, counts(result.cases)
+    missing = {name: share for name, share in (about.get("missing") or {}).items() if share > 0}
+    gone = ", ".join(f"{name} {number(100 * share, '.0f')}%" for name, share in sorted(missing.items()))
+    draws, steps, share = about.get("draws"), about.get("steps"), about.get("share")
+    rows = [
+        ("data set", str(about.get("dataset", ""))),
+        ("cases", str(about.get("cases", ""))),
+        ("classes", _listed(about.get("classes", ""))),
+        ("draws (seeds)", _listed("" if draws is None else draws)),
+        ("share faulty", "" if share is None else f"{number(100 * share, '.3g')}%"),
+        (
+            "of all draws together",
+            f"{found.get('clean', 0)} clean cases, {found.get('mask', 0)} with a fault of the mask, "
+            f"{found.get('image', 0)} with one of the image",
+        ),
+        ("folds", str(about.get("folds", ""))),
+        ("steps of each fold", "by a rule on the data" if steps is None else _listed(steps)),
+        ("not possible on this data", _listed(about.get("impossible") or "no fault")),
+        ("cases without a number", gone or "none"),
+        ("command", str(about.get("command", ""))),
+        ("machine", _pairs(about.get("machine", ""))),
+        ("date", str(about.get("date", ""))),
+        ("versions", _pairs(about.get("versions", ""))),
+    ]
+    return [(title, text) for title, text in rows if text]
+
+
+def _pairs(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {item}" for name, item in value.items())
+    return _listed(value)
+
+
+def _direction(measure: Measure) -> str:
+    return "high = doubtful" if measure.higher_is_worse else "low = doubtful"
+
+
+def measure_rows(names: Sequence[str]) -> list[dict[str, str]]:
+    """What each measure is, as `MEASURES` has it."""
+    return [
+        {
+            "measure": name,
+            "what it is": measure.text,
+            "direction": _direction(measure),
+            "sees": sight(measure),
+            "eye": measure.eye,
+            "source": measure.source,
+            "docs/measures": f"{measure.page}.md",
+        }
+        for name, measure in MEASURES.items()
+        if name in names
+    ]
+
+
+def fault_rows(result: BenchResult) -> list[dict[str, str]]:
+    """What each fault is and what its strengths mean, as `FAULTS` has it, and how often it was dealt."""
+    found, impossible = counts(result.cases), set(result.about.get("impossible") or ())
+    return [
+        {
+            "fault": name,
+            "of": fault.axis,
+            "what it is": fault.text,
+            "strengths": _strengths(fault),
+            "dealt": "not possible"
+            if name in impossible and name not in found
+            else str(found.get(name, 0)),
+        }
+        for name, fault in FAULTS.items()
+    ]
+
+
+def _strengths(fault: Corruption) -> str:
+    if set(fault.strengths) == {"medium"}:
+        return "not graded"
+    levels = ", ".join(f"{level} {strength:g}" for level, strength in fault.strengths.items())
+    return f"{levels}: {fault.unit}"

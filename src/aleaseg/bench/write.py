@@ -1,0 +1,85 @@
+"""One folder with what a bench found: tables, a page that opens from disk, and Markdown to commit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from aleaseg.bench.drawing import detection_figure, swap_in_figure
+from aleaseg.bench.markdown import bench_markdown, write_frame_markdown
+from aleaseg.bench.page import write_page
+from aleaseg.bench.result import BenchResult
+from aleaseg.bench.shown import faults_of, number, ranked, records, table
+from aleaseg.report.javascript import write_if_changed
+from aleaseg.run import write_table
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["summary_rows", "write_bench", "write_frame_markdown"]
+
+_TABLES = ("cases", "detection", "differences", "swap_in", "ranks", "dice", "confounds")
+
+
+def write_bench(result: BenchResult, out: Path, images_beside: bool = False) -> Path:
+    """Write what a bench found.
+
+    `OUT/cases.csv`, `detection.csv`, `differences.csv`, `swap_in.csv`, `ranks.csv`, `dice.csv` and
+    `confounds.csv`, `OUT/bench.md`, and `OUT/index.html` with its assets.
+
+    Args:
+        result: what was found.
+        out: the folder; need not exist.
+        images_beside: also write auroc.svg and swap_in.svg, and show them in bench.md; without it
+            bench.md stands alone.
+
+    Returns:
+        The path of `OUT/index.html`.
+    """
+    for name in _TABLES:
+        frame: pd.DataFrame = getattr(result, name)
+        _write_frame(
+            out / f"{name}.csv", frame.rename_axis("measure").reset_index() if name == "ranks" else frame
+        )
+    if images_beside:
+        for name, figure in _figures(result).items():
+            write_if_changed(out / f"{name}.svg", figure)
+    write_if_changed(out / "bench.md", bench_markdown(result, images_beside))
+    return write_page(result, out)
+
+
+def _write_frame(path: Path, frame: pd.DataFrame) -> None:
+    known = frame.astype(object).where(frame.notna(), None)
+    write_table(path, list(map(str, frame.columns)), records(known))
+
+
+def _figures(result: BenchResult) -> dict[str, str]:
+    rows = table(result.detection, "measure", "target")
+    found = {"auroc": detection_figure(ranked(result.detection), rows)}
+    panels = {
+        fault: table(those, "measure", "level")
+        for axis in ("mask", "image")
+        for fault in faults_of(result, axis)
+        if len(those := result.swap_in[result.swap_in["fault"] == fault])
+    }
+    return {**found, "swap_in": swap_in_figure(panels)} if panels else found
+
+
+def summary_rows(result: BenchResult, most: int = 12) -> list[tuple[str, ...]]:
+    """What to print at the end: measure, AUROC of masks, of images, of both (high = finds the faults).
+
+    The best measures by both, then `auv` where it is not among them.
+    """
+    rows, order = table(result.detection, "measure", "target"), ranked(result.detection)
+    shown = order[:most]
+    shown += [name for name in ("auv",) if name in order and name not in shown]
+    return [
+        (
+            name,
+            *(
+                number(rows.get((name, target), {}).get("auroc"), ".3f")
+                for target in ("masks", "images", "both")
+            ),
+        )
+        for name in shown
+    ]

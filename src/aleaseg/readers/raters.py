@@ -1,0 +1,251 @@
+"""Cases that several raters outlined: a folder npz/ of arrays, and who is whose patient.
+
+npz/CASE.npz    image (*spatial), numbers; raters (R, *spatial), 0 or 1
+meta.json       [{"case": "CASE", "patient": "P1"}, ...], where there is one; more keys do no harm
+
+The label of a case is the majority of its R raters, at least half of them:
+
+    label_v = 1 where sum_r raters_rv >= R / 2
+
+so that a tie, two of four, counts as inside.
+
+The files do not say how far voxels lie apart: a spacing of (1, 1, 1) stands for
+"unknown", and volumes in mm^3 are counts of voxels.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import partial
+from math import prod
+from pathlib import Path
+from zipfile import ZipFile
+
+import numpy as np
+from numpy.lib import format as npy
+from numpy.typing import DTypeLike, NDArray
+
+from aleaseg.case import Case, Dataset, Finding, Geometry, Voxels
+from aleaseg.errors import BadVoxels, NotADataset, ShapeMismatch, Unreadable, UsageError
+from aleaseg.readers.files import COPY_AGAIN, first_bytes, inflated_at_most, list_folder, refuse_text
+from aleaseg.readers.groups import assign
+
+__all__ = ["RatersDataset", "open_raters", "read_raters"]
+
+_FOLDER, _ENDING = "npz", ".npz"
+_EXPECTED = "the arrays image (*spatial) and raters (R, *spatial) in 2D or 3D, of at least two raters"
+
+
+@dataclass(frozen=True)
+class RatersDataset(Dataset):
+    """A data set whose cases have several masks each; the label of a case is their majority."""
+
+    def read_raters(self, case_id: str) -> NDArray[np.bool_]:
+        """The masks of a case, (R, *spatial); see `read_raters`. KeyError where there is no such case."""
+        return read_raters(self[case_id].image_files[0], case_id)
+
+
+def open_raters(folder: str | Path, *, groups: str | None = None) -> RatersDataset:
+    """Open a folder of cases with several raters each. Nothing but meta.json is read.
+
+    Args:
+        folder: that holds npz/ and, where patients have several cases, meta.json.
+        groups: see `open_dataset`; goes before meta.json.
+
+    Returns:
+        Cases sorted by id. The group of a case is its patient, or the case itself where
+        nothing says so. A case of meta.json without a file is in `findings`.
+
+    Raises:
+        NotADataset: there is no npz/ with .npz files.
+        UsageError: meta.json is damaged, or `groups` cannot work.
+    """
+    root = Path(folder)
+    try:
+        names = list_folder(root / _FOLDER)[0]
+    except OSError as error:
+        raise NotADataset(
+            f"{root / _FOLDER} cannot be listed ({error.strerror}); expected a folder with "
+            f"{_FOLDER}/CASE{_ENDING}, each with {_EXPECTED}"
+        ) from error
+    ids = [name.removesuffix(_ENDING) for name in names if name.endswith(_ENDING) and name != _ENDING]
+    if not ids:
+        raise NotADataset(
+            f"{root / _FOLDER} holds no {_ENDING} file; expected one per case, each with {_EXPECTED}"
+        )
+    patients = _patients(root / "meta.json")
+    chosen = assign(sorted(ids), groups, "group")
+    return RatersDataset(
+        name=root.resolve().name,
+        root=root,
+        layout="raters",
+        cases=tuple(
+            _case(
+                root / _FOLDER / f"{case_id}{_ENDING}",
+                case_id,
+                chosen.get(case_id) or patients.get(case_id) or case_id,
+            )
+            for case_id in sorted(ids)
+        ),
+        classes={"foreground": (1,)},
+        channels=("image",),
+        findings=tuple(
+            Finding(
+                case_id, "error", "missing_image", f"{_FOLDER}/{case_id}{_ENDING}",
+                "its entry in meta.json only", "add the file, or remove the entry",
+            )
+            for case_id in sorted(patients.keys() - set(ids))
+        ),
+    )  # fmt: skip
+
+
+def read_raters(path: Path, case_id: str) -> NDArray[np.bool_]:
+    """The masks of all raters of a case.
+
+    Args:
+        path: the .npz file.
+        case_id: for error messages.
+
+    Returns:
+        (R, *spatial), R >= 2, in the order of the file; one place in it need not be the
+        same person in every case.
+
+    Raises:
+        Unreadable: no .npz file, or an array is missing.
+        ShapeMismatch: the masks do not lie on the image's grid.
+        BadVoxels: values beside 0 and 1.
+    """
+    raters = _array(path, case_id, "raters")
+    strange = (raters != 0) & (raters != 1)
+    if strange.any():
+        values = ", ".join(f"{value:g}" for value in np.unique(raters[strange])[:4])
+        raise BadVoxels(
+            case_id,
+            f"the values {values} at {int(strange.sum())} voxels of the raters' masks in {path}",
+            "0 outside and 1 inside",
+            "write one binary mask per rater",
+        )
+    return raters.astype(bool)
+
+
+def _patients(path: Path) -> dict[str, str]:
+    """Case -> patient; empty without the file."""
+    try:
+        entries = json.loads(path.read_bytes())
+        return {str(entry["case"]): str(entry.get("patient") or "") for entry in entries}
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        raise UsageError(
+            f'{path} cannot be used ({error}); expected [{{"case": "CASE", "patient": "P1"}}, ...]; '
+            "mend it, or remove it: then every case is a group of its own"
+        ) from error
+
+
+def _case(path: Path, case_id: str, group: str) -> Case:
+    return Case(
+        id=case_id,
+        image_files=(path,),
+        label_files=(path,),
+        read_image=partial(_read_image, path, case_id),
+        read_label=partial(_read_majority, path, case_id),
+        read_geometry=partial(_read_geometry, path, case_id),
+        group=group,
+    )
+
+
+def _read_image(path: Path, case_id: str) -> Voxels:
+    image = _array(path, case_id, "image")
+    with np.errstate(over="ignore"):  # beyond float32 is infinite, which the check tells
+        return Voxels(image[None].astype(np.float32), _geometry(image.shape))
+
+
+def _read_majority(path: Path, case_id: str) -> Voxels:
+    raters = read_raters(path, case_id)
+    label = 2 * raters.sum(axis=0) >= len(raters)
+    return Voxels(label.astype(np.int16), _geometry(label.shape))
+
+
+def _read_geometry(path: Path, case_id: str) -> Geometry:
+    return _geometry(_shape(path, case_id))
+
+
+def _geometry(shape: tuple[int, ...]) -> Geometry:
+    return Geometry(shape, (1.0,) * len(shape))
+
+
+def _array(path: Path, case_id: str, name: str) -> NDArray:
+    """One array of the file, its header looked at first."""
+    _shape(path, case_id)
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            array: NDArray = arrays[name]
+            return array
+    except Exception as error:
+        raise _damaged(path, case_id, error) from error
+
+
+def _shape(path: Path, case_id: str) -> tuple[int, ...]:
+    """Of the image; the headers of both arrays are read, no voxel."""
+    refuse_text(first_bytes(path, case_id)[0], path, case_id, f"an {_ENDING} file")
+    try:
+        headers = _headers(path)
+    except Exception as error:
+        raise _damaged(path, case_id, error) from error
+    missing = [name for name in ("image", "raters") if name not in headers]
+    if missing:
+        raise Unreadable(
+            case_id,
+            f"no array {' and no array '.join(missing)} in {path}, which holds {', '.join(headers) or 'none'}",
+            _EXPECTED,
+            "write it again with numpy.savez_compressed(file, image=..., raters=...)",
+        )
+    for name in ("image", "raters"):
+        kind = np.dtype(headers[name][1])
+        if kind.kind not in "buif":
+            raise BadVoxels(
+                case_id,
+                f"{name} of type {kind} in {path}",
+                "whole numbers, floating-point numbers or booleans",
+                "write it again as numbers; objects are never unpacked, since they can run code",
+            )
+    image, raters = headers["image"][0], headers["raters"][0]
+    if len(image) not in (2, 3) or 0 in image or raters[1:] != image or raters[0] < 2:
+        raise ShapeMismatch(
+            case_id,
+            f"image {image} and raters {raters} in {path}",
+            _EXPECTED,
+            "bring the raters' masks to the image's grid, one after the other along the first axis",
+        )
+    return image
+
+
+def _headers(path: Path) -> dict[str, tuple[tuple[int, ...], DTypeLike]]:
+    """Array -> shape and type."""
+    found: dict[str, tuple[tuple[int, ...], DTypeLike]] = {}
+    with ZipFile(path) as archive:
+        for about in archive.infolist():
+            if not about.filename.endswith(".npy"):
+                continue
+            with archive.open(about) as file:
+                old = npy.read_magic(file) == (1, 0)
+                read = npy.read_array_header_1_0 if old else npy.read_array_header_2_0
+                shape, _, kind = read(file)
+            # A header may claim any size; memory is taken for it before the data are seen to end.
+            held = min(about.file_size, inflated_at_most(about.compress_size))
+            if not kind.hasobject and prod(shape) * kind.itemsize > held:
+                raise ValueError(f"{about.filename} says it is {shape} of {kind}, and is shorter")
+            found[about.filename.removesuffix(".npy")] = shape, kind
+    return found
+
+
+def _damaged(path: Path, case_id: str, error: Exception) -> Unreadable:
+    """Whatever zipfile, zlib and NumPy have to say of a broken file."""
+    told = " ".join(str(error).split()) or type(error).__name__
+    return Unreadable(
+        case_id,
+        f"{path} that cannot be read ({told})",
+        f"an {_ENDING} file as NumPy writes it",
+        COPY_AGAIN,
+    )
