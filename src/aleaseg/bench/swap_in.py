@@ -22,6 +22,7 @@ from aleaseg.bench.draw import Draw
 from aleaseg.bench.faults import Dealt, spoil, with_faults
 from aleaseg.case import Case, Dataset, usable_image, usable_label
 from aleaseg.corruption import FAULTS, ImpossibleFault
+from aleaseg.errors import CaseError
 from aleaseg.extractors import make_extractor
 from aleaseg.metrics import Resamples, auroc, interval, nested
 from aleaseg.predictions import Prediction
@@ -76,20 +77,17 @@ def _one_case(run: Run, clean: Dataset, number: int, fold: int, case: Case) -> N
         return
     plan = read_json(run.path / "models" / "plan.json")
     network, units = fold_weights(run, plan, fold), fold_units(run, fold) or []
-    seen: dict[str, NDArray] | None = None
+    seen = _of_image(network, case, plan)
     found = []
     for name, fault in FAULTS.items():
         for level in fault.strengths:
             try:
                 dealt, _ = spoil(clean, case, name, level, number)
-            except ImpossibleFault:
-                continue
-            faulty = with_faults(clean, {case.id: dealt})[case.id]
-            if seen is None and fault.axis == "mask":
-                seen = _of_image(network, case, plan)
-            of_image = seen if fault.axis == "mask" else _of_image(network, faulty, plan)
-            assert of_image is not None
-            record = _record(faulty, clean, network, of_image, units, plan, fold)
+                faulty = with_faults(clean, {case.id: dealt})[case.id]
+                of_image = seen if fault.axis == "mask" else _of_image(network, faulty, plan)
+                record = _record(faulty, clean, network, of_image, units, plan, fold)
+            except (ImpossibleFault, CaseError):
+                continue  # what this case cannot have, or what left nothing of it to measure
             found.append({"dealt": dealt.to_dict(), "record": record})
     write_json(path, found, indent=None)
 
@@ -162,8 +160,9 @@ def swap_in(
         replicates: of the bootstrap over groups, behind the intervals.
 
     Returns:
-        `SWAP_IN_COLUMNS`: AUROC of the faulty versions against all clean cases of the draw, mean
-        Dice of clean and faulty masks, mean PSNR of the images.
+        `SWAP_IN_COLUMNS`: AUROC of the faulty versions against the same cases as they were, so that
+        a measure that cannot see the fault is at 0.5 exactly; mean Dice of clean and faulty masks;
+        mean PSNR of the images.
     """
     import pandas as pd
     from joblib import Parallel, delayed
@@ -184,9 +183,8 @@ def swap_in(
 def _rows(draw: Draw, swapped: Sequence[Mapping[str, Any]], replicates: int) -> Iterator[dict[str, Any]]:
     classes = list(draw.dataset.classes)
     population = Numbers.of(draw.run.records(), classes)
-    clean = np.array([case not in draw.truth for case in population.cases])
     faulty = Numbers.of((entry["record"] for entry in swapped), classes)
-    kinds = list(_kinds(draw, swapped, population, clean, replicates))
+    kinds = list(_kinds(draw, swapped, population, replicates))
     for name, measure in MEASURES.items():
         if measure.eye == TRAINING:
             continue
@@ -195,10 +193,10 @@ def _rows(draw: Draw, swapped: Sequence[Mapping[str, Any]], replicates: int) -> 
         middle = float(np.nanmedian(usual)) if np.isfinite(usual).any() else 0.0
         found = measure.suspicion(faulty, frozen)
         for kind in kinds:
-            if np.isfinite(found[kind.these]).mean() < 0.5:
+            if np.isfinite(found[kind.faulty]).mean() < 0.5:
                 continue
-            score = np.nan_to_num(np.concatenate([found[kind.these], usual[clean]]), nan=middle)
-            bad = np.arange(len(score)) < len(kind.these)
+            score = np.nan_to_num(np.concatenate([found[kind.faulty], usual[kind.clean]]), nan=middle)
+            bad = np.arange(len(score)) < len(kind.faulty)
             spread = nested(auroc, score, bad, np.zeros(len(score), dtype=int), kind.resamples)
             low, high = interval(spread.replicates)
             yield {"measure": name, **kind.about, "auroc": spread.point, "low": low, "high": high}
@@ -206,29 +204,27 @@ def _rows(draw: Draw, swapped: Sequence[Mapping[str, Any]], replicates: int) -> 
 
 @dataclass(frozen=True)
 class _Kind:
-    """One fault at one strength: which of the swapped cases have it, and how they and the clean are resampled."""
+    """One fault at one strength: the rows of the cases that have it, and of the same cases clean."""
 
     about: Mapping[str, Any]
-    these: NDArray[np.int64]
+    faulty: NDArray[np.int64]
+    clean: NDArray[np.int64]
     resamples: Resamples
 
 
 def _kinds(
-    draw: Draw,
-    swapped: Sequence[Mapping[str, Any]],
-    population: Numbers,
-    clean: NDArray[np.bool_],
-    replicates: int,
+    draw: Draw, swapped: Sequence[Mapping[str, Any]], population: Numbers, replicates: int
 ) -> Iterator[_Kind]:
     groups = {case.id: case.group or case.id for case in draw.clean.cases}
-    usual = [groups[population.cases[index]] for index in np.flatnonzero(clean)]
+    place = {case: row for row, case in enumerate(population.cases)}
     dealt = [Dealt.from_dict(entry["dealt"]) for entry in swapped]
+    cases = [entry["record"]["case"] for entry in swapped]
     for name, fault in FAULTS.items():
         for level in fault.strengths:
             these = [i for i, one in enumerate(dealt) if one.fault == name and one.level == level]
             if not these:
                 continue
-            members = np.array([*(groups[swapped[i]["record"]["case"]] for i in these), *usual])
+            members = np.array(2 * [groups[cases[i]] for i in these])
             resamples = Resamples.make(
                 np.zeros(len(members), dtype=int), members, replicates=replicates, seed=0
             )
@@ -240,7 +236,7 @@ def _kinds(
                 "fault_dice": _mean([dealt[i].changed for i in these], "dice"),
                 "psnr_db": _mean([dealt[i].changed for i in these], "psnr_db"),
             }
-            yield _Kind(about, np.array(these), resamples)
+            yield _Kind(about, np.array(these), np.array([place[cases[i]] for i in these]), resamples)
 
 
 def _mean(changed: Sequence[Mapping[str, Any]], name: str) -> float | None:

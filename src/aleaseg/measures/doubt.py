@@ -2,8 +2,8 @@
 
 A case is doubtful where it lies far out among cases of its own data set. The
 image axis asks the scan alone (how far its statistics lie, in a shrunk, robust
-Mahalanobis metric, from the scans that are most like it); the label axis asks the
-mask (against an out-of-fold prediction, and by its own size, pieces and place).
+Mahalanobis metric, from the centre of the population, and from the scans that are
+most like it); the label axis asks the mask (against an out-of-fold prediction, and by its own size, pieces and place).
 `doubt` is the larger of the two: a bad scan with a good mask is as doubtful as a
 good scan with a bad mask, and the gap between the axes says where to send the case.
 
@@ -15,7 +15,7 @@ compared with it and changes nothing.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -31,10 +31,8 @@ HIGHER_IS_WORSE = True
 SMALLEST_POPULATION = 20
 # The least standard deviations that mean anything, per kind of statistic.
 _FLOORS = {"sharp": 0.05, "ghost": 0.02, "fov": 0.1, "noise": 0.15, "border": 0.02, "uneven": 0.1}
-# A scan is compared with so many that are most like it, among the central part of the population:
-# a population has several kinds of scans, and faults that many cases share must not vouch for one another.
+# A scan is compared with so many that are most like it: a population may hold several kinds of scans.
 _NEIGHBOURS = 5
-_CENTRAL = 0.8
 # More than these do not make a distance to the nearest ones truer.
 _BANK = 1000
 _BLOCK = 4096
@@ -58,15 +56,20 @@ class ImageReference:
         names: of the statistics.
         scales: robust location and scale of each.
         whitening: (F, F), z-scores times it have the identity for a covariance.
-        bank: (M, F), whitened z-scores of the central part of the population.
-        distance: location and scale of the mean distance to the nearest in the bank.
+        bank: (M, F), whitened z-scores of the population, or of an even part of a large one.
+        far: location and scale of the distance from the centre: of the cube root of its square per
+            statistic, which is near to Gaussian (Wilson and Hilferty 1931).
+        alone: location and scale of the mean distance to the nearest in the bank.
+        whole: location and scale of the larger z of the two.
     """
 
     names: tuple[str, ...]
     scales: tuple[RobustScale, ...]
     whitening: NDArray[np.float64]
     bank: NDArray[np.float64]
-    distance: RobustScale
+    far: RobustScale
+    alone: RobustScale
+    whole: RobustScale = field(default_factory=lambda: RobustScale(0.0, 1.0, 1.0))
 
     @classmethod
     def fit(cls, names: Sequence[str], statistics: NDArray) -> ImageReference:
@@ -97,11 +100,24 @@ class ImageReference:
             keep = distance <= max(chi2.ppf(0.975, features) * scale, float(np.quantile(distance, 0.5)))
         whitening = np.linalg.cholesky(precision)
         points: NDArray[np.float64] = z @ whitening
-        central = np.argsort(distance, kind="stable")[: max(2, int(_CENTRAL * len(z)))]
-        bank = points[central[np.linspace(0, len(central) - 1, min(_BANK, len(central))).astype(int)]]
+        # Evenly from the centre outwards, whatever the order of the cases.
+        order = np.argsort(distance, kind="stable")
+        bank = points[order[np.linspace(0, len(order) - 1, min(_BANK, len(order))).astype(int)]]
         bank = bank.round(4)  # for population.json
-        nearest = RobustScale.fit(_distance_to_nearest(points, bank), 0.1)
-        return cls(tuple(names), scales, np.asarray(whitening, dtype=np.float64), bank, nearest)
+        bare = cls(
+            tuple(names),
+            scales,
+            np.asarray(whitening, dtype=np.float64),
+            bank,
+            RobustScale.fit(_from_centre(points)),
+            RobustScale.fit(_from_nearest(points, bank), 0.1),
+        )
+        return replace(bare, whole=RobustScale.fit(bare._larger(points), 0.3))
+
+    def _larger(self, points: NDArray) -> NDArray[np.float64]:
+        """Far from the centre finds what many share; far from the nearest what is odd among several kinds."""
+        far, alone = self.far.z(_from_centre(points)), self.alone.z(_from_nearest(points, self.bank))
+        return np.maximum(far, alone)
 
     @staticmethod
     def _z_of(scales: Sequence[RobustScale], statistics: NDArray) -> NDArray[np.float64]:
@@ -115,10 +131,10 @@ class ImageReference:
 
     def z(self, statistics: NDArray) -> NDArray[np.float64]:
         """Robust z of the distance of (N, F) statistics, (N,); high = far out; NaN where most are missing."""
-        distance = _distance_to_nearest(self.feature_z(statistics) @ self.whitening, self.bank)
+        z = self.whole.z(self._larger(self.feature_z(statistics) @ self.whitening))
         # A statistic that is missing counts as usual; where most are, nothing was compared.
         known = np.isfinite(np.asarray(statistics, dtype=float)).mean(axis=1) >= 0.5
-        return np.where(known, self.distance.z(distance), np.nan)
+        return np.where(known, z, np.nan)
 
     def to_dict(self) -> dict[str, Any]:
         """For population.json."""
@@ -127,7 +143,9 @@ class ImageReference:
             "scales": [scale.to_dict() for scale in self.scales],
             "whitening": self.whitening.tolist(),
             "bank": self.bank.tolist(),
-            "distance": self.distance.to_dict(),
+            "far": self.far.to_dict(),
+            "alone": self.alone.to_dict(),
+            "whole": self.whole.to_dict(),
         }
 
     @classmethod
@@ -138,11 +156,17 @@ class ImageReference:
             tuple(RobustScale.from_dict(scale) for scale in entries["scales"]),
             np.asarray(entries["whitening"], dtype=float),
             np.asarray(entries["bank"], dtype=float),
-            RobustScale.from_dict(entries["distance"]),
+            *(RobustScale.from_dict(entries[name]) for name in ("far", "alone", "whole")),
         )
 
 
-def _distance_to_nearest(points: NDArray, bank: NDArray) -> NDArray[np.float64]:
+def _from_centre(points: NDArray) -> NDArray[np.float64]:
+    """Cube root of the squared distance per statistic from the centre."""
+    root: NDArray[np.float64] = np.cbrt((points**2).mean(axis=1))
+    return root
+
+
+def _from_nearest(points: NDArray, bank: NDArray) -> NDArray[np.float64]:
     """Mean distance of each point to its nearest ones in the bank; one that is the point itself does not count."""
     count = min(_NEIGHBOURS, len(bank) - 1)
     squares = (bank**2).sum(axis=1)

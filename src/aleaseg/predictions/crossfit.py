@@ -375,5 +375,5 @@ class Crossfit:
 
         arrays = {**load_file(path), **read_learning(self.run, case.id)}
         prediction = self._prediction(case, arrays.pop("logits"), case.read_geometry().shape)
-        model = f"fold_{self._fold_of[case.id]}" if case.id in self._fold_of else "late"
+        model = f"fold_{self._fold_of[case.id]}" if case.id in self._fold_of else ""
         return [replace(prediction, inside=arrays, model=model)]

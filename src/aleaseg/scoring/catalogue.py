@@ -249,7 +249,8 @@ class Mahalanobis(Measure):
                     name: Moments.of(features[numbers.models == model, column])
                     for column, name in enumerate(numbers.classes)
                 }
-                for model in np.unique(numbers.models)
+                # A case that came late may have been predicted by any of them.
+                for model in np.unique(numbers.models[numbers.models != ""])
             }
         )
 
