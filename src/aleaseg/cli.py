@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import shlex
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -341,11 +340,13 @@ def bench(
 ) -> None:
     """Put known faults into the data, in memory, and see which measure finds which."""
     from aleaseg.auditing import choose_device
+    from aleaseg.bench.settings import BenchSettings, typed
     from aleaseg.errors import UsageError
     from aleaseg.run import Run
 
     if downstream and raters:
         raise UsageError("--downstream and --raters are two benches; give one of them")
+    command = typed(sys.argv[1:])
     given: dict[str, Any] = {
         "dataset": str(dataset.resolve()),
         "first": first,
@@ -360,7 +361,7 @@ def bench(
         if downstream:
             from aleaseg.bench.downstream import DownstreamSettings, run_downstream, write_downstream
 
-            kept = run_downstream(DownstreamSettings(**given), Run(out), progress)
+            kept = run_downstream(DownstreamSettings(**given), Run(out), progress, command=command)
             write_downstream(kept, Run(out))
             page = out / "downstream.md"
             seeds = [name for name in kept.choices.columns if str(name).startswith("seed_")]
@@ -369,9 +370,8 @@ def bench(
             rows = kept.choices[names].to_numpy().tolist()
         elif raters:
             from aleaseg.bench.raters import run_raters, write_raters
-            from aleaseg.bench.settings import BenchSettings
 
-            followed = run_raters(BenchSettings(draws=1, **given), Run(out), progress)
+            followed = run_raters(BenchSettings(draws=1, **given), Run(out), progress, command=command)
             write_raters(followed, out)
             page = out / "raters.md"
             title = "Spearman with the raters' disagreement (high = follows it)"
@@ -379,14 +379,13 @@ def bench(
             rows = followed.measures.sort_values("raw", ascending=False)[names].to_numpy().tolist()
         else:
             from aleaseg.bench.benching import run_bench
-            from aleaseg.bench.settings import BenchSettings
             from aleaseg.bench.write import summary_rows
 
             result, page = run_bench(
                 BenchSettings(draws=draws, **given),
                 Run(out),
                 swapped=swap_in,
-                command=shlex.join(["aleaseg", *sys.argv[1:]]),
+                command=command,
                 progress=progress,
             )
             title, names = "AUROC (0.5 is chance, 1 finds all)", ["measure", "masks", "images", "both"]

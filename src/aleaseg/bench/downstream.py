@@ -25,8 +25,6 @@ from __future__ import annotations
 
 import os
 import platform
-import shlex
-import sys
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -340,6 +338,8 @@ def run_downstream(
     settings: DownstreamSettings,
     out: Run,
     progress: Progress = lambda stage, done, total: None,
+    *,
+    command: str = "",
 ) -> DownstreamResult:
     """Put faults in, measure, leave out, train, test. What is finished is not done again.
 
@@ -348,6 +348,7 @@ def run_downstream(
         out: where; empty, or begun with the same settings. Nothing of the data set is changed.
         progress: called with stage (`prepare`, `train`, `score` of the draw, then `copy` and
             `compare`), done, total.
+        command: as it was typed, for the page.
 
     Raises:
         UsageError: the arguments cannot work, the folder was made with others, or too few groups.
@@ -382,7 +383,7 @@ def run_downstream(
             copy.unlink()
     reports = [read_json(cell.file(work.path, ".json")) for cell in cells]
     about = {
-        "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "command": command,
         "date": now(),
         "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, {settings.device}",
         "versions": versions(),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+import shlex
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,16 @@ from aleaseg.manifest import now, versions
 from aleaseg.predictions.crossfit import CrossfitSettings
 from aleaseg.run import Run, read_json, write_json
 
-__all__ = ["BenchSettings", "begin_bench", "open_clean"]
+__all__ = ["BenchSettings", "begin_bench", "open_clean", "typed"]
+
+
+def typed(words: Sequence[str]) -> str:
+    """The command as it was typed, folders by their own names: a page may be given away.
+
+    >>> typed(["bench", "/home/a/Dataset004_Hippocampus", "-o", "out/b"])
+    'aleaseg bench Dataset004_Hippocampus -o b'
+    """
+    return shlex.join(["aleaseg", *(Path(word).name if os.sep in word else word for word in words)])
 
 
 @dataclass(frozen=True)
