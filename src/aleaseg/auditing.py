@@ -210,6 +210,10 @@ def _reference(settings: Settings, dataset: Dataset) -> Run | None:
         )
     if not (reference.path / "population.json").exists():
         raise UsageError(f"the reference {reference.path} has no population (fewer than 20 cases)")
+    if "bank" not in reference.population["image"]:
+        raise UsageError(
+            f"the population of {reference.path} was made by another version of aleaseg; audit it again"
+        )
     made_by = (reference.manifest.get("predictions") or {}).get("source")
     if dataset.has_labels and settings.predictions == "crossfit" and made_by != "crossfit":
         raise UsageError(
