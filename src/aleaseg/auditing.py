@@ -336,7 +336,7 @@ def _notes(run: Run, dataset: Dataset, troubles: dict[str, str]) -> list[str]:
     if manifest["extractor"]["name"] == "task" and population is not None:
         notes.append(
             "AUV is taken from the task network's out-of-fold logits, which never saw the case's own mask: "
-            "it can tell of the image only, and in our trial found faults no better than chance. "
+            "it can tell of the image only, and with known faults it was no better than chance. "
             "Doubt is the better guide."
         )
     return notes

@@ -29,7 +29,8 @@ MEASURED = (
 )
 READ = (
     "A measure that sees the image alone cannot find a fault of the mask: it is at chance there by construction "
-    "(column “sees”). The eye is what a measure looks through; another eye gives other numbers."
+    "(column “sees”), but for this: maps are averaged over the classes that the mask has, so a class that was "
+    "dropped changes the average. The eye is what a measure looks through; another eye gives other numbers."
 )
 CAPTIONS: Mapping[str, str] = {
     "measures": (
