@@ -40,7 +40,12 @@ def main() -> None:
         draws = ", ".join(map(str, sorted(cases["draw"].unique())))
         published = detection[~detection["measure"].str.contains("doubt|adjusted|two_sided")]
         for target in ("both", "masks", "images"):
-            best = published[published["target"] == target].sort_values("auroc").iloc[-1]["measure"]
+            best = (
+                published[published["target"] == target]
+                .dropna(subset="auroc")
+                .sort_values("auroc")
+                .iloc[-1]["measure"]
+            )
             between = differences[(differences["baseline"] == best) & (differences["target"] == target)]
             row = between.iloc[0]
             goal.append(
