@@ -11,7 +11,14 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from aleaseg.bench.analysis import analyse
-from aleaseg.bench.correlations import confounds, dice, ranks, weighted_pearson, weighted_spearman
+from aleaseg.bench.correlations import (
+    class_dice,
+    confounds,
+    dice,
+    ranks,
+    weighted_pearson,
+    weighted_spearman,
+)
 from aleaseg.bench.detection import best_published, detection, differences
 from aleaseg.bench.result import CASE_FIELDS, CONFOUNDS
 from aleaseg.bench.targets import measures_of, missing, pairwise_auroc
@@ -376,3 +383,25 @@ def test_examples(name):
     result = doctest.testmod(importlib.import_module(f"aleaseg.bench.{name}"))
     assert result.attempted > 0
     assert result.failed == 0
+
+
+def test_class_means_go_with_their_dice_as_scipy_says():
+    rng = np.random.default_rng(0)
+    means = pd.DataFrame(
+        {
+            "class": [f"organ {k}" for k in range(16)],
+            "clean_dice": rng.uniform(0.5, 0.95, 16),
+            "few": [1.0, 2.0, 3.0] + [np.nan] * 13,
+        }
+    )
+    means["auv"] = -means["clean_dice"] + rng.normal(0, 0.1, 16)
+    table = class_dice(means).set_index("measure")
+    assert list(table.index) == ["auv"]
+    row = table.loc["auv"]
+    r, p = stats.pearsonr(means["auv"], means["clean_dice"])
+    rho, _ = stats.spearmanr(means["auv"], means["clean_dice"])
+    assert (row["pearson"], row["pearson_p"]) == pytest.approx((r, p))
+    assert row["spearman"] == pytest.approx(rho)
+    assert (row["level"], row["n"]) == ("class", 16)
+    assert row["pearson_low"] < r < row["pearson_high"]
+    assert class_dice(means.head(3)).empty

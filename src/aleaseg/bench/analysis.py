@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from aleaseg.bench.correlations import confounds, dice, ranks
+from aleaseg.bench.correlations import class_dice, confounds, dice, ranks
 from aleaseg.bench.detection import detection, differences
 from aleaseg.bench.result import BenchResult
 from aleaseg.bench.targets import missing
@@ -19,7 +19,10 @@ _SWAP_IN = ("measure", "fault", "axis", "level", "n", "auroc", "low", "high", "f
 
 
 def analyse(
-    cases: pd.DataFrame, about: Mapping[str, Any], swap_in: pd.DataFrame | None = None
+    cases: pd.DataFrame,
+    about: Mapping[str, Any],
+    swap_in: pd.DataFrame | None = None,
+    class_means: pd.DataFrame | None = None,
 ) -> BenchResult:
     """Every table of a bench.
 
@@ -27,6 +30,7 @@ def analyse(
         cases: as in `BenchResult`; one of the measures is `doubt`.
         about: for the head of the page; `missing` is added.
         swap_in: as in `BenchResult`; None where it was not asked for.
+        class_means: of `aleaseg.bench.mixed.class_means`, for the rows of `dice` over classes.
     """
     import pandas as pd
 
@@ -37,6 +41,16 @@ def analyse(
         differences=differences(cases),
         swap_in=pd.DataFrame(columns=list(_SWAP_IN)) if swap_in is None else swap_in,
         ranks=ranks(cases),
-        dice=dice(cases),
+        dice=_dice(cases, class_means),
         confounds=confounds(cases),
     )
+
+
+def _dice(cases: pd.DataFrame, class_means: pd.DataFrame | None) -> pd.DataFrame:
+    import pandas as pd
+
+    found = dice(cases)
+    of_classes = None if class_means is None else class_dice(class_means)
+    if of_classes is None or of_classes.empty:
+        return found
+    return pd.concat([found, of_classes], ignore_index=True)

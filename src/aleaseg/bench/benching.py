@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from aleaseg.bench.analysis import analyse
-from aleaseg.bench.mixed import draws, suspicions
+from aleaseg.bench.mixed import class_means, draws, suspicions
 from aleaseg.bench.result import BenchResult
 from aleaseg.bench.settings import BenchSettings, begin_bench, open_clean
 from aleaseg.bench.swap_in import SWAP_IN_COLUMNS, swap_in
@@ -80,6 +80,6 @@ def run_bench(
         "versions": versions(),
     }
     progress("analyse", 0, 1)
-    result = analyse(cases, about, exchanged)
+    result = analyse(cases, about, exchanged, class_means(every))
     progress("analyse", 1, 1)
     return result, write_bench(result, out.path)

@@ -13,20 +13,28 @@ apply, and has NaN.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from aleaseg.bench.result import CONFOUNDS
 from aleaseg.bench.targets import MOST_MISSING, measures_of
-from aleaseg.metrics import Resamples, correlation_p_value, interval, nested, rank_matrix
+from aleaseg.metrics import (
+    Resamples,
+    correlation_p_value,
+    interval,
+    nested,
+    pearson,
+    rank_matrix,
+    spearman,
+)
 from aleaseg.metrics.cumulated import cumulated
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["confounds", "dice", "ranks", "weighted_pearson", "weighted_spearman"]
+__all__ = ["class_dice", "confounds", "dice", "ranks", "weighted_pearson", "weighted_spearman"]
 
 _FEWEST = 4
 # Variance of numbers that were scaled to a range of 1, or of ranks: below it, rounding.
@@ -106,6 +114,32 @@ def dice(cases: pd.DataFrame) -> pd.DataFrame:
             row[f"{kind}_low"], row[f"{kind}_high"] = interval(found.replicates)
             row[f"{kind}_p"] = _p_value(found.point, known.size, draw)
         rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def class_dice(means: pd.DataFrame) -> pd.DataFrame:
+    """Correlation of every measure with `clean_dice` over means of classes, as the paper's Table 4 probably is.
+
+    Args:
+        means: class, clean_dice and a column per measure, high = bad.
+
+    Returns:
+        Rows as those of `dice`, level `class`, n classes; intervals from resampled classes. Empty for
+        fewer than 4 classes, and without a measure that has no number in so many.
+    """
+    import pandas as pd
+
+    rows = []
+    target = means["clean_dice"].to_numpy(dtype=np.float64)
+    for name in means.columns.difference(["class", "clean_dice"], sort=False):
+        values = means[name].to_numpy(dtype=np.float64)
+        row: dict[str, Any] = {"measure": name, "level": "class"}
+        for kind, correlate in (("pearson", pearson), ("spearman", spearman)):
+            found = correlate(values, target)
+            row |= {"n": found.n, kind: found.r, f"{kind}_p": found.p}
+            row |= {f"{kind}_low": found.low, f"{kind}_high": found.high}
+        if row["n"] >= _FEWEST:
+            rows.append(row)
     return pd.DataFrame(rows)
 
 

@@ -6,6 +6,8 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from aleaseg.bench.draw import Draw, fit_draw, mean_dice, open_draw
 from aleaseg.bench.settings import BenchSettings
 from aleaseg.case import Dataset
@@ -16,7 +18,7 @@ from aleaseg.scoring.numbers import Numbers
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["draws", "suspicions"]
+__all__ = ["class_means", "draws", "suspicions"]
 
 Progress = Callable[[str, int, int], None]
 
@@ -51,6 +53,39 @@ def suspicions(every: Sequence[Draw]) -> pd.DataFrame:
         }
         tables.append(pd.concat([pd.DataFrame(rows), pd.DataFrame(columns)], axis=1))
     return pd.concat(tables, ignore_index=True)
+
+
+def class_means(every: Sequence[Draw]) -> pd.DataFrame:
+    """Means of the classes over all cases and draws, for the paper's Table 4.
+
+    Returns:
+        class, clean_dice (as in `suspicions`), and a column for each measure that has a number for
+        every class, high = bad.
+    """
+    import pandas as pd
+
+    tables = []
+    for draw in every:
+        numbers = Numbers.of(draw.run.records(), list(draw.dataset.classes))
+        dice = np.array(
+            [
+                [draw.clean_dice[case].get(name, np.nan) for name in numbers.classes]
+                for case in numbers.cases
+            ]
+        )
+        columns = {name: measure.by_class(numbers) for name, measure in MEASURES.items()}
+        found = {name: column for name, column in columns.items() if column is not None}
+        tables += [
+            pd.DataFrame(
+                {
+                    "class": name,
+                    "clean_dice": dice[:, index],
+                    **{measure: column[:, index] for measure, column in found.items()},
+                }
+            )
+            for index, name in enumerate(numbers.classes)
+        ]
+    return pd.concat(tables).groupby("class", sort=False).mean().reset_index()
 
 
 def _row(draw: Draw, record: Mapping[str, Any], group: str) -> dict[str, Any]:

@@ -76,6 +76,10 @@ class Measure(ABC):
     def value(self, numbers: Numbers, frozen: Any) -> NDArray[np.float64]:
         """(N,) in the measure's own direction; NaN where it does not apply."""
 
+    def by_class(self, numbers: Numbers) -> NDArray[np.float64] | None:
+        """(N, C) before classes are joined, high = bad; None for what is of the whole case."""
+        return None
+
     def fit(self, numbers: Numbers) -> Any:
         """`freeze` of `collect`."""
         return self.freeze(self.collect(numbers))
@@ -98,14 +102,21 @@ class Recorded(Measure):
 
     measure: str = ""
     variant: str = ""
-    by_class: bool = False
+    of_classes: bool = False
+
+    def by_class(self, numbers: Numbers) -> NDArray[np.float64] | None:
+        """(N, C) where the record has one for each class."""
+        if not self.of_classes:
+            return None
+        found = numbers.by_class(self.measure, self.variant)
+        return found if self.higher_is_worse else -found
 
     def collect(self, numbers: Numbers) -> None:
         """Nothing: every case stands by itself."""
 
     def value(self, numbers: Numbers, frozen: Any) -> NDArray[np.float64]:
         """(N,)."""
-        if not self.by_class:
+        if not self.of_classes:
             return numbers.case(self.measure, self.variant)
         return aggregate(numbers.by_class(self.measure, self.variant), "mean_scale")
 
@@ -148,6 +159,10 @@ class Auv(Measure):
     def _scales(self, numbers: Numbers) -> NDArray[np.float64]:
         scales = _scales(numbers, self.variant)
         return scales if self.how == "mean_auv" else aggregate(scales, self.how)[:, None]
+
+    def by_class(self, numbers: Numbers) -> NDArray[np.float64] | None:
+        """(N, C) minus S: the paper's Table 4 correlates S itself, not AUV."""
+        return -_scales(numbers, self.variant) if self.how == "mean_scale" else None
 
     def collect(self, numbers: Numbers) -> Any:
         """The range of ln S, for each class where classes are kept apart."""
@@ -382,7 +397,7 @@ def _plain(
         higher_is_worse=not low,
         measure=measure or name.partition("/")[0],
         variant=variant or name.partition("/")[2],
-        by_class=by_class,
+        of_classes=by_class,
     )
 
 
