@@ -161,7 +161,7 @@ def swap_in(
 
     Returns:
         `SWAP_IN_COLUMNS`: AUROC of the faulty versions against the same cases as they were, so that
-        a measure that cannot see the fault is at 0.5 exactly; mean Dice of clean and faulty masks;
+        a measure that cannot see the fault is at 0.5; mean Dice of clean and faulty masks;
         mean PSNR of the images.
     """
     import pandas as pd
