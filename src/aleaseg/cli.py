@@ -367,7 +367,7 @@ def bench(
             seeds = [name for name in kept.choices.columns if str(name).startswith("seed_")]
             title = "Mean Dice on clean held-out cases, each training seed"
             names = ["choice", "faulty_left", *seeds]
-            rows = kept.choices[names].to_numpy().tolist()
+            rows = kept.choices[names].astype({"faulty_left": int}).astype(object).to_numpy().tolist()
         elif raters:
             from aleaseg.bench.raters import run_raters, write_raters
 
