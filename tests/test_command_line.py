@@ -60,7 +60,10 @@ def test_the_spoilt_cases_are_the_most_doubtful(finished):
     assert set(cases["doubt"].nlargest(3).index) == set(finished.faults)
     assert (cases.loc[list(finished.faults), "doubt"] > 0.5).all()
     kind = {fault: case for case, fault in finished.faults.items()}
-    assert cases.loc[kind["noise"], "image_doubt"] > 0.5 > cases.loc[kind["mask shifted"], "image_doubt"]
+    assert cases["image_doubt"].idxmax() == kind["noise"]
+    assert cases["image_doubt"].max() > 0.5
+    for fault in ("mask shifted", "classes swapped"):
+        assert cases.loc[kind[fault], "label_doubt"] > max(0.5, cases.loc[kind[fault], "image_doubt"])
     assert "sharp_w=" in cases.loc[kind["noise"], "reasons"]
     assert "order:left and right=" in cases.loc[kind["classes swapped"], "reasons"]
 

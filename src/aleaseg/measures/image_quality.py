@@ -154,12 +154,12 @@ def image_statistics(image: NDArray, spacing_mm: Sequence[float]) -> dict[str, f
         name -> value; NaN where an axis is too short:
         `noise` (ln of its standard deviation in the image's range), `tail`, `peaks` (ln of
         how far the 90% and 99% largest local differences lie above the median one),
-        `contrast` (distance of dark and bright mean, Otsu), `dark`, `lower`, `middle`,
-        `upper`, `bright` (where the 10%, 25%, 50%, 75%, 90% quantiles lie between the 1%
-        and 99% ones), `skew`, `focus` (entropy focus criterion), `border` (share of the
-        border that is bright: how much of the body is cut), and for each axis a of d, h,
-        w: `sharp_a`, `ghost_a`, `fov_a` (ln mm), `tilt_a`, `bend_a` (slope and curvature of
-        the grey values over the field), `uneven_a` (ln of how unevenly slices change).
+        `contrast` (distance of dark and bright mean, Otsu), `dark`, `middle`, `bright`
+        (where the 10%, 50%, 90% quantiles lie between the 1% and 99% ones), `skew`, `focus`
+        (entropy focus criterion), `border` (share of the border that is bright: how much
+        of the body is cut), and for each axis a of d, h, w: `sharp_a`, `ghost_a`, `fov_a`
+        (ln mm), `tilt_a`, `bend_a` (slope and curvature of the grey values over the field),
+        `uneven_a` (ln of how unevenly slices change).
     """
     from skimage.filters import threshold_otsu
 
@@ -169,7 +169,7 @@ def image_statistics(image: NDArray, spacing_mm: Sequence[float]) -> dict[str, f
     sample = np.clip(scaled.ravel()[::step], -2, 2).astype(np.float64)
     threshold = float(threshold_otsu(sample)) if sample.min() < sample.max() else float(sample[0])
     bright = sample > threshold
-    q01, q10, q25, q50, q75, q90, q99 = np.percentile(sample, [1, 10, 25, 50, 75, 90, 99])
+    q01, q10, q50, q90, q99 = np.percentile(sample, [1, 10, 50, 90, 99])
     span = max(q99 - q01, 1e-6)
     # Air that was clipped to one value has no noise; it says nothing about the scanner.
     inside = scaled > scaled.min()
@@ -178,9 +178,7 @@ def image_statistics(image: NDArray, spacing_mm: Sequence[float]) -> dict[str, f
         **_noise(_mixed_differences(scaled, inside)),
         "contrast": float(sample[bright].mean() - sample[~bright].mean()) if 0 < bright.mean() < 1 else 0.0,
         "dark": float((q10 - q01) / span),
-        "lower": float((q25 - q01) / span),
         "middle": float((q50 - q01) / span),
-        "upper": float((q75 - q01) / span),
         "bright": float((q90 - q01) / span),
         "skew": float(np.mean(((sample - sample.mean()) / spread) ** 3)),
         "focus": _focus(scaled.ravel()[::step] - scaled.min()),

@@ -31,14 +31,6 @@ _IMAGE = {
     "dark": ("dark tissue is unusually bright", "dark tissue is unusually dark"),
     "middle": ("grey values are unusually bright", "grey values are unusually dark"),
     "bright": ("bright tissue is unusually bright", "bright tissue is unusually dark"),
-    "lower": (
-        "the lower quarter of the grey values is unusually bright",
-        "the lower quarter of the grey values is unusually dark",
-    ),
-    "upper": (
-        "the upper quarter of the grey values is unusually bright",
-        "the upper quarter of the grey values is unusually dark",
-    ),
     "tail": ("more strong local differences than usual", "fewer strong local differences than usual"),
     "peaks": (
         "more very strong local differences than usual (streaks, spikes?)",

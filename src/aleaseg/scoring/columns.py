@@ -50,8 +50,6 @@ _IMAGE_TEXTS = {
     "noise": "ln of the noise's standard deviation in the image's range",
     "contrast": "distance of the bright part's mean from the dark part's, in the image's range",
     "dark": "where the 10% quantile lies between the 1% and the 99% one",
-    "lower": "where the 25% quantile lies between the 1% and the 99% one",
-    "upper": "where the 75% quantile lies between the 1% and the 99% one",
     "tail": "ln of the 90% largest local difference over the median one",
     "peaks": "ln of the 99% largest local difference over the median one",
     "focus": "entropy focus criterion: 1 where all voxels are equally bright",
