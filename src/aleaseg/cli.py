@@ -298,7 +298,8 @@ def demo(
     with progress_bars() as progress:
         outcome = run_audit(settings, Run(out / "run"), progress=progress)
     show_outcome(outcome)
-    cut = selection.plan(outcome.run)
+    # A fifth of the cases was spoilt on purpose: more may leave than a careful cut allows.
+    cut = selection.plan(outcome.run, floor=0.6)
     written = selection.write(cut)
     found = sum(case in faults for case in cut.dropped)
     say(
