@@ -11,9 +11,9 @@ from aleaseg.bench import draw as drawing
 from aleaseg.bench import swap_in as swapping
 from aleaseg.bench.draw import fit_draw, mean_dice, open_draw
 from aleaseg.bench.mixed import draws, suspicions
-from aleaseg.bench.result import CASE_FIELDS, CONFOUNDS
+from aleaseg.bench.result import CASE_FIELDS, CONFOUNDS, SWAP_IN_COLUMNS
 from aleaseg.bench.settings import BenchSettings, begin_bench, open_clean
-from aleaseg.bench.swap_in import SWAP_IN_COLUMNS, _chosen, _of_image, _record, swap_in
+from aleaseg.bench.swap_in import _chosen, _of_image, _record, swap_in
 from aleaseg.corruption import FAULTS
 from aleaseg.errors import SettingsDiffer, UsageError
 from aleaseg.measures.label_agreement import dice

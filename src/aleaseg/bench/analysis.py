@@ -7,15 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from aleaseg.bench.correlations import class_dice, confounds, dice, ranks
 from aleaseg.bench.detection import detection, differences
-from aleaseg.bench.result import BenchResult
+from aleaseg.bench.result import SWAP_IN_COLUMNS, BenchResult
 from aleaseg.bench.targets import missing
 
 if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = ["analyse"]
-
-_SWAP_IN = ("measure", "fault", "axis", "level", "n", "auroc", "low", "high", "fault_dice", "psnr_db")
 
 
 def analyse(
@@ -39,7 +37,7 @@ def analyse(
         cases=cases,
         detection=detection(cases),
         differences=differences(cases),
-        swap_in=pd.DataFrame(columns=list(_SWAP_IN)) if swap_in is None else swap_in,
+        swap_in=pd.DataFrame(columns=list(SWAP_IN_COLUMNS)) if swap_in is None else swap_in,
         ranks=ranks(cases),
         dice=_dice(cases, class_means),
         confounds=confounds(cases),

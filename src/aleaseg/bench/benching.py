@@ -7,13 +7,11 @@ import platform
 from collections.abc import Callable
 from pathlib import Path
 
-import pandas as pd
-
 from aleaseg.bench.analysis import analyse
 from aleaseg.bench.mixed import class_means, draws, suspicions
 from aleaseg.bench.result import BenchResult
 from aleaseg.bench.settings import BenchSettings, begin_bench, open_clean
-from aleaseg.bench.swap_in import SWAP_IN_COLUMNS, swap_in
+from aleaseg.bench.swap_in import swap_in
 from aleaseg.bench.write import write_bench
 from aleaseg.manifest import now, versions
 from aleaseg.run import Run, read_json
@@ -60,9 +58,7 @@ def run_bench(
         every.append(draw)
         progress("draws", number + 1, settings.draws)
     cases = suspicions(every)
-    exchanged = (
-        swap_in(every[0], progress=progress) if swapped else pd.DataFrame(columns=list(SWAP_IN_COLUMNS))
-    )
+    exchanged = swap_in(every[0], progress=progress) if swapped else None
     plan = read_json(every[0].run.path / "models" / "plan.json")
     about = {
         "dataset": dataset.name,

@@ -9,7 +9,21 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["CASE_FIELDS", "CONFOUNDS", "BenchResult"]
+__all__ = ["CASE_FIELDS", "CONFOUNDS", "SWAP_IN_COLUMNS", "BenchResult"]
+
+SWAP_IN_COLUMNS = (
+    "measure",
+    "fault",
+    "axis",
+    "level",
+    "n",
+    "auroc",
+    "low",
+    "high",
+    "fault_dice",
+    "psnr_db",
+)
+"""Of `swap_in`."""
 
 CASE_FIELDS = ("draw", "case", "group", "axis", "fault", "fault_dice", "clean_dice")
 """Of every row of `cases`, before the confounds and the measures."""

@@ -21,7 +21,7 @@ __all__ = ["BenchSettings", "begin_bench", "open_clean", "typed"]
 def typed(words: Sequence[str]) -> str:
     """The command as it was typed, folders by their own names: a page may be given away.
 
-    >>> typed(["bench", "/home/a/Dataset004_Hippocampus", "-o", "out/b"])
+    >>> typed(["bench", "data/Dataset004_Hippocampus", "-o", "out/b"])
     'aleaseg bench Dataset004_Hippocampus -o b'
     """
     return shlex.join(["aleaseg", *(Path(word).name if os.sep in word else word for word in words)])

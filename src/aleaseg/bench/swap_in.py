@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from aleaseg.bench.draw import Draw
 from aleaseg.bench.faults import Dealt, spoil, with_faults
+from aleaseg.bench.result import SWAP_IN_COLUMNS
 from aleaseg.case import Case, Dataset, usable_image, usable_label
 from aleaseg.corruption import FAULTS, ImpossibleFault
 from aleaseg.errors import CaseError
@@ -38,22 +39,10 @@ if TYPE_CHECKING:
     import pandas as pd
     import torch
 
-__all__ = ["CASES", "SWAP_IN_COLUMNS", "swap_in"]
+__all__ = ["CASES", "swap_in"]
 
 CASES = 16
 """How many clean cases get each fault."""
-SWAP_IN_COLUMNS = (
-    "measure",
-    "fault",
-    "axis",
-    "level",
-    "n",
-    "auroc",
-    "low",
-    "high",
-    "fault_dice",
-    "psnr_db",
-)
 
 
 @dataclass
