@@ -65,7 +65,7 @@ def row(data: Path, folder: Path, cases: int) -> str:
         for name, source in (("default", plain), ("all", whole)):
             whole._last = None
             started = time.perf_counter()
-            score_case(case, dataset, source, make_extractor("task", source, dataset.classes))
+            score_case(case, dataset, source, make_extractor("task", dataset, source))
             seconds[name].append(time.perf_counter() - started)
     # The first case warms up.
     median = {name: float(np.median(values[1:])) for name, values in seconds.items()}

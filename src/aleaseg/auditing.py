@@ -135,7 +135,7 @@ def run_audit(
     notes = _predict(run, dataset, settings, reference, started, progress)
     named = run.manifest["predictions"]
     extractor, why = _extractor(settings, named["source"] if named else None, reference)
-    eye = make_extractor(extractor, open_predictions(run, dataset), dataset.classes)
+    eye = make_extractor(extractor, dataset, open_predictions(run, dataset))
     run.update_manifest(
         extractor={"name": extractor, "why": why, **eye.identity()}, hashes=file_hashes(run, dataset)
     )

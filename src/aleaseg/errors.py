@@ -4,7 +4,8 @@
     ├── UsageError            the arguments cannot work (exit status 2)
     │   ├── NotADataset       the folder has no layout that is known
     │   ├── SettingsDiffer    the run folder was made with other settings
-    │   └── SelectionRefused  a cut would harm a class; `--force` overrides
+    │   ├── SelectionRefused  a cut would harm a class; `--force` overrides
+    │   └── WeightsRefused    weights are missing, unsafe, or not those of the model
     ├── CaseError             one case is bad; the others go on (exit status 1)
     │   ├── Unreadable        a file cannot be read as what it says it is
     │   ├── ShapeMismatch     image and label (or prediction) do not fit
@@ -28,6 +29,7 @@ __all__ = [
     "ShapeMismatch",
     "Unreadable",
     "UsageError",
+    "WeightsRefused",
 ]
 
 
@@ -49,6 +51,10 @@ class SettingsDiffer(UsageError):
 
 class SelectionRefused(UsageError):
     """The cut would leave a class with too few cases."""
+
+
+class WeightsRefused(UsageError):
+    """A file of weights is missing, would run code, or does not belong to the model."""
 
 
 class MissingExtra(AleasegError, ImportError):

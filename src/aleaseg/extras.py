@@ -10,7 +10,12 @@ from aleaseg.errors import MissingExtra
 __all__ = ["need"]
 
 # module -> the extra of this package that brings it
-_EXTRAS = {"cleanlab": "compare", "nnunetv2": "nnunet", "transformers": "models"}
+_EXTRAS = {
+    "cleanlab": "compare",
+    "huggingface_hub": "models",
+    "nnunetv2": "nnunet",
+    "transformers": "models",
+}
 
 
 def need(module: str) -> ModuleType:

@@ -113,7 +113,7 @@ def _record(
     logits = inside.pop("logits").astype(np.float16)
     prediction = Prediction(logits, "logit", shape, dataset.classes, inside=inside, model=f"fold_{fold}")
     given = _Given(prediction)
-    record = score_case(case, dataset, given, make_extractor("task", given, dataset.classes))
+    record = score_case(case, dataset, given, make_extractor("task", dataset, given))
     return {
         **record,
         "case": case.id,

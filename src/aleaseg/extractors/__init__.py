@@ -2,25 +2,85 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import importlib
+from dataclasses import replace
+from importlib.metadata import entry_points
 
+from aleaseg.case import Dataset
 from aleaseg.errors import UsageError
-from aleaseg.extractors.base import ClassMap, Extractor
+from aleaseg.extractors.base import (
+    ClassMap,
+    Cost,
+    Extractor,
+    ExtractorSettings,
+    NoMap,
+    Traits,
+    check_needs,
+    needs_labels,
+    settled,
+)
 from aleaseg.predictions import Predictions
 
-__all__ = ["NAMES", "ClassMap", "Extractor", "choose_extractor", "make_extractor"]
+__all__ = [
+    "GROUP",
+    "ClassMap",
+    "Cost",
+    "Extractor",
+    "ExtractorSettings",
+    "NoMap",
+    "Traits",
+    "checked",
+    "choose_extractor",
+    "extractor_class",
+    "make_extractor",
+    "names",
+    "needs_labels",
+]
 
-NAMES = {
-    "task": "the out-of-fold task network's logits",
-    "variance": "the image's own intensities: their variance in place of S",
+GROUP = "aleaseg.extractors"
+"""The entry-point group by which other packages add extractors: name = "module:Class"."""
+
+_OURS = {
+    "task": "aleaseg.extractors.task:Task",
+    "variance": "aleaseg.extractors.intensity:Intensity",
+    "medsam2": "aleaseg.extractors.medsam2:MedSAM2",
+    "segvol": "aleaseg.extractors.segvol:SegVol",
+    "universal": "aleaseg.extractors.universal:Universal",
+    "nnunet": "aleaseg.extractors.nnunet:NnUNet",
 }
+
+
+def names() -> list[str]:
+    """Every extractor there is, our own first."""
+    return [*_OURS, *sorted({point.name for point in entry_points(group=GROUP)} - set(_OURS))]
+
+
+def extractor_class(name: str) -> type[Extractor]:
+    """The class of an extractor; imports its module.
+
+    Raises:
+        UsageError: there is none of that name, or what another package gives is none.
+    """
+    if name in _OURS:
+        module, _, attribute = _OURS[name].partition(":")
+        found: type[Extractor] = getattr(importlib.import_module(module), attribute)
+        return found
+    for point in entry_points(group=GROUP):
+        if point.name == name:
+            loaded = point.load()
+            if not (isinstance(loaded, type) and issubclass(loaded, Extractor)):
+                raise UsageError(
+                    f"extractor {name!r} of {point.value} is no subclass of aleaseg.extractors.Extractor"
+                )
+            return loaded
+    raise UsageError(f"unknown extractor {name!r}; expected one of: auto, {', '.join(names())}")
 
 
 def choose_extractor(name: str, predictions: str | None) -> tuple[str, str]:
     """The extractor and why it.
 
     Args:
-        name: of `NAMES`, or `auto`.
+        name: of `names()`, or `auto`.
         predictions: where out-of-fold predictions come from, or None.
 
     Raises:
@@ -36,8 +96,8 @@ def choose_extractor(name: str, predictions: str | None) -> tuple[str, str]:
             "task",
             "the out-of-fold network is there anyway, and no foundation model's weights are asked for",
         )
-    if name not in NAMES:
-        raise UsageError(f"unknown extractor {name!r}; expected one of: auto, {', '.join(NAMES)}")
+    if name not in names():
+        raise UsageError(f"unknown extractor {name!r}; expected one of: auto, {', '.join(names())}")
     if name == "task" and predictions is None:
         raise UsageError(
             "extractor `task` needs out-of-fold predictions, and there are no labels; use `variance`"
@@ -45,16 +105,32 @@ def choose_extractor(name: str, predictions: str | None) -> tuple[str, str]:
     return name, "asked for"
 
 
+def checked(settings: ExtractorSettings, dataset: Dataset) -> ExtractorSettings:
+    """The settings with defaults put in, made sure to suit the extractor and the data set.
+
+    Raises:
+        UsageError: what cannot work, with the valid names.
+    """
+    traits = extractor_class(settings.name).traits
+    done = settled(settings, traits)
+    check_needs(done, traits, dataset)
+    return done
+
+
 def make_extractor(
-    name: str, predictions: Predictions | None, classes: Mapping[str, tuple[int, ...]]
+    settings: ExtractorSettings | str, dataset: Dataset, predictions: Predictions | None = None
 ) -> Extractor:
-    """Build an extractor by its name."""
-    if name == "task":
-        from aleaseg.extractors.task import Task
+    """Build an extractor; loads its weights.
 
-        if predictions is None:
-            raise UsageError("extractor `task` needs out-of-fold predictions")
-        return Task(predictions, classes)
-    from aleaseg.extractors.intensity import Intensity
+    Args:
+        settings: or just a name.
+        dataset: classes and channels; its cases are not needed.
+        predictions: where out-of-fold predictions come from; None without.
 
-    return Intensity(classes)
+    Raises:
+        UsageError: it cannot work here, or its weights are refused.
+    """
+    if isinstance(settings, str):
+        settings = ExtractorSettings(settings)
+    found = extractor_class(settings.name)
+    return found(settled(settings, found.traits), replace(dataset, cases=()), predictions)

@@ -2,17 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, ClassVar, Literal
 
 from numpy.typing import NDArray
 
-from aleaseg.case import Case
+from aleaseg.case import Case, Dataset
+from aleaseg.errors import UsageError
+from aleaseg.predictions import Predictions
 
-__all__ = ["ClassMap", "Extractor", "Kind"]
+__all__ = [
+    "NORMALIZATIONS",
+    "PROMPTS",
+    "ClassMap",
+    "Cost",
+    "Extractor",
+    "ExtractorSettings",
+    "Kind",
+    "NoMap",
+    "Traits",
+]
 
 Kind = Literal["logit", "probability", "intensity"]
+
+PROMPTS = {
+    "none": "nothing: the network knows its classes",
+    "text": "the class's name, in a sentence",
+    "class": "the class's name, looked up among those the model knows",
+    "label_box": "a box about the label on the slice where its area is largest",
+    "label_slice_boxes": "a box about the label on every slice that has it",
+    "pseudo": "a box about an out-of-fold or label-free prediction, on the slice where its area is largest",
+    "auto_box": "a box about the body: one map of the whole image, no classes",
+}
+NORMALIZATIONS = {
+    "raw": "the model's own preprocessing: a fixed window, or percentiles of the whole image (the paper's X-hat)",
+    "foreground": "clipped to the 0.5-99.5% range of this case's annotated foreground, its mean and standard "
+    "deviation taken out (the paper's X)",
+}
 
 
 @dataclass(frozen=True)
@@ -20,11 +48,14 @@ class ClassMap:
     """The decoded map of one class, on the extractor's own grid.
 
     Attributes:
-        name: of the class.
-        values: (D, H, W) or (H, W). Kind `intensity`: the image, NaN outside the class.
+        name: of the class; empty for a map of the whole image.
+        values: (D, H, W) or (H, W), finite. Kind `intensity`: the image, NaN outside the class.
         kind: S of logits and of probabilities differ; they are never mixed in a population.
-        z_range: slices [first, last) of the map's first axis that were decoded.
-        prompt: what told the extractor where to look; `none` for a network that needs no telling.
+        z_range: slices [first, last) of the image's first axis that were decoded; of the
+            map's first axis where the extractor works on a grid of its own.
+        prompt: what told the extractor where to look, of `PROMPTS` (`mask` for intensities).
+        presence: the model's own score of each slice of the map, > 0: the object is there.
+            None where the model has no such score.
     """
 
     name: str
@@ -32,27 +63,211 @@ class ClassMap:
     kind: Kind
     z_range: tuple[int, int]
     prompt: str = "none"
+    presence: tuple[float, ...] | None = None
 
 
-class Extractor(Protocol):
-    """From a case to one class map at a time.
+@dataclass(frozen=True)
+class NoMap:
+    """A class of which there is no map, and why: never a silent zero.
 
     Attributes:
-        name: as on the command line.
-        needs_labels: whether it looks at the case's own label.
+        name: of the class.
+        why: one word for the status column: `absent` (the case lacks the class), `unknown_class`
+            (the model has no such class), `no_box` (nothing to prompt with), ...
     """
 
     name: str
-    needs_labels: bool
+    why: str
 
+
+@dataclass(frozen=True)
+class Traits:
+    """What an extractor needs and what it may be asked.
+
+    Attributes:
+        text: what it is, in a line.
+        dimensions: of the images it can look at.
+        prompts: of `PROMPTS`, the default first.
+        normalizations: of `NORMALIZATIONS`, the default first; empty: it has no choice.
+        modality: what it was made for, such as `CT`; None: any.
+        channels: how many image channels it looks at; None: as many as there are.
+        class_names: whether it must understand what classes are called.
+        weights: name in the catalogue of weights; None: it needs none of its own.
+        licence: of the released weights.
+    """
+
+    text: str
+    dimensions: tuple[int, ...] = (2, 3)
+    prompts: tuple[str, ...] = ("none",)
+    normalizations: tuple[str, ...] = ()
+    modality: str | None = None
+    channels: int | None = None
+    class_names: bool = False
+    weights: str | None = None
+    licence: str = ""
+
+
+@dataclass(frozen=True)
+class ExtractorSettings:
+    """What is asked of an extractor; written into the manifest.
+
+    Attributes:
+        name: of the registry.
+        prompt: of `PROMPTS`; empty: the extractor's default.
+        normalize: of `NORMALIZATIONS`; empty: the extractor's default.
+        weights: a file (nnU-Net: a results folder); `random` or `random:SEED`: untrained weights,
+            marked as such everywhere; None: those that `aleaseg weights fetch` brought.
+        window: the raw image's lowest and highest value, such as (-160, 240); None: the
+            extractor's for CT, percentiles for the rest.
+        channel: which image channel a model of one channel looks at; None: there must be one only.
+        device: `cpu` or `cuda`.
+        precision: `float32`, `bfloat16` (autocast), or `auto`: bfloat16 on a GPU.
+        accept_licence: the user has read and accepts the licence of restricted weights.
+        cache: a folder where class maps are kept by content; None: nowhere.
+    """
+
+    name: str
+    prompt: str = ""
+    normalize: str = ""
+    weights: str | None = None
+    window: tuple[float, float] | None = None
+    channel: int | None = None
+    device: str = "cpu"
+    precision: str = "auto"
+    accept_licence: bool = False
+    cache: str | None = None
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What looking at one case takes, roughly; said before a run starts.
+
+    Attributes:
+        seconds: on this machine, one case after the other.
+        memory_bytes: the model and what it holds of the case.
+    """
+
+    seconds: float
+    memory_bytes: int
+
+
+class Extractor(ABC):
+    """From a case to one class map at a time.
+
+    Final classes implement `identity`, `cost` and `_maps`. Built from settings that
+    `checked` has made sure of, so that what cannot work is refused before anything runs.
+
+    Args:
+        settings: what is asked.
+        dataset: classes and channels; its cases are not needed.
+        predictions: where out-of-fold predictions come from; None without.
+
+    Attributes:
+        name: as on the command line.
+        traits: what it needs and may be asked.
+    """
+
+    name: ClassVar[str]
+    traits: ClassVar[Traits]
+
+    def __init__(
+        self, settings: ExtractorSettings, dataset: Dataset, predictions: Predictions | None = None
+    ) -> None:
+        self.settings = settings
+        self.dataset = dataset
+        self.predictions = predictions
+
+    @property
+    def classes(self) -> Mapping[str, tuple[int, ...]]:
+        """Class name -> label values."""
+        return self.dataset.classes
+
+    @property
+    def needs_labels(self) -> bool:
+        """Whether it looks at the case's own label: then its maps may tell of the mask too."""
+        return needs_labels(self.settings)
+
+    @abstractmethod
     def identity(self) -> dict[str, Any]:
-        """What decides its results, for the manifest."""
-        ...
+        """What decides its results (code, weights' sha256, settings): for the manifest and as the key of a cache."""
 
-    def class_maps(self, case: Case) -> Iterator[ClassMap]:
+    @abstractmethod
+    def cost(self, shape: tuple[int, ...], classes: int) -> Cost:
+        """Roughly what a case of that shape, (D, H, W) or (H, W), takes with so many classes."""
+
+    @abstractmethod
+    def class_maps(self, case: Case) -> Iterator[ClassMap | NoMap]:
         """The maps of a case. Several of one class (one per fold's model): the median S counts.
 
         Raises:
             CaseError: the case cannot be decoded.
         """
-        ...
+
+
+def needs_labels(settings: ExtractorSettings) -> bool:
+    """Whether prompt or normalisation look at the case's own label."""
+    return settings.normalize == "foreground" or settings.prompt.startswith("label_")
+
+
+def settled(settings: ExtractorSettings, traits: Traits) -> ExtractorSettings:
+    """The settings with the extractor's defaults put in; refused where it has no such choice.
+
+    Raises:
+        UsageError: with the valid names.
+    """
+    from dataclasses import replace
+
+    prompt = settings.prompt or traits.prompts[0]
+    normalize = settings.normalize or (traits.normalizations or ("",))[0]
+    for option, value, valid in (
+        ("prompt", prompt, traits.prompts),
+        ("normalize", normalize, traits.normalizations or ("",)),
+    ):
+        if value not in valid:
+            names = ", ".join(name for name in valid if name) or f"none; leave --{option} away"
+            raise UsageError(
+                f"extractor `{settings.name}` cannot take --{option} {value}; expected one of: {names}"
+            )
+    return replace(settings, prompt=prompt, normalize=normalize)
+
+
+def check_needs(settings: ExtractorSettings, traits: Traits, dataset: Dataset) -> None:
+    """Refuse a data set that the extractor cannot look at at all; a case that it cannot is named later.
+
+    Args:
+        settings: settled.
+        traits: of the extractor.
+        dataset: what it shall look at.
+
+    Raises:
+        UsageError: what came, what was expected, what to do.
+    """
+    name = settings.name
+    if needs_labels(settings) and not dataset.has_labels:
+        why = (
+            "--normalize foreground"
+            if settings.normalize == "foreground"
+            else f"--prompt {settings.prompt}"
+        )
+        free = [p for p in traits.prompts if not p.startswith("label_")]
+        other = f"`--prompt {' or '.join(free)} --normalize raw`" if free else "another extractor"
+        raise UsageError(
+            f"extractor `{name}` with {why} looks at labels, and {dataset.name} has none; use {other}"
+        )
+    channels = len(dataset.channels)
+    if settings.channel is not None and not 0 <= settings.channel < channels:
+        raise UsageError(
+            f"--channel {settings.channel}: {dataset.name} has the channels "
+            f"{', '.join(f'{i} ({c})' for i, c in enumerate(dataset.channels))}"
+        )
+    if traits.channels == 1 and channels > 1 and settings.channel is None:
+        named = ", ".join(f"{i} ({c})" for i, c in enumerate(dataset.channels))
+        raise UsageError(
+            f"extractor `{name}` looks at one image channel, and {dataset.name} has {channels}: {named}; "
+            "choose one with --channel"
+        )
+    if traits.class_names and not dataset.classes:
+        raise UsageError(
+            f"extractor `{name}` must know what classes are called, and {dataset.name} declares none; "
+            "name them with --classes, such as liver=1,tumour=2"
+        )

@@ -2,36 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 from aleaseg.case import Case, usable_image, usable_label
-from aleaseg.extractors.base import ClassMap
+from aleaseg.extractors.base import ClassMap, Cost, Extractor, Traits
 
 __all__ = ["Intensity"]
 
 
-class Intensity:
+class Intensity(Extractor):
     """Class maps that are the image, in units of its own 1-99% range, inside each class.
 
     The `Variance` row of Table 1 (arXiv 2604.10963). Without labels there is one map
-    for the whole image, named ``.
-
-    Args:
-        classes: name -> label values.
+    for the whole image, with an empty name.
     """
 
     name = "variance"
-    needs_labels = True
-
-    def __init__(self, classes: Mapping[str, tuple[int, ...]]) -> None:
-        self.classes = classes
+    traits = Traits("the image's own intensities: their variance in place of S")
 
     def identity(self) -> dict[str, Any]:
         """It has no weights."""
         return {"name": self.name}
+
+    def cost(self, shape: tuple[int, ...], classes: int) -> Cost:
+        """Next to nothing."""
+        return Cost(0.0, 0)
 
     def class_maps(self, case: Case) -> Iterator[ClassMap]:
         """The first channel inside each class that is there."""

@@ -2,41 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
-from aleaseg.case import Case
-from aleaseg.extractors.base import ClassMap
+from aleaseg.case import Case, Dataset
+from aleaseg.errors import UsageError
+from aleaseg.extractors.base import ClassMap, Cost, Extractor, ExtractorSettings, Traits
 from aleaseg.predictions import Predictions
 
 __all__ = ["Task"]
 
 
-class Task:
+class Task(Extractor):
     """Class maps from out-of-fold predictions, raw logits where there are any.
 
     The paper's `nnU-Net` row of Table 1 (arXiv 2604.10963). Such maps never saw the
     case's own mask, so they can tell of the image only.
-
-    Args:
-        predictions: where they come from.
-        classes: name -> label values.
     """
 
     name = "task"
-    needs_labels = False
+    traits = Traits("the out-of-fold task network's logits")
 
-    def __init__(self, predictions: Predictions, classes: Mapping[str, tuple[int, ...]]) -> None:
-        self.predictions = predictions
-        self.classes = classes
+    def __init__(
+        self, settings: ExtractorSettings, dataset: Dataset, predictions: Predictions | None = None
+    ) -> None:
+        if predictions is None:
+            raise UsageError("extractor `task` needs out-of-fold predictions")
+        super().__init__(settings, dataset, predictions)
+        self._predictions = predictions
 
     def identity(self) -> dict[str, Any]:
         """The network is known by where its predictions come from."""
-        return {"name": self.name, "predictions": self.predictions.source}
+        return {"name": self.name, "predictions": self._predictions.source}
+
+    def cost(self, shape: tuple[int, ...], classes: int) -> Cost:
+        """Nothing: the predictions are there."""
+        return Cost(0.0, 0)
 
     def class_maps(self, case: Case) -> Iterator[ClassMap]:
         """One map per class and prediction; none from hard label maps."""
-        for prediction in self.predictions.read(case):
+        for prediction in self._predictions.read(case):
             if prediction.kind == "label":
                 continue
             for name in self.classes:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from aleaseg.case import Case, Dataset, Geometry, file_stamps, usable_image, usable_label
 from aleaseg.errors import CaseError
-from aleaseg.extractors import ClassMap, Extractor
+from aleaseg.extractors import ClassMap, Extractor, NoMap
 from aleaseg.measures.image_quality import image_statistics
 from aleaseg.measures.label_agreement import dice, near, softmin
 from aleaseg.measures.mask_quality import mask_statistics
@@ -185,13 +185,17 @@ def _agreement_rows(
 
 
 def _eye_rows(
-    maps: Iterable[ClassMap], present: Mapping[str, bool], dataset: Dataset, source: str
+    maps: Iterable[ClassMap | NoMap], present: Mapping[str, bool], dataset: Dataset, source: str
 ) -> tuple[list[Row], dict[str, Any], dict[str, list[float]]]:
     """S (or the variance of intensities) of every class map."""
     found: dict[tuple[str, str, str], list[float]] = {}
     about: dict[str, Any] = {}
     spectra: dict[str, list[float]] = {}
+    without: dict[str, str] = {}
     for one in maps:
+        if isinstance(one, NoMap):
+            without[one.name] = one.why
+            continue
         if one.name and present and not present.get(one.name, False):
             continue
         about.setdefault(
@@ -202,6 +206,7 @@ def _eye_rows(
                 "z_range": list(one.z_range),
                 "prompt": one.prompt,
                 "source": source,
+                **({} if one.presence is None else {"presence": [round(p, 3) for p in one.presence]}),
             },
         )
         if one.kind == "intensity":
@@ -227,7 +232,10 @@ def _eye_rows(
     if source != "variance":
         rows += [
             _row(
-                "perception_scale", None, name, status="absent" if present.get(name) is False else "no_map"
+                "perception_scale",
+                None,
+                name,
+                status="absent" if present.get(name) is False else without.get(name, "no_map"),
             )
             for name in dataset.classes
             if name not in about

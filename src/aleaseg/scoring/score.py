@@ -40,7 +40,7 @@ def _open(job: _Job) -> tuple[Predictions | None, Extractor | None]:
     if job.token not in _opened:
         _opened.clear()
         predictions = open_predictions(job.run, job.dataset, job.image_hashes)
-        eye = make_extractor(job.extractor, predictions, job.dataset.classes) if job.extractor else None
+        eye = make_extractor(job.extractor, job.dataset, predictions) if job.extractor else None
         _opened[job.token] = predictions, eye
     return _opened[job.token]
 

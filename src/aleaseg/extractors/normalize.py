@@ -1,0 +1,58 @@
+"""The two inputs of the paper: X-hat (raw) and X (normalised by the annotated foreground).
+
+Pure functions of arrays. Section 3.1 of arXiv 2604.10963 names the two; the rule for
+X is nnU-Net's for CT with this case's own foreground in place of the data set's.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["foreground_normalized", "percentile_range", "unit"]
+
+
+def percentile_range(image: NDArray, low: float = 0.5, high: float = 99.5) -> tuple[float, float]:
+    """The given percentiles of all voxels; least and greatest value where those are equal.
+
+    Args:
+        image: any shape, finite.
+        low: percentile in [0, 100].
+        high: percentile in [0, 100], above `low`.
+    """
+    first, last = np.percentile(image, [low, high])
+    if last > first:
+        return float(first), float(last)
+    return float(image.min()), float(image.max())
+
+
+def unit(image: NDArray, low: float, high: float) -> NDArray[np.float32]:
+    """Clipped to [low, high] and brought to [0, 1]; 0 everywhere where high <= low.
+
+    >>> unit(np.array([-500.0, 40.0, 900.0]), -160, 240).tolist()
+    [0.0, 0.5, 1.0]
+    """
+    if high <= low:
+        return np.zeros(image.shape, dtype=np.float32)
+    return ((np.clip(image, low, high).astype(np.float64) - low) / (high - low)).astype(np.float32)
+
+
+def foreground_normalized(image: NDArray, foreground: NDArray) -> NDArray[np.float32]:
+    """The paper's X: clipped to the foreground's 0.5-99.5% range, its mean and deviation taken out.
+
+    Args:
+        image: (*spatial), finite.
+        foreground: (*spatial), non-zero where annotated; at least one voxel.
+
+    Returns:
+        float32 (*spatial); inside the foreground about mean 0 and standard deviation 1.
+
+    Raises:
+        ValueError: there is no foreground.
+    """
+    inside = image[foreground.astype(bool)]
+    if not inside.size:
+        raise ValueError("the mask has no foreground voxel to normalise by")
+    low, high = np.percentile(inside, [0.5, 99.5])
+    mean, deviation = float(inside.mean(dtype=np.float64)), float(inside.std(dtype=np.float64))
+    return ((np.clip(image, low, high).astype(np.float64) - mean) / max(deviation, 1e-8)).astype(np.float32)
