@@ -34,7 +34,7 @@ def unit(image: NDArray, low: float, high: float) -> NDArray[np.float32]:
     """
     if high <= low:
         return np.zeros(image.shape, dtype=np.float32)
-    return ((np.clip(image, low, high).astype(np.float64) - low) / (high - low)).astype(np.float32)
+    return ((np.clip(image.astype(np.float64), low, high) - low) / (high - low)).astype(np.float32)
 
 
 def foreground_normalized(image: NDArray, foreground: NDArray) -> NDArray[np.float32]:
@@ -55,4 +55,4 @@ def foreground_normalized(image: NDArray, foreground: NDArray) -> NDArray[np.flo
         raise ValueError("the mask has no foreground voxel to normalise by")
     low, high = np.percentile(inside, [0.5, 99.5])
     mean, deviation = float(inside.mean(dtype=np.float64)), float(inside.std(dtype=np.float64))
-    return ((np.clip(image, low, high).astype(np.float64) - mean) / max(deviation, 1e-8)).astype(np.float32)
+    return ((np.clip(image.astype(np.float64), low, high) - mean) / max(deviation, 1e-8)).astype(np.float32)
