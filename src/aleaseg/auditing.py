@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from aleaseg.case import Dataset, Finding
-from aleaseg.errors import UsageError
+from aleaseg.errors import AleasegError, UsageError
 from aleaseg.manifest import Settings, begin, file_hashes, now, other_versions
 from aleaseg.run import Run
 
-__all__ = ["Outcome", "Settings", "audit", "choose_device", "run_audit"]
+if TYPE_CHECKING:
+    from aleaseg.extractors import Extractor, ExtractorSettings
+
+__all__ = ["Outcome", "Settings", "audit", "choose_device", "given_weights", "run_audit"]
 
 Progress = Callable[[str, int, int], None]
 # What cross-fitting leaves of a budget for checking, scoring and the page.
@@ -42,6 +46,15 @@ def audit(
     *,
     predictions: str | Path = "crossfit",
     extractor: str = "auto",
+    prompt: str = "",
+    normalize: str = "",
+    scenario: str | None = None,
+    weights: str | Path | None = None,
+    window: tuple[float, float] | None = None,
+    channel: str | int | None = None,
+    precision: str = "auto",
+    accept_licence: bool = False,
+    cache: str | Path | None = None,
     steps: int | None = None,
     budget: float | None = None,
     groups: str | None = None,
@@ -58,7 +71,17 @@ def audit(
         dataset: a folder in any layout that `open_dataset` knows.
         out: the run's folder; made, or gone on with.
         predictions: `crossfit`, or a folder of out-of-fold predictions.
-        extractor: `auto`, `task` or `variance`.
+        extractor: `auto`, or a name: `task`, `variance`, `medsam2`, `segvol`, `universal`, `nnunet`, or
+            one that another package adds.
+        prompt: what tells the extractor where to look; empty: its default.
+        normalize: `raw` or `foreground`; empty: the extractor's default.
+        scenario: `a` to `d` of the paper's Table 5, in place of `normalize`.
+        weights: a file (nnU-Net: a results folder), or `random`; None: what was fetched.
+        window: lowest and highest value of the raw image, where the extractor takes a window.
+        channel: which image channel a model of one channel looks at, its name or its number from 0.
+        precision: `float32`, `bfloat16`, or `auto`: the latter on a GPU.
+        accept_licence: you have read the licence of restricted weights and accept it.
+        cache: a folder where class maps are kept.
         steps: of cross-fitting; None: a rule on the data.
         budget: the most minutes it may take; None: no cap.
         groups: cases that share a fold: a regular expression on case ids, or a CSV.
@@ -82,6 +105,13 @@ def audit(
         dataset=str(Path(dataset).resolve()),
         predictions=predictions if predictions == "crossfit" else str(Path(predictions).resolve()),
         extractor=extractor,
+        prompt=prompt,
+        normalize=normalize,
+        scenario=scenario,
+        weights=given_weights(weights),
+        window=window,
+        channel=None if channel is None else str(channel),
+        precision=precision,
         steps=steps,
         budget_minutes=budget,
         groups=groups,
@@ -92,7 +122,14 @@ def audit(
         reference=None if reference is None else str(Path(reference).resolve()),
         measures=measures,
     )
-    return run_audit(settings, Run(out)).run
+    return run_audit(settings, Run(out), accept_licence=accept_licence, cache=cache).run
+
+
+def given_weights(weights: str | Path | None) -> str | None:
+    """A path made absolute; `random` and None as they are."""
+    if weights is None or str(weights).partition(":")[0] == "random":
+        return None if weights is None else str(weights)
+    return str(Path(weights).resolve())
 
 
 def run_audit(
@@ -100,7 +137,10 @@ def run_audit(
     run: Run,
     *,
     progress: Progress = lambda stage, done, total: None,
+    announce: Callable[[str], None] = lambda text: None,
     page: bool = True,
+    accept_licence: bool = False,
+    cache: str | Path | None = None,
 ) -> Outcome:
     """All stages, each going on where it was left.
 
@@ -108,7 +148,10 @@ def run_audit(
         settings: what is asked.
         run: where.
         progress: called with stage (`check`, `prepare`, `train`, `score`, `report`), done, total.
+        announce: called with a line that a person should read before a long stage starts.
         page: whether to write the report.
+        accept_licence: of restricted weights.
+        cache: a folder where class maps are kept; None: nowhere.
 
     Raises:
         UsageError: the arguments cannot work, or the run was made with others.
@@ -126,7 +169,10 @@ def run_audit(
     if not dataset.cases and not dataset.findings:
         raise UsageError(f"{settings.dataset} holds no case; expected at least one image")
     reference = _reference(settings, dataset)
-    _can_work(settings, dataset)
+    own = {"accept_licence": accept_licence, "cache": None if cache is None else str(Path(cache).resolve())}
+    model = _can_work(settings, dataset, reference, own)
+    for line in _before(model, dataset) if model else ():
+        announce(line)
     begin(run, settings, dataset)
     result = check(dataset, progress=lambda done, total: progress("check", done, total))
     write_check(run.path, result)
@@ -134,15 +180,16 @@ def run_audit(
     dataset = join_groups(dataset, result)
     notes = _predict(run, dataset, settings, reference, started, progress)
     named = run.manifest["predictions"]
-    extractor, why = _extractor(settings, named["source"] if named else None, reference)
-    eye = make_extractor(extractor, dataset, open_predictions(run, dataset))
+    asked, why = _eye(settings, dataset, named["source"] if named else None, reference, own)
+    eye = make_extractor(asked, dataset, open_predictions(run, dataset))
     run.update_manifest(
-        extractor={"name": extractor, "why": why, **eye.identity()}, hashes=file_hashes(run, dataset)
+        extractor={"name": asked.name, "title": eye.title, "why": why, **eye.identity()},
+        hashes=file_hashes(run, dataset),
     )
     troubles = score_cases(
         run,
         dataset,
-        extractor,
+        asked,
         result.image_hashes,
         progress=lambda done, total: progress("score", done, total),
     )
@@ -150,8 +197,8 @@ def run_audit(
     untrained = (run.manifest.get("crossfit") or {}).get("failed") or {}
     troubles = {**untrained, **troubles}
     _forget_others(run, dataset)
-    # Without labels there is one map a case, whatever classes the data set declares.
-    classes = list(dataset.classes) if dataset.has_labels or reference else []
+    # Without labels there may be one map a case, whatever classes the data set declares.
+    classes = list(dataset.classes) if dataset.has_labels or reference or eye.maps_classes else []
     write_tables(
         run, classes, reference.population if reference else None, every=settings.measures == "all"
     )
@@ -165,18 +212,23 @@ def run_audit(
     return Outcome(run, result.errors, troubles, index)
 
 
-def _can_work(settings: Settings, dataset: Dataset) -> None:
-    """Refuse what cannot work before anything is written or computed."""
-    from aleaseg.extractors import choose_extractor
+def _can_work(
+    settings: Settings, dataset: Dataset, reference: Run | None, own: Mapping[str, Any]
+) -> Extractor | None:
+    """Refuse what cannot work before anything is written or computed; the extractor, if it brings a model."""
+    from aleaseg.extractors import extractor_class, make_extractor
 
-    source = settings.predictions if dataset.has_labels else None
-    choose_extractor(settings.extractor, source)
+    source = _source(settings, dataset)
+    asked, _ = _eye(settings, dataset, source, reference, own)
+    traits = extractor_class(asked.name).traits
+    model = make_extractor(asked, dataset) if traits.weights or traits.own_weights else None
+    if model is not None:
+        model.identity()  # its weights are looked for
     if settings.seed < 0:
         raise UsageError(f"seed is {settings.seed}; expected 0 or more")
     if settings.steps is not None and settings.steps < 1:
         raise UsageError(f"steps is {settings.steps}; expected at least 1")
-    if settings.device not in ("auto", "cpu"):
-        choose_device(settings.device)
+    choose_device(settings.device)
     if settings.measures not in ("default", "all"):
         raise UsageError(f"unknown measures {settings.measures!r}; expected default or all")
     if settings.measures == "all" and (source != "crossfit" or settings.reference is not None):
@@ -188,6 +240,7 @@ def _can_work(settings: Settings, dataset: Dataset) -> None:
         from aleaseg.predictions.folder import PredictionFolder
 
         PredictionFolder(source, dataset)
+    return model
 
 
 def _reference(settings: Settings, dataset: Dataset) -> Run | None:
@@ -227,13 +280,80 @@ def _named(classes: Mapping[str, list[int]]) -> str:
     return ", ".join(f"{name}={'+'.join(map(str, values))}" for name, values in classes.items()) or "(none)"
 
 
-def _extractor(settings: Settings, source: str | None, reference: Run | None) -> tuple[str, str]:
-    """The extractor and why it: S of two different eyes cannot be compared."""
-    from aleaseg.extractors import choose_extractor
+def _source(settings: Settings, dataset: Dataset) -> str | None:
+    """Where predictions come from; cross-fitting needs labels, a folder does not."""
+    return settings.predictions if dataset.has_labels or settings.predictions != "crossfit" else None
 
+
+SCENARIOS = {"a": "raw", "b": "raw", "c": "foreground", "d": "foreground"}
+"""Table 5 of the paper: raw (X-hat) or mask-normalised (X) input; a and c cut by all classes, b and d by one."""
+
+
+def _eye(
+    settings: Settings, dataset: Dataset, source: str | None, reference: Run | None, own: Mapping[str, Any]
+) -> tuple[ExtractorSettings, str]:
+    """What is asked of which extractor, and why it: S of two different eyes cannot be compared."""
+    from aleaseg.extractors import ExtractorSettings, checked, choose_extractor
+
+    normalize = settings.normalize
+    if settings.scenario is not None:
+        if settings.scenario not in SCENARIOS:
+            raise UsageError(f"unknown scenario {settings.scenario!r}; expected one of: a, b, c, d")
+        if normalize not in ("", SCENARIOS[settings.scenario]):
+            raise UsageError(
+                f"--scenario {settings.scenario} means --normalize {SCENARIOS[settings.scenario]}, and "
+                f"--normalize {normalize} was given too; leave one of them away"
+            )
+        normalize = SCENARIOS[settings.scenario]
+    asked = ExtractorSettings(
+        settings.extractor,
+        prompt=settings.prompt,
+        normalize=normalize,
+        weights=settings.weights,
+        window=settings.window,
+        channel=_channel(settings.channel, dataset),
+        device=choose_device(settings.device),
+        precision=settings.precision,
+        **own,
+    )
     if settings.extractor == "auto" and reference is not None and source is not None:
-        return reference.manifest["extractor"]["name"], "the reference was scored with it"
-    return choose_extractor(settings.extractor, source)
+        name, why = reference.manifest["extractor"]["name"], "the reference was scored with it"
+    else:
+        name, why = choose_extractor(asked, dataset, source)
+    return checked(replace(asked, name=name), dataset, source), why
+
+
+def _channel(given: str | None, dataset: Dataset) -> int | None:
+    """The number of a channel given by name or number."""
+    if given is None:
+        return None
+    names = list(dataset.channels)
+    if given in names:
+        return names.index(given)
+    if given.isdecimal() and int(given) < len(names):
+        return int(given)
+    known = ", ".join(f"{number} ({name})" for number, name in enumerate(names))
+    raise UsageError(f"--channel {given}: {dataset.name} has the channels {known}")
+
+
+def _before(eye: Extractor, dataset: Dataset) -> list[str]:
+    """What a person should know before cases are looked at: random weights, and how long it will take."""
+    lines = []
+    if eye.title != eye.settings.name:
+        lines.append(f"The extractor is {eye.title}: S and AUV will mean nothing.")
+    shapes = []
+    for case in dataset.cases:
+        try:
+            shapes.append(case.read_geometry().shape)
+        except AleasegError:
+            continue  # the case says so itself when it is scored
+    seconds = sum(eye.cost(shape, max(1, len(dataset.classes))).seconds for shape in shapes)
+    if seconds >= 60:
+        lines.append(
+            f"{eye.settings.name} looks at {len(shapes)} cases: about {seconds / 60:.0f} minutes at most on one "
+            f"{'GPU' if eye.settings.device == 'cuda' else 'core'}; a run that is stopped goes on where it was."
+        )
+    return lines
 
 
 def choose_device(asked: str) -> str:
@@ -261,11 +381,12 @@ def _predict(
     progress: Progress,
 ) -> list[str]:
     """See to it that there are out-of-fold predictions; returns notes for the page."""
-    if not dataset.has_labels:
-        run.update_manifest(predictions=None)
-        alone = ["There are no labels: only the image axis was measured."]
-        return alone + ([] if reference is None else [_compared(reference)])
     compared = [] if reference is None else [_compared(reference)]
+    if not dataset.has_labels:
+        compared = ["There are no labels: only the image axis was measured.", *compared]
+    if _source(settings, dataset) is None:
+        run.update_manifest(predictions=None)
+        return compared
     if settings.predictions != "crossfit":
         from aleaseg.predictions.folder import PredictionFolder
 
@@ -332,6 +453,11 @@ def _notes(run: Run, dataset: Dataset, troubles: dict[str, str]) -> list[str]:
     if troubles:
         notes.append(
             f"{len(troubles)} cases could not be used, or only in part; each is named, with what to do."
+        )
+    if manifest["extractor"]["title"] != manifest["extractor"]["name"]:
+        notes.append(
+            f"S and AUV come from {manifest['extractor']['title']}, which nobody trained: they mean nothing, and "
+            "show only that the way is open."
         )
     if manifest["extractor"]["name"] == "task" and population is not None:
         notes.append(

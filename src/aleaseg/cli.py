@@ -67,8 +67,39 @@ Predictions = Annotated[
     str, typer.Option(help="crossfit, or a folder of out-of-fold predictions.", metavar="crossfit|FOLDER")
 ]
 ExtractorName = Annotated[
-    str, typer.Option(help="What S and AUV come from: auto, task, variance.", metavar="NAME")
+    str,
+    typer.Option(
+        help="What S and AUV come from: auto, task, variance, medsam2, segvol, universal, nnunet.",
+        metavar="NAME",
+    ),
 ]
+Prompt = Annotated[
+    str, typer.Option(help="What tells the extractor where to look; default: its own.", metavar="PROMPT")
+]
+Normalize = Annotated[
+    str, typer.Option(help="raw, or foreground: by each case's own mask.", metavar="raw|foreground")
+]
+Scenario = Annotated[
+    str | None,
+    typer.Option(help="The paper's: a, b raw; c, d foreground. b, d: one class.", metavar="a|b|c|d"),
+]
+Weights = Annotated[
+    str | None,
+    typer.Option(
+        help="The extractor's weights, a file or folder; random: untrained.", metavar="PATH|random"
+    ),
+]
+Window = Annotated[
+    str | None, typer.Option(help="Grey range of the raw image, such as -160,240.", metavar="LOW,HIGH")
+]
+Channel = Annotated[
+    str | None, typer.Option(help="The channel a model of one channel sees.", metavar="NAME|NUMBER")
+]
+Precision = Annotated[str, typer.Option(help="auto, float32 or bfloat16.", metavar="NAME")]
+AcceptLicence = Annotated[
+    bool, typer.Option("--accept-licence", help="You accept the licence of restricted weights.")
+]
+Cache = Annotated[Path | None, typer.Option(help="Keep class maps here.", metavar="FOLDER")]
 Steps = Annotated[
     int | None, typer.Option(min=1, help="Training steps of each fold; default: a rule on the data.")
 ]
@@ -98,6 +129,15 @@ def audit(
     out: RunOut,
     predictions: Predictions = "crossfit",
     extractor: ExtractorName = "auto",
+    prompt: Prompt = "",
+    normalize: Normalize = "",
+    scenario: Scenario = None,
+    weights: Weights = None,
+    window: Window = None,
+    channel: Channel = None,
+    precision: Precision = "auto",
+    accept_licence: AcceptLicence = False,
+    cache: Cache = None,
     steps: Steps = None,
     budget: Budget = None,
     groups: Groups = None,
@@ -118,6 +158,15 @@ def score(
     out: RunOut,
     predictions: Predictions = "crossfit",
     extractor: ExtractorName = "auto",
+    prompt: Prompt = "",
+    normalize: Normalize = "",
+    scenario: Scenario = None,
+    weights: Weights = None,
+    window: Window = None,
+    channel: Channel = None,
+    precision: Precision = "auto",
+    accept_licence: AcceptLicence = False,
+    cache: Cache = None,
     steps: Steps = None,
     budget: Budget = None,
     groups: Groups = None,
@@ -133,7 +182,7 @@ def score(
 
 
 def _audit(given: dict[str, Any], page: bool) -> None:
-    from aleaseg.auditing import Settings, run_audit
+    from aleaseg.auditing import Settings, given_weights, run_audit
     from aleaseg.run import Run
 
     settings = Settings(
@@ -142,6 +191,13 @@ def _audit(given: dict[str, Any], page: bool) -> None:
         if given["predictions"] == "crossfit"
         else str(Path(given["predictions"]).resolve()),
         extractor=given["extractor"],
+        prompt=given["prompt"],
+        normalize=given["normalize"],
+        scenario=given["scenario"],
+        weights=given_weights(given["weights"]),
+        window=_two_numbers(given["window"]),
+        channel=given["channel"],
+        precision=given["precision"],
         steps=given["steps"],
         budget_minutes=given["budget"],
         groups=given["groups"],
@@ -153,9 +209,29 @@ def _audit(given: dict[str, Any], page: bool) -> None:
         measures=str(given["measures"]),
     )
     with progress_bars() as progress:
-        outcome = run_audit(settings, Run(given["out"]), progress=progress, page=page)
+        outcome = run_audit(
+            settings,
+            Run(given["out"]),
+            progress=progress,
+            announce=lambda text: say(text, wrap=True, stderr=True),
+            page=page,
+            accept_licence=given["accept_licence"],
+            cache=given["cache"],
+        )
     show_outcome(outcome)
     raise typer.Exit(1 if outcome.findings or outcome.troubles else 0)
+
+
+def _two_numbers(text: str | None) -> tuple[float, float] | None:
+    from aleaseg.errors import UsageError
+
+    if text is None:
+        return None
+    try:
+        low, high = (float(part) for part in text.split(","))
+    except ValueError as error:
+        raise UsageError(f"--window {text}: expected two numbers, LOW,HIGH, such as -160,240") from error
+    return low, high
 
 
 @app.command()
@@ -393,6 +469,83 @@ def bench(
             rows = [list(row) for row in summary_rows(result)]
     show_table(title, names, rows)
     say(f"Page: {page}")
+
+
+weights = typer.Typer(
+    no_args_is_help=True,
+    help="Released weights of the extractors: which there are, and fetching them. Only fetch uses the network.",
+)
+app.add_typer(weights, name="weights")
+WeightsName = Annotated[str, typer.Argument(help="A name that list shows.", metavar="NAME")]
+
+
+@weights.command("list")
+def list_weights() -> None:
+    """Every file of released weights, its licence, and whether it is here."""
+    from aleaseg.extractors.weights import CATALOGUE, find, lock_file, placed
+
+    rows = []
+    for name, entry in CATALOGUE.items():
+        found = find(name)
+        here = "absent" if found is None else "by hand" if found == placed(name) else "fetched"
+        size = "unknown" if entry.bytes is None else f"{entry.bytes / 1e6:.0f} MB"
+        rows.append(
+            [name, entry.extractor, f"{entry.licence}{' (gated)' if entry.gated else ''}", size, here]
+        )
+    show_table("Released weights", ["name", "extractor", "licence", "size", "here"], rows)
+    for note, extractor in {entry.note: entry.extractor for entry in CATALOGUE.values()}.items():
+        say(f"- {extractor}: {note}", wrap=True)
+    say(f"By hand: {placed('medsam2').parents[1]}/NAME/FILE\nPinned in: {lock_file()}")
+
+
+@weights.command("fetch")
+def fetch_weights(
+    name: WeightsName,
+    accept_licence: Annotated[
+        bool, typer.Option("--accept-licence", help="You have read the restricted licence and accept it.")
+    ] = False,
+) -> None:
+    """Download one file, make sure of it, and pin its revision and hash."""
+    from aleaseg.extractors.weights import CATALOGUE, expected, fetch, known_sha256
+
+    path = fetch(name, accept_licence)
+    entry, pin = CATALOGUE[name], expected(name)
+    say(f"{path}\nrevision {pin.revision}\nsha256   {known_sha256(path)} (pinned by {pin.source})")
+    say(f"licence  {entry.licence}; {entry.note}; {entry.page}")
+
+
+@weights.command("verify")
+def verify_weights(name: Annotated[str | None, typer.Argument(metavar="[NAME]")] = None) -> None:
+    """Hash what is here again and compare it with catalogue and lock."""
+    from aleaseg.errors import WeightsRefused
+    from aleaseg.extractors.weights import CATALOGUE, find, known_sha256, lock_file, verify
+
+    names = [name] if name else [each for each in CATALOGUE if find(each)]
+    if not names:
+        say("No weights are here; `aleaseg weights fetch NAME` brings some.")
+    refused = []
+    for each in names:
+        try:
+            known = verify(each)
+        except WeightsRefused as error:
+            refused.append(str(error))
+            continue
+        words = (
+            "as pinned"
+            if known
+            else f"neither the catalogue nor {lock_file()} has a hash to compare it with"
+        )
+        say(f"{each}: {words}\n  sha256 {known_sha256(find(each) or '')}")
+    if refused:
+        raise WeightsRefused("; ".join(refused))
+
+
+@weights.command("where")
+def where_weights(name: WeightsName) -> None:
+    """Print the path of the file that would be used."""
+    from aleaseg.extractors.weights import locate
+
+    say(str(locate(name, accept_licence=True)))
 
 
 def main() -> None:

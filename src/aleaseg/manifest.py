@@ -25,6 +25,8 @@ _PACKAGES = (
     "scikit-image",
     "nibabel",
     "SimpleITK",
+    "transformers",
+    "nnunetv2",
 )
 
 
@@ -36,6 +38,9 @@ class Settings:
         dataset: the folder.
         predictions: `crossfit`, or a folder of out-of-fold predictions.
         extractor: `auto` or a name.
+        prompt, normalize, weights, window, channel, precision: of the extractor, as
+            `aleaseg.extractors.ExtractorSettings` has them.
+        scenario: `a` to `d` of the paper's Table 5, or None.
         steps: of cross-fitting; None: a rule on the data.
         budget_minutes: the most cross-fitting and the rest may take; None: no cap.
         groups, sites, classes: as `open_dataset` takes them.
@@ -48,6 +53,13 @@ class Settings:
     dataset: str
     predictions: str = "crossfit"
     extractor: str = "auto"
+    prompt: str = ""
+    normalize: str = ""
+    weights: str | None = None
+    window: tuple[float, float] | None = None
+    channel: str | None = None
+    precision: str = "auto"
+    scenario: str | None = None
     steps: int | None = None
     budget_minutes: float | None = None
     groups: str | None = None
@@ -88,9 +100,9 @@ def begin(run: Run, settings: Settings, dataset: Dataset) -> None:
         "reference_population": _reference_hash(settings.reference),
     }
     if run.manifest_file.exists():
-        # A setting that came later had its default before.
-        made = {"measures": "default", **run.manifest.get("settings", {})}
-        differing = [name for name in asked if made.get(name) != asked[name]]
+        # A setting that came later had its default before; JSON knows no tuples.
+        made = {**asdict(Settings("")), **run.manifest.get("settings", {})}
+        differing = [name for name in asked if _listed(made.get(name)) != _listed(asked[name])]
         if differing:
             lines = "; ".join(f"{name}: {made.get(name)!r} then, {asked[name]!r} now" for name in differing)
             raise SettingsDiffer(
@@ -146,6 +158,10 @@ def file_hashes(run: Run, dataset: Dataset) -> dict[str, str]:
 def _reference_hash(reference: str | None) -> str | None:
     file = Path(reference or "") / "population.json"
     return _hash(file.read_text(encoding="utf-8")) if reference is not None and file.exists() else None
+
+
+def _listed(value: object) -> object:
+    return list(value) if isinstance(value, tuple) else value
 
 
 def _hash(text: str) -> str:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from importlib.metadata import entry_points
 
 from aleaseg.case import Dataset
-from aleaseg.errors import UsageError
+from aleaseg.errors import AleasegError, UsageError
 from aleaseg.extractors.base import (
     ClassMap,
     Cost,
@@ -76,36 +76,63 @@ def extractor_class(name: str) -> type[Extractor]:
     raise UsageError(f"unknown extractor {name!r}; expected one of: auto, {', '.join(names())}")
 
 
-def choose_extractor(name: str, predictions: str | None) -> tuple[str, str]:
+def choose_extractor(
+    settings: ExtractorSettings, dataset: Dataset, predictions: str | None
+) -> tuple[str, str]:
     """The extractor and why it.
 
     Args:
-        name: of `names()`, or `auto`.
+        settings: what is asked; the name may be `auto`: a foundation model whose weights are there
+            and which suits the data, else the task network.
+        dataset: the classes, channels and labels.
         predictions: where out-of-fold predictions come from, or None.
 
     Raises:
-        UsageError: no such extractor, or it cannot work here.
+        UsageError: no such extractor.
     """
-    if name == "auto":
-        if predictions is None:
-            return (
-                "variance",
-                "there are no labels to train a network on, so only intensities can be looked at",
-            )
+    if settings.name != "auto":
+        extractor_class(settings.name)
+        return settings.name, "asked for"
+    from aleaseg.extractors.weights import find
+
+    passed = []
+    for name in ("medsam2", "segvol") if settings.weights is None else ():
+        traits = extractor_class(name).traits
+        if find(traits.weights or name) is None:
+            continue
+        why = _unsuited(traits, dataset)
+        if why is None:
+            try:
+                checked(replace(settings, name=name), dataset, predictions)
+            except UsageError as error:
+                why = str(error)
+        if why is None:
+            return name, "its weights are there"
+        passed.append(f"{name} is there, but {why}")
+    else_ = f"; {'; '.join(passed)}" if passed else "; no foundation model's weights are there"
+    if predictions is None:
         return (
-            "task",
-            "the out-of-fold network is there anyway, and no foundation model's weights are asked for",
+            "variance",
+            "there are no labels to train a network on, so only intensities can be looked at" + else_,
         )
-    if name not in names():
-        raise UsageError(f"unknown extractor {name!r}; expected one of: auto, {', '.join(names())}")
-    if name == "task" and predictions is None:
-        raise UsageError(
-            "extractor `task` needs out-of-fold predictions, and there are no labels; use `variance`"
-        )
-    return name, "asked for"
+    return "task", "the out-of-fold network is there anyway" + else_
 
 
-def checked(settings: ExtractorSettings, dataset: Dataset) -> ExtractorSettings:
+def _unsuited(traits: Traits, dataset: Dataset) -> str | None:
+    """Why nobody should choose it for this data without being asked."""
+    channels = [name.upper() for name in dataset.channels]
+    if traits.modality is not None and channels != [traits.modality]:
+        return f"the images are not declared to be {traits.modality}"
+    if 3 in traits.dimensions and 2 not in traits.dimensions and dataset.cases:
+        try:
+            if len(dataset.cases[0].read_geometry().shape) == 2:
+                return "the images are 2D"
+        except AleasegError:
+            return None
+    return None
+
+
+def checked(settings: ExtractorSettings, dataset: Dataset, predictions: str | None) -> ExtractorSettings:
     """The settings with defaults put in, made sure to suit the extractor and the data set.
 
     Raises:
@@ -114,6 +141,15 @@ def checked(settings: ExtractorSettings, dataset: Dataset) -> ExtractorSettings:
     traits = extractor_class(settings.name).traits
     done = settled(settings, traits)
     check_needs(done, traits, dataset)
+    if predictions is None and settings.name == "task":
+        raise UsageError(
+            "extractor `task` needs out-of-fold predictions, and there are no labels; use `variance`"
+        )
+    if predictions is None and done.prompt == "pseudo":
+        raise UsageError(
+            "--prompt pseudo puts boxes about predictions, and there are none; give them with --predictions FOLDER, "
+            "or use --prompt auto_box"
+        )
     return done
 
 
@@ -124,7 +160,7 @@ def make_extractor(
 
     Args:
         settings: or just a name.
-        dataset: classes and channels; its cases are not needed.
+        dataset: classes, channels, and whether there are labels.
         predictions: where out-of-fold predictions come from; None without.
 
     Raises:
@@ -133,4 +169,9 @@ def make_extractor(
     if isinstance(settings, str):
         settings = ExtractorSettings(settings)
     found = extractor_class(settings.name)
-    return found(settled(settings, found.traits), replace(dataset, cases=()), predictions)
+    made = found(settled(settings, found.traits), dataset, predictions)
+    if settings.cache is None:
+        return made
+    from aleaseg.extractors.cached import Cached
+
+    return Cached(made, settings.cache)

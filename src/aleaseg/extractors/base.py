@@ -92,7 +92,10 @@ class Traits:
         modality: what it was made for, such as `CT`; None: any.
         channels: how many image channels it looks at; None: as many as there are.
         class_names: whether it must understand what classes are called.
+        classes_by_label: whether classes are told apart by the label alone: without one there is a
+            single map of the whole image.
         weights: name in the catalogue of weights; None: it needs none of its own.
+        own_weights: whether the user brings a model of their own with --weights.
         licence: of the released weights.
     """
 
@@ -103,7 +106,9 @@ class Traits:
     modality: str | None = None
     channels: int | None = None
     class_names: bool = False
+    classes_by_label: bool = False
     weights: str | None = None
+    own_weights: bool = False
     licence: str = ""
 
 
@@ -183,6 +188,18 @@ class Extractor(ABC):
         return self.dataset.classes
 
     @property
+    def title(self) -> str:
+        """The name as pages show it; untrained weights are never left unsaid."""
+        untrained = (self.settings.weights or "").partition(":")[0] == "random"
+        return f"{self.settings.name} with RANDOM weights" if untrained else self.settings.name
+
+    @property
+    def maps_classes(self) -> bool:
+        """Whether there is a map a class; else one of the whole image."""
+        labelled = self.dataset.has_labels or not self.traits.classes_by_label
+        return labelled and self.settings.prompt != "auto_box"
+
+    @property
     def needs_labels(self) -> bool:
         """Whether it looks at the case's own label: then its maps may tell of the mask too."""
         return needs_labels(self.settings)
@@ -243,6 +260,20 @@ def check_needs(settings: ExtractorSettings, traits: Traits, dataset: Dataset) -
         UsageError: what came, what was expected, what to do.
     """
     name = settings.name
+    for option, value, has in (
+        ("weights", settings.weights, traits.weights is not None or traits.own_weights),
+        ("window", settings.window, bool(traits.normalizations)),
+    ):
+        if value is not None and not has:
+            raise UsageError(
+                f"extractor `{name}` takes no --{option}; leave it away, or choose another --extractor"
+            )
+    if settings.precision not in ("auto", "float32", "bfloat16"):
+        raise UsageError(f"unknown precision {settings.precision!r}; expected auto, float32 or bfloat16")
+    if settings.window is not None and not settings.window[0] < settings.window[1]:
+        raise UsageError(
+            f"--window {settings.window[0]:g},{settings.window[1]:g}: expected LOW,HIGH with LOW < HIGH"
+        )
     if needs_labels(settings) and not dataset.has_labels:
         why = (
             "--normalize foreground"
@@ -255,11 +286,6 @@ def check_needs(settings: ExtractorSettings, traits: Traits, dataset: Dataset) -
             f"extractor `{name}` with {why} looks at labels, and {dataset.name} has none; use {other}"
         )
     channels = len(dataset.channels)
-    if settings.channel is not None and not 0 <= settings.channel < channels:
-        raise UsageError(
-            f"--channel {settings.channel}: {dataset.name} has the channels "
-            f"{', '.join(f'{i} ({c})' for i, c in enumerate(dataset.channels))}"
-        )
     if traits.channels == 1 and channels > 1 and settings.channel is None:
         named = ", ".join(f"{i} ({c})" for i, c in enumerate(dataset.channels))
         raise UsageError(

@@ -21,7 +21,7 @@ class Intensity(Extractor):
     """
 
     name = "variance"
-    traits = Traits("the image's own intensities: their variance in place of S")
+    traits = Traits("the image's own intensities: their variance in place of S", classes_by_label=True)
 
     def identity(self) -> dict[str, Any]:
         """It has no weights."""

@@ -111,7 +111,7 @@ def _context(
         "findings": findings[:_SHOWN_FINDINGS],
         "findings_left_out": max(0, len(findings) - _SHOWN_FINDINGS),
         "errors": sum(finding["severity"] == "error" for finding in findings),
-        "extractor": {"name": "", "why": "", **(manifest.get("extractor") or {})},
+        "extractor": {"name": "", "title": "", "why": "", **(manifest.get("extractor") or {})},
         "settings": flat(manifest.get("settings")),
         "crossfit": flat(manifest.get("crossfit")),
         "source": flat(manifest.get("predictions")),

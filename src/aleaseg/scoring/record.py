@@ -103,7 +103,7 @@ def score_case(
     if extractor is not None and not troubles:
         try:
             eye_rows, record["class_maps"], record["spectra"] = _eye_rows(
-                extractor.class_maps(case), present, dataset, extractor.name
+                extractor.class_maps(case), present, dataset, extractor
             )
             rows += eye_rows
         except CaseError as error:
@@ -185,7 +185,7 @@ def _agreement_rows(
 
 
 def _eye_rows(
-    maps: Iterable[ClassMap | NoMap], present: Mapping[str, bool], dataset: Dataset, source: str
+    maps: Iterable[ClassMap | NoMap], present: Mapping[str, bool], dataset: Dataset, extractor: Extractor
 ) -> tuple[list[Row], dict[str, Any], dict[str, list[float]]]:
     """S (or the variance of intensities) of every class map."""
     found: dict[tuple[str, str, str], list[float]] = {}
@@ -205,7 +205,7 @@ def _eye_rows(
                 "grid": list(one.values.shape),
                 "z_range": list(one.z_range),
                 "prompt": one.prompt,
-                "source": source,
+                "source": extractor.title,
                 **({} if one.presence is None else {"presence": [round(p, 3) for p in one.presence]}),
             },
         )
@@ -229,13 +229,14 @@ def _eye_rows(
         # No energy at all is no map: S would be 0 by definition, and most uncertain by accident.
         empty = measure == "perception_scale" and not any(spectra[name])
         rows.append(_row(measure, None if empty else value, name, variant, "no_energy" if empty else "ok"))
-    if source != "variance":
+    if extractor.name != "variance":
+        otherwise = "whole_image" if "" in about else "no_map"
         rows += [
             _row(
                 "perception_scale",
                 None,
                 name,
-                status="absent" if present.get(name) is False else without.get(name, "no_map"),
+                status="absent" if present.get(name) is False else without.get(name, otherwise),
             )
             for name in dataset.classes
             if name not in about

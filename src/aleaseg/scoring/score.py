@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import math
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -12,7 +13,7 @@ from uuid import uuid4
 
 from aleaseg.case import Case, Dataset
 from aleaseg.errors import AleasegError, UsageError
-from aleaseg.extractors import Extractor, make_extractor
+from aleaseg.extractors import Extractor, ExtractorSettings, extractor_class, make_extractor
 from aleaseg.predictions import Predictions, open_predictions
 from aleaseg.run import Run, read_json
 from aleaseg.scoring.record import file_stamps, score_case
@@ -27,7 +28,7 @@ _BYTES_PER_VOXEL = 70
 class _Job:
     run: Run
     dataset: Dataset
-    extractor: str | None
+    extractor: ExtractorSettings | None
     image_hashes: Mapping[str, str]
     token: str
 
@@ -82,7 +83,7 @@ def _score(job: _Job, case: Case, image_hash: str, seen: str) -> tuple[str, str 
 def score_cases(
     run: Run,
     dataset: Dataset,
-    extractor: str | None,
+    extractor: ExtractorSettings | str | None,
     image_hashes: Mapping[str, str],
     *,
     progress: Callable[[int, int], None] = lambda done, total: None,
@@ -93,7 +94,7 @@ def score_cases(
     Args:
         run: where records are kept; its manifest names the predictions.
         dataset: the cases.
-        extractor: name; None: no S and no AUV.
+        extractor: what is asked, or just a name; None: no S and no AUV.
         image_hashes: case -> hash of its voxels, as the check found it.
         progress: called with (done, total).
         workers: processes; None: one per core.
@@ -104,13 +105,22 @@ def score_cases(
     from joblib import Parallel, delayed
 
     troubles: dict[str, str] = {}
+    asked = ExtractorSettings(extractor) if isinstance(extractor, str) else extractor
     seen = _prediction_stamps(run, dataset)
+    held = 0
+    if asked is not None and (model := _model(asked, run, dataset)) is not None:
+        # Another model, or other weights in the same file, see every case anew.
+        eye = json.dumps(model.identity(), sort_keys=True)
+        seen = {case: _digest(f"{stamp}\0{eye}") for case, stamp in seen.items()}
+        held = model.cost(_largest(dataset.cases), max(1, len(dataset.classes))).memory_bytes
     todo = [case for case in dataset.cases if not _finished(run, case, seen[case.id])]
     # Worker processes are kept between calls, and stay where the first call was made.
-    job = _Job(Run(run.path.resolve()), dataset.with_cases(()), extractor, image_hashes, uuid4().hex)
+    job = _Job(Run(run.path.resolve()), dataset.with_cases(()), asked, image_hashes, uuid4().hex)
     total, done = len(dataset.cases), len(dataset.cases) - len(todo)
     progress(done, total)
-    count = max(1, min(workers or _workers(todo), len(todo)))
+    # Several processes would each bring the model to the one GPU.
+    most = 1 if held and asked is not None and asked.device != "cpu" else _workers(todo, held)
+    count = max(1, min(workers or most, len(todo)))
     outcomes = Parallel(n_jobs=count, return_as="generator_unordered")(
         delayed(_score)(job, case, image_hashes.get(case.id, ""), seen[case.id]) for case in todo
     )
@@ -150,6 +160,18 @@ def _prediction_stamps(run: Run, dataset: Dataset) -> dict[str, str]:
     return dict.fromkeys((case.id for case in dataset.cases), "")
 
 
+def _model(asked: ExtractorSettings, run: Run, dataset: Dataset) -> Extractor | None:
+    """The extractor, where it brings a model of its own."""
+    traits = extractor_class(asked.name).traits
+    if traits.weights is None and not traits.own_weights:
+        return None
+    return make_extractor(asked, dataset, open_predictions(run, dataset))
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:20]
+
+
 def _stamp(paths: Sequence[Path]) -> str:
     digest = hashlib.sha256()
     for path in paths:
@@ -161,17 +183,23 @@ def _stamp(paths: Sequence[Path]) -> str:
     return digest.hexdigest()[:20]
 
 
-def _workers(cases: Sequence[Case]) -> int:
-    """One process per core, fewer where the largest case would not fit in memory so often."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    largest = 0
+def _largest(cases: Sequence[Case]) -> tuple[int, ...]:
+    """The shape of the largest image."""
+    largest: tuple[int, ...] = (1, 1, 1)
     for case in cases:
         try:
-            largest = max(largest, math.prod(case.read_geometry().shape))
+            largest = max(largest, case.read_geometry().shape, key=math.prod)
         except AleasegError:
             continue  # the case will say so itself when it is scored
+    return largest
+
+
+def _workers(cases: Sequence[Case], held: int) -> int:
+    """One process per core, fewer where the largest case, and the bytes of a model, would not fit so often."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    needed = math.prod(_largest(cases)) * _BYTES_PER_VOXEL + held
     try:
         memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (ValueError, OSError, AttributeError):
         return cores
-    return max(1, min(cores, int(0.7 * memory / max(1, largest * _BYTES_PER_VOXEL))))
+    return max(1, min(cores, int(0.7 * memory / needed)))
