@@ -37,7 +37,7 @@ class Intensity(Extractor):
         first = image.array[0].astype(np.float32)
         low, high = np.percentile(first, [1, 99])
         span = float(high - low) or float(first.max() - first.min())
-        scaled = (first - low) / span
+        scaled = ((first - low) / span).astype(np.float32)
         label = usable_label(case, image.geometry.shape)
         whole = (0, scaled.shape[0])
         if label is None:
@@ -46,4 +46,6 @@ class Intensity(Extractor):
         for name, values in self.classes.items():
             inside = np.isin(label, values)
             if inside.any():
-                yield ClassMap(name, np.where(inside, scaled, np.nan), "intensity", whole, "mask")
+                yield ClassMap(
+                    name, np.where(inside, scaled, np.float32("nan")), "intensity", whole, "mask"
+                )
