@@ -1,6 +1,6 @@
 """SegVol: the class's name in a sentence, and the whole volume at once; no label is looked at.
 
-SegVol (Du et al., NeurIPS 2024, arXiv 2311.13385) is the paper's label-free extractor
+SegVol (Du et al., NeurIPS 2024, arXiv 2311.13385) is one of the paper's extractors
 (arXiv 2604.10963, Table 1). The volume is brought to 32 x 256 x 256 voxels whatever its
 size, and the logits of a class come on a grid of 32 x 64 x 64, depth first. Upstream
 then looks again at what it found, closer ("zoom in"): that would put two scales into one
@@ -92,7 +92,7 @@ class SegVol(Extractor):
         channels=1,
         class_names=True,
         weights="segvol",
-        licence="MIT",
+        licence="none named on the weights' page; the code is MIT",
     )
     size: ClassVar[Size] = RELEASED
 
@@ -250,11 +250,12 @@ class SegVol(Extractor):
         return torch.autocast(device, torch.bfloat16, enabled=self._bfloat16)
 
 
-# Measured with one thread on a CPU: what a case takes over what its matrix products would.
+# Measured with one thread on a CPU: what a case takes over what its matrix products would, and what
+# reading grey levels takes; how much memory the network takes while it is loaded.
 _OVERHEAD = 1.5
-_SECONDS_PER_VOXEL = 1e-7
-_NETWORK_BYTES = 1_100_000_000
-_BYTES_PER_VOXEL = 20
+_SECONDS_PER_VOXEL = 6e-8
+_NETWORK_BYTES = 2_000_000_000
+_BYTES_PER_VOXEL = 30
 
 
 @cache
