@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aleaseg.case import Dataset, Finding
-from aleaseg.errors import AleasegError, UsageError
+from aleaseg.errors import UsageError
+from aleaseg.eye import check_same_eye, choose_device, choose_eye, given_weights, warnings_before
 from aleaseg.manifest import Settings, begin, file_hashes, now, other_versions
 from aleaseg.run import Run
 
 if TYPE_CHECKING:
-    from aleaseg.extractors import Extractor, ExtractorSettings
+    from aleaseg.extractors import Extractor
 
-__all__ = ["Outcome", "Settings", "audit", "choose_device", "given_weights", "run_audit"]
+__all__ = ["Outcome", "Settings", "audit", "run_audit"]
 
 Progress = Callable[[str, int, int], None]
 # What cross-fitting leaves of a budget for checking, scoring and the page.
@@ -125,13 +126,6 @@ def audit(
     return run_audit(settings, Run(out), accept_licence=accept_licence, cache=cache).run
 
 
-def given_weights(weights: str | Path | None) -> str | None:
-    """A path made absolute; `random` and None as they are."""
-    if weights is None or str(weights).partition(":")[0] == "random":
-        return None if weights is None else str(weights)
-    return str(Path(weights).resolve())
-
-
 def run_audit(
     settings: Settings,
     run: Run,
@@ -169,9 +163,12 @@ def run_audit(
     if not dataset.cases and not dataset.findings:
         raise UsageError(f"{settings.dataset} holds no case; expected at least one image")
     reference = _reference(settings, dataset)
-    own = {"accept_licence": accept_licence, "cache": None if cache is None else str(Path(cache).resolve())}
+    own: dict[str, Any] = {
+        "accept_licence": accept_licence,
+        "cache": None if cache is None else str(Path(cache).resolve()),
+    }
     model = _can_work(settings, dataset, reference, own)
-    for line in _before(model, dataset) if model else ():
+    for line in warnings_before(model, dataset) if model else ():
         announce(line)
     begin(run, settings, dataset)
     result = check(dataset, progress=lambda done, total: progress("check", done, total))
@@ -180,7 +177,7 @@ def run_audit(
     dataset = join_groups(dataset, result)
     notes = _predict(run, dataset, settings, reference, started, progress)
     named = run.manifest["predictions"]
-    asked, why = _eye(settings, dataset, named["source"] if named else None, reference, own)
+    asked, why = choose_eye(settings, dataset, named["source"] if named else None, reference, **own)
     eye = make_extractor(asked, dataset, open_predictions(run, dataset))
     run.update_manifest(
         extractor={"name": asked.name, "title": eye.title, "why": why, **eye.identity()},
@@ -219,11 +216,13 @@ def _can_work(
     from aleaseg.extractors import extractor_class, make_extractor
 
     source = _source(settings, dataset)
-    asked, _ = _eye(settings, dataset, source, reference, own)
+    asked, _ = choose_eye(settings, dataset, source, reference, **own)
     traits = extractor_class(asked.name).traits
     model = make_extractor(asked, dataset) if traits.weights or traits.own_weights else None
     if model is not None:
         model.identity()  # its weights are looked for
+    if reference is not None:
+        check_same_eye(asked.name, model, reference)
     if settings.seed < 0:
         raise UsageError(f"seed is {settings.seed}; expected 0 or more")
     if settings.steps is not None and settings.steps < 1:
@@ -283,93 +282,6 @@ def _named(classes: Mapping[str, list[int]]) -> str:
 def _source(settings: Settings, dataset: Dataset) -> str | None:
     """Where predictions come from; cross-fitting needs labels, a folder does not."""
     return settings.predictions if dataset.has_labels or settings.predictions != "crossfit" else None
-
-
-SCENARIOS = {"a": "raw", "b": "raw", "c": "foreground", "d": "foreground"}
-"""Table 5 of the paper: raw (X-hat) or mask-normalised (X) input; a and c cut by all classes, b and d by one."""
-
-
-def _eye(
-    settings: Settings, dataset: Dataset, source: str | None, reference: Run | None, own: Mapping[str, Any]
-) -> tuple[ExtractorSettings, str]:
-    """What is asked of which extractor, and why it: S of two different eyes cannot be compared."""
-    from aleaseg.extractors import ExtractorSettings, checked, choose_extractor
-
-    normalize = settings.normalize
-    if settings.scenario is not None:
-        if settings.scenario not in SCENARIOS:
-            raise UsageError(f"unknown scenario {settings.scenario!r}; expected one of: a, b, c, d")
-        if normalize not in ("", SCENARIOS[settings.scenario]):
-            raise UsageError(
-                f"--scenario {settings.scenario} means --normalize {SCENARIOS[settings.scenario]}, and "
-                f"--normalize {normalize} was given too; leave one of them away"
-            )
-        normalize = SCENARIOS[settings.scenario]
-    asked = ExtractorSettings(
-        settings.extractor,
-        prompt=settings.prompt,
-        normalize=normalize,
-        weights=settings.weights,
-        window=settings.window,
-        channel=_channel(settings.channel, dataset),
-        device=choose_device(settings.device),
-        precision=settings.precision,
-        **own,
-    )
-    if settings.extractor == "auto" and reference is not None and source is not None:
-        name, why = reference.manifest["extractor"]["name"], "the reference was scored with it"
-    else:
-        name, why = choose_extractor(asked, dataset, source)
-    return checked(replace(asked, name=name), dataset, source), why
-
-
-def _channel(given: str | None, dataset: Dataset) -> int | None:
-    """The number of a channel given by name or number."""
-    if given is None:
-        return None
-    names = list(dataset.channels)
-    if given in names:
-        return names.index(given)
-    if given.isdecimal() and int(given) < len(names):
-        return int(given)
-    known = ", ".join(f"{number} ({name})" for number, name in enumerate(names))
-    raise UsageError(f"--channel {given}: {dataset.name} has the channels {known}")
-
-
-def _before(eye: Extractor, dataset: Dataset) -> list[str]:
-    """What a person should know before cases are looked at: random weights, and how long it will take."""
-    lines = []
-    if eye.title != eye.settings.name:
-        lines.append(f"The extractor is {eye.title}: S and AUV will mean nothing.")
-    shapes = []
-    for case in dataset.cases:
-        try:
-            shapes.append(case.read_geometry().shape)
-        except AleasegError:
-            continue  # the case says so itself when it is scored
-    seconds = sum(eye.cost(shape, max(1, len(dataset.classes))).seconds for shape in shapes)
-    if seconds >= 60:
-        lines.append(
-            f"{eye.settings.name} looks at {len(shapes)} cases: about {seconds / 60:.0f} minutes at most on one "
-            f"{'GPU' if eye.settings.device == 'cuda' else 'core'}; a run that is stopped goes on where it was."
-        )
-    return lines
-
-
-def choose_device(asked: str) -> str:
-    """`cpu` or `cuda`, whichever `auto` finds.
-
-    Raises:
-        UsageError: `cuda` is asked for and is not there, or the name is unknown.
-    """
-    if asked not in ("auto", "cpu", "cuda"):
-        raise UsageError(f"unknown device {asked!r}; expected auto, cpu or cuda")
-    import torch
-
-    there = torch.cuda.is_available()
-    if asked == "cuda" and not there:
-        raise UsageError("device cuda was asked for, and torch finds no GPU; use `--device cpu`")
-    return "cuda" if there and asked in ("auto", "cuda") else "cpu"
 
 
 def _predict(
@@ -458,6 +370,12 @@ def _notes(run: Run, dataset: Dataset, troubles: dict[str, str]) -> list[str]:
         notes.append(
             f"S and AUV come from {manifest['extractor']['title']}, which nobody trained: they mean nothing, and "
             "show only that the way is open."
+        )
+    if (scenario := manifest["settings"].get("scenario")) is not None:
+        cut = "--class NAME" if scenario in "bd" else "--by auv"
+        notes.append(
+            f"Scenario {scenario} of the paper: `aleaseg select {run.path} {cut} --quantile 0.95` cuts as it does"
+            f"{', by the one class that you name' if scenario in 'bd' else ', by all classes'}."
         )
     if manifest["extractor"]["name"] == "task" and population is not None:
         notes.append(

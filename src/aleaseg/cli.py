@@ -182,7 +182,8 @@ def score(
 
 
 def _audit(given: dict[str, Any], page: bool) -> None:
-    from aleaseg.auditing import Settings, given_weights, run_audit
+    from aleaseg.auditing import Settings, run_audit
+    from aleaseg.eye import given_weights
     from aleaseg.run import Run
 
     settings = Settings(
@@ -416,9 +417,9 @@ def bench(
     device: DeviceName = Device.auto,
 ) -> None:
     """Put known faults into the data, in memory, and see which measure finds which."""
-    from aleaseg.auditing import choose_device
     from aleaseg.bench.settings import BenchSettings, typed
     from aleaseg.errors import UsageError
+    from aleaseg.eye import choose_device
     from aleaseg.run import Run
 
     if downstream and raters:

@@ -67,10 +67,14 @@ def check_extractor(extractor: Extractor, case: Case) -> list[ClassMap]:
 
 
 def _refuses_what_it_cannot(extractor: Extractor) -> None:
-    for field, value in (("prompt", "no such prompt"), ("normalize", "no such rule")):
+    asked = extractor.settings
+    for field, value, wrong in (
+        ("prompt", "no such prompt", replace(asked, prompt="no such prompt")),
+        ("normalize", "no such rule", replace(asked, normalize="no such rule")),
+    ):
         message = ""
         try:
-            settled(replace(extractor.settings, **{field: value}), extractor.traits)
+            settled(wrong, extractor.traits)
         except UsageError as error:
             message = str(error)
         assert value in message, f"{field} {value!r} was not refused by name"

@@ -61,12 +61,14 @@ def _read_pickle(path: Path) -> dict[str, Any]:
         # The format before torch 1.6 is no zip archive and cannot be mapped.
         found = load(zipfile.is_zipfile(path))
     except pickle.UnpicklingError as error:
-        wanted = " ".join(str(error).split())[:200]
+        # torch's text begins with how to load it unsafely; what it met stands after this.
+        _, _, met = str(error).partition("WeightsUnpickler error: ")
+        wanted = " ".join((met or str(error)).split(" Please use ")[0].split())[:200]
         raise WeightsRefused(
             f"{path} cannot be read as tensors alone: it is damaged, or reading it would run code ({wanted}); "
             "fetch it again, or have its tensors saved as .safetensors by somebody who trusts it"
         ) from error
-    except (RuntimeError, OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
+    except Exception as error:  # a damaged file makes the reader trip over anything
         raise WeightsRefused(
             f"{path} is damaged ({' '.join(str(error).split())[:200]}); fetch it again"
         ) from error

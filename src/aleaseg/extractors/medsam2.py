@@ -257,7 +257,7 @@ class MedSAM2(Extractor):
     def _weights(self) -> Any:
         from aleaseg.extractors.weights import locate
 
-        return locate("medsam2", self.settings.weights)
+        return locate("medsam2", self.settings.weights, accept_licence=self.settings.accept_licence)
 
     @property
     def _size(self) -> int:
