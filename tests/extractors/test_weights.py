@@ -168,7 +168,7 @@ def test_the_catalogue_knows_a_thing_or_says_that_it_does_not(name):
     entry = CATALOGUE[name]
     assert entry.name == name
     assert re.fullmatch(r"[\w-]+/[\w-]+", entry.repository)
-    assert re.fullmatch(r"[\w.]+\.(pt|pth|safetensors)", entry.file)
+    assert re.fullmatch(r"[\w.]+\.(pt|pth|bin|safetensors)", entry.file)
     assert entry.revision == UNKNOWN or re.fullmatch(r"[0-9a-f]{40}", entry.revision)
     assert entry.sha256 == UNKNOWN or re.fullmatch(r"[0-9a-f]{64}", entry.sha256)
     assert entry.licence
@@ -263,45 +263,45 @@ def test_a_file_that_went_bad_in_the_cache_is_fetched_anew(hub, known, monkeypat
 
 
 def test_what_is_unknown_is_pinned_by_the_first_fetch(hub):
-    hub.offer("segvol", CONTENT)
-    fetch("segvol")
-    pin = expected("segvol")
+    hub.offer("medsam2-2411", CONTENT)
+    fetch("medsam2-2411")
+    pin = expected("medsam2-2411")
     assert (pin.revision, pin.sha256, pin.source) == (FIRST, sha256(CONTENT), str(lock_file()))
-    assert verify("segvol") is True
+    assert verify("medsam2-2411") is True
     # The hub moves on; the pin stays.
     hub.main = SECOND
-    hub.offer("segvol", OTHER, SECOND)
-    assert fetch("segvol").read_bytes() == locate("segvol").read_bytes() == CONTENT
+    hub.offer("medsam2-2411", OTHER, SECOND)
+    assert fetch("medsam2-2411").read_bytes() == locate("medsam2-2411").read_bytes() == CONTENT
 
 
 def test_what_contradicts_the_lock_is_refused_by_name(hub, home):
-    hub.offer("segvol", CONTENT)
-    path = fetch("segvol")
+    hub.offer("medsam2-2411", CONTENT)
+    path = fetch("medsam2-2411")
     path.unlink()
     path.resolve().unlink(missing_ok=True)
     for blob in weights.hub_cache().glob("*/blobs/*"):
         blob.unlink()
-    hub.offer("segvol", OTHER)  # history rewritten under the same revision
+    hub.offer("medsam2-2411", OTHER)  # history rewritten under the same revision
     for use in (fetch, locate, verify):
         with pytest.raises(
-            WeightsRefused, match=rf"^segvol: .*expected {sha256(CONTENT)}, as {lock_file()} says"
+            WeightsRefused, match=rf"^medsam2-2411: .*expected {sha256(CONTENT)}, as {lock_file()} says"
         ):
-            use("segvol")
-    assert expected("segvol").sha256 == sha256(CONTENT)
+            use("medsam2-2411")
+    assert expected("medsam2-2411").sha256 == sha256(CONTENT)
 
 
 def test_a_catalogue_that_learns_another_hash_contradicts_the_lock(hub, monkeypatch):
     from dataclasses import replace
 
-    hub.offer("segvol", CONTENT)
-    fetch("segvol")
-    monkeypatch.setitem(CATALOGUE, "segvol", replace(CATALOGUE["segvol"], sha256=sha256(OTHER)))
+    hub.offer("medsam2-2411", CONTENT)
+    fetch("medsam2-2411")
+    monkeypatch.setitem(CATALOGUE, "medsam2-2411", replace(CATALOGUE["medsam2-2411"], sha256=sha256(OTHER)))
     for use in (fetch, locate, verify, find):
-        with pytest.raises(WeightsRefused, match=r"SegVol_v1\.pth out of `pinned`"):
-            use("segvol")
+        with pytest.raises(WeightsRefused, match=r"MedSAM2_2411\.pt out of `pinned`"):
+            use("medsam2-2411")
     # A source of another name has a pin of its own.
-    monkeypatch.setitem(CATALOGUE, "segvol", replace(CATALOGUE["segvol"], repository="yuxindu/segvol"))
-    assert expected("segvol").source == "the catalogue"
+    monkeypatch.setitem(CATALOGUE, "medsam2-2411", replace(CATALOGUE["medsam2-2411"], repository="somebody/else"))
+    assert expected("medsam2-2411").source == "the catalogue"
 
 
 def test_a_hub_that_answers_with_another_revision_is_refused(hub, known, monkeypatch):
@@ -322,7 +322,7 @@ def test_a_hub_that_answers_with_another_revision_is_refused(hub, known, monkeyp
     [
         (
             (403, "GatedRepo"),
-            r"ask for access at https://huggingface\.co/BAAI/SegVol, then run `hf auth login`",
+            r"ask for access at https://huggingface\.co/wanglab/MedSAM2, then run `hf auth login`",
         ),
         ((404, "EntryNotFound"), "cannot be fetched .*EntryNotFoundError"),
         ((404, "RevisionNotFound"), "cannot be fetched .*RevisionNotFoundError"),
@@ -331,11 +331,11 @@ def test_a_hub_that_answers_with_another_revision_is_refused(hub, known, monkeyp
     ],
 )
 def test_a_hub_that_refuses(hub, refusal, message):
-    hub.offer("segvol", CONTENT)
+    hub.offer("medsam2-ctlesion", CONTENT)
     hub.refuse = refusal
-    with pytest.raises(WeightsRefused, match=rf"^segvol: .*{message}"):
-        fetch("segvol")
-    assert find("segvol") is None
+    with pytest.raises(WeightsRefused, match=rf"^medsam2-ctlesion: .*{message}"):
+        fetch("medsam2-ctlesion")
+    assert find("medsam2-ctlesion") is None
 
 
 def test_a_hub_out_of_reach(hub, monkeypatch):
@@ -344,9 +344,9 @@ def test_a_hub_out_of_reach(hub, monkeypatch):
     monkeypatch.setattr(_http.time, "sleep", lambda seconds: None)
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
     with pytest.raises(WeightsRefused) as refused:
-        fetch("segvol")
+        fetch("medsam2-ctlesion")
     assert "ConnectError" in str(refused.value)
-    assert str(placed("segvol")) in str(refused.value)
+    assert str(placed("medsam2-ctlesion")) in str(refused.value)
 
 
 def test_offline_names_the_file_and_where_to_put_it(hub, monkeypatch):
@@ -399,9 +399,9 @@ def test_what_is_placed_by_hand_is_checked(home, known, no_network):
 
 
 def test_where_no_hash_is_known_there_is_nothing_to_compare(home, no_network):
-    path = by_hand("segvol")
-    assert locate("segvol") == path
-    assert verify("segvol") is False
+    path = by_hand("medsam2-ctlesion")
+    assert locate("medsam2-ctlesion") == path
+    assert verify("medsam2-ctlesion") is False
 
 
 def test_absent_says_what_to_run_and_where_to_put_it(home, no_network):
@@ -434,15 +434,15 @@ def test_the_cache_is_where_huggingface_hub_has_it(home, monkeypatch, variables,
 
 def test_the_places_are_the_users_to_choose(home, monkeypatch):
     assert lock_file() == home / ".config/aleaseg/weights.lock.json"
-    assert placed("segvol") == home / ".local/share/aleaseg/weights/segvol/SegVol_v1.pth"
+    assert placed("medsam2-ctlesion") == home / ".local/share/aleaseg/weights/medsam2-ctlesion/MedSAM2_CTLesion.pt"
     monkeypatch.setenv("XDG_CONFIG_HOME", str(home / "c"))
     monkeypatch.setenv("XDG_DATA_HOME", str(home / "d"))
     assert lock_file() == home / "c/aleaseg/weights.lock.json"
-    assert placed("segvol") == home / "d/aleaseg/weights/segvol/SegVol_v1.pth"
+    assert placed("medsam2-ctlesion") == home / "d/aleaseg/weights/medsam2-ctlesion/MedSAM2_CTLesion.pt"
     monkeypatch.setenv("ALEASEG_CONFIG", "~/ours")
     monkeypatch.setenv("ALEASEG_WEIGHTS", "~/shelf")
     assert lock_file() == home / "ours/weights.lock.json"
-    assert placed("segvol") == home / "shelf/segvol/SegVol_v1.pth"
+    assert placed("medsam2-ctlesion") == home / "shelf/medsam2-ctlesion/MedSAM2_CTLesion.pt"
 
 
 # -- hashes that are remembered -------------------------------------------------------------------
@@ -494,19 +494,19 @@ def test_where_the_lock_cannot_be_written_a_hash_is_still_told_but_nothing_is_pi
     path = tmp_path / "a.pt"
     path.write_bytes(CONTENT)
     assert known_sha256(path) == sha256(CONTENT)
-    hub.offer("segvol", CONTENT)
+    hub.offer("medsam2-ctlesion", CONTENT)
     with pytest.raises(PermissionError, match=re.escape("weights.lock.json")):
-        fetch("segvol")
+        fetch("medsam2-ctlesion")
 
 
 @pytest.mark.parametrize(
-    "text", ["{", "[]", '{"pinned": 3}', '{"pinned": {"BAAI/SegVol/SegVol_v1.pth": "abc"}}']
+    "text", ["{", "[]", '{"pinned": 3}', '{"pinned": {"wanglab/MedSAM2/MedSAM2_CTLesion.pt": "abc"}}']
 )
 def test_a_damaged_lock_is_named(home, text):
     lock_file().parent.mkdir(parents=True)
     lock_file().write_text(text)
     with pytest.raises(WeightsRefused, match=re.escape(f"{lock_file()} is damaged")):
-        locate("segvol")
+        locate("medsam2-ctlesion")
 
 
 # -- restricted licences --------------------------------------------------------------------------
@@ -560,42 +560,42 @@ def said(done, status, *parts):
 
 
 def test_list_shows_each_in_80_columns_and_asks_nobody(hub, type_aleaseg):
-    by_hand("segvol")
+    by_hand("medsam2-ctlesion")
     done = type_aleaseg("weights", "list")
     said(done, 0, "Released weights", "research and education only", f"Pinned in: {lock_file()}")
     table = [line for line in done.stdout.splitlines() if line.startswith("│")]
     cells = [[cell.strip() for cell in line.strip("│").split("│")] for line in table]
     assert [(row[0], row[-1]) for row in cells] == [
-        (name, "by hand" if name == "segvol" else "absent") for name in CATALOGUE
+        (name, "by hand" if name == "medsam2-ctlesion" else "absent") for name in CATALOGUE
     ]
     assert max(map(len, table)) <= 80
     assert hub.asked == []
 
 
 def test_fetch_verify_where_as_typed(hub, type_aleaseg):
-    hub.offer("segvol", CONTENT)
+    hub.offer("medsam2-ctlesion", CONTENT)
     said(
-        type_aleaseg("weights", "where", "segvol"),
+        type_aleaseg("weights", "where", "medsam2-ctlesion"),
         2,
-        "aleaseg: segvol: SegVol_v1.pth is not on this machine",
+        "aleaseg: medsam2-ctlesion: MedSAM2_CTLesion.pt is not on this machine",
     )
     said(type_aleaseg("weights", "verify"), 0, "No weights are here")
-    done = type_aleaseg("weights", "fetch", "segvol")
+    done = type_aleaseg("weights", "fetch", "medsam2-ctlesion")
     said(
-        done, 0, f"revision {FIRST}", f"sha256 {sha256(CONTENT)}", f"pinned by {lock_file()}", "licence MIT"
+        done, 0, f"revision {FIRST}", f"sha256 {sha256(CONTENT)}", f"pinned by {lock_file()}", "licence CC BY-SA 4.0"
     )
-    path = find("segvol")
+    path = find("medsam2-ctlesion")
     assert done.stdout.splitlines()[0] == str(path)
     asked = list(hub.asked)
-    assert {path for _, path, _ in asked} == {"/BAAI/SegVol/resolve/main/SegVol_v1.pth"}
-    where = type_aleaseg("weights", "where", "segvol")
+    assert {path for _, path, _ in asked} == {"/wanglab/MedSAM2/resolve/main/MedSAM2_CTLesion.pt"}
+    where = type_aleaseg("weights", "where", "medsam2-ctlesion")
     assert where.stdout == f"{path}\n"
-    said(type_aleaseg("weights", "verify"), 0, f"segvol: as pinned sha256 {sha256(CONTENT)}")
+    said(type_aleaseg("weights", "verify"), 0, f"medsam2-ctlesion: as pinned sha256 {sha256(CONTENT)}")
     said(type_aleaseg("weights", "list"), 0, "fetched")
     path.resolve().write_bytes(OTHER)
     by_hand("medsam2-2411")
     done = type_aleaseg("weights", "verify")
-    said(done, 2, "medsam2-2411: neither the catalogue nor", "aleaseg: segvol: ", "do not use it")
+    said(done, 2, "medsam2-2411: neither the catalogue nor", "aleaseg: medsam2-ctlesion: ", "do not use it")
     assert hub.asked == asked
 
 
@@ -663,3 +663,23 @@ def test_the_command_line_starts_without_any_of_it():
     code = f"import sys, aleaseg.cli; print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_what_belongs_beside_the_file_comes_with_it(hub, monkeypatch):
+    from dataclasses import replace
+
+    entry = replace(CATALOGUE["medsam2-2411"], beside=("vocab.json", "merges.txt"))
+    monkeypatch.setitem(CATALOGUE, "medsam2-2411", entry)
+    hub.offer("medsam2-2411", CONTENT)
+    with pytest.raises(WeightsRefused, match=r"vocab\.json cannot be fetched"):
+        fetch("medsam2-2411")
+    assert expected("medsam2-2411").sha256 == UNKNOWN  # nothing is pinned before all of it is here
+    for name in entry.beside:
+        hub.files[f"{entry.repository}/{name}", hub.main] = name.encode()
+    path = fetch("medsam2-2411")
+    assert [path.with_name(name).read_text() for name in entry.beside] == list(entry.beside)
+    for found in weights.hub_cache().rglob("*"):
+        if found.is_symlink() or found.is_file():
+            found.unlink()
+    with pytest.raises(WeightsRefused, match=r"and vocab\.json and merges\.txt of that page beside it"):
+        locate("medsam2-2411")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -55,6 +55,8 @@ class Entry:
         bytes: its size; None: unknown. Shown, never checked.
         needs_acceptance: the licence is restricted, and the user has to say that it is accepted.
         gated: the hub gives it to those only who asked for access.
+        beside: other files of the repository that the extractor reads from the same folder. The
+            revision pins them.
     """
 
     name: str
@@ -68,6 +70,7 @@ class Entry:
     bytes: int | None = None
     needs_acceptance: bool = False
     gated: bool = False
+    beside: tuple[str, ...] = ()
 
     @property
     def page(self) -> str:
@@ -87,7 +90,8 @@ class Entry:
 #   (packages/providers/src/monailabel/providers/sam.py); five more repositories give that hash. The
 #   model card's clause: MONAI Label's THIRD_PARTY_NOTICES.md. Sizes of the others: one catalogue that
 #   also lists the first, rightly.
-# - SegVol: README and LICENSE of BAAI-DCAI/SegVol.
+# - SegVol: README and LICENSE of BAAI-DCAI/SegVol; stored copies of the hub's pages of BAAI/SegVol for
+#   the file's name, the revision and the rounded size.
 # - Universal Model: README and LICENSE of ljwztc/CLIP-Driven-Universal-Model.
 def _medsam2(name: str, file: str, size: int, revision: str = UNKNOWN, sha256: str = UNKNOWN) -> Entry:
     return Entry(
@@ -121,9 +125,12 @@ CATALOGUE: dict[str, Entry] = {
             "segvol",
             extractor="segvol",
             repository="BAAI/SegVol",
-            file="SegVol_v1.pth",
-            licence="MIT",
-            note="MIT is the licence of the code's repository; look at the page for terms of the weights",
+            file="pytorch_model.bin",
+            licence="none named",
+            note="the page names no licence; the code is MIT, and the data it was trained on has terms of its own",
+            revision="516701d5bef430604a13f5db7ce896149d075663",
+            bytes=724_000_000,
+            beside=("vocab.json", "merges.txt"),
         ),
         Entry(
             "universal",
@@ -356,7 +363,8 @@ def _check_accepted(entry: Entry, accept_licence: bool) -> None:
 
 def _how_to_get(entry: Entry) -> str:
     flag = " --accept-licence" if entry.needs_acceptance else ""
-    return f"run `aleaseg weights fetch {entry.name}{flag}`, or put {entry.url} at {placed(entry.name)}"
+    others = f", and {' and '.join(entry.beside)} of that page beside it" if entry.beside else ""
+    return f"run `aleaseg weights fetch {entry.name}{flag}`, or put {entry.url} at {placed(entry.name)}{others}"
 
 
 # -- fetching -------------------------------------------------------------------------------------
@@ -393,6 +401,8 @@ def fetch(name: str, accept_licence: bool = False) -> Path:
     sha256 = known_sha256(path)
     if pin.sha256 != UNKNOWN:
         _check_hash(entry, path, sha256, pin)
+    for other in entry.beside:
+        _download(hub, replace(entry, file=other), revision, anew=False)
     if UNKNOWN in (entry.revision, entry.sha256):
         _note("pinned", f"{entry.repository}/{entry.file}", {"revision": revision, "sha256": sha256})
     return path
