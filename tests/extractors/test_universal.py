@@ -315,6 +315,8 @@ def test_maps_are_float32_whatever_the_network_computes_in(tmp_path, monkeypatch
         assert computed.pop() == kind
         assert extractor.identity()["precision"] == str(kind).removeprefix("torch.")
         assert found.values.dtype == np.float32
+        stitched = torch.from_numpy(found.values.copy())  # not rounded once more by the blending
+        torch.testing.assert_close(stitched.to(kind).float(), stitched, atol=1e-6, rtol=1e-6)
 
 
 @pytest.mark.slow
