@@ -178,7 +178,7 @@ def run_audit(
     notes = _predict(run, dataset, settings, reference, started, progress)
     named = run.manifest["predictions"]
     asked, why = choose_eye(settings, dataset, named["source"] if named else None, reference, **own)
-    eye = make_extractor(asked, dataset, open_predictions(run, dataset))
+    eye = model or make_extractor(asked, dataset, open_predictions(run, dataset))
     run.update_manifest(
         extractor={"name": asked.name, "title": eye.title, "why": why, **eye.identity()},
         hashes=file_hashes(run, dataset),
@@ -220,7 +220,7 @@ def _can_work(
     traits = extractor_class(asked.name).traits
     model = make_extractor(asked, dataset) if traits.weights or traits.own_weights else None
     if model is not None:
-        model.identity()  # its weights are looked for
+        model.load()
     if reference is not None:
         check_same_eye(asked.name, model, reference)
     if settings.seed < 0:

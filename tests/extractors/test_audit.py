@@ -228,3 +228,12 @@ def test_auto_takes_a_foundation_model_whose_weights_are_there(tmp_path, small, 
     name, why = choose_extractor(auto, dataset, "crossfit")
     assert name == "task"
     assert "segvol is there, but the images are not declared to be CT" in why
+
+
+def test_weights_of_another_model_are_refused_before_anything_is_written(tmp_path, small):
+    import torch
+
+    torch.save({"model": {"head.weight": torch.zeros(2, 2)}}, tmp_path / "other.pt")
+    with pytest.raises(UsageError, match=r"other\.pt does not fit|none of MedSAM2's"):
+        run_audit(asked(small, weights=str(tmp_path / "other.pt")), Run(tmp_path / "run"), page=False)
+    assert not (tmp_path / "run").exists()

@@ -182,6 +182,15 @@ class Extractor(ABC):
         self.dataset = dataset
         self.predictions = predictions
 
+    def load(self) -> None:  # noqa: B027  (most have nothing to load beforehand)
+        """Load the weights now, where that is not done by itself: what does not fit is refused before a long run.
+
+        The one method with a body that is meant to be replaced.
+
+        Raises:
+            WeightsRefused: they are not those of the model.
+        """
+
     @property
     def classes(self) -> Mapping[str, tuple[int, ...]]:
         """Class name -> label values."""

@@ -51,6 +51,9 @@ class Cached(Extractor):
         """That of the extractor: a kept map is the map."""
         return self.inner.identity()
 
+    def load(self) -> None:
+        """Nothing: what is kept needs no model."""
+
     def cost(self, shape: tuple[int, ...], classes: int) -> Cost:
         """That of the extractor: nobody knows yet what is there."""
         return self.inner.cost(shape, classes)

@@ -243,6 +243,10 @@ class MedSAM2(Extractor):
     )
     configuration: Mapping[str, Any] = CONFIGURATION
 
+    def load(self) -> None:
+        """The network."""
+        assert self.network is not None
+
     @cached_property
     def network(self) -> Any:
         """The network with its weights, on its device."""

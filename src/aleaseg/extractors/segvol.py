@@ -124,6 +124,10 @@ class SegVol(Extractor):
 
         return locate("segvol", self.settings.weights, accept_licence=self.settings.accept_licence)
 
+    def load(self) -> None:
+        """The network."""
+        assert self.network is not None
+
     @cached_property
     def network(self) -> Network:
         """The network with its weights, on its device; loaded when the first case is looked at."""

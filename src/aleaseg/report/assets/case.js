@@ -107,6 +107,9 @@
           h("td", {}, standing(entry.standing[name]))])))));
   }
 
+  // What the model itself believes: a slice with a score above 0 has the object.
+  const seen = (scores) => scores ? `, believed there on ${scores.filter((score) => score > 0).length} of ${scores.length} slices` : "";
+
   function facts(data) {
     const add = (title, ...values) => byId("facts").append(h("dt", {}, title), ...values.map((value) => h("dd", {}, value)));
     if (data.files.length) add("Files", ...data.files.map((file) => h("code", {}, file)));
@@ -117,7 +120,7 @@
     const maps = Object.entries(data.class_maps);
     if (maps.length) {
       add("Class maps for S", ...maps.slice(0, 12).map(([name, map]) =>
-        `${name}: ${map.kind || "?"} from ${map.source || "?"}, grid ${(map.grid || []).join(" × ")}, prompt ${map.prompt || "none"}`));
+        `${name}: ${map.kind || "?"} from ${map.source || "?"}, grid ${(map.grid || []).join(" × ")}, prompt ${(map.prompt || "none").replaceAll("_", " ")}${seen(map.presence)}`));
     }
   }
 
