@@ -2,6 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
+NNUNET := nnunetv2 acvl-utils dynamic-network-architectures batchgenerators batchgeneratorsv2
 
 .PHONY: install demo test test-all lint wheel bench clean
 
@@ -11,6 +12,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "aleaseg needs Python >= 3.11; call: make PYTHON=python3.11 ..."; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install -q -c constraints.txt -e '.[dev]'
+	$(BIN)/python -m pip install -q --no-deps -c constraints.txt $(NNUNET)
 	touch $(STAMP)
 
 demo: $(STAMP)

@@ -40,7 +40,7 @@ class Cached(Extractor):
         if inner.traits.weights is None or inner.settings.prompt == "pseudo":
             raise UsageError(
                 f"--cache keeps what depends on the image, the label and a model's weights alone; extractor "
-                f"`{inner.settings.name}` with prompt {inner.settings.prompt!r} depends on predictions; leave "
+                f"`{inner.settings.name}` with prompt {inner.settings.prompt!r} depends on more; leave "
                 "--cache away"
             )
         self.name, self.traits = inner.name, inner.traits  # type: ignore[misc]

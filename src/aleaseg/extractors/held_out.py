@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from aleaseg.errors import UsageError
+from aleaseg.readers.splits import as_folds
 
 __all__ = ["HeldOut", "held_out", "nnunet_json"]
 
@@ -110,21 +111,9 @@ def _places(results: Path, dataset_name: str) -> list[Path]:
 
 
 def _read(path: Path) -> HeldOut:
-    folds = nnunet_json(path)
-    if not (isinstance(folds, list) and folds and all(_is_fold(fold) for fold in folds)):
-        raise UsageError(
-            f'{path} is no splits_final.json; expected a list of {{"train": [ids], "val": [ids]}}; '
-            "put the file that nnU-Net trained with there"
-        )
+    folds = as_folds(nnunet_json(path), path)
     train, val = (tuple(frozenset(fold[side]) for fold in folds) for side in ("train", "val"))
     return HeldOut(train, val, path)
-
-
-def _is_fold(fold: Any) -> bool:
-    return isinstance(fold, dict) and all(
-        isinstance(fold.get(side), list) and all(isinstance(case, str) for case in fold[side])
-        for side in ("train", "val")
-    )
 
 
 def _validated(folder: Path, ending: str) -> frozenset[str]:

@@ -8,12 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from aleaseg.errors import UsageError
+from aleaseg.readers.splits import Fold, as_folds
 from aleaseg.run import read_json
 
 __all__ = ["Fold", "grouped_folds", "leave_out", "nnunet_folds", "read_folds", "to_bytes"]
-
-# {"train": [ids], "val": [ids]}
-Fold = dict[str, list[str]]
 
 
 def nnunet_folds(case_ids: Collection[str]) -> list[Fold]:
@@ -70,20 +68,7 @@ def read_folds(path: Path) -> list[Fold]:
     """
     if not path.is_file():
         raise UsageError(f"{path} does not exist; expected a splits_final.json of nnU-Net; check the path")
-    folds = read_json(path)
-    if not (isinstance(folds, list) and folds and all(_is_fold(fold) for fold in folds)):
-        raise UsageError(
-            f'{path} is no splits_final.json; expected a list of {{"train": [ids], "val": [ids]}}; '
-            "give the file that nnU-Net wrote, or none"
-        )
-    return folds
-
-
-def _is_fold(fold: Any) -> bool:
-    return isinstance(fold, dict) and all(
-        isinstance(fold.get(side), list) and all(isinstance(case, str) for case in fold[side])
-        for side in ("train", "val")
-    )
+    return as_folds(read_json(path), path)
 
 
 def leave_out(
