@@ -11,11 +11,14 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import grid_sample
 
-__all__ = ["CHANNELS", "Prompted", "PromptedSize"]
+__all__ = ["CHANNELS", "OUTSIDE", "Prompted", "PromptedSize", "cut", "look", "paste", "window_about"]
 
 CHANNELS = ("slice before", "slice", "slice after", "region prompt", "point prompt")
 """Of the input: grey levels, about 0 to 1; the region is 1 inside a box or mask, points are +1 and -1 disks."""
+OUTSIDE = -20.0
+"""Logit of what lies outside the window that was looked at."""
 
 
 @dataclass(frozen=True)
@@ -81,3 +84,111 @@ class Prompted(nn.Module):
             found = join(torch.cat([up(found), levels.pop()], dim=1))
         logits: Tensor = self.last(torch.cat([self.widen(found), stem], dim=1))[:, 0]
         return logits
+
+
+# -- from a stack of slices to the network's square, and back -----------------------------------------
+
+
+def window_about(region: Tensor, margin: float = 0.5, least: float = 5.0) -> tuple[float, float, float]:
+    """The square that holds a region of (D, H, W) on every slice, with a margin.
+
+    Args:
+        region: non-zero somewhere.
+        margin: on each side, in parts of half the longest side of the region.
+        least: half a side, pixels.
+
+    Returns:
+        x and y of its centre, and half its side, in pixels.
+    """
+    flat = region.bool().any(0)
+    rows, columns = flat.any(1).nonzero()[:, 0], flat.any(0).nonzero()[:, 0]
+    y0, y1, x0, x1 = (float(end) for line in (rows, columns) for end in (line[0], line[-1]))
+    half = max(least, (1 + margin) * max(x1 - x0 + 1, y1 - y0 + 1) / 2)
+    return (x0 + x1) / 2, (y0 + y1) / 2, half
+
+
+def cut(layers: Tensor, window: Tensor, side: int, mode: str = "bilinear") -> Tensor:
+    """What lies in a window, on the network's square.
+
+    Args:
+        layers: (B, C, H, W); beyond its border the border goes on.
+        window: (B, 3) x, y, half a side, in pixels.
+        side: of the square.
+        mode: `bilinear` or `nearest`.
+
+    Returns:
+        (B, C, side, side).
+    """
+    height, width = layers.shape[-2:]
+    line = (torch.arange(side, dtype=torch.float32) + 0.5) / side * 2 - 1
+    x, y = window[:, 0:1] + window[:, 2:] * line, window[:, 1:2] + window[:, 2:] * line
+    across, down = (x + 0.5) / width * 2 - 1, (y + 0.5) / height * 2 - 1
+    grid = torch.stack(
+        [across[:, None, :].expand(-1, side, -1), down[:, :, None].expand(-1, -1, side)], dim=-1
+    )
+    return grid_sample(layers, grid, mode=mode, padding_mode="border", align_corners=False)
+
+
+def paste(logits: Tensor, window: tuple[float, float, float], shape: tuple[int, int]) -> Tensor:
+    """Logits of a window back on the pixels of their slices, `OUTSIDE` elsewhere.
+
+    Args:
+        logits: (D, side, side).
+        window: x, y, half a side, in pixels.
+        shape: (H, W).
+
+    Returns:
+        (D, H, W).
+    """
+    x, y, half = window
+    across = ((torch.arange(shape[1], dtype=torch.float32) - x) / half)[None, :].expand(shape)
+    down = ((torch.arange(shape[0], dtype=torch.float32) - y) / half)[:, None].expand(shape)
+    grid = torch.stack([across, down], dim=-1)[None].expand(len(logits), -1, -1, -1)
+    found = grid_sample(logits[:, None], grid, mode="bilinear", padding_mode="border", align_corners=False)[
+        :, 0
+    ]
+    inside = (across.abs() <= 1) & (down.abs() <= 1)
+    return torch.where(inside, found, torch.full((), OUTSIDE))
+
+
+def look(
+    network: Prompted,
+    image: Tensor,
+    region: Tensor,
+    points: Tensor | None = None,
+    *,
+    window: tuple[float, float, float] | None = None,
+    batch: int = 32,
+) -> tuple[Tensor, tuple[float, float, float]]:
+    """Look for one thing on every slice of a stack.
+
+    Args:
+        network: trained.
+        image: (D, H, W), grey levels 0 to 1; a picture is a stack of one.
+        region: (D, H, W), 1 inside the box or mask that prompts; slices may be empty.
+        points: (D, H, W), +1 and -1 where points are (disks of about five pixels of the square); None: none.
+        window: x, y, half a side in pixels; None: about the region.
+        batch: slices at a time.
+
+    Returns:
+        Raw logits (D, side, side), > 0: inside, and the window that they fill.
+
+    Raises:
+        ValueError: there is neither a region nor a window.
+    """
+    if window is None:
+        if not region.any():
+            raise ValueError("the prompt is empty: expected a region that is 1 somewhere, or a window")
+        window = window_about(region)
+    side, depth = network.size.side, len(image)
+    where = torch.tensor([window]).expand(depth, -1)
+    levels = cut(image[:, None], where, side)[:, 0]
+    prompts = torch.stack([region, torch.zeros_like(region) if points is None else points], dim=1)
+    prompts = cut(prompts.float(), where, side, "nearest")
+    before, after = levels[[0, *range(depth - 1)]], levels[[*range(1, depth), depth - 1]]
+    seen = torch.cat([torch.stack([before, levels, after], dim=1), prompts], dim=1)
+    device = next(network.parameters()).device
+    network.eval()
+    with torch.inference_mode():
+        found = [network(piece.to(device)).float().cpu() for piece in torch.split(seen, batch)]
+    return torch.cat(found), window

@@ -11,11 +11,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import cache
 
 import torch
 from torch import Tensor
-from torch.nn.functional import conv2d, grid_sample, interpolate
+from torch.nn.functional import conv2d, interpolate
+
+from aleaseg.networks.prompted import cut
 
 __all__ = ["KINDS", "World", "prompted_scenes"]
 
@@ -359,17 +361,6 @@ def _prompts(meant: Tensor, chance: _Chance) -> tuple[Tensor, Tensor, Tensor]:
     return region, points, torch.cat([centre, half], dim=1)
 
 
-def _cut(layers: Tensor, window: Tensor, side: int, mode: str) -> Tensor:
-    """(B, C, S, S) -> (B, C, side, side): what lies in the window (x, y, half side) in pixels."""
-    scene = layers.shape[-1]
-    line = (torch.arange(side, dtype=torch.float32) + 0.5) / side * 2 - 1
-    x, y = window[:, 0:1] + window[:, 2:] * line, window[:, 1:2] + window[:, 2:] * line
-    grid = torch.stack([x[:, None, :].expand(-1, side, -1), y[:, :, None].expand(-1, -1, side)], dim=-1)
-    return grid_sample(
-        layers, (grid + 0.5) / scene * 2 - 1, mode=mode, padding_mode="border", align_corners=False
-    )
-
-
 def _leveled(image: Tensor, meant: Tensor, chance: _Chance) -> Tensor:
     """Grey levels to 0 to 1: by percentiles of the scene, or of the thing itself, as scans are normalised."""
     tight = chance.happens(0.5).bool().flatten()
@@ -414,10 +405,8 @@ def _view(
     """The scenes as one scanner saw them, with one prompt each."""
     region, points, window = _prompts(meant, chance)
     image = _leveled(image, meant, chance)
-    cut = partial(_cut, window=window, side=side)
-    seen = torch.cat(
-        [cut(image, mode="bilinear"), cut(torch.stack([region, points], 1), mode="nearest")], dim=1
-    )
-    truth = cut(meant[:, 1:2].float(), mode="nearest")[:, 0]
+    prompts, mask = torch.stack([region, points], 1), meant[:, 1:2].float()
+    seen = torch.cat([cut(image, window, side), cut(prompts, window, side, "nearest")], dim=1)
+    truth = cut(mask, window, side, "nearest")[:, 0]
     there = usable & (truth.flatten(1).sum(1) >= 12)
     return seen[there], truth[there]

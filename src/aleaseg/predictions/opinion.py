@@ -1,0 +1,129 @@
+"""What a prompted network says of each mask: kept small, pasted back when it is read.
+
+No network is trained on the data set for it: the network was told by the mask where to
+look, and not what is there. So it is a second opinion on the mask's outline, and none on
+a structure that the mask lacks altogether.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aleaseg.case import Case, Dataset
+from aleaseg.errors import Unreadable
+from aleaseg.predictions.prediction import Prediction
+from aleaseg.run import Run, write_aside
+
+__all__ = ["Opinion", "Opinions", "write_opinion"]
+
+
+@dataclass(frozen=True)
+class Opinion:
+    """Of one class of one case.
+
+    Attributes:
+        logits: (D', side, side), raw.
+        first: slice of the case that the first of them is.
+        window: x, y and half a side of the square, in pixels of the slice.
+    """
+
+    logits: NDArray
+    first: int
+    window: tuple[float, float, float]
+
+
+def write_opinion(
+    run: Run, case_id: str, shape: tuple[int, ...], opinions: Mapping[str, Opinion], model: str
+) -> None:
+    """Keep what was said of a case.
+
+    Args:
+        run: where.
+        case_id: of the case.
+        shape: of its image, (D, H, W) or (H, W).
+        opinions: class -> what was said; a class that the mask lacks is missing.
+        model: which network it was.
+    """
+    from safetensors.numpy import save
+
+    tensors = {name: np.ascontiguousarray(one.logits, dtype=np.float16) for name, one in opinions.items()}
+    about = {
+        "shape": list(shape),
+        "model": model,
+        "classes": {name: [one.first, *one.window] for name, one in opinions.items()},
+    }
+    content = save(tensors or {"": np.zeros(0, np.float16)}, {"about": json.dumps(about)})
+    write_aside(run.prediction_file(case_id), content)
+
+
+class Opinions:
+    """The opinions that a run holds, as predictions.
+
+    Args:
+        run: with the files.
+        dataset: classes.
+    """
+
+    source = "eye"
+
+    def __init__(self, run: Run, dataset: Dataset) -> None:
+        self.run = run
+        self.dataset = dataset
+
+    def read(self, case: Case) -> list[Prediction]:
+        """One prediction in the case's own grid; none where the case has no label.
+
+        Raises:
+            Unreadable: the file is damaged.
+        """
+        path = self.run.prediction_file(case.id)
+        if not path.exists():
+            return []
+        try:
+            shape, model, found = _read(path)
+        except Exception as error:  # a damaged file makes the reader trip over anything
+            raise Unreadable(
+                case.id, f"{path.name}, which is damaged ({error})", "an opinion", "delete it and run again"
+            ) from error
+        return [self._prediction(shape, model, found)]
+
+    def _prediction(self, shape: tuple[int, ...], model: str, found: Mapping[str, Opinion]) -> Prediction:
+        classes = self.dataset.classes
+        whole = {name: _pasted(found.get(name), shape) for name in classes}
+        if any(len(values) > 1 for values in classes.values()):
+            return Prediction(np.stack(list(whole.values())), "logit", shape, classes, True, model=model)
+        # Each class against a background of logit 0; where several say yes, the surest.
+        by_value = {values[0]: whole[name] for name, values in classes.items()}
+        maps = np.stack([np.zeros(shape, np.float16), *(by_value[value] for value in sorted(by_value))])
+        return Prediction(maps, "logit", shape, classes, model=model)
+
+
+def _read(path: Any) -> tuple[tuple[int, ...], str, dict[str, Opinion]]:
+    from safetensors import safe_open
+
+    with safe_open(path, "np") as file:
+        about = json.loads(file.metadata()["about"])
+        found = {
+            name: Opinion(file.get_tensor(name), int(first), (x, y, half))
+            for name, (first, x, y, half) in about["classes"].items()
+        }
+    return tuple(about["shape"]), about["model"], found
+
+
+def _pasted(one: Opinion | None, shape: tuple[int, ...]) -> NDArray[np.float16]:
+    import torch
+
+    from aleaseg.networks.prompted import OUTSIDE, paste
+
+    whole = np.full((1, *shape) if len(shape) == 2 else shape, OUTSIDE, np.float16)
+    if one is not None:
+        logits = torch.from_numpy(one.logits.astype(np.float32))
+        pasted = paste(logits, one.window, (whole.shape[1], whole.shape[2]))
+        whole[one.first : one.first + len(logits)] = pasted.numpy()
+    return whole.reshape(shape)
