@@ -342,8 +342,12 @@ def _prompts(meant: Tensor, chance: _Chance) -> tuple[Tensor, Tensor, Tensor]:
     solid = chance.happens(0.3)[:, 0, :, 0]  # one box for all slices
     edges = solid * whole + (1 - solid) * own
     wide = torch.stack([edges[:, 1] - edges[:, 0], edges[:, 3] - edges[:, 2]], 1).repeat_interleave(2, 1)
-    shake = chance.uniform(-1, 1, 4) * (0.06 * wide + 0.7)
-    region = _inside(edges + shake, side)
+    # Half of the boxes are about tight, half lie beyond the thing, each side by its own amount.
+    loose = chance.happens(0.5)[:, 0, :, 0]
+    grow = chance.uniform(-0.5, 1, 4) * (0.05 * wide + 0.6) + loose * chance.uniform(0, 1, 4) * (
+        0.12 * wide + 2
+    )
+    region = _inside(edges + grow * torch.tensor([-1.0, 1.0, -1.0, 1.0]), side)
     drawn = (
         _blurred(meant.float(), chance.uniform(0.3, 2.5))[:, 1] > chance.uniform(0.25, 0.75)[:, 0]
     ).float()
@@ -408,5 +412,6 @@ def _view(
     prompts, mask = torch.stack([region, points], 1), meant[:, 1:2].float()
     seen = torch.cat([cut(image, window, side), cut(prompts, window, side, "nearest")], dim=1)
     truth = cut(mask, window, side, "nearest")[:, 0]
-    there = usable & (truth.flatten(1).sum(1) >= 12)
+    prompted = ((seen[:, 3] > 0) | (seen[:, 4] > 0)).flatten(1).any(1)
+    there = usable & prompted & (truth.flatten(1).sum(1) >= 12)
     return seen[there], truth[there]
