@@ -220,8 +220,10 @@ def _can_work(
     traits = extractor_class(asked.name).traits
     model = make_extractor(asked, dataset) if traits.weights or traits.own_weights else None
     if model is not None:
-        model.load()
-    if reference is not None:
+        # Let go again: whoever scores cases brings a network of their own.
+        make_extractor(asked, dataset).load()
+    # Chosen by itself, an eye without a model is the reference's, or looks where the reference's cannot.
+    if reference is not None and (model is not None or settings.extractor != "auto"):
         check_same_eye(asked.name, model, reference)
     if settings.seed < 0:
         raise UsageError(f"seed is {settings.seed}; expected 0 or more")

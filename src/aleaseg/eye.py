@@ -55,8 +55,8 @@ def choose_eye(
     from aleaseg.extractors import ExtractorSettings, checked, choose_extractor
 
     why = None
-    if settings.extractor == "auto" and reference is not None and source is not None:
-        settings, why = _as_the_reference(settings, reference), "the reference was scored with it"
+    if settings.extractor == "auto" and reference is not None:
+        settings, why = _as_the_reference(settings, reference, source)
     asked = ExtractorSettings(
         settings.extractor,
         prompt=settings.prompt,
@@ -75,7 +75,12 @@ def choose_eye(
     return checked(asked, dataset, source), why
 
 
-def _as_the_reference(settings: Settings, reference: Run) -> Settings:
+def _as_the_reference(settings: Settings, reference: Run, source: str | None) -> tuple[Settings, str]:
+    if reference.manifest["extractor"]["name"] == "task" and source is None:
+        return replace(settings, extractor="variance"), (
+            "the reference was scored with predictions, and there are none here, so only intensities can be "
+            "looked at"
+        )
     then = reference.manifest["settings"]
     told = {name: then[name] for name in _OF_THE_EYE if name in then}
     window = told.get("window")
@@ -83,7 +88,7 @@ def _as_the_reference(settings: Settings, reference: Run) -> Settings:
         "extractor": reference.manifest["extractor"]["name"],
         "window": tuple(window) if window else None,
     }
-    return replace(settings, **told)
+    return replace(settings, **told), "the reference was scored with it"
 
 
 def _normalization(settings: Settings) -> str:
@@ -153,7 +158,7 @@ def check_same_eye(name: str, model: Extractor | None, reference: Run) -> None:
     made = reference.manifest["extractor"]
     here = {"name": name} if model is None else json.loads(json.dumps(model.identity()))
     differing = [key for key in here if made.get(key) != here[key]]
-    if differing and (model is not None or "weights" in made):
+    if differing:
         lines = "; ".join(f"{key}: {made.get(key)!r} there, {here[key]!r} here" for key in differing)
         raise UsageError(
             f"the reference {reference.path} was scored with another extractor ({lines}); ask for the same, or leave "

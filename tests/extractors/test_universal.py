@@ -238,7 +238,7 @@ def test_a_volume_of_one_window_is_the_network_alone(tmp_path, monkeypatch):
     (found,) = extractor.class_maps(case_of(image))
     fed = torch.from_numpy(unit(image, -175, 250).transpose(2, 1, 0).copy())[None, None]
     with torch.inference_mode():
-        alone = extractor._model(fed, [5])[0, 0].numpy()
+        alone = extractor.network(fed, [5])[0, 0].numpy()
     np.testing.assert_allclose(found.values, alone.transpose(2, 1, 0), atol=1e-5)
 
 

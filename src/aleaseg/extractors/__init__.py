@@ -103,7 +103,7 @@ def choose_extractor(
         why = _unsuited(traits, dataset)
         if why is None:
             try:
-                checked(replace(settings, name=name), dataset, predictions)
+                make_extractor(checked(replace(settings, name=name), dataset, predictions), dataset)
             except UsageError as error:
                 why = str(error)
         if why is None:
@@ -156,7 +156,7 @@ def checked(settings: ExtractorSettings, dataset: Dataset, predictions: str | No
 def make_extractor(
     settings: ExtractorSettings | str, dataset: Dataset, predictions: Predictions | None = None
 ) -> Extractor:
-    """Build an extractor; loads its weights.
+    """Build an extractor; weights are loaded when they are first needed, or by `load`.
 
     Args:
         settings: or just a name.
@@ -164,7 +164,7 @@ def make_extractor(
         predictions: where out-of-fold predictions come from; None without.
 
     Raises:
-        UsageError: it cannot work here, or its weights are refused.
+        UsageError: it cannot work here.
     """
     if isinstance(settings, str):
         settings = ExtractorSettings(settings)

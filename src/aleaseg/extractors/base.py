@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -73,7 +74,7 @@ class NoMap:
     Attributes:
         name: of the class.
         why: one word for the status column: `absent` (the case lacks the class), `unknown_class`
-            (the model has no such class), `no_box` (nothing to prompt with), ...
+            (the model has no such class), `no_box` (no prediction to put a box about), ...
     """
 
     name: str
@@ -250,7 +251,8 @@ def settled(settings: ExtractorSettings, traits: Traits) -> ExtractorSettings:
         ("normalize", normalize, traits.normalizations or ("",)),
     ):
         if value not in valid:
-            names = ", ".join(name for name in valid if name) or f"none; leave --{option} away"
+            leave = "--prompt" if option == "prompt" else "--normalize (or --scenario)"
+            names = ", ".join(name for name in valid if name) or f"none; leave {leave} away"
             raise UsageError(
                 f"extractor `{settings.name}` cannot take --{option} {value}; expected one of: {names}"
             )
@@ -279,9 +281,14 @@ def check_needs(settings: ExtractorSettings, traits: Traits, dataset: Dataset) -
             )
     if settings.precision not in ("auto", "float32", "bfloat16"):
         raise UsageError(f"unknown precision {settings.precision!r}; expected auto, float32 or bfloat16")
-    if settings.window is not None and not settings.window[0] < settings.window[1]:
+    if settings.window is not None and not -math.inf < settings.window[0] < settings.window[1] < math.inf:
         raise UsageError(
             f"--window {settings.window[0]:g},{settings.window[1]:g}: expected LOW,HIGH with LOW < HIGH"
+        )
+    if settings.window is not None and settings.normalize == "foreground":
+        raise UsageError(
+            "--window is for --normalize raw; with --normalize foreground the annotated foreground's own "
+            "range is the window"
         )
     if needs_labels(settings) and not dataset.has_labels:
         why = (

@@ -52,7 +52,8 @@ class Cached(Extractor):
         return self.inner.identity()
 
     def load(self) -> None:
-        """Nothing: what is kept needs no model."""
+        """Those of the extractor: not every case need be here."""
+        self.inner.load()
 
     def cost(self, shape: tuple[int, ...], classes: int) -> Cost:
         """That of the extractor: nobody knows yet what is there."""

@@ -12,7 +12,6 @@ therefore taken as they leave the mask decoder; the model's opinion is `presence
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -21,13 +20,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from aleaseg.case import Case, usable_image, usable_label
-from aleaseg.errors import CaseError
-from aleaseg.extractors.base import ClassMap, Cost, Extractor, NoMap, Traits
+from aleaseg.case import Case, usable_label
+from aleaseg.errors import BadVoxels, CaseError
+from aleaseg.extractors.base import ClassMap, Cost, NoMap, Traits
 from aleaseg.extractors.boxes import Box, body_box, key_slice_box, slice_boxes, z_range
-from aleaseg.extractors.checkpoint import random_seed, read_state
+from aleaseg.extractors.checkpoint import read_state
 from aleaseg.extractors.medsam2_keys import CONFIGURATION, build, random_network
 from aleaseg.extractors.normalize import foreground_normalized, percentile_range, unit
+from aleaseg.extractors.released import Released
 from aleaseg.extras import need
 
 __all__ = ["MARGIN_PIXELS", "MARGIN_SLICES", "MedSAM2", "Volume", "model_frames", "track"]
@@ -229,7 +229,7 @@ def track(
     return volume.look({key_slice: (corners[0], corners[1], corners[2], corners[3])}, 0, depth)
 
 
-class MedSAM2(Extractor):
+class MedSAM2(Released):
     """Class maps of MedSAM2: each class is an object, prompted by a box, followed through its slices."""
 
     name = "medsam2"
@@ -243,62 +243,32 @@ class MedSAM2(Extractor):
     )
     configuration: Mapping[str, Any] = CONFIGURATION
 
-    def load(self) -> None:
-        """The network."""
-        assert self.network is not None
-
-    @cached_property
-    def network(self) -> Any:
-        """The network with its weights, on its device."""
-        seed = random_seed(self.settings.weights)
-        if seed is not None:
-            return random_network(seed, self.configuration).to(self.settings.device)
-        path = self._weights
-        network = build(read_state(path, "model"), self.configuration, source=str(path))
-        return network.to(self.settings.device)
-
-    @cached_property
-    def _weights(self) -> Any:
-        from aleaseg.extractors.weights import locate
-
-        return locate("medsam2", self.settings.weights, accept_licence=self.settings.accept_licence)
+    def _built(self) -> Any:
+        if self.seed is not None:
+            return random_network(self.seed, self.configuration)
+        return build(read_state(self.weights, "model"), self.configuration, source=self.source)
 
     @property
     def _size(self) -> int:
         return int(self.configuration["image_size"])
 
     @property
-    def _bfloat16(self) -> bool:
-        asked = self.settings.precision
-        return asked == "bfloat16" or (asked == "auto" and self.settings.device != "cpu")
+    def window(self) -> tuple[float, float] | None:
+        """Of the raw image: what is asked, or soft tissue for CT; None: percentiles of each image."""
+        if self.settings.window or self.settings.normalize != "raw":
+            return self.settings.window
+        channels = self.dataset.channels
+        named = channels[self.channel].upper() if channels else ""
+        return CT_WINDOW if named == "CT" else None
 
     def identity(self) -> dict[str, Any]:
-        """Weights, prompt, normalisation, precision and margins."""
-        from aleaseg.extractors.weights import known_sha256
-
-        seed = random_seed(self.settings.weights)
-        weights = f"random (seed {seed})" if seed is not None else known_sha256(self._weights)
+        """Also margins and the size of the network's input."""
         return {
-            "name": self.name,
-            "weights": weights,
-            "prompt": self.settings.prompt,
-            "normalize": self.settings.normalize,
-            "window": self._window,
-            "channel": self.settings.channel or 0,
-            "precision": "bfloat16" if self._bfloat16 else "float32",
+            **super().identity(),
             "margin_pixels": MARGIN_PIXELS,
             "margin_slices": MARGIN_SLICES,
             "image_size": self._size,
         }
-
-    @property
-    def _window(self) -> tuple[float, float] | None:
-        """Of the raw image; None: percentiles of each image."""
-        if self.settings.normalize != "raw" or self.settings.window:
-            return self.settings.window
-        channels = self.dataset.channels
-        named = channels[self.settings.channel or 0].upper() if channels else ""
-        return CT_WINDOW if named == "CT" else None
 
     def cost(self, shape: tuple[int, ...], classes: int) -> Cost:
         """At most: every class on every slice."""
@@ -314,10 +284,9 @@ class MedSAM2(Extractor):
         Raises:
             CaseError: the image, or the label that is looked at, cannot be used.
         """
-        image = usable_image(case)
-        flat = image.array[self.settings.channel or 0]
+        flat, _ = self.grey(case)
         volume = flat[None] if flat.ndim == 2 else flat
-        label = usable_label(case, image.geometry.shape) if self.needs_labels else None
+        label = usable_label(case, flat.shape) if self.needs_labels else None
         if self.needs_labels and label is None:
             raise CaseError(
                 case.id,
@@ -329,13 +298,13 @@ class MedSAM2(Extractor):
         boxes = dict(self._boxes(case, volume, stack))
         ranges = {name: found[1] for name, found in boxes.items() if found is not None}
         if not ranges:
-            yield from (NoMap(name, "absent") for name in boxes)
+            yield from (NoMap(name, self._why_none) for name in boxes)
             return
-        seen = self._encoded(self._normalized(volume, stack), sorted(ranges.values()))
+        seen = self._encoded(self._normalized(case, volume, stack), sorted(ranges.values()))
         scale = np.array([self._size / volume.shape[2], self._size / volume.shape[1]] * 2)
         for name, found in boxes.items():
             if found is None:
-                yield NoMap(name, "absent")
+                yield NoMap(name, self._why_none)
                 continue
             prompts, (first, last) = found
             logits, score = seen.look(
@@ -351,10 +320,15 @@ class MedSAM2(Extractor):
                 tuple(score.tolist()),
             )
 
+    @property
+    def _why_none(self) -> str:
+        """A label that lacks a class says that the case does; a prediction that lacks it says nothing of the case."""
+        return "no_box" if self.settings.prompt == "pseudo" else "absent"
+
     def _boxes(
         self, case: Case, volume: NDArray, label: NDArray | None
     ) -> Iterator[tuple[str, tuple[Mapping[int, Box], tuple[int, int]] | None]]:
-        """Class -> its boxes in pixels of the slice, and the range to follow it in; None where it is absent."""
+        """Class -> its boxes in pixels of the slice, and the range to follow it in; None where there is none."""
         prompt = self.settings.prompt
         if prompt == "auto_box":
             yield "", (body_box(volume), (0, len(volume)))
@@ -380,18 +354,26 @@ class MedSAM2(Extractor):
             # Several networks predicted a new case: what most of them say.
             yield name, 2 * np.sum(masks, axis=0) > len(masks) if masks else None
 
-    def _normalized(self, volume: NDArray, label: NDArray | None) -> NDArray[np.float32]:
+    def _normalized(self, case: Case, volume: NDArray, label: NDArray | None) -> NDArray[np.float32]:
         """(D, H, W) in [0, 1]."""
         if self.settings.normalize == "foreground":
-            assert label is not None
-            normalized = foreground_normalized(volume, np.isin(label, self.dataset.values))
-            return unit(normalized, float(normalized.min()), float(normalized.max()))
-        low, high = self._window or percentile_range(volume)
-        return unit(volume, low, high)
+            volume = foreground_normalized(volume, self.foreground(case, volume, label))
+            low, high = float(volume.min()), float(volume.max())
+        else:
+            low, high = self.window or percentile_range(volume)
+        seen = unit(volume, low, high)
+        if seen.min() == seen.max():
+            raise BadVoxels(
+                case.id,
+                f"an image with one grey level between {low:g} and {high:g}",
+                "grey levels that differ there",
+                "give another --window, look at the image, or leave the case out",
+            )
+        return seen
 
     def _encoded(self, image: NDArray[np.float32], ranges: list[tuple[int, int]]) -> Volume:
         """Every slice that some class will be looked for on, encoded once."""
-        seen = Volume(self.network, len(image), device=self.settings.device, bfloat16=self._bfloat16)
+        seen = Volume(self.network, len(image), device=self.settings.device, bfloat16=self.bfloat16)
         batch = 1 if self.settings.device == "cpu" else 8
         wanted = sorted({z for first, last in ranges for z in range(first, last)})
         while wanted:

@@ -14,7 +14,6 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from functools import cache, cached_property
-from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -24,12 +23,13 @@ from scipy.ndimage import find_objects
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from aleaseg.case import Case, Dataset, Geometry, usable_image, usable_label
-from aleaseg.errors import BadVoxels, CaseError, UsageError
-from aleaseg.extractors.base import ClassMap, Cost, Extractor, ExtractorSettings, NoMap, Traits
-from aleaseg.extractors.checkpoint import random_seed, read_state
+from aleaseg.case import Case, Dataset, usable_label
+from aleaseg.errors import BadVoxels, UsageError
+from aleaseg.extractors.base import ClassMap, Cost, ExtractorSettings, NoMap, Traits
+from aleaseg.extractors.checkpoint import read_state
 from aleaseg.extractors.normalize import foreground_normalized, unit
 from aleaseg.extractors.orient import depth_first, to_ras
+from aleaseg.extractors.released import Released
 from aleaseg.extractors.segvol_keys import network_from, random_checkpoint
 from aleaseg.extractors.segvol_text import SENTENCE, RandomWords, Vocabulary, Words, spoken
 from aleaseg.networks.segvol import RELEASED, Network, Size
@@ -79,7 +79,7 @@ def model_input(
     return interpolate(cropped[None, None], size=size, mode="nearest-exact")
 
 
-class SegVol(Extractor):
+class SegVol(Released):
     """Class maps of SegVol, prompted by what a class is called."""
 
     name = "segvol"
@@ -106,56 +106,25 @@ class SegVol(Extractor):
                 f"extractor `segvol` asks for a structure by its name, and the classes of {dataset.name} are "
                 f"called {', '.join(self.classes)}; name them with --classes, such as liver=1,tumour=2"
             )
-        if settings.window and settings.normalize == "foreground":
-            raise UsageError(
-                "--window is for --normalize raw; with --normalize foreground the annotated foreground's own "
-                "range is the window"
-            )
-        self._seed = random_seed(settings.weights)
         self._words: Words = (
-            RandomWords(self._seed, self.size.words)
-            if self._seed is not None
-            else Vocabulary(self._weights.parent, self.size.words)
+            RandomWords(self.seed, self.size.words)
+            if self.seed is not None
+            else Vocabulary(self.weights.parent, self.size.words)
         )
 
-    @cached_property
-    def _weights(self) -> Path:
-        from aleaseg.extractors.weights import locate
-
-        return locate("segvol", self.settings.weights, accept_licence=self.settings.accept_licence)
-
-    def load(self) -> None:
-        """The network."""
-        assert self.network is not None
-
-    @cached_property
-    def network(self) -> Network:
-        """The network with its weights, on its device; loaded when the first case is looked at."""
-        if self._seed is not None:
-            state, source = random_checkpoint(self._seed, self.size)["model"], self.settings.weights or ""
+    def _built(self) -> Network:
+        if self.seed is not None:
+            state = random_checkpoint(self.seed, self.size)["model"]
         else:
-            state, source = read_state(self._weights, "model"), str(self._weights)
-        return network_from(state, self.size, source=source).to(self.settings.device)
-
-    @property
-    def _bfloat16(self) -> bool:
-        asked = self.settings.precision
-        return asked == "bfloat16" or (asked == "auto" and self.settings.device != "cpu")
+            state = read_state(self.weights, "model")
+        return network_from(state, self.size, source=self.source)
 
     def identity(self) -> dict[str, Any]:
-        """Weights, vocabulary, prompt, normalisation, precision and size."""
-        from aleaseg.extractors.weights import known_sha256
-
+        """Also the vocabulary, the sentence and the network's size."""
         return {
-            "name": self.name,
-            "weights": known_sha256(self._weights) if self._seed is None else f"random (seed {self._seed})",
+            **super().identity(),
             "vocabulary": self._words.identity(),
-            "prompt": self.settings.prompt,
             "sentence": SENTENCE,
-            "normalize": self.settings.normalize,
-            "window": self.settings.window,
-            "channel": self.settings.channel or 0,
-            "precision": "bfloat16" if self._bfloat16 else "float32",
             "size": asdict(self.size),
         }
 
@@ -165,7 +134,7 @@ class SegVol(Extractor):
         tokens, width = math.prod(one.grid), one.width
         encoder = one.layers * tokens * width * (4 * width + 2 * one.hidden + 2 * tokens)
         decoder = tokens * width**2 * (2 * one.decoder_layers + 5)
-        seconds = (encoder + classes * decoder) / _products_per_second(self.settings.device, self._bfloat16)
+        seconds = (encoder + classes * decoder) / _products_per_second(self.settings.device, self.bfloat16)
         voxels = math.prod(shape)
         return Cost(
             _OVERHEAD * seconds + _SECONDS_PER_VOXEL * voxels,
@@ -190,20 +159,15 @@ class SegVol(Extractor):
             yield ClassMap(name, values, "logit", (0, len(values)), self.settings.prompt)
 
     def _input(self, case: Case) -> Tensor:
-        image = usable_image(case)
-        volume = image.array[self.settings.channel or 0]
-        if volume.ndim != 3 or 1 in volume.shape:
-            raise CaseError(
-                case.id,
-                f"an image of shape {volume.shape}",
-                "a volume: SegVol looks along all three axes",
-                "use another extractor, such as medsam2",
-            )
+        volume, geometry = self.grey(case)
+        if 1 in volume.shape:
+            raise self.unfit(case, volume.shape)
         if self.settings.normalize == "foreground":
-            volume = self._normalized(case, volume, image.geometry)
-        upright = depth_first(to_ras(volume, image.geometry)[0])
+            label = usable_label(case, volume.shape)
+            volume = foreground_normalized(volume, self.foreground(case, volume, label))
+        upright = depth_first(to_ras(volume, geometry)[0])
         try:
-            return model_input(upright, self.size.image, self.settings.window)
+            return model_input(upright, self.size.image, self.window)
         except ValueError as error:
             raise BadVoxels(
                 case.id,
@@ -211,18 +175,6 @@ class SegVol(Extractor):
                 "grey levels that differ",
                 "look at the image; export it again, or leave the case out",
             ) from error
-
-    def _normalized(self, case: Case, volume: NDArray, geometry: Geometry) -> NDArray[np.float32]:
-        label = usable_label(case, geometry.shape)
-        inside = None if label is None else np.isin(label, self.dataset.values)
-        if inside is None or not inside.any():
-            raise CaseError(
-                case.id,
-                "no annotated voxel",
-                "some, for --normalize foreground",
-                "use --normalize raw, or leave the case out",
-            )
-        return foreground_normalized(volume, inside)
 
     @cached_property
     def _texts(self) -> Mapping[str, Tensor]:
@@ -241,17 +193,13 @@ class SegVol(Extractor):
 
     @torch.inference_mode()
     def _encoded(self, given: Tensor) -> Tensor:
-        with self._precision():
+        with self.autocast():
             return self.network.encode_image(given.to(self.settings.device))
 
     @torch.inference_mode()
     def _decoded(self, image: Tensor, text: Tensor) -> NDArray[np.float32]:
-        with self._precision():
+        with self.autocast():
             return self.network.decode(image, text)[0].cpu().numpy()
-
-    def _precision(self) -> torch.autocast:
-        device = torch.device(self.settings.device).type
-        return torch.autocast(device, torch.bfloat16, enabled=self._bfloat16)
 
 
 # Measured with one thread on a CPU: what a case takes over what its matrix products would, and what

@@ -21,12 +21,13 @@ import torch
 from numpy.typing import NDArray
 from scipy.ndimage import affine_transform, find_objects
 
-from aleaseg.case import Case, Dataset, usable_image, usable_label
+from aleaseg.case import Case, Dataset, usable_label
 from aleaseg.errors import BadVoxels, CaseError, UsageError
-from aleaseg.extractors.base import ClassMap, Cost, Extractor, ExtractorSettings, NoMap, Traits
-from aleaseg.extractors.checkpoint import load_strictly, random_seed, read_state, strip_prefix
+from aleaseg.extractors.base import ClassMap, Cost, ExtractorSettings, NoMap, Traits
+from aleaseg.extractors.checkpoint import load_strictly, read_state, strip_prefix
 from aleaseg.extractors.normalize import percentile_range, unit
 from aleaseg.extractors.orient import depth_first, to_ras
+from aleaseg.extractors.released import Released
 from aleaseg.extractors.universal_names import KNOWN, rows_of
 from aleaseg.networks.universal import (
     RELEASED,
@@ -44,7 +45,7 @@ WINDOW_HU = (-175.0, 250.0)
 _OVERLAP = 0.5
 
 
-class Universal(Extractor):
+class Universal(Released):
     """Class maps of the Universal Model: raw logits on a grid of 1.5 mm, depth first, feet to head."""
 
     name = "universal"
@@ -72,45 +73,25 @@ class Universal(Extractor):
                 f"extractor `universal` knows none of the classes of {dataset.name} ({', '.join(names)}); it knows: "
                 f"{', '.join(KNOWN)}; name them so with --classes, such as liver=1,liver_tumour=2"
             )
-        if settings.window and settings.normalize == "foreground":
-            raise UsageError(
-                "--window is for --normalize raw; with --normalize foreground the annotated foreground's own "
-                "range is the window"
-            )
-        self._weights, self._model = self._loaded()
 
-    def _loaded(self) -> tuple[str, UniversalModel]:
-        """What the weights are, for the manifest, and the network with them."""
-        from aleaseg.extractors.weights import known_sha256, locate
-
-        seed = random_seed(self.settings.weights)
-        if seed is not None:
-            said = source = f"random (seed {seed})"
-            state = random_checkpoint(seed, self.size)["net"]
+    def _built(self) -> UniversalModel:
+        if self.seed is not None:
+            state = random_checkpoint(self.seed, self.size)["net"]
         else:
-            path = locate("universal", self.settings.weights, accept_licence=self.settings.accept_licence)
-            said, source = known_sha256(path), str(path)
-            state = read_state(path, "net")
+            state = read_state(self.weights, "net")
         model = UniversalModel(self.size)
-        load_strictly(model, from_released(strip_prefix(state)), source=source)
-        return said, model.eval().to(self.settings.device)
+        load_strictly(model, from_released(strip_prefix(state)), source=self.source)
+        return model.eval()
 
     @property
-    def _bfloat16(self) -> bool:
-        asked = self.settings.precision
-        return asked == "bfloat16" or (asked == "auto" and self.settings.device != "cpu")
+    def window(self) -> tuple[float, float] | None:
+        """Of the raw image, in Hounsfield units; None: each case's foreground gives it."""
+        return (self.settings.window or WINDOW_HU) if self.settings.normalize == "raw" else None
 
     def identity(self) -> dict[str, Any]:
-        """Weights, prompt, normalisation, grey window, precision and sizes; a note where it is no CT."""
-        raw = self.settings.normalize != "foreground"
+        """Also sizes, and what every class was taken for; a note where it is no CT."""
         return {
-            "name": self.name,
-            "weights": self._weights,
-            "prompt": self.settings.prompt,
-            "normalize": self.settings.normalize,
-            "window": list(self.settings.window or WINDOW_HU) if raw else None,
-            "channel": self.settings.channel or 0,
-            "precision": "bfloat16" if self._bfloat16 else "float32",
+            **super().identity(),
             "spacing_mm": SPACING_MM,
             "overlap": _OVERLAP,
             "classes": {name: [KNOWN[row] for row in rows] for name, rows in self._rows.items()},
@@ -120,7 +101,7 @@ class Universal(Extractor):
 
     def _not_ct(self) -> str | None:
         """What to say where the channel is declared to be something else than CT."""
-        channel = self.dataset.channels[self.settings.channel or 0]
+        channel = self.dataset.channels[self.channel]
         words = re.split(r"[^a-z]+", channel.lower())
         # What readers call channels of which nothing is declared.
         if "ct" in words or channel == "image" or words[0] == "channel":
@@ -139,7 +120,7 @@ class Universal(Extractor):
             max(patch, n * mm / SPACING_MM) for n, mm in zip(shape, self._first_spacing_mm, strict=False)
         ]
         windows = math.prod(1 + math.ceil((edge - patch) / step) for edge in edges)
-        seconds = _PROBES_PER_WINDOW * _probe_seconds(self.settings.device, self._bfloat16)
+        seconds = _PROBES_PER_WINDOW * _probe_seconds(self.settings.device, self.bfloat16)
         held = 4 * math.prod(edges) * (4 + classes)
         return Cost(windows * seconds, int(_NETWORK_BYTES + _WINDOW_BYTES + held))
 
@@ -171,55 +152,34 @@ class Universal(Extractor):
 
     def _volume(self, case: Case) -> NDArray[np.float32]:
         """The image as the network reads it: (x, y, z) in [0, 1], 1.5 mm, cropped to what is above 0."""
-        image = usable_image(case)
-        grey = image.array[self.settings.channel or 0]
-        if grey.ndim != 3:
-            raise CaseError(
-                case.id,
-                f"an image of shape {grey.shape}",
-                "a volume: the Universal Model is a 3D network",
-                "use another extractor, such as medsam2",
-            )
-        if self.settings.normalize == "foreground":
+        grey, geometry = self.grey(case)
+        if self.window is None:
             # The network reads [0, 1], so that mean and deviation of the paper's X fall out again.
-            low, high = percentile_range(grey[self._foreground(case, grey.shape)])
+            label = usable_label(case, grey.shape)
+            low, high = percentile_range(grey[self.foreground(case, grey, label)])
         else:
-            low, high = self.settings.window or WINDOW_HU
-        volume = unit(resampled(*to_ras(grey, image.geometry)), low, high)
+            low, high = self.window
+        volume = unit(resampled(*to_ras(grey, geometry)), low, high)
         above = find_objects((volume > 0).astype(np.uint8))
         if not above:
             raise BadVoxels(
                 case.id,
                 f"nothing above {low:g}, the window's lower end",
-                "a CT in Hounsfield units, or another --window"
-                if self.settings.normalize == "raw"
-                else "an annotated foreground of more than one grey value",
+                "a CT in Hounsfield units, or another --window",
                 "look at the image and its label; export them again, or leave the case out",
             )
         return volume[above[0]]
-
-    def _foreground(self, case: Case, shape: tuple[int, ...]) -> NDArray[np.bool_]:
-        label = usable_label(case, shape)
-        inside = None if label is None else np.isin(label, self.dataset.values)
-        if inside is None or not inside.any():
-            raise CaseError(
-                case.id,
-                "no annotated voxel",
-                "some, for --normalize foreground",
-                "use --normalize raw, or leave the case out",
-            )
-        return inside
 
     @torch.inference_mode()
     def _logits(self, volume: NDArray[np.float32], rows: list[int]) -> NDArray[np.float32]:
         """(x, y, z) -> (len(rows), x, y, z), stitched on the CPU in float32."""
         from monai.inferers import sliding_window_inference
 
-        device = self.settings.device
+        network = self.network
 
         def look(window: torch.Tensor) -> torch.Tensor:
-            with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=self._bfloat16):
-                return self._model(window, rows).float()
+            with self.autocast():
+                return network(window, rows).float()
 
         stitched = sliding_window_inference(
             torch.from_numpy(np.ascontiguousarray(volume))[None, None],
@@ -228,7 +188,7 @@ class Universal(Extractor):
             predictor=look,
             overlap=_OVERLAP,
             mode="gaussian",
-            sw_device=device,
+            sw_device=self.settings.device,
             device="cpu",
         )
         return stitched[0].numpy()
