@@ -1,0 +1,84 @@
+"""Opinions of a prompted network: kept on its small square, read on the case's own grid."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from aleaseg.case import Case, Dataset, Geometry, Voxels
+from aleaseg.errors import Unreadable
+from aleaseg.predictions.opinion import Opinion, Opinions, write_opinion
+from aleaseg.run import Run
+
+SHAPE = (6, 30, 40)
+
+
+@pytest.fixture
+def thing(tmp_path):
+    geometry = Geometry(SHAPE, (1.0, 1.0, 1.0))
+    case = Case("c", (), (), lambda: Voxels(np.zeros((1, *SHAPE)), geometry), None, lambda: geometry)
+    return case, Dataset("d", Path("."), "nnunet", (case,), {"b": (2,), "a": (1,)}, ("MRI",)), Run(tmp_path)
+
+
+def opinion(first, window, half_inside=8, side=64, slices=3):
+    """Yes in the middle of the square, no around it."""
+    logits = np.full((slices, side, side), -5, np.float32)
+    logits[:, half_inside * 2 : -half_inside * 2, half_inside * 2 : -half_inside * 2] = 5
+    return Opinion(logits, first, window)
+
+
+def test_it_is_pasted_where_it_was_looked_for(thing):
+    case, dataset, run = thing
+    write_opinion(run, "c", SHAPE, {"a": opinion(2, (20.0, 15.0, 10.0))}, "own")
+    (found,) = Opinions(run, dataset).read(case)
+    assert found.model == "own"
+    label = found.labels()
+    expected = np.zeros(SHAPE, int)
+    expected[2:5, 10:20, 15:25] = 1  # the inner half of a square from 5 to 25 and 10 to 30
+    assert np.abs(label != expected).mean() < 0.01
+    assert not found.mask("b").any()
+    given = found.given(expected)
+    assert given[expected == 1].mean() > 0.85  # half sure along the border
+    assert (given[0] > 0.999).all()
+
+
+def test_where_two_classes_say_yes_the_surest_has_it(thing):
+    case, dataset, run = thing
+    one = opinion(0, (20.0, 15.0, 10.0), slices=6)
+    surer = replace(one, logits=one.logits * 2)
+    write_opinion(run, "c", SHAPE, {"a": one, "b": surer}, "own")
+    (found,) = Opinions(run, dataset).read(case)
+    assert found.mask("b").sum() > 450
+    assert found.mask("a").sum() < 0.1 * found.mask("b").sum()
+
+
+def test_overlapping_classes_stay_apart(thing):
+    case, dataset, run = thing
+    regions = replace(dataset, classes={"whole": (1, 2), "core": (2,)})
+    one = opinion(0, (20.0, 15.0, 10.0), slices=6)
+    write_opinion(run, "c", SHAPE, {"whole": one, "core": one}, "own")
+    (found,) = Opinions(run, regions).read(case)
+    np.testing.assert_array_equal(found.mask("whole"), found.mask("core"))
+    assert found.mask("core").any()
+
+
+def test_pictures_and_masks_without_anything(thing):
+    case, dataset, run = thing
+    write_opinion(run, "c", (30, 40), {"a": opinion(0, (20.0, 15.0, 10.0), slices=1)}, "own")
+    (found,) = Opinions(run, dataset).read(case)
+    assert found.mask("a").shape == (30, 40)
+    assert 80 < found.mask("a").sum() < 130
+    write_opinion(run, "c", SHAPE, {}, "own")
+    (nothing,) = Opinions(run, dataset).read(case)
+    assert not nothing.labels().any()
+
+
+def test_no_file_is_no_opinion_and_a_damaged_one_is_named(thing):
+    case, dataset, run = thing
+    assert Opinions(run, dataset).read(case) == []
+    write_opinion(run, "c", SHAPE, {"a": opinion(2, (20.0, 15.0, 10.0))}, "own")
+    path = run.prediction_file("c")
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(Unreadable, match=r"c: found .*damaged"):
+        Opinions(run, dataset).read(case)
