@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from aleaseg.case import Dataset, Finding
 from aleaseg.errors import UsageError
-from aleaseg.eye import check_same_eye, choose_device, choose_eye, given_weights, warnings_before
+from aleaseg.eye import (
+    check_same_eye,
+    choose_device,
+    choose_eye,
+    given_predictions,
+    given_weights,
+    warnings_before,
+)
 from aleaseg.manifest import Settings, begin, file_hashes, now, other_versions
 from aleaseg.run import Run
 
@@ -71,7 +78,8 @@ def audit(
     Args:
         dataset: a folder in any layout that `open_dataset` knows.
         out: the run's folder; made, or gone on with.
-        predictions: `crossfit`, or a folder of out-of-fold predictions.
+        predictions: `crossfit`; `eye`: the package's own prompted network in its place, no training (what
+            `--fast` does); or a folder of out-of-fold predictions.
         extractor: `auto`, or a name: `task`, `variance`, `medsam2`, `segvol`, `universal`, `nnunet`, or
             one that another package adds.
         prompt: what tells the extractor where to look; empty: its default.
@@ -104,7 +112,7 @@ def audit(
         reference = reference.path
     settings = Settings(
         dataset=str(Path(dataset).resolve()),
-        predictions=predictions if predictions == "crossfit" else str(Path(predictions).resolve()),
+        predictions=given_predictions(predictions),
         extractor=extractor,
         prompt=prompt,
         normalize=normalize,
@@ -237,7 +245,7 @@ def _can_work(
             "`--measures all` looks inside the networks of cross-fitting; it needs labels, `--predictions crossfit` "
             "and no `--reference`"
         )
-    if source not in (None, "crossfit"):
+    if source not in (None, "crossfit", "eye"):
         from aleaseg.predictions.folder import PredictionFolder
 
         PredictionFolder(source, dataset)
@@ -272,7 +280,7 @@ def _reference(settings: Settings, dataset: Dataset) -> Run | None:
     if dataset.has_labels and settings.predictions == "crossfit" and made_by != "crossfit":
         raise UsageError(
             f"the reference {reference.path} trained no models that could predict new cases; "
-            "give their predictions with `--predictions FOLDER`"
+            f"{'say --fast, as it did' if made_by == 'eye' else 'give their predictions with `--predictions FOLDER`'}"
         )
     return reference
 
@@ -283,7 +291,8 @@ def _named(classes: Mapping[str, list[int]]) -> str:
 
 def _source(settings: Settings, dataset: Dataset) -> str | None:
     """Where predictions come from; cross-fitting needs labels, a folder does not."""
-    return settings.predictions if dataset.has_labels or settings.predictions != "crossfit" else None
+    trained = settings.predictions in ("crossfit", "eye")  # both start from the labels
+    return settings.predictions if dataset.has_labels or not trained else None
 
 
 def _predict(
@@ -301,6 +310,21 @@ def _predict(
     if _source(settings, dataset) is None:
         run.update_manifest(predictions=None)
         return compared
+    if settings.predictions == "eye":
+        from aleaseg.extractors.opinions import give_opinions
+
+        about = give_opinions(
+            run,
+            dataset,
+            device=choose_device(settings.device),
+            progress=lambda done, total: progress("look", done, total),
+        )
+        run.update_manifest(predictions={"source": "eye", **about})
+        return [
+            *compared,
+            "No network was trained on this data: the label axis compares each mask with the outline that the "
+            "package's own prompted network sees where the mask told it to look.",
+        ]
     if settings.predictions != "crossfit":
         from aleaseg.predictions.folder import PredictionFolder
 

@@ -66,6 +66,9 @@ RunPath = Annotated[Path, typer.Argument(help="A folder made by audit or score."
 Predictions = Annotated[
     str, typer.Option(help="crossfit, or a folder of out-of-fold predictions.", metavar="crossfit|FOLDER")
 ]
+Fast = Annotated[
+    bool, typer.Option("--fast", help="No training: the package's own prompted network looks at each mask.")
+]
 ExtractorName = Annotated[
     str,
     typer.Option(
@@ -127,6 +130,7 @@ DeviceName = Annotated[Device, typer.Option(help="Where networks run.")]
 def audit(
     dataset: DatasetPath,
     out: RunOut,
+    fast: Fast = False,
     predictions: Predictions = "crossfit",
     extractor: ExtractorName = "auto",
     prompt: Prompt = "",
@@ -156,6 +160,7 @@ def audit(
 def score(
     dataset: DatasetPath,
     out: RunOut,
+    fast: Fast = False,
     predictions: Predictions = "crossfit",
     extractor: ExtractorName = "auto",
     prompt: Prompt = "",
@@ -183,14 +188,15 @@ def score(
 
 def _audit(given: dict[str, Any], page: bool) -> None:
     from aleaseg.auditing import Settings, run_audit
-    from aleaseg.eye import given_weights
+    from aleaseg.errors import UsageError
+    from aleaseg.eye import given_predictions, given_weights
     from aleaseg.run import Run
 
+    if given["fast"] and given["predictions"] != "crossfit":
+        raise UsageError("--fast takes predictions of its own; leave --fast or --predictions away")
     settings = Settings(
         dataset=str(given["dataset"].resolve()),
-        predictions=given["predictions"]
-        if given["predictions"] == "crossfit"
-        else str(Path(given["predictions"]).resolve()),
+        predictions="eye" if given["fast"] else given_predictions(given["predictions"]),
         extractor=given["extractor"],
         prompt=given["prompt"],
         normalize=given["normalize"],

@@ -20,6 +20,7 @@ __all__ = [
     "check_same_eye",
     "choose_device",
     "choose_eye",
+    "given_predictions",
     "given_weights",
     "warnings_before",
 ]
@@ -117,6 +118,11 @@ def _channel(given: str | None, dataset: Dataset) -> int | None:
         return int(given)
     known = ", ".join(f"{number} ({name})" for number, name in enumerate(names))
     raise UsageError(f"--channel {given}: {dataset.name} has the channels {known}")
+
+
+def given_predictions(predictions: str | Path) -> str:
+    """A path made absolute; `crossfit` and `eye` as they are."""
+    return str(predictions) if predictions in ("crossfit", "eye") else str(Path(predictions).resolve())
 
 
 def given_weights(weights: str | Path | None) -> str | None:

@@ -36,7 +36,8 @@ class Settings:
 
     Attributes:
         dataset: the folder.
-        predictions: `crossfit`, or a folder of out-of-fold predictions.
+        predictions: `crossfit`, `eye` (the package's own prompted network, no training), or a folder of
+            out-of-fold predictions.
         extractor: `auto` or a name.
         prompt, normalize, weights, window, channel, precision: of the extractor, as
             `aleaseg.extractors.ExtractorSettings` has them.

@@ -23,6 +23,7 @@ _STAGES = {
     "check": "Checking files",
     "prepare": "Preparing cases",
     "train": "Cross-fitting",
+    "look": "Looking at masks",
     "score": "Scoring cases",
     "report": "Drawing pages",
     "draws": "Draws",

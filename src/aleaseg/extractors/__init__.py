@@ -43,6 +43,7 @@ GROUP = "aleaseg.extractors"
 _OURS = {
     "task": "aleaseg.extractors.task:Task",
     "variance": "aleaseg.extractors.intensity:Intensity",
+    "own": "aleaseg.extractors.own:Own",
     "medsam2": "aleaseg.extractors.medsam2:MedSAM2",
     "segvol": "aleaseg.extractors.segvol:SegVol",
     "universal": "aleaseg.extractors.universal:Universal",
@@ -93,6 +94,8 @@ def choose_extractor(
     if settings.name != "auto":
         extractor_class(settings.name)
         return settings.name, "asked for"
+    if predictions == "eye":
+        return "own", "the package's own network looks at the masks anyway"
     from aleaseg.extractors.weights import find
 
     passed = []

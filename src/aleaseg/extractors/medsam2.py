@@ -20,14 +20,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from aleaseg.case import Case, usable_label
-from aleaseg.errors import BadVoxels, CaseError
+from aleaseg.case import Case
 from aleaseg.extractors.base import ClassMap, Cost, NoMap, Traits
+from aleaseg.extractors.boxed import Boxed
 from aleaseg.extractors.boxes import Box, body_box, key_slice_box, slice_boxes, z_range
 from aleaseg.extractors.checkpoint import read_state
 from aleaseg.extractors.medsam2_keys import CONFIGURATION, build, random_network
-from aleaseg.extractors.normalize import foreground_normalized, percentile_range, unit
-from aleaseg.extractors.released import Released
 from aleaseg.extras import need
 
 __all__ = ["MARGIN_PIXELS", "MARGIN_SLICES", "MedSAM2", "Volume", "model_frames", "track"]
@@ -36,8 +34,6 @@ MARGIN_PIXELS = 5.0
 """Added to a tight box on each side, in pixels of the model's 512: upstream's `bbox_shift`, not at random."""
 MARGIN_SLICES = 2
 """The object is followed so many slices beyond its own."""
-CT_WINDOW = (-160.0, 240.0)
-"""Soft tissue, in Hounsfield units: level 40, width 400."""
 _MEAN, _DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 _OBJECT = 1
 _BOX_CORNERS = (2, 3)  # SAM's point labels for the two corners of a box
@@ -229,7 +225,7 @@ def track(
     return volume.look({key_slice: (corners[0], corners[1], corners[2], corners[3])}, 0, depth)
 
 
-class MedSAM2(Released):
+class MedSAM2(Boxed):
     """Class maps of MedSAM2: each class is an object, prompted by a box, followed through its slices."""
 
     name = "medsam2"
@@ -251,15 +247,6 @@ class MedSAM2(Released):
     @property
     def _size(self) -> int:
         return int(self.configuration["image_size"])
-
-    @property
-    def window(self) -> tuple[float, float] | None:
-        """Of the raw image: what is asked, or soft tissue for CT; None: percentiles of each image."""
-        if self.settings.window or self.settings.normalize != "raw":
-            return self.settings.window
-        channels = self.dataset.channels
-        named = channels[self.channel].upper() if channels else ""
-        return CT_WINDOW if named == "CT" else None
 
     def identity(self) -> dict[str, Any]:
         """Also margins and the size of the network's input."""
@@ -284,27 +271,17 @@ class MedSAM2(Released):
         Raises:
             CaseError: the image, or the label that is looked at, cannot be used.
         """
-        flat, _ = self.grey(case)
-        volume = flat[None] if flat.ndim == 2 else flat
-        label = usable_label(case, flat.shape) if self.needs_labels else None
-        if self.needs_labels and label is None:
-            raise CaseError(
-                case.id,
-                "no label",
-                f"one, for --prompt {self.settings.prompt} --normalize {self.settings.normalize}",
-                "leave the case out, or use `--prompt pseudo --normalize raw`",
-            )
-        stack = None if label is None else label.reshape(volume.shape)
-        boxes = dict(self._boxes(case, volume, stack))
+        volume, label, picture = self.stack(case)
+        boxes = dict(self._boxes(case, volume, label))
         ranges = {name: found[1] for name, found in boxes.items() if found is not None}
         if not ranges:
-            yield from (NoMap(name, self._why_none) for name in boxes)
+            yield from (NoMap(name, self.why_none) for name in boxes)
             return
-        seen = self._encoded(self._normalized(case, volume, stack), sorted(ranges.values()))
+        seen = self._encoded(self.normalized(case, volume, label), sorted(ranges.values()))
         scale = np.array([self._size / volume.shape[2], self._size / volume.shape[1]] * 2)
         for name, found in boxes.items():
             if found is None:
-                yield NoMap(name, self._why_none)
+                yield NoMap(name, self.why_none)
                 continue
             prompts, (first, last) = found
             logits, score = seen.look(
@@ -313,17 +290,12 @@ class MedSAM2(Released):
             values = logits.numpy()
             yield ClassMap(
                 name,
-                values[0] if flat.ndim == 2 else values,
+                values[0] if picture else values,
                 "logit",
                 (first, last),
                 self.settings.prompt,
                 tuple(score.tolist()),
             )
-
-    @property
-    def _why_none(self) -> str:
-        """A label that lacks a class says that the case does; a prediction that lacks it says nothing of the case."""
-        return "no_box" if self.settings.prompt == "pseudo" else "absent"
 
     def _boxes(
         self, case: Case, volume: NDArray, label: NDArray | None
@@ -334,42 +306,8 @@ class MedSAM2(Released):
             yield "", (body_box(volume), (0, len(volume)))
             return
         about = slice_boxes if prompt == "label_slice_boxes" else key_slice_box
-        for name, mask in self._masks(case, volume, label):
-            if mask is None or not mask.any():
-                yield name, None
-            else:
-                yield name, (about(mask), z_range(mask, MARGIN_SLICES))
-
-    def _masks(
-        self, case: Case, volume: NDArray, label: NDArray | None
-    ) -> Iterator[tuple[str, NDArray[np.bool_] | None]]:
-        if self.settings.prompt != "pseudo":
-            assert label is not None
-            yield from ((name, np.isin(label, values)) for name, values in self.classes.items())
-            return
-        assert self.predictions is not None  # refused before anything runs
-        found = self.predictions.read(case)
-        for name in self.classes:
-            masks = [one.mask(name).reshape(volume.shape) for one in found]
-            # Several networks predicted a new case: what most of them say.
-            yield name, 2 * np.sum(masks, axis=0) > len(masks) if masks else None
-
-    def _normalized(self, case: Case, volume: NDArray, label: NDArray | None) -> NDArray[np.float32]:
-        """(D, H, W) in [0, 1]."""
-        if self.settings.normalize == "foreground":
-            volume = foreground_normalized(volume, self.foreground(case, volume, label))
-            low, high = float(volume.min()), float(volume.max())
-        else:
-            low, high = self.window or percentile_range(volume)
-        seen = unit(volume, low, high)
-        if seen.min() == seen.max():
-            raise BadVoxels(
-                case.id,
-                f"an image with one grey level between {low:g} and {high:g}",
-                "grey levels that differ there",
-                "give another --window, look at the image, or leave the case out",
-            )
-        return seen
+        for name, mask in self.masks(case, volume, label):
+            yield name, None if mask is None else (about(mask), z_range(mask, MARGIN_SLICES))
 
     def _encoded(self, image: NDArray[np.float32], ranges: list[tuple[int, int]]) -> Volume:
         """Every slice that some class will be looked for on, encoded once."""

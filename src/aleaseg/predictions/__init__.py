@@ -24,6 +24,7 @@ def open_predictions(
     """
     from aleaseg.predictions.crossfit import Crossfit
     from aleaseg.predictions.folder import PredictionFolder
+    from aleaseg.predictions.opinion import Opinions
 
     named = run.manifest.get("predictions") or {}
     match named.get("source"):
@@ -31,6 +32,8 @@ def open_predictions(
             return Crossfit(run, dataset)
         case "reference":
             return Crossfit(Run(named["path"]), dataset, new=True, image_hashes=image_hashes)
+        case "eye":
+            return Opinions(run, dataset)
         case "folder":
             return PredictionFolder(named["path"], dataset)
     return None

@@ -20,7 +20,7 @@ from aleaseg.errors import Unreadable
 from aleaseg.predictions.prediction import Prediction
 from aleaseg.run import Run, write_aside
 
-__all__ = ["Opinion", "Opinions", "write_opinion"]
+__all__ = ["Opinion", "Opinions", "has_opinion", "write_opinion"]
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,12 @@ class Opinion:
 
 
 def write_opinion(
-    run: Run, case_id: str, shape: tuple[int, ...], opinions: Mapping[str, Opinion], model: str
+    run: Run,
+    case_id: str,
+    shape: tuple[int, ...],
+    opinions: Mapping[str, Opinion],
+    model: str,
+    made_from: str = "",
 ) -> None:
     """Keep what was said of a case.
 
@@ -49,6 +54,7 @@ def write_opinion(
         shape: of its image, (D, H, W) or (H, W).
         opinions: class -> what was said; a class that the mask lacks is missing.
         model: which network it was.
+        made_from: whatever decides it: it is said anew where that changes.
     """
     from safetensors.numpy import save
 
@@ -56,10 +62,22 @@ def write_opinion(
     about = {
         "shape": list(shape),
         "model": model,
+        "made_from": made_from,
         "classes": {name: [one.first, *one.window] for name, one in opinions.items()},
     }
     content = save(tensors or {"": np.zeros(0, np.float16)}, {"about": json.dumps(about)})
     write_aside(run.prediction_file(case_id), content)
+
+
+def has_opinion(run: Run, case_id: str, made_from: str) -> bool:
+    """Whether there is a sound file for the case, made from the same."""
+    from safetensors import safe_open
+
+    try:
+        with safe_open(run.prediction_file(case_id), "np") as file:
+            return bool(json.loads(file.metadata()["about"])["made_from"] == made_from)
+    except Exception:  # missing, or damaged in any way: it is said again
+        return False
 
 
 class Opinions:

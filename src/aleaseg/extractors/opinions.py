@@ -1,0 +1,81 @@
+"""The package's own network asked about every mask of a data set: a second opinion without any training."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable
+from typing import Any
+
+from aleaseg.case import Case, Dataset, file_stamps
+from aleaseg.errors import CaseError
+from aleaseg.extractors.base import ExtractorSettings, settled
+from aleaseg.extractors.own import Own
+from aleaseg.predictions.opinion import has_opinion, write_opinion
+from aleaseg.run import Run
+
+__all__ = ["give_opinions"]
+
+_ASKED = ExtractorSettings("own", prompt="label_slice_boxes", normalize="raw")
+
+
+def _made_from(case: Case, dataset: Dataset, identity: dict[str, Any]) -> str:
+    classes = {name: list(values) for name, values in dataset.classes.items()}
+    about = json.dumps([file_stamps(case), classes, identity], sort_keys=True)
+    return hashlib.sha256(about.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _ask(run: Run, case: Case, dataset: Dataset, settings: ExtractorSettings) -> str | None:
+    """Look at one case, unless that was done; returns what could not be used."""
+    import torch
+
+    torch.set_num_threads(1)
+    eye = Own(settings, dataset)
+    identity = eye.identity()
+    made_from = _made_from(case, dataset, identity)
+    if has_opinion(run, case.id, made_from):
+        return None
+    try:
+        opinions = eye.opinions(case)
+    except CaseError as error:
+        return str(error)
+    found = {name: one for name, one in opinions.items() if one is not None}
+    write_opinion(run, case.id, case.read_geometry().shape, found, identity["weights"], made_from)
+    return None
+
+
+def give_opinions(
+    run: Run,
+    dataset: Dataset,
+    *,
+    device: str = "cpu",
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> dict[str, Any]:
+    """Ask about every case that has a label; what is there is not asked again.
+
+    Args:
+        run: gets one small file a case.
+        dataset: the cases.
+        device: `cpu` or `cuda`.
+        progress: called with done, total.
+
+    Returns:
+        For the manifest: the network, and case -> what could not be used.
+    """
+    from dataclasses import replace
+
+    from joblib import Parallel, delayed
+
+    settings = replace(settled(_ASKED, Own.traits), device=device, channel=0)
+    bare = dataset.with_cases(())
+    todo = [case for case in dataset.cases if case.has_label]
+    workers = 1 if device != "cpu" else max(1, min(os.cpu_count() or 1, len(todo)))
+    asked = (delayed(_ask)(Run(run.path.resolve()), case, bare, settings) for case in todo)
+    failed = {}
+    outcomes = Parallel(n_jobs=workers, return_as="generator")(asked)
+    for done, (case, trouble) in enumerate(zip(todo, outcomes, strict=True), start=1):
+        if trouble is not None:
+            failed[case.id] = trouble
+        progress(done, len(todo))
+    return {"network": Own(settings, bare).identity(), "failed": failed}

@@ -1,0 +1,134 @@
+"""An eye of our own: small, prompted, in the package, taught on synthetic shapes alone.
+
+One and a half million numbers; it sees a square of 64 pixels about the thing, slice by
+slice with the neighbours. It was never shown an image of a patient.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from aleaseg.case import Case
+from aleaseg.errors import WeightsRefused
+from aleaseg.extractors.base import ClassMap, Cost, NoMap, Traits
+from aleaseg.extractors.boxed import Boxed
+from aleaseg.extractors.boxes import slice_boxes
+from aleaseg.extractors.checkpoint import file_sha256, load_strictly, read_state
+from aleaseg.networks.prompted import Prompted, look
+from aleaseg.predictions.opinion import Opinion
+
+__all__ = ["SHA256", "Own", "filled_boxes"]
+
+SHA256 = ""
+"""Of the weights in the package."""
+# A slice on one core, and the network.
+_SECONDS, _BYTES = 0.012, 50_000_000
+
+
+def filled_boxes(mask: NDArray[np.bool_], *, solid: bool) -> NDArray[np.float32]:
+    """(D, H, W): 1 inside the boxes about a mask.
+
+    Args:
+        mask: (D, H, W), not empty.
+        solid: one box for all slices that have something, in place of one each.
+    """
+    region = np.zeros(mask.shape, np.float32)
+    if solid:
+        there = np.flatnonzero(mask.any((1, 2)))
+        shadow, mask = mask.any(0), np.zeros_like(mask)
+        mask[there[0] : there[-1] + 1] = shadow
+    for z, (x0, y0, x1, y1) in slice_boxes(mask).items():
+        region[z, int(y0) : int(y1) + 1, int(x0) : int(x1) + 1] = 1
+    return region
+
+
+class Own(Boxed):
+    """Class maps of the package's own prompted network, 64 x 64 a slice about each class."""
+
+    name = "own"
+    traits = Traits(
+        "a small prompted network in the package, taught on synthetic shapes alone",
+        prompts=("label_slice_boxes", "label_box", "pseudo"),
+        normalizations=("foreground", "raw"),
+        channels=1,
+        weights="own",
+        licence="Apache-2.0",
+    )
+
+    @property
+    def weights(self) -> Path:
+        """Those of the package, or a file of the same form.
+
+        Raises:
+            WeightsRefused: the package's file is not what it should be.
+        """
+        if self.settings.weights is not None:
+            return Path(self.settings.weights)
+        path = Path(str(files("aleaseg.networks") / "prompted.safetensors"))
+        if not path.is_file() or file_sha256(path) != SHA256:
+            raise WeightsRefused(f"{path} is not the file that came with the package; install it again")
+        return path
+
+    def _built(self) -> Prompted:
+        if self.seed is not None:
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(self.seed)
+                return Prompted().eval()
+        network = Prompted()
+        state = {name: tensor.float() for name, tensor in read_state(self.weights).items()}
+        load_strictly(network, state, source=self.source)
+        return network.eval()
+
+    def identity(self) -> dict[str, Any]:
+        """Also the network's square."""
+        return {**super().identity(), "side": Prompted().size.side}
+
+    def cost(self, shape: tuple[int, ...], classes: int) -> Cost:
+        """At most: every class on every slice."""
+        depth = shape[0] if len(shape) == 3 else 1
+        return Cost(_SECONDS * depth * classes, _BYTES)
+
+    def class_maps(self, case: Case) -> Iterator[ClassMap | NoMap]:
+        """One map a class on its slices, (D', 64, 64); (64, 64) for a 2D image.
+
+        Raises:
+            CaseError: the image, or the label that is looked at, cannot be used.
+        """
+        picture = len(case.read_geometry().shape) == 2
+        for name, one in self.opinions(case).items():
+            if one is None:
+                yield NoMap(name, self.why_none)
+                continue
+            values = one.logits
+            span = (one.first, one.first + len(values))
+            yield ClassMap(name, values[0] if picture else values, "logit", span, self.settings.prompt)
+
+    def opinions(self, case: Case) -> dict[str, Opinion | None]:
+        """Class -> what the network sees there; None where there is nothing to prompt about.
+
+        Raises:
+            CaseError: the image, or the label that is looked at, cannot be used.
+        """
+        volume, label, _ = self.stack(case)
+        masks = dict(self.masks(case, volume, label))
+        if not any(mask is not None for mask in masks.values()):
+            return dict.fromkeys(masks)
+        image = self.normalized(case, volume, label)
+        return {name: None if mask is None else self._look(image, mask) for name, mask in masks.items()}
+
+    def _look(self, image: NDArray[np.float32], mask: NDArray[np.bool_]) -> Opinion:
+        region = filled_boxes(mask, solid=self.settings.prompt == "label_box")
+        there = np.flatnonzero(region.any((1, 2)))
+        part = slice(int(there[0]), int(there[-1]) + 1)
+        with self.autocast():
+            logits, window = look(
+                self.network, torch.from_numpy(image[part]), torch.from_numpy(region[part])
+            )
+        return Opinion(logits.numpy(), part.start, window)
