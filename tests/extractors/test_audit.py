@@ -1,7 +1,9 @@
-"""An audit through a foundation model's eye, as a user types it; the model is a small MedSAM2 with random weights."""
+"""An audit through a foundation model's eye, once as it is typed; the model is a small MedSAM2, random weights."""
 
 import json
 import shutil
+from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -36,19 +38,15 @@ def few(folder, source, cases):
     return folder
 
 
-def test_hippocampus_to_the_page(tmp_path, typed, data):
+def test_hippocampus_to_the_page(tmp_path, data, one_process):
     source = data / "Dataset004_Hippocampus"
     cases = sorted(path.name.removesuffix(".nii.gz") for path in (source / "labelsTr").glob("*.nii.gz"))[
         :22
     ]
     folder = few(tmp_path / "Dataset004_Hippocampus", source, cases)
-    given = (*TINY, "--predictions", folder / "labelsTr")  # no training: the eye is what is tried here
-    done = typed("audit", folder, "-o", tmp_path / "run", *given, "--scenario", "c", timeout=600)
-    assert done.returncode == 0, done.stderr
-    assert "RANDOM weights" in done.stderr
-    assert "RANDOM weights" in done.stdout
-    assert "Scenario c of the paper" in " ".join(done.stdout.split())
-    run = Run(tmp_path / "run")
+    # No training: the eye is what is tried here.
+    tiny = {"extractor": "tiny-medsam2", "weights": "random:2", "predictions": str(folder / "labelsTr")}
+    run = run_audit(asked(folder, **tiny, scenario="c"), Run(tmp_path / "run")).run
     about = run.manifest["extractor"]
     assert about["weights"] == "random (seed 2)"
     assert about["normalize"] == "foreground"
@@ -64,34 +62,33 @@ def test_hippocampus_to_the_page(tmp_path, typed, data):
     page = (tmp_path / "run" / "report" / "index.html").read_text()
     assert "tiny-medsam2 with RANDOM weights" in page
     # Once more with other weights is another run.
-    again = typed("audit", folder, "-o", tmp_path / "run", *TINY[:3], "random:3", *given[4:])
-    assert again.returncode == 2
-    assert "weights: 'random:2' then, 'random:3' now" in again.stderr
+    with pytest.raises(UsageError, match="weights: 'random:2' then, 'random:3' now"):
+        run_audit(asked(folder, **{**tiny, "weights": "random:3"}, scenario="c"), run)
     # New cases are looked at with the same eye.
     new = few(tmp_path / "new", source, cases[:2])
-    compared = typed("score", new, "-o", tmp_path / "compared", "--reference", tmp_path / "run", *given[4:])
-    assert compared.returncode == 0, compared.stderr
-    found = Run(tmp_path / "compared")
+    beside = {**tiny, "reference": str(tmp_path / "run"), "weights": None}
+    found = run_audit(
+        asked(new, **{**beside, "extractor": "auto"}), Run(tmp_path / "compared"), page=False
+    ).run
     assert found.manifest["extractor"]["name"] == "tiny-medsam2"
     mine, theirs = found.scores["perception_scale"], scores["perception_scale"][:4]
     np.testing.assert_allclose(mine, theirs, rtol=1e-6)
-    other = typed(
-        *("score", new, "-o", tmp_path / "other", "--reference", tmp_path / "run"),
-        *("--extractor", "task", *given[4:]),
-    )
-    assert other.returncode == 2
-    assert "scored with another extractor" in other.stderr
+    with pytest.raises(UsageError, match="scored with another extractor"):
+        run_audit(asked(new, **{**beside, "extractor": "task"}), Run(tmp_path / "other"))
 
 
 def test_lesions_on_ct_to_the_page(tmp_path, typed, data):
     done = typed(
         "audit",
         data / "ct_lesions",
-        *("-o", tmp_path / "run", *TINY, "--normalize", "raw", "--window", "0,255"),
+        *("-o", tmp_path / "run", *TINY, "--scenario", "a", "--window", "0,255"),
         *("--predictions", data / "ct_lesions" / "labels", "--cache", tmp_path / "maps"),
         timeout=600,
     )
     assert done.returncode == 0, done.stderr
+    assert "RANDOM weights" in done.stderr
+    assert "RANDOM weights" in done.stdout
+    assert "Scenario a of the paper" in " ".join(done.stdout.split())
     scores = pd.read_csv(tmp_path / "run" / "scores.csv")
     assert scores["perception_scale"].between(0.001, 1).all()
     assert (tmp_path / "run" / "report" / "index.html").exists()
@@ -123,13 +120,19 @@ def asked(dataset, **given):
         ({"normalize": "zscore"}, "cannot take --normalize zscore; expected one of: foreground, raw"),
         (
             {"extractor": "nothing"},
-            "unknown extractor 'nothing'; expected one of: auto, task, variance, medsam2",
+            "unknown extractor 'nothing'; expected one of: auto, task, variance, ",
         ),
         ({"scenario": "e"}, "unknown scenario 'e'; expected one of: a, b, c, d"),
         ({"scenario": "a", "normalize": "foreground"}, "--scenario a means --normalize raw"),
         ({"extractor": "task"}, "extractor `task` takes no --weights"),
         ({"extractor": "task", "weights": None, "prompt": "label_box"}, "cannot take --prompt label_box"),
         ({"window": (5.0, 5.0)}, "expected LOW,HIGH with LOW < HIGH"),
+        ({"window": (-np.inf, np.inf)}, "expected LOW,HIGH with LOW < HIGH"),
+        ({"window": (0.0, 5.0)}, "--window is for --normalize raw"),
+        (
+            {"extractor": "auto", "weights": None, "scenario": "c"},
+            r"expected one of: none; leave --normalize \(or --scenario\) away",
+        ),
         ({"precision": "half"}, "unknown precision 'half'; expected auto, float32 or bfloat16"),
         ({"channel": "T2"}, r"--channel T2: data has the channels 0 \(MRI\)"),
         ({"weights": "random:x"}, "expected random or random:SEED"),
@@ -142,35 +145,28 @@ def test_what_makes_no_sense_is_refused_before_anything_is_written(tmp_path, sma
     assert not (tmp_path / "run").exists()
 
 
-def test_without_labels_there_must_be_another_prompt(tmp_path, small, typed):
+def test_without_labels_there_must_be_another_prompt(tmp_path, small, one_process):
     folder = tmp_path / "images"
     shutil.copytree(small / "imagesTr", folder)
     for path in folder.glob("*.nii.gz"):
         path.rename(folder / path.name.replace("_0000", ""))
-    refused = typed("score", folder, "-o", tmp_path / "run", *TINY)
-    assert refused.returncode == 2
-    assert "looks at labels, and images has none" in refused.stderr
-    assert "--prompt pseudo or auto_box --normalize raw" in refused.stderr
-    pseudo = typed(
-        "score", folder, "-o", tmp_path / "run", *TINY, "--prompt", "pseudo", "--normalize", "raw"
-    )
-    assert pseudo.returncode == 2
-    assert "give them with --predictions FOLDER" in pseudo.stderr
-    done = typed(
-        "score", folder, "-o", tmp_path / "run", *TINY, "--prompt", "auto_box", "--normalize", "raw"
-    )
-    assert done.returncode == 0, done.stderr
-    cases = pd.read_csv(tmp_path / "run" / "cases.csv")
-    assert cases["perception_scale"].between(0.001, 1).all()
+
+    def scored(name, **given):
+        given = asked(folder, **{"extractor": "tiny-medsam2", **given})
+        return run_audit(given, Run(tmp_path / name), page=False).run
+
+    with pytest.raises(
+        UsageError, match=r"looks at labels, and images has none.*pseudo or auto_box"
+    ) as why:
+        scored("run")
+    assert "--normalize raw" in str(why.value)
+    with pytest.raises(UsageError, match="give them with --predictions FOLDER"):
+        scored("run", prompt="pseudo", normalize="raw")
+    found = scored("run", prompt="auto_box", normalize="raw")
+    assert found.cases["perception_scale"].between(0.001, 1).all()
     # Boxes about somebody's predictions, for images without labels.
-    given = typed(
-        "score",
-        folder,
-        *("-o", tmp_path / "boxed", *TINY, "--prompt", "pseudo", "--normalize", "raw"),
-        *("--predictions", small / "labelsTr", "--classes", "left=1,right=2"),
-    )
-    assert given.returncode == 0, given.stderr
-    scores = pd.read_csv(tmp_path / "boxed" / "scores.csv")
+    given = {"predictions": str(small / "labelsTr"), "classes": "left=1,right=2"}
+    scores = scored("boxed", prompt="pseudo", normalize="raw", **given).scores
     assert set(scores["class"]) == {"left", "right"}
     assert scores["perception_scale"].between(0.001, 1).all()
 
@@ -192,7 +188,7 @@ def test_a_second_look_never_runs_the_model(tmp_path, small, plugin, monkeypatch
     given = asked(small, extractor="tiny-medsam2", predictions=str(small / "labelsTr"))
     first = run_audit(given, Run(tmp_path / "one"), page=False, cache=tmp_path / "maps").run
     monkeypatch.setattr(
-        tiny_medsam2.TinyMedSAM2, "network", property(lambda self: pytest.fail("the model was run"))
+        tiny_medsam2.TinyMedSAM2, "class_maps", lambda self, case: pytest.fail("the model was run")
     )
     second = run_audit(given, Run(tmp_path / "two"), page=False, cache=tmp_path / "maps").run
     pd.testing.assert_frame_equal(first.measures, second.measures)
@@ -228,6 +224,59 @@ def test_auto_takes_a_foundation_model_whose_weights_are_there(tmp_path, small, 
     name, why = choose_extractor(auto, dataset, "crossfit")
     assert name == "task"
     assert "segvol is there, but the images are not declared to be CT" in why
+    nameless = replace(dataset, channels=("CT",), classes={"1": (1,), "class_2": (2,)})
+    name, why = choose_extractor(auto, nameless, "crossfit")
+    assert name == "task"
+    assert "segvol is there, but extractor `segvol` asks for a structure by its name" in why
+
+
+def scored_with(name, **about):
+    """A reference, as far as choosing the eye looks at it."""
+    made = {"name": name, **about}
+    return SimpleNamespace(
+        path="ref", manifest={"extractor": made, "settings": {"extractor": name, **about}}
+    )
+
+
+def test_without_labels_the_reference_lends_its_eye_too(small):
+    from aleaseg.eye import choose_eye
+    from aleaseg.readers import open_dataset
+
+    bare = open_dataset(small)
+    bare = bare.with_cases([replace(case, read_label=None) for case in bare.cases])
+    free = {"prompt": "auto_box", "normalize": "raw", "weights": "random:2"}
+    eye, why = choose_eye(Settings(""), bare, None, scored_with("tiny-medsam2", **free))
+    assert (eye.name, eye.prompt, eye.weights) == ("tiny-medsam2", "auto_box", "random:2")
+    assert why == "the reference was scored with it"
+    with pytest.raises(UsageError, match="looks at labels, and data has none"):
+        choose_eye(Settings(""), bare, None, scored_with("tiny-medsam2", weights="random:2"))
+    eye, why = choose_eye(Settings(""), bare, None, scored_with("task"))
+    assert eye.name == "variance"
+    assert "only intensities" in why
+
+
+@pytest.mark.parametrize("made", ["nnunet", "variance", "a_plug_in"])
+def test_another_eye_than_the_references_is_refused_whatever_brings_no_weights(made):
+    from aleaseg.eye import check_same_eye
+
+    with pytest.raises(UsageError, match=f"another extractor \\(name: '{made}' there, 'task' here"):
+        check_same_eye("task", None, scored_with(made))
+    check_same_eye("task", None, scored_with("task"))
+
+
+def test_the_network_that_was_tried_is_let_go_before_cases_are_scored(
+    tmp_path, small, monkeypatch, one_process
+):
+    from aleaseg import auditing
+
+    kept = []
+    monkeypatch.setattr(auditing, "warnings_before", lambda eye, dataset: kept.append(eye) or [])
+    run_audit(
+        asked(small, extractor="tiny-medsam2", predictions=str(small / "labelsTr")),
+        Run(tmp_path / "run"),
+        page=False,
+    )
+    assert "network" not in vars(kept[0])
 
 
 def test_weights_of_another_model_are_refused_before_anything_is_written(tmp_path, small):

@@ -8,10 +8,11 @@ import pytest
 from tiny_medsam2 import TinyMedSAM2
 
 from aleaseg.case import Case, Dataset, Geometry, Voxels
-from aleaseg.errors import UsageError
+from aleaseg.errors import UsageError, WeightsRefused
 from aleaseg.extractors import ExtractorSettings, make_extractor
 from aleaseg.extractors.base import settled
 from aleaseg.extractors.cached import Cached
+from aleaseg.testing import check_extractor
 
 
 @pytest.fixture
@@ -46,6 +47,19 @@ def test_what_is_read_is_what_was_made(thing, tmp_path):
                 np.testing.assert_array_equal(value, getattr(other, name))
             else:
                 assert value == getattr(other, name), name
+
+
+def test_it_keeps_the_contract(thing, tmp_path):
+    case, dataset = thing
+    assert [one.name for one in check_extractor(cached(dataset, tmp_path), case)] == ["left"]
+
+
+def test_weights_are_loaded_before_a_run_all_the_same(thing, tmp_path):
+    """What does not fit is refused then, not at the first case that is not kept."""
+    _, dataset = thing
+    settings = settled(ExtractorSettings("medsam2", weights="nowhere.pt"), TinyMedSAM2.traits)
+    with pytest.raises(WeightsRefused, match=r"nowhere\.pt"):
+        Cached(TinyMedSAM2(settings, dataset), tmp_path).load()
 
 
 def test_another_question_is_another_file(thing, tmp_path):

@@ -11,7 +11,7 @@ import torch
 from tiny_medsam2 import SHAPES, SIZE, TinyMedSAM2, released_form, released_names
 
 from aleaseg.case import Case, Dataset, Geometry, Voxels
-from aleaseg.errors import CaseError, WeightsRefused
+from aleaseg.errors import BadVoxels, CaseError, WeightsRefused
 from aleaseg.extractors import ExtractorSettings, NoMap
 from aleaseg.extractors.base import settled
 from aleaseg.extractors.medsam2 import MedSAM2, Volume, model_frames, track
@@ -304,7 +304,7 @@ def test_a_box_from_a_prediction(monkeypatch):
 
     maps = list(eye(dataset, Some(), prompt="pseudo", normalize="raw").class_maps(case))
     assert maps[0].z_range == (0, 6)  # what most of the three say: slices 2 and 3, and two beyond
-    assert maps[1] == NoMap("right", "absent")
+    assert maps[1] == NoMap("right", "no_box")  # the prediction lacks it, which says nothing of the case
 
 
 def test_a_picture_and_a_single_slice():
@@ -332,6 +332,33 @@ def test_a_case_without_label_says_so():
         list(eye(dataset).class_maps(case))
 
 
+@pytest.mark.parametrize("prompt", ["auto_box", "pseudo"])
+def test_a_foreground_of_nothing_is_named_whatever_the_prompt(prompt):
+    case, dataset = phantom()
+    nothing = Voxels(np.zeros((12, 30, 40), np.uint8), case.read_label().geometry)
+
+    class Some:
+        def read(self, case):
+            return [self]
+
+        def mask(self, name):
+            return case.read_image().array[0] > 0
+
+    with pytest.raises(CaseError, match="c: found no annotated voxel; expected some, for --normalize"):
+        list(eye(dataset, Some(), prompt=prompt).class_maps(replace(case, read_label=lambda: nothing)))
+
+
+def test_a_black_image_is_never_looked_at():
+    case, dataset = phantom()
+    one = np.zeros((12, 30, 40), np.uint8)
+    one[5, 6, 7] = 1
+    label = Voxels(one, case.read_label().geometry)
+    with pytest.raises(BadVoxels, match="everywhere in the annotated foreground"):
+        list(eye(dataset).class_maps(replace(case, read_label=lambda: label)))
+    with pytest.raises(BadVoxels, match=r"one grey level between 1e\+06 and 2e\+06.* another --window"):
+        list(eye(dataset, normalize="raw", window=(1e6, 2e6)).class_maps(case))
+
+
 def test_identity_tells_random_weights_and_every_choice():
     _, dataset = phantom()
     one = eye(dataset).identity()
@@ -339,7 +366,7 @@ def test_identity_tells_random_weights_and_every_choice():
     assert one["prompt"] == "label_box"
     assert one["normalize"] == "foreground"
     raw_ct = eye(replace(dataset, channels=("CT",)), normalize="raw").identity()
-    assert raw_ct["window"] == (-160.0, 240.0)
+    assert raw_ct["window"] == [-160.0, 240.0]
     assert eye(dataset, normalize="raw").identity()["window"] is None
 
 

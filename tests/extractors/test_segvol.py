@@ -19,6 +19,7 @@ from aleaseg.extractors.segvol_keys import random_checkpoint
 from aleaseg.networks.segvol import Size
 from aleaseg.readers.voxels import lazy_case
 from aleaseg.spectral import semantic_perception_scale
+from aleaseg.testing import check_extractor
 
 TINY = Size(
     image=(8, 32, 48),
@@ -285,6 +286,13 @@ def test_half_precision_gives_float32_maps(tmp_path):
     assert np.abs(rough - exact).max() < 0.1 * np.abs(exact).max()
 
 
+def test_it_keeps_the_contract(tmp_path):
+    found = check_extractor(segvol(tmp_path), case_of(volume()))
+    assert [one.name for one in found] == ["liver", "left_kidney", "spleen"]
+    label = np.where(volume() > 0, 5, 0).astype(np.uint8)
+    assert len(check_extractor(segvol(tmp_path, normalize="foreground"), case_of(volume(), label))) == 3
+
+
 # -- what is asked of it -----------------------------------------------------------------------------
 
 
@@ -376,8 +384,6 @@ def test_random_weights_need_no_file_and_are_the_same_again(tmp_path):
 def test_what_cannot_work_is_refused_before_anything_runs(tmp_path):
     with pytest.raises(UsageError, match=r"called class_1, 2; name them with --classes"):
         segvol(tmp_path, {"class_1": (1,), "2": (2,)})
-    with pytest.raises(UsageError, match=r"--window is for --normalize raw"):
-        segvol(tmp_path, normalize="foreground", window=(-100.0, 200.0))
     with pytest.raises(UsageError, match=r"cannot take --prompt label_box; expected one of: text"):
         segvol(tmp_path, prompt="label_box")
     asked = settled(ExtractorSettings("segvol"), SegVol.traits)

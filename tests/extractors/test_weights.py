@@ -300,7 +300,9 @@ def test_a_catalogue_that_learns_another_hash_contradicts_the_lock(hub, monkeypa
         with pytest.raises(WeightsRefused, match=r"MedSAM2_2411\.pt out of `pinned`"):
             use("medsam2-2411")
     # A source of another name has a pin of its own.
-    monkeypatch.setitem(CATALOGUE, "medsam2-2411", replace(CATALOGUE["medsam2-2411"], repository="somebody/else"))
+    monkeypatch.setitem(
+        CATALOGUE, "medsam2-2411", replace(CATALOGUE["medsam2-2411"], repository="somebody/else")
+    )
     assert expected("medsam2-2411").source == "the catalogue"
 
 
@@ -434,7 +436,10 @@ def test_the_cache_is_where_huggingface_hub_has_it(home, monkeypatch, variables,
 
 def test_the_places_are_the_users_to_choose(home, monkeypatch):
     assert lock_file() == home / ".config/aleaseg/weights.lock.json"
-    assert placed("medsam2-ctlesion") == home / ".local/share/aleaseg/weights/medsam2-ctlesion/MedSAM2_CTLesion.pt"
+    assert (
+        placed("medsam2-ctlesion")
+        == home / ".local/share/aleaseg/weights/medsam2-ctlesion/MedSAM2_CTLesion.pt"
+    )
     monkeypatch.setenv("XDG_CONFIG_HOME", str(home / "c"))
     monkeypatch.setenv("XDG_DATA_HOME", str(home / "d"))
     assert lock_file() == home / "c/aleaseg/weights.lock.json"
@@ -582,7 +587,12 @@ def test_fetch_verify_where_as_typed(hub, type_aleaseg):
     said(type_aleaseg("weights", "verify"), 0, "No weights are here")
     done = type_aleaseg("weights", "fetch", "medsam2-ctlesion")
     said(
-        done, 0, f"revision {FIRST}", f"sha256 {sha256(CONTENT)}", f"pinned by {lock_file()}", "licence CC BY-SA 4.0"
+        done,
+        0,
+        f"revision {FIRST}",
+        f"sha256 {sha256(CONTENT)}",
+        f"pinned by {lock_file()}",
+        "licence CC BY-SA 4.0",
     )
     path = find("medsam2-ctlesion")
     assert done.stdout.splitlines()[0] == str(path)
