@@ -84,7 +84,8 @@ def _as_the_reference(settings: Settings, reference: Run, source: str | None) ->
         )
     then = reference.manifest["settings"]
     told = {name: then[name] for name in _OF_THE_EYE if name in then}
-    window = told.get("window")
+    # As it was resolved: here the channel may be called something else.
+    window = reference.manifest["extractor"].get("window", told.get("window"))
     told |= {
         "extractor": reference.manifest["extractor"]["name"],
         "window": tuple(window) if window else None,

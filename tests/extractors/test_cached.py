@@ -100,5 +100,8 @@ def test_what_depends_on_predictions_is_refused(thing, tmp_path):
     _, dataset = thing
     with pytest.raises(UsageError, match="--cache keeps what depends on the image"):
         cached(dataset, tmp_path, prompt="pseudo")
+    (tmp_path / "file").touch()
+    with pytest.raises(UsageError, match="is a file; expected a folder"):
+        cached(dataset, tmp_path / "file")
     with pytest.raises(UsageError, match="--cache"):
         make_extractor(ExtractorSettings("variance", cache=str(tmp_path)), dataset)

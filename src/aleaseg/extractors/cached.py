@@ -32,7 +32,7 @@ class Cached(Extractor):
         folder: made where it is missing; may be shared by many runs.
 
     Raises:
-        UsageError: the maps depend on more than the image and the label.
+        UsageError: the maps depend on more than the image and the label, or the folder is a file.
     """
 
     def __init__(self, inner: Extractor, folder: str | Path) -> None:
@@ -43,6 +43,8 @@ class Cached(Extractor):
                 f"`{inner.settings.name}` with prompt {inner.settings.prompt!r} depends on more; leave "
                 "--cache away"
             )
+        if Path(folder).exists() and not Path(folder).is_dir():
+            raise UsageError(f"--cache {folder} is a file; expected a folder, or where one can be made")
         self.name, self.traits = inner.name, inner.traits  # type: ignore[misc]
         self.inner = inner
         self.folder = Path(folder)

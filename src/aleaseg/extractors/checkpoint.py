@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import pickle
+import re
 import zipfile
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -61,16 +62,16 @@ def _read_pickle(path: Path) -> dict[str, Any]:
         # The format before torch 1.6 is no zip archive and cannot be mapped.
         found = load(zipfile.is_zipfile(path))
     except pickle.UnpicklingError as error:
-        # torch's text begins with how to load it unsafely; what it met stands after this.
-        _, _, met = str(error).partition("WeightsUnpickler error: ")
-        wanted = " ".join((met or str(error)).split(" Please use ")[0].split())[:200]
+        # torch's text tells how to load it unsafely: nothing of it is repeated but what the file would call.
+        called = re.search(r"GLOBAL ([\w.]+)", str(error))
         raise WeightsRefused(
-            f"{path} cannot be read as tensors alone: it is damaged, or reading it would run code ({wanted}); "
+            f"{path} cannot be read as tensors alone: it is damaged, or reading it would run code"
+            f"{f' ({called[1]})' if called else ''}; "
             "fetch it again, or have its tensors saved as .safetensors by somebody who trusts it"
         ) from error
     except Exception as error:  # a damaged file makes the reader trip over anything
         raise WeightsRefused(
-            f"{path} is damaged ({' '.join(str(error).split())[:200]}); fetch it again"
+            f"{path} is damaged ({type(error).__name__}: {' '.join(str(error).split())[:200]}); fetch it again"
         ) from error
     if not isinstance(found, dict):
         raise WeightsRefused(f"{path} holds a {type(found).__name__}; expected a table of tensors")

@@ -102,11 +102,14 @@ _RENAMES: tuple[tuple[str, str], ...] = (
 )
 
 
-def renamed(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+def renamed(
+    state: Mapping[str, torch.Tensor], *, source: str = "the checkpoint"
+) -> dict[str, torch.Tensor]:
     """The released names turned into transformers', 471 keys into 469.
 
     Args:
         state: as released.
+        source: what the weights came from, for errors.
 
     Raises:
         WeightsRefused: an embedding of points is missing.
@@ -120,7 +123,9 @@ def renamed(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         f"sam_prompt_encoder.point_embeddings.{i}.weight" for i, key in enumerate(parts) if key not in found
     ]
     if missing:
-        raise WeightsRefused(f"the checkpoint lacks {', '.join(missing)}: it is none of MedSAM2's")
+        raise WeightsRefused(
+            f"{source} does not fit MedSAM2: it lacks {', '.join(missing)}; give the weights of this model"
+        )
     found["prompt_encoder.point_embed.weight"] = torch.cat([found.pop(key) for key in parts])
     if _SHARED in found:
         found[_IMAGE_SHARED] = found[_SHARED]
@@ -160,7 +165,7 @@ def build(
         WeightsRefused: a key is missing, one too many, or of the wrong shape.
     """
     network = _empty(configuration)
-    load_strictly(network, renamed(state), source=source)
+    load_strictly(network, renamed(state, source=source), source=source)
     return network.eval()
 
 
