@@ -184,3 +184,19 @@ def test_maps_of_another_kind_than_most_have_no_s():
     np.testing.assert_array_equal(np.isnan(numbers.scales("logit")[:, 0]), [False, True, False, False])
     assert np.isfinite(numbers.by_class("perception_scale")).all(), "the column itself is left alone"
     assert Numbers.of([], ["a"]).kind == "logit"
+
+
+def test_beside_maps_of_the_whole_image_a_variant_may_tell_classes_apart():
+    rows = [("", "", 0.5), ("h_dw", "a", 0.1), ("h_dw", "b", 0.2)]
+    record = {
+        "case": "c",
+        "status": "ok",
+        "class_maps": {"": {"kind": "logit"}},
+        "measures": [
+            {"measure": "perception_scale", "variant": variant, "class": name, "value": value}
+            for variant, name, value in rows
+        ],
+    }
+    numbers = Numbers.of([record], CLASSES)
+    np.testing.assert_array_equal(numbers.scales("logit"), [[0.5, 0.5]])
+    np.testing.assert_array_equal(numbers.scales("logit", "h_dw"), [[0.1, 0.2]])

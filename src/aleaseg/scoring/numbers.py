@@ -202,8 +202,10 @@ class Numbers:
     def scales(self, kind: str, variant: str = "") -> NDArray[np.float64]:
         """(N, C) S (or variance); NaN for class maps of another kind than the population's."""
         measure = "intensity_variance" if kind == "intensity" else "perception_scale"
-        if not self.classes or set(self.kinds) == {""}:
-            # Maps of the whole image: what they say holds for every class.
+        whole = (measure, variant, "") in self.columns
+        if not self.classes or (set(self.kinds) == {""} and whole):
+            # Maps of the whole image: what they say holds for every class. Other variants may be of
+            # networks that tell the classes apart.
             return np.repeat(self.case(measure, variant)[:, None], max(1, len(self.classes)), axis=1)
         found = self.by_class(measure, variant)
         for column, name in enumerate(self.classes):
