@@ -27,6 +27,8 @@ DOCS = Path(__file__).resolve().parents[2] / "docs" / "measures"
 BY_CLASS = [
     *(("perception_scale", v) for v in ("", "official", "amplitude", "centered", "h_dw", "w_dh")),
     *(("perception_scale", v) for v in ("probability", "foreground", "foreground_amplitude")),
+    *(("perception_scale", f"own{v}") for v in ("", "_amplitude", "_foreground", "_foreground_amplitude")),
+    *(("own_dice", v) for v in ("", "foreground")),
     *((name, "") for name in ("effective_rank", "participation_ratio", "semantic_volume", "fisher")),
     *((name, "") for name in ("tta_dice", "oof_dice", "in_sample_dice", "volume_mm3")),
     *((name, "") for name in ("extra_components", "border", "centroid_d", "centroid_h", "centroid_w")),
@@ -42,6 +44,8 @@ OF_CASE = [
 ]
 # What a mask has a part in, whatever the catalogue says of it.
 OF_THE_MASK = {
+    *(("perception_scale", f"own{v}") for v in ("", "_amplitude", "_foreground", "_foreground_amplitude")),
+    *(("own_dice", v) for v in ("", "foreground")),
     *(("perception_scale", v) for v in ("foreground", "foreground_amplitude")),
     *((name, "") for name in ("oof_dice", "in_sample_dice", "volume_mm3", "extra_components", "border")),
     *((f"centroid_{axis}", "") for axis in "dhw"),
@@ -55,6 +59,7 @@ WORSE = {
     **dict.fromkeys(("effective_rank", "participation_ratio", "semantic_volume", "fisher"), -1),
     **dict.fromkeys(("variance/image", "variance/mask", "residual_variance"), 1),
     **dict.fromkeys(("energy", "entropy", "tta_information"), 1),
+    **dict.fromkeys(("own_dice", "own_dice/foreground"), -1),
     **dict.fromkeys(("tta_dice", "oof_dice", "in_sample_dice", "softmin", "softmin/near"), -1),
     **dict.fromkeys(("cross_entropy", "el2n", "el2n/early", "label_issues", "forgetting"), 1),
     **dict.fromkeys(("aum", "cartography_confidence"), -1),

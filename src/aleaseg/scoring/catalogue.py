@@ -357,17 +357,19 @@ def _quietly(function: Any, *given: Any, **named: Any) -> NDArray[np.float64]:
 
 _AUV = "arXiv 2604.10963"
 _NETWORK = "task network, out of fold"
+_OWN = "the package's prompted network, boxes of the mask"
 _MASKED = "task network, out of fold, on the image normalised by its own mask"
 TRAINING = "task network that trains on the case"
 
 
 def _auv(name: str, text: str, **more: Any) -> Auv:
-    masked = str(more.get("variant", "")).startswith("foreground")
+    variant = str(more.get("variant", ""))
+    own, masked = variant.startswith("own"), variant.startswith("foreground")
     return Auv(
         name,
         text,
-        "both" if masked else "image",
-        _MASKED if masked else _NETWORK,
+        "both" if masked or own else "image",
+        _OWN if own else _MASKED if masked else _NETWORK,
         _AUV,
         "scale_and_auv",
         **more,
@@ -451,6 +453,51 @@ _ALL: tuple[Measure, ...] = (
         "scale_and_auv",
         ours=True,
         variant="foreground",
+    ),
+    *(
+        _auv(f"auv/{variant}", text, variant=variant)
+        for variant, text in (
+            ("own", "AUV through the package's prompted network, raw image (scenario a)"),
+            ("own_amplitude", "the same from amplitudes"),
+            (
+                "own_foreground",
+                "AUV through the package's prompted network, mask-normalised image (scenario c)",
+            ),
+            ("own_foreground_amplitude", "the same from amplitudes"),
+        )
+    ),
+    *(
+        TwoSided(
+            f"auv/{variant}_two_sided",
+            "the same through the package's prompted network",
+            "both",
+            _OWN,
+            _AUV,
+            "scale_and_auv",
+            ours=True,
+            variant=variant,
+        )
+        for variant in ("own", "own_foreground")
+    ),
+    _plain(
+        "own_dice",
+        "Dice of mask and the prompted network's outline",
+        "both",
+        _OWN,
+        "aleaseg",
+        "label_agreement",
+        low=True,
+        by_class=True,
+    ),
+    _plain(
+        "own_dice/foreground",
+        "the same on the mask-normalised image",
+        "both",
+        _OWN,
+        "aleaseg",
+        "label_agreement",
+        low=True,
+        by_class=True,
     ),
     _plain(
         "effective_rank",

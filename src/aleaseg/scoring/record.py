@@ -18,6 +18,7 @@ from aleaseg.measures.mask_quality import mask_statistics
 from aleaseg.measures.variance import intensity_variance
 from aleaseg.predictions import Prediction, Predictions
 from aleaseg.scoring.rivals import rival_features, rival_numbers, unfolding
+from aleaseg.scoring.second_eye import second_eye_numbers
 from aleaseg.spectral import semantic_perception_scale, singular_value_energies
 
 __all__ = ["file_stamps", "score_case"]
@@ -99,7 +100,7 @@ def score_case(
     except CaseError as error:
         troubles.append(str(error))
     if predictions is not None and not troubles:
-        record |= _rivals(image.array, label, predictions.read(case), dataset, rows)
+        record |= _rivals(case, image.array, label, predictions.read(case), dataset, rows)
     if extractor is not None and not troubles:
         try:
             eye_rows, record["class_maps"], record["spectra"] = _eye_rows(
@@ -114,7 +115,12 @@ def score_case(
 
 
 def _rivals(
-    image: NDArray, label: NDArray | None, found: Sequence[Prediction], dataset: Dataset, rows: list[Row]
+    case: Case,
+    image: NDArray,
+    label: NDArray | None,
+    found: Sequence[Prediction],
+    dataset: Dataset,
+    rows: list[Row],
 ) -> dict[str, Any]:
     """Adds the rows of the measures that need a network's inside; returns its features and which it was."""
     if len(found) != 1 or not found[0].inside:
@@ -124,6 +130,11 @@ def _rivals(
         _row(measure, value, name, variant)
         for measure, variant, name, value in rival_numbers(one, image, label, dataset)
     ]
+    if label is not None:
+        rows += [
+            _row(measure, value, name, variant)
+            for measure, variant, name, value in second_eye_numbers(case, dataset)
+        ]
     return {"model": one.model, "features": rival_features(one, dataset)}
 
 

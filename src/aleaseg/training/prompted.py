@@ -90,8 +90,8 @@ def _batches(settings: PromptedTraining, first: int) -> Iterator[tuple[Tensor, T
         # Views of one scene lie apart.
         while len(pool) >= 8 * settings.batch:
             chosen = torch.randperm(len(pool), generator=generator)[: settings.batch].tolist()
-            picked = [pool[place] for place in chosen]
-            pool = [one for place, one in enumerate(pool) if place not in set(chosen)]
+            picked, gone = [pool[place] for place in chosen], set(chosen)
+            pool = [one for place, one in enumerate(pool) if place not in gone]
             images, truths = (
                 torch.stack([one for one, _ in picked]),
                 torch.stack([one for _, one in picked]),
@@ -251,6 +251,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=PromptedTraining.steps)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--workers", type=int, default=PromptedTraining.workers)
+    parser.add_argument("--threads", type=int, default=1, help="of the network, beside the workers")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     given = parser.parse_args()
     torch.set_num_threads(1)

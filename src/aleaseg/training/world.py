@@ -347,7 +347,12 @@ def _prompts(meant: Tensor, chance: _Chance) -> tuple[Tensor, Tensor, Tensor]:
     grow = chance.uniform(-0.5, 1, 4) * (0.05 * wide + 0.6) + loose * chance.uniform(0, 1, 4) * (
         0.12 * wide + 2
     )
-    region = _inside(edges + grow * torch.tensor([-1.0, 1.0, -1.0, 1.0]), side)
+    edges = edges + grow * torch.tensor([-1.0, 1.0, -1.0, 1.0])
+    # Some are plainly wrong, shifted and of another size: what is meant is still the thing, all of it.
+    wrong, shift = chance.happens(0.35)[:, 0, :, 0], chance.uniform(-0.45, 0.45, 2).repeat_interleave(2, 1)
+    size = chance.uniform(-0.3, 0.3, 2).repeat_interleave(2, 1) * torch.tensor([-1.0, 1.0, -1.0, 1.0])
+    edges = edges + wrong * (shift + size) * wide
+    region = _inside(edges, side)
     drawn = (
         _blurred(meant.float(), chance.uniform(0.3, 2.5))[:, 1] > chance.uniform(0.25, 0.75)[:, 0]
     ).float()
