@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from aleaseg.case import Dataset, Finding
 from aleaseg.errors import UsageError
 from aleaseg.eye import (
+    channel_number,
     check_same_eye,
     choose_device,
     choose_eye,
@@ -316,6 +317,7 @@ def _predict(
         about = give_opinions(
             run,
             dataset,
+            channel=channel_number(settings.channel, dataset) or 0,
             device=choose_device(settings.device),
             progress=lambda done, total: progress("look", done, total),
         )

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "SCENARIOS",
+    "channel_number",
     "check_same_eye",
     "choose_device",
     "choose_eye",
@@ -64,7 +65,7 @@ def choose_eye(
         normalize=_normalization(settings),
         weights=settings.weights,
         window=settings.window,
-        channel=_channel(settings.channel, dataset),
+        channel=channel_number(settings.channel, dataset),
         device=choose_device(settings.device),
         precision=settings.precision,
         accept_licence=accept_licence,
@@ -108,8 +109,12 @@ def _normalization(settings: Settings) -> str:
     return meant
 
 
-def _channel(given: str | None, dataset: Dataset) -> int | None:
-    """The number of a channel given by name or number."""
+def channel_number(given: str | None, dataset: Dataset) -> int | None:
+    """The number of a channel given by name or number.
+
+    Raises:
+        UsageError: there is no such channel.
+    """
     if given is None:
         return None
     names = list(dataset.channels)

@@ -132,6 +132,23 @@ def test_opinions_are_given_once_and_anew_where_a_file_changes(tmp_path, write_s
     assert [case for case in written if written[case] != again[case]] == [dataset.cases[0].id]
 
 
+def test_opinions_are_of_the_channel_that_is_asked_for(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "cpu_count", lambda: 1)
+    image, mask = ball()
+    case, dataset = thing(image, mask)
+    both = Voxels(
+        np.stack([np.random.default_rng(1).normal(0, 1, image.shape), image]), case.read_geometry()
+    )
+    two = replace(dataset, cases=(replace(case, read_image=lambda: both),), channels=("T1", "T2"))
+    found = {}
+    for channel in (0, 1):
+        run = Run(tmp_path / str(channel))
+        give_opinions(run, two, channel=channel)
+        (found[channel],) = Opinions(run, two).read(case)
+    assert dice(found[1].mask("ball"), mask > 0) > 0.85
+    assert dice(found[1].mask("ball"), mask > 0) > dice(found[0].mask("ball"), mask > 0)
+
+
 def test_one_bad_case_stops_nobody(tmp_path, write_small, monkeypatch):
     monkeypatch.setattr(os, "cpu_count", lambda: 1)
     write_small(tmp_path / "data", 3)

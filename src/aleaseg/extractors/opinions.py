@@ -49,6 +49,7 @@ def give_opinions(
     run: Run,
     dataset: Dataset,
     *,
+    channel: int = 0,
     device: str = "cpu",
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> dict[str, Any]:
@@ -57,6 +58,7 @@ def give_opinions(
     Args:
         run: gets one small file a case.
         dataset: the cases.
+        channel: of the image, that is looked at.
         device: `cpu` or `cuda`.
         progress: called with done, total.
 
@@ -67,7 +69,7 @@ def give_opinions(
 
     from joblib import Parallel, delayed
 
-    settings = replace(settled(_ASKED, Own.traits), device=device, channel=0)
+    settings = replace(settled(_ASKED, Own.traits), device=device, channel=channel)
     bare = dataset.with_cases(())
     todo = [case for case in dataset.cases if case.has_label]
     workers = 1 if device != "cpu" else max(1, min(os.cpu_count() or 1, len(todo)))
