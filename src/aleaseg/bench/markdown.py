@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
+from typing import Any
 
 from aleaseg.bench.drawing import SERIES
 from aleaseg.bench.result import CONFOUNDS, BenchResult
 from aleaseg.bench.shown import (
-    ABSENT,
     NOTABLE,
     TARGETS,
     best,
@@ -40,86 +36,15 @@ from aleaseg.bench.words import (
     measure_rows,
 )
 from aleaseg.corruption import LEVELS
+from aleaseg.report.markdown import markdown_text, table_lines, write_frame_markdown
 from aleaseg.scoring.catalogue import MEASURES
 
-if TYPE_CHECKING:
-    import pandas as pd
-
 __all__ = ["bench_markdown", "markdown_text", "write_frame_markdown"]
-
-_SPECIAL = re.compile(r"([\\`*_\[\]<>|~#$])")
-
-
-def markdown_text(value: str) -> str:
-    r"""Text that stays text in Markdown, on one line.
-
-    >>> print(markdown_text("a|b <b> auv_x"))
-    a\|b \<b\> auv\_x
-    """
-    return _SPECIAL.sub(r"\\\1", " ".join(value.split())).replace("&", "&amp;")
-
-
-def write_frame_markdown(
-    frame: pd.DataFrame,
-    columns: Mapping[str, str] | None = None,
-    formats: Mapping[str, str] | None = None,
-) -> list[str]:
-    """A table in Markdown: numbers to the right, texts escaped, an en dash where nothing is known.
-
-    Args:
-        frame: rows as they are to stand.
-        columns: name -> heading, in the order to show; None: all, by their names.
-        formats: name -> how a number is written, such as `.3f`, `+.2f` or `p` (of a p-value);
-            without it three decimals, and whole numbers as they are.
-
-    Returns:
-        Lines: the heading, the rule, one for each row.
-
-    Raises:
-        ValueError: a column that the frame does not have.
-    """
-    shown = columns or {str(name): str(name) for name in frame.columns}
-    forms = formats or {}
-    absent = [name for name in (*shown, *forms) if name not in frame]
-    if absent:
-        raise ValueError(f"no column {absent[0]!r}; expected some of: {', '.join(map(str, frame.columns))}")
-    numeric = [_numeric(frame[name]) for name in shown]
-    cells = [
-        [_cell(value, forms.get(name)) for name, value in zip(shown, row, strict=True)]
-        for row in frame[list(shown)].itertuples(index=False)
-    ]
-    return _lines(list(shown.values()), cells, numeric)
-
-
-def _numeric(column: Any) -> bool:
-    known = [value for value in column if not _unknown(value)]
-    return bool(known) and all(isinstance(value, int | float | np.number) for value in known)
-
-
-def _unknown(value: Any) -> bool:
-    return value is None or value != value or value == ""
-
-
-def _cell(value: Any, form: str | None) -> str:
-    if _unknown(value):
-        return ABSENT
-    if isinstance(value, bool | np.bool_):
-        return "yes" if value else "no"
-    if isinstance(value, int | float | np.number):
-        if form == "p":
-            return markdown_text(p_value(value))
-        return number(value, form or ("d" if isinstance(value, int | np.integer) else ".3f"))
-    return markdown_text(str(value))
-
-
-def _lines(headings: Sequence[str], rows: Sequence[Sequence[str]], numeric: Sequence[bool]) -> list[str]:
-    rule = ["---:" if right else "---" for right in numeric]
-    return ["| " + " | ".join(cells) + " |" for cells in ([*map(markdown_text, headings)], rule, *rows)]
 
 
 def _texts(rows: Sequence[Mapping[str, str]]) -> list[str]:
     cells = [[markdown_text(text) for text in row.values()] for row in rows]
-    return _lines(list(rows[0]), cells, [False] * len(rows[0])) if rows else []
+    return table_lines(list(rows[0]), cells, [False] * len(rows[0])) if rows else []
 
 
 def _with_interval(row: Mapping[str, Any], name: str, form: str = ".3f") -> str:
@@ -179,7 +104,7 @@ def _measures(result: BenchResult, names: Sequence[str], figures: bool) -> list[
         f"{CAPTIONS['measures']} Bold: ours. AP, precision@k, lift and FPR95 are for both.",
         *picture,
         "",
-        *_lines(titles, cells, [False] * 4 + [True] * 7),
+        *table_lines(titles, cells, [False] * 4 + [True] * 7),
     ]
 
 
@@ -197,7 +122,7 @@ def _best(result: BenchResult) -> list[str]:
         for target, name in best(result.detection).items()
     ]
     headings = ["target", "best published", "its AUROC", "AUROC of doubt", "difference"]
-    return [CAPTIONS["best"], "", *_lines(headings, cells, [False, False, True, True, True])]
+    return [CAPTIONS["best"], "", *table_lines(headings, cells, [False, False, True, True, True])]
 
 
 def _faults(result: BenchResult, names: Sequence[str]) -> list[str]:
@@ -215,7 +140,7 @@ def _faults(result: BenchResult, names: Sequence[str]) -> list[str]:
     ]
     cells.append(["n", "", "", *(str(found[fault]) for fault in dealt)])
     headings = ["measure", "sees", "eye", *dealt]
-    return [CAPTIONS["faults"], "", *_lines(headings, cells, [False] * 3 + [True] * len(dealt))]
+    return [CAPTIONS["faults"], "", *table_lines(headings, cells, [False] * 3 + [True] * len(dealt))]
 
 
 def _swap_in(result: BenchResult, figures: bool) -> list[str]:
@@ -245,7 +170,7 @@ def _swap_in(result: BenchResult, figures: bool) -> list[str]:
     headings = ["fault", "of", "strength", "n", "Dice", "PSNR (dB)", *there]
     eyes = "; ".join(f"{markdown_text(name)}: {MEASURES[name].eye}" for name in there)
     numeric = [False] * 3 + [True] * (len(headings) - 3)
-    return [CAPTIONS["swap_in"], "", f"Eyes: {eyes}.", *picture, "", *_lines(headings, cells, numeric)]
+    return [CAPTIONS["swap_in"], "", f"Eyes: {eyes}.", *picture, "", *table_lines(headings, cells, numeric)]
 
 
 def _ranks(result: BenchResult) -> list[str]:
@@ -253,7 +178,7 @@ def _ranks(result: BenchResult) -> list[str]:
     cells = [
         [markdown_text(name), *(number(result.ranks.loc[name, other]) for other in order)] for name in order
     ]
-    return [CAPTIONS["ranks"], "", *_lines(["", *order], cells, [False] + [True] * len(order))]
+    return [CAPTIONS["ranks"], "", *table_lines(["", *order], cells, [False] + [True] * len(order))]
 
 
 def _dice(result: BenchResult) -> list[str]:
@@ -270,7 +195,7 @@ def _dice(result: BenchResult) -> list[str]:
         for row in records(result.dice.sort_values(["level", "spearman"], kind="stable"))
     ]
     headings = ["measure", "level", "n", "Pearson", "p", "Spearman", "p"]
-    return [CAPTIONS["dice"], "", *_lines(headings, cells, [False] * 2 + [True] * 5)] if cells else []
+    return [CAPTIONS["dice"], "", *table_lines(headings, cells, [False] * 2 + [True] * 5)] if cells else []
 
 
 def _confounds(result: BenchResult, names: Sequence[str]) -> list[str]:
@@ -288,5 +213,5 @@ def _confounds(result: BenchResult, names: Sequence[str]) -> list[str]:
     return [
         f"{CAPTIONS['confounds']} Bold: marked.",
         "",
-        *_lines(headings, cells, [False] + [True] * len(CONFOUNDS)),
+        *table_lines(headings, cells, [False] + [True] * len(CONFOUNDS)),
     ]

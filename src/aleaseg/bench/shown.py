@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -12,6 +11,7 @@ import numpy as np
 from aleaseg.bench.detection import best_published
 from aleaseg.bench.result import BenchResult
 from aleaseg.corruption import FAULTS
+from aleaseg.report.numbers import ABSENT, interval, number, p_value
 from aleaseg.scoring.catalogue import MEASURES, Measure
 
 if TYPE_CHECKING:
@@ -37,7 +37,6 @@ __all__ = [
     "table",
 ]
 
-ABSENT = "–"
 TARGETS = ("both", "masks", "images")
 """In the order of their columns."""
 NOTABLE = 0.3
@@ -46,43 +45,6 @@ _LABEL_QUALITY = ("label_agreement", "label_loss", "confident_learning", "learni
 _SIGHT = {"image": "image", "mask": "mask", "both": "image + mask"}
 
 Row = Mapping[str, Any]
-
-
-def number(value: Any, form: str = ".2f") -> str:
-    """A number with a real minus sign; an en dash where there is none.
-
-    >>> number(-0.125), number(0.125, "+.3f"), number(float("nan")), number(-0.001)
-    ('−0.12', '+0.125', '–', '0.00')
-    """
-    if value is None or not math.isfinite(value):
-        return ABSENT
-    text = format(value, form)
-    if float(text.replace(",", "")) == 0:
-        text = text.lstrip("+-")
-    return text.replace("-", "−")
-
-
-def interval(low: Any, high: Any, form: str = ".2f") -> str:
-    """Both ends, or nothing where one is missing.
-
-    >>> interval(-0.2, 0.1), interval(0.9, 0.95), interval(float("nan"), 1.0)
-    ('−0.20 to 0.10', '0.90–0.95', '')
-    """
-    if number(low) == ABSENT or number(high) == ABSENT:
-        return ""
-    between = "–" if low >= 0 and "+" not in form else " to "
-    return between.join(number(end, form) for end in (low, high))
-
-
-def p_value(value: Any) -> str:
-    """To three decimals.
-
-    >>> p_value(0.0312), p_value(1e-9), p_value(None)
-    ('0.031', '< 0.001', '–')
-    """
-    if value is not None and math.isfinite(value) and value < 0.001:
-        return "< 0.001"
-    return number(value, ".3f")
 
 
 def family(measure: Measure) -> str:

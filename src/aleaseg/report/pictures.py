@@ -14,7 +14,16 @@ from aleaseg.case import Geometry
 from aleaseg.report.contours import outline
 from aleaseg.report.planes import Plane, planes_through, telling_voxel
 
-__all__ = ["MASK_COLOUR", "PREDICTION_COLOUR", "case_pictures", "ct_window", "thumbnail", "window"]
+__all__ = [
+    "MASK_COLOUR",
+    "PREDICTION_COLOUR",
+    "case_pictures",
+    "ct_window",
+    "focus",
+    "grey_png",
+    "thumbnail",
+    "window",
+]
 
 # Okabe and Ito's orange and sky blue: told apart with any kind of colour vision, and on grey.
 MASK_COLOUR = "#ffab1a"
@@ -53,7 +62,14 @@ def ct_window(inside: NDArray) -> tuple[float, float]:
     return (-500.0, 1300.0) if middle > 150 else (-160.0, 240.0)
 
 
-def _png(flat: NDArray, low: float, high: float) -> str:
+def grey_png(flat: NDArray, low: float, high: float) -> str:
+    """A slice as a PNG in a data address: black at `low`, white at `high`, its longest side 512 at most.
+
+    Args:
+        flat: (rows, columns), as it is shown.
+        low: grey value that is black.
+        high: grey value that is white.
+    """
     from PIL import Image
 
     grey = np.nan_to_num((flat.astype(np.float64) - low) / (high - low), nan=0.0, posinf=1.0, neginf=0.0)
@@ -73,7 +89,7 @@ def _outlines(
     return {name: outline(np.isin(plane.cut(flat), list(values))) for name, values in classes.items()}
 
 
-def _focus(plane: Plane, maps: Sequence[NDArray | None]) -> list[float]:
+def focus(plane: Plane, maps: Sequence[NDArray | None]) -> list[float]:
     """The part of the picture worth a close-up, in voxels: (x, y, width, height); empty without masks."""
     cuts = [plane.cut(flat) > 0 for flat in maps if flat is not None]
     if not any(cut.any() for cut in cuts):
@@ -144,13 +160,13 @@ def case_pictures(
                 "voxel_mm": [plane.spacing_mm[1], plane.spacing_mm[0]],
                 "letters": list(plane.letters),
                 "images": [
-                    _png(plane.cut(channel), *limits)
+                    grey_png(plane.cut(channel), *limits)
                     for channel, limits in zip(image, windows, strict=False)
                 ],
                 "mask": _outlines(label, classes, plane),
                 "oof": _outlines(predicted, classes, plane),
                 "cross": [column, row],
-                "focus": _focus(plane, (label, predicted)),
+                "focus": focus(plane, (label, predicted)),
             }
         )
     shown = [list(limits) for limits in windows]
