@@ -253,7 +253,7 @@ def predict_logits(
     """Raw logits of a whole case: in one go, or in sliding windows where it is larger than the patch.
 
     Args:
-        network: trained.
+        network: of `build_network`, trained.
         image: (channel, *working).
         patch: what the network saw in training.
         device: `cpu` or `cuda`.
@@ -309,7 +309,11 @@ def _predict(
 
     network.to(device).eval()
     size = image.shape[1:]
-    missing = [max(0, p - n) for p, n in zip(patch, size, strict=True)]
+    # A window no longer than the case, but for what the strides ask, and two voxels of the deepest level
+    # to take a norm over: padding a thin stack to the whole patch takes time and tells the network nothing.
+    halvings = np.prod(network.strides, axis=0, dtype=int)  # type: ignore[arg-type]
+    window = [min(p, max(2, -(-n // k)) * int(k)) for p, n, k in zip(patch, size, halvings, strict=True)]
+    missing = [max(0, w - n) for w, n in zip(window, size, strict=True)]
     before = [m // 2 for m in missing]
     padded = np.pad(
         np.asarray(image, dtype=np.float32),
@@ -319,7 +323,7 @@ def _predict(
     with torch.inference_mode():
         outputs = sliding_window_inference(
             torch.as_tensor(padded)[None].to(device),
-            tuple(patch),
+            window,
             1,
             predictor,
             overlap=0.5,
