@@ -165,3 +165,18 @@ def test_a_class_map_converts_its_own_channels_only():
     assert found.dtype == np.float32
     np.testing.assert_array_equal(found, logits[5])
     assert converted == [1]
+
+
+def test_the_probability_of_a_class_is_that_of_the_whole_stack(one, shape):
+    prediction, _, _ = one
+    for name, p in zip(CLASSES, prediction.probabilities(), strict=True):
+        np.testing.assert_allclose(prediction.probability(name), p, atol=2e-6)
+    maps = np.random.default_rng(3).normal(0, 3, (3, *shape)).astype(np.float32)
+    for regions in (
+        Prediction(maps, "logit", shape, REGIONS, regions=True),
+        Prediction(sigmoid(maps), "probability", shape, REGIONS, regions=True),
+    ):
+        for name, p in zip(REGIONS, regions.probabilities(), strict=True):
+            np.testing.assert_allclose(regions.probability(name), p, atol=2e-6)
+    hard = Prediction(labels(shape)[None], "label", shape, CLASSES)
+    assert hard.probability("liver") is None

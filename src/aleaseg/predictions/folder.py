@@ -15,7 +15,7 @@ from aleaseg.errors import CaseError, ShapeMismatch, Unreadable, UsageError
 from aleaseg.predictions.prediction import Kind, Prediction
 from aleaseg.readers.voxels import read_image, read_label
 
-__all__ = ["PredictionFolder"]
+__all__ = ["PredictionFolder", "read_prediction"]
 
 # What NumPy, zip and deflate raise at bytes that are not what they should be.
 _DAMAGE = (OSError, ValueError, TypeError, EOFError, KeyError, zipfile.BadZipFile, zlib.error)
@@ -85,57 +85,74 @@ class PredictionFolder:
         path = self._files.get(case.id)
         if path is None:
             return []
-        maps, kind = _arrays(path, case)
-        shape = case.read_geometry().shape
-        if maps.ndim == len(shape) + 2 and maps.shape[1] == 1:
-            maps = maps[:, 0]  # nnU-Net keeps 2D images as volumes of one slice
-        if maps.shape[1:] != shape:
-            raise ShapeMismatch(
-                case.id,
-                f"a prediction of shape {maps.shape[1:]} in {path.name}",
-                f"the image's shape {shape}",
-                "export predictions on the image's grid, as nnU-Net's validation does",
-            )
-        if kind == "label":
-            return [Prediction(self._asked_values(maps), kind, shape, self.dataset.classes)]
-        # One channel per class, each a sigmoid, is what a model of overlapping regions gives:
-        # nnU-Net's have no channel for background, whatever their number.
-        overlapping = any(len(values) > 1 for values in self.dataset.classes.values())
-        regions = overlapping and len(maps) == len(self.dataset.classes)
-        if not regions:
-            maps = self._asked_channels(maps, kind, case, path)
-        return [Prediction(maps, kind, shape, self.dataset.classes, regions)]
+        return [read_prediction(path, case, self.dataset)]
 
-    def _asked_values(self, label: NDArray) -> NDArray:
-        """A label map (1, *case shape) without the values of the classes that were not asked for."""
-        if self.dataset.values == (1,) and np.isin(label, (0, 255)).all():
-            label = (label != 0).astype(np.uint8)  # as pictures have it, and as the reader takes masks
-        dropped = sorted(set(self.dataset.declared) - set(self.dataset.values))
-        return np.where(np.isin(label, dropped), 0, label) if dropped else label
 
-    def _asked_channels(self, maps: NDArray, kind: Kind, case: Case, path: Path) -> NDArray:
-        """Background and the label values asked for; channels of the others are added to the background.
+def read_prediction(path: Path, case: Case, dataset: Dataset) -> Prediction:
+    """One file: an .npz of probabilities or logits, a label map, or probabilities as an image.
 
-        Raises:
-            ShapeMismatch: the channels are neither those asked for nor those declared.
-        """
-        values, declared = self.dataset.values, self.dataset.declared
-        wanted = 1 + len(values)
-        if len(maps) == wanted:
-            return maps
-        if kind == "probability" and len(maps) == 1 and len(values) == 1:
-            return np.concatenate([1 - maps, maps])
-        if len(maps) == 1 + len(declared) and set(values) < set(declared):
-            rest = [0, *(place for place, value in enumerate(declared, 1) if value not in values)]
-            add = np.logaddexp if kind == "logit" else np.add
-            background: NDArray = add.reduce(maps[rest], axis=0)
-            return np.stack([background, *(maps[1 + declared.index(value)] for value in values)])
+    Args:
+        path: the file.
+        case: whose grid it has to have.
+        dataset: whose classes are meant.
+
+    Raises:
+        Unreadable: the file is damaged.
+        ShapeMismatch: it does not fit the case or the classes.
+    """
+    maps, kind = _arrays(path, case)
+    shape = case.read_geometry().shape
+    if maps.ndim == len(shape) + 2 and maps.shape[1] == 1:
+        maps = maps[:, 0]  # nnU-Net keeps 2D images as volumes of one slice
+    if maps.shape[1:] != shape:
         raise ShapeMismatch(
             case.id,
-            f"{len(maps)} channels in {path.name}",
-            f"{wanted} (background and {len(values)} label values)",
-            "give predictions of a model of this data set",
+            f"a prediction of shape {maps.shape[1:]} in {path.name}",
+            f"the image's shape {shape}",
+            "export predictions on the image's grid, as nnU-Net's validation does",
         )
+    if kind == "label":
+        return Prediction(_asked_values(maps, dataset), kind, shape, dataset.classes)
+    # One channel per class, each a sigmoid, is what a model of overlapping regions gives:
+    # nnU-Net's have no channel for background, whatever their number.
+    overlapping = any(len(values) > 1 for values in dataset.classes.values())
+    regions = overlapping and len(maps) == len(dataset.classes)
+    if not regions:
+        maps = _asked_channels(maps, kind, case, path, dataset)
+    return Prediction(maps, kind, shape, dataset.classes, regions)
+
+
+def _asked_values(label: NDArray, dataset: Dataset) -> NDArray:
+    """A label map (1, *case shape) without the values of the classes that were not asked for."""
+    if dataset.values == (1,) and np.isin(label, (0, 255)).all():
+        label = (label != 0).astype(np.uint8)  # as pictures have it, and as the reader takes masks
+    dropped = sorted(set(dataset.declared) - set(dataset.values))
+    return np.where(np.isin(label, dropped), 0, label) if dropped else label
+
+
+def _asked_channels(maps: NDArray, kind: Kind, case: Case, path: Path, dataset: Dataset) -> NDArray:
+    """Background and the label values asked for; channels of the others are added to the background.
+
+    Raises:
+        ShapeMismatch: the channels are neither those asked for nor those declared.
+    """
+    values, declared = dataset.values, dataset.declared
+    wanted = 1 + len(values)
+    if len(maps) == wanted:
+        return maps
+    if kind == "probability" and len(maps) == 1 and len(values) == 1:
+        return np.concatenate([1 - maps, maps])
+    if len(maps) == 1 + len(declared) and set(values) < set(declared):
+        rest = [0, *(place for place, value in enumerate(declared, 1) if value not in values)]
+        add = np.logaddexp if kind == "logit" else np.add
+        background: NDArray = add.reduce(maps[rest], axis=0)
+        return np.stack([background, *(maps[1 + declared.index(value)] for value in values)])
+    raise ShapeMismatch(
+        case.id,
+        f"{len(maps)} channels in {path.name}",
+        f"{wanted} (background and {len(values)} label values)",
+        "give predictions of a model of this data set",
+    )
 
 
 def _ending(path: Path) -> str:

@@ -139,6 +139,21 @@ class Prediction:
             given[where] = np.exp((channel - total)[where]) if total is not None else channel[where]
         return np.clip(given, 0, 1)
 
+    def probability(self, name: str) -> NDArray[np.float32] | None:
+        """The probability of one class, (*case shape) in [0, 1]; None where only hard labels are known."""
+        if self.kind == "label":
+            return None
+        if self.regions:
+            channel = _resample(self.maps[list(self.classes).index(name)], self.shape)
+            p = 1 / (1 + np.exp(-channel)) if self.kind == "logit" else channel
+            return np.clip(p, 0, 1)
+        total = self._winner[1]
+        found = np.zeros(self.shape, dtype=np.float32)
+        for value in self.classes[name]:
+            channel = _resample(self.maps[1 + self.values.index(value)], self.shape)
+            found += np.exp(channel - total) if total is not None else channel
+        return np.clip(found, 0, 1)
+
     def probabilities(self) -> NDArray[np.float32]:
         """Probability of every class, (class, *case shape). Large: for small cases and tests."""
         channels: NDArray[np.float32] = np.stack(list(self._channels()))
