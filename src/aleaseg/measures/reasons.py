@@ -12,8 +12,8 @@ LEAST_STRENGTH = 1.5
 Reason = tuple[str, float, float]
 
 _SENTENCES = {
-    "oof_dice": "{of}the mask and the out-of-fold prediction overlap little (Dice {value:.2f})",
-    "softmin": "some voxels are labelled against a confident out-of-fold prediction (softmin {value:.3f})",
+    "oof_dice": "{of}the mask and the prediction overlap little (Dice {value:.2f})",
+    "softmin": "some voxels are labelled against a confident prediction (softmin {value:.3f})",
     "false_positive": "{of}the mask is empty, but {value:.2g} times the usual size is predicted there",
     "absent": "{of}the mask is empty, although {value:.0%} of the cases have this class",
     "volume_low": "{of}the mask is very small ({value:.2g} times the usual size)",
@@ -93,7 +93,7 @@ def in_words(reasons: str) -> list[str]:
     """One sentence for each reason of a `reasons` cell.
 
     >>> in_words("oof_dice:liver=0.31; sharp_h=-5.2")
-    ['liver: the mask and the out-of-fold prediction overlap little (Dice 0.31)', \
+    ['liver: the mask and the prediction overlap little (Dice 0.31)', \
 'blurrier than usual down the slice (robust z -5.2)']
     """
     sentences = []

@@ -19,7 +19,7 @@ _KNOWN = {
     "label_doubt": ("Label doubt", "high = bad", ""),
     "auv": ("AUV", "high = bad", ""),
     "perception_scale": ("Perception scale S", "high = certain", ""),
-    "oof_dice": ("Out-of-fold Dice", "low = bad", ""),
+    "oof_dice": ("Dice with prediction", "low = bad", ""),
     "softmin": ("Softmin", "low = bad", ""),
     "volume_mm3": ("Volume", "none", "mm³"),
     "fov_mm3": ("Field of view", "none", "mm³"),

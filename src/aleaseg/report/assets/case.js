@@ -88,7 +88,7 @@
   }
 
   const TITLES = {
-    volume_mm3: one.has("depth") ? "Volume (mm³)" : "Area (mm²)", oof_dice: "Out-of-fold Dice", softmin: "Softmin", perception_scale: "S", auv: "AUV",
+    volume_mm3: one.has("depth") ? "Volume (mm³)" : "Area (mm²)", oof_dice: "Dice with prediction", softmin: "Softmin", perception_scale: "S", auv: "AUV",
   };
 
   function classes(list) {
@@ -126,9 +126,9 @@
 
   // -- pictures ------------------------------------------------------------------------------
   const WHY = {
-    disagreement: "Planes through the place where mask and out-of-fold prediction disagree most.",
+    disagreement: "Planes through the place where mask and prediction disagree most.",
     mask: "Planes through the thickest part of the mask.",
-    prediction: "Planes through the thickest part of the out-of-fold prediction; there is no mask.",
+    prediction: "Planes through the thickest part of the prediction; there is no mask.",
     middle: "Planes through the middle: there is neither mask nor prediction.",
   };
 
@@ -178,7 +178,7 @@
       } }), kind ? h("i", { class: kind }) : null, title, keyName ? h("kbd", {}, keyName) : null);
     const list = [];
     if (first.mask) list.push(box("mask", "mask", "line-mask", "m"));
-    if (first.oof) list.push(box("oof", "out-of-fold prediction", "line-oof", "p"));
+    if (first.oof) list.push(box("oof", "prediction", "line-oof", "p"));
     if (pictures.planes.length > 1) list.push(box("cross", "cross-hairs", "", "c"));
     if (pictures.planes.some((plane) => plane.focus.length)) list.push(box("close", "close-up", "", "z"));
     list.push(box("voxels", "voxels", "", "v"));

@@ -34,10 +34,10 @@
   const suspects = doubtful.length ? doubtful : all.filter((row) => one.text("status", row) !== "failed").slice(0, 10);
   const onAxis = (row, name) => name === "all" || one.axis(row) === name || one.axis(row) === "both";
   byId("suspects-caption").textContent = few
-    ? "No population, so no doubt: these are the cases with the lowest out-of-fold Dice. Look whether mask or prediction is wrong."
+    ? "No population, so no doubt: these are the cases with the lowest Dice with the prediction. Look whether mask or prediction is wrong."
     : doubtful.length
       ? "Cases with doubt above 0.5, the most doubtful first, " + (labels
-        ? "at the slice where mask and out-of-fold prediction differ most. Is the scan bad, is the mask wrong, or is it a rare but sound anatomy?"
+        ? "at the slice where mask and prediction differ most. Is the scan bad, is the mask wrong, or is it a rare but sound anatomy?"
         : "at the middle slice. Is the scan bad, or is it only of another kind?")
       : "No case has doubt above 0.5. These are the ten highest; they may well be sound.";
 
@@ -50,7 +50,7 @@
         h("span", { class: "id" }, data.case[row]),
         words.length ? h("ul", {}, words.slice(0, 3).map((word) => h("li", {}, word))) : null,
         words.length > 3 ? h("span", { class: "others" }, `and ${words.length - 3} more`) : null,
-        few ? h("span", { class: "muted" }, `out-of-fold Dice ${score(one.value("oof_dice", row))}`)
+        few ? h("span", { class: "muted" }, `Dice with prediction ${score(one.value("oof_dice", row))}`)
           : h("span", { class: "meters" }, [["label", "Label"], ["image", "Image"]].map(([name, title]) => [
             h("span", {}, title), meter(name, `${title} doubt`, one.value(`${name}_doubt`, row)),
             h("span", { class: "value" }, score(one.value(`${name}_doubt`, row)))]))));
