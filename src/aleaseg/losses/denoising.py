@@ -15,11 +15,17 @@ network's own parameters, its state_dict and what it gives for an image stay as 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, overload
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
+
+from aleaseg.errors import CaseError
+from aleaseg.losses.channels import choice
 
 __all__ = ["LabelDenoising", "NoiseHead", "NoiseState", "noise_maps"]
 
@@ -45,7 +51,22 @@ class NoiseState(nn.Module):
             ValueError: fewer than two cases, an id twice, or no class.
         """
         super().__init__()
-        raise NotImplementedError
+        self.ids = tuple(map(str, ids))
+        twice = [case for case, count in Counter(self.ids).items() if count > 1]
+        if twice:
+            raise ValueError(f"the case {twice[0]!r} is among the ids {Counter(self.ids)[twice[0]]} times")
+        if len(self.ids) < 2 or classes < 1:
+            raise ValueError(
+                f"{len(self.ids)} cases and {classes} classes; expected at least two cases, since one alone "
+                "cannot have mean 0 and mean square 1, and a class"
+            )
+        self.classes = classes
+        shape = (len(self.ids),) if shared else (len(self.ids), classes)
+        self.epsilon = nn.Parameter(torch.randn(shape, generator=torch.Generator().manual_seed(seed)))
+        self._index()
+
+    def _index(self) -> None:
+        self._rows = {case: row for row, case in enumerate(self.ids)}
 
     def of(self, ids: Sequence[str]) -> Tensor:
         """Eps of these cases, (B, C_fg), differentiable.
@@ -53,16 +74,61 @@ class NoiseState(nn.Module):
         Raises:
             CaseError: an id that the state does not know; the message names it.
         """
-        raise NotImplementedError
+        rows = []
+        for case in map(str, ids):
+            if case not in self._rows:
+                known = ", ".join(self.ids[:3]) + (", ..." if len(self.ids) > 3 else "")
+                raise CaseError(
+                    case,
+                    "a case without noise of its own",
+                    f"one of the {len(self.ids)} training cases ({known})",
+                    "give the noise state the ids of all cases that the training draws from",
+                )
+            rows.append(self._rows[case])
+        epsilon = self.epsilon[torch.tensor(rows, device=self.epsilon.device)]
+        return epsilon if epsilon.ndim == 2 else epsilon[:, None].expand(-1, self.classes)
 
     @torch.no_grad()
     def project(self) -> None:
-        """Give each class mean 0 and mean square 1 over the cases, in place; a second time changes nothing.
+        """Give each class mean 0 and mean square 1 over the cases, in place; doing it twice is doing it once.
 
         Raises:
             ValueError: the numbers of a class are all the same, or not finite.
         """
-        raise NotImplementedError
+        # In float64, so that a second projection finds nothing left to do.
+        epsilon = self.epsilon.double()
+        epsilon = epsilon - epsilon.mean(0)
+        square = epsilon.square().mean(0)
+        # What is left of equal numbers is rounding.
+        if not bool((square > 1e-12 * self.epsilon.double().square().mean(0)).all()):
+            raise ValueError(
+                f"the noise of {len(self.ids)} cases is the same for all of them, or not finite, in at least one "
+                "class; expected numbers that differ, to give them mean 0 and mean square 1: look at the "
+                "learning rate and the weight decay of the noise"
+            )
+        self.epsilon.copy_(epsilon / square.sqrt())
+
+    def get_extra_state(self) -> dict[str, list[str]]:
+        """The ids, for `state_dict`."""
+        return {"ids": list(self.ids)}
+
+    def set_extra_state(self, state: Mapping[str, Sequence[str]]) -> None:
+        """The ids in the order of the rows that were loaded."""
+        self.ids = tuple(state["ids"])
+        self._index()
+
+    def _load_from_state_dict(self, state_dict: Mapping[str, Any], prefix: str, *rest: Any) -> None:
+        saved = state_dict.get(f"{prefix}_extra_state", {}).get("ids", self.ids)
+        for case in sorted(set(saved) ^ set(self.ids)):
+            before, now = ("no noise", "noise") if case in self._rows else ("noise", "no noise")
+            raise CaseError(
+                case,
+                f"{before} for it in the saved state of {len(saved)} cases, and {now} in this training of "
+                f"{len(self.ids)}",
+                "the same cases",
+                "go on with the cases that the training began with, or begin anew",
+            )
+        super()._load_from_state_dict(state_dict, prefix, *rest)
 
 
 class NoiseHead(nn.Module):
@@ -78,11 +144,18 @@ class NoiseHead(nn.Module):
             seed: of the draw; the same in every process of a DDP training.
         """
         super().__init__()
-        raise NotImplementedError
+        if not 0 < initial < 1:
+            raise ValueError(f"initial is {initial}; expected g in (0, 1)")
+        bound = 1 / math.sqrt(channels)
+        drawn = torch.rand(classes, channels, generator=torch.Generator().manual_seed(seed))
+        self.weight = nn.Parameter((2 * drawn - 1) * bound)
+        self.bias = nn.Parameter(torch.full((classes,), math.log(initial / (1 - initial))))
 
     def forward(self, feature: Tensor) -> Tensor:
         """(B, F, *spatial) -> g (B, C_fg, *spatial) in (0, 1)."""
-        raise NotImplementedError
+        kernel = self.weight[(..., *[None] * (feature.ndim - 2))]
+        conv = F.conv3d if feature.ndim == 5 else F.conv2d
+        return conv(feature, kernel, self.bias).float().sigmoid()
 
 
 class LabelDenoising(nn.Module):
@@ -133,7 +206,8 @@ class LabelDenoising(nn.Module):
             classes: C_fg, the classes that the loss counts.
             layer: name (as in `named_modules`) of the module whose input is the feature. None: the last
                 convolution of the network, in the order in which its modules are listed, which is the output
-                layer of nnU-Net's and MONAI's U-Nets; a network without convolutions: `logits`.
+                layer of nnU-Net's and MONAI's U-Nets (MONAI's DynUNet with deep supervision lists others
+                behind it: pass "output_block.conv.conv"); a network without convolutions: `logits`.
                 `logits`: the network's (first) output.
             channels: of the feature; only where `layer` is no convolution.
             variant: as in `DUOLoss`; `official_readme` gives g without eps.
@@ -149,7 +223,32 @@ class LabelDenoising(nn.Module):
         """
         super().__init__()
         self.epoch: int = 0
-        raise NotImplementedError
+        choice("variant", variant, ("paper", "official_readme"))
+        if warm_up < 0 or not 0 <= penalty < math.inf:
+            raise ValueError(f"warm_up is {warm_up} and penalty {penalty}; expected numbers >= 0")
+        self.layer, found = _feature_layer(network, layer)
+        channels = found if channels is None else channels
+        if channels is None:
+            raise ValueError(
+                f"the number of channels that go into {self.layer!r} is not known; pass channels=, or the name "
+                "of a convolution"
+            )
+        self.state = NoiseState(ids, classes, shared=shared, seed=seed)
+        self.head = NoiseHead(channels, classes, initial=initial, seed=seed)
+        self.variant, self.warm_up, self.detach_target = variant, warm_up, detach_target
+        self.penalty_weight = penalty
+        self._feature: Tensor | None = None
+        self._penalty: Tensor | None = None
+        if self.layer == "logits":
+            self._hook = network.register_forward_hook(lambda _, inputs, output: self._see(_first(output)))
+        else:
+            module = network.get_submodule(self.layer)
+            self._hook = module.register_forward_pre_hook(lambda _, inputs: self._see(inputs[0]))
+
+    def _see(self, feature: Tensor) -> None:
+        # Validation and prediction look at no noise, and would only keep the feature in memory.
+        if torch.is_grad_enabled():
+            self._feature = feature
 
     @overload
     def noise(self, ids: Sequence[str], like: Tensor) -> Tensor | None: ...
@@ -170,26 +269,64 @@ class LabelDenoising(nn.Module):
             CaseError: a case that the state does not know.
             ValueError: the network has not run with gradients since the last call, or on another batch.
         """
-        raise NotImplementedError
+        feature, self._feature, self._penalty = self._feature, None, None
+        epsilon = self.state.of(ids)
+        if feature is None:
+            raise ValueError(
+                f"no feature was seen at {self.layer!r} since the last call; run the hooked network on the batch "
+                "first, with gradients enabled"
+            )
+        if len(feature) != len(epsilon):
+            raise ValueError(
+                f"{len(epsilon)} ids for a batch of {len(feature)}; expected one for each sample"
+            )
+        if self.epoch < self.warm_up:
+            return None
+        g = self.head(feature.as_subclass(Tensor))
+        if self.penalty_weight:
+            self._penalty = self.penalty_weight * g.square().mean()
+        maps = noise_maps(
+            torch.ones_like(epsilon) if self.variant == "official_readme" else epsilon, g, like
+        )
+        if not self.detach_target:
+            return maps
+        return maps.detach() if isinstance(maps, Tensor) else [one.detach() for one in maps]
 
     def penalty(self) -> Tensor:
         """Lambda mean(g^2) of the last `noise`; 0 in the warm-up."""
-        raise NotImplementedError
+        return self.head.bias.new_zeros(()) if self._penalty is None else self._penalty
 
     def end_epoch(self) -> None:
         """Project the noise (mean 0, mean square 1 for each class) and count the epoch."""
-        raise NotImplementedError
+        self.state.project()
+        self.epoch += 1
 
     def average_gradients(self) -> None:
         """Average the gradients of head and noise over the processes of a DDP training; nothing without one.
 
         Call it in every process, after the backward pass and before gradients are clipped or unscaled.
         """
-        raise NotImplementedError
+        distributed = torch.distributed
+        if not (distributed.is_available() and distributed.is_initialized()):
+            return
+        for parameter in self.parameters():
+            # A process may have none: the collective has to be called all the same.
+            gradient = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
+            distributed.all_reduce(gradient)
+            parameter.grad = gradient.div_(distributed.get_world_size())
 
     def release(self) -> None:
         """Take the hook off the network; `noise` cannot be asked any more."""
-        raise NotImplementedError
+        self._hook.remove()
+        self._feature = None
+
+    def get_extra_state(self) -> dict[str, int]:
+        """The epoch, for `state_dict`."""
+        return {"epoch": self.epoch}
+
+    def set_extra_state(self, state: Mapping[str, int]) -> None:
+        """The epoch that was saved."""
+        self.epoch = int(state["epoch"])
 
 
 @overload
@@ -207,4 +344,36 @@ def noise_maps(epsilon: Tensor, g: Tensor, like: Any) -> Any:
     Returns:
         (B, C_fg, *grid), or a list of them.
     """
-    raise NotImplementedError
+    whole = epsilon[(..., *[None] * (g.ndim - 2))] * g
+    if not isinstance(like, Tensor):
+        return [_resampled(whole, one) for one in like]
+    return _resampled(whole, like)
+
+
+def _resampled(maps: Tensor, like: Tensor) -> Tensor:
+    grid = like.shape[2:]
+    return maps if maps.shape[2:] == grid else F.interpolate(maps, grid, mode="nearest-exact")
+
+
+def _first(output: Any) -> Tensor:
+    """The finest of a network's outputs."""
+    while not isinstance(output, Tensor):
+        output = output[0]
+    return output
+
+
+def _feature_layer(network: nn.Module, name: str | None) -> tuple[str, int | None]:
+    """Name of the layer whose input is the feature, and the number of channels that go in."""
+    convolutions = {
+        key: module.in_channels
+        for key, module in network.named_modules()
+        if isinstance(module, nn.modules.conv._ConvNd) and key
+    }
+    if name is None:
+        name = next(reversed(convolutions), "logits")
+    if name != "logits" and name not in dict(network.named_modules()):
+        raise ValueError(
+            f"the network has no module {name!r}; expected 'logits' or a name such as "
+            f"{', '.join(map(repr, list(convolutions)[-3:]))}"
+        )
+    return name, convolutions.get(name)

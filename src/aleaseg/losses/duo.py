@@ -14,14 +14,20 @@ with each argument.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from typing import Literal
 
+import torch
 from torch import Tensor
 from torch.nn.modules.loss import _Loss
 
-from aleaseg.spectral import Unfolding
+from aleaseg.losses.channels import Channels, Target, choice
+from aleaseg.losses.segmentation import dice_and_bce
+from aleaseg.spectral import Unfolding, semantic_perception_scale
 
 __all__ = ["DUOLoss"]
+
+Variant = Literal["paper", "official_readme"]
 
 
 class DUOLoss(_Loss):
@@ -53,7 +59,7 @@ class DUOLoss(_Loss):
         include_background: bool | None = None,
         ignore_index: int | None = None,
         reweight: bool = True,
-        variant: Literal["paper", "official_readme"] = "paper",
+        variant: Variant = "paper",
         renorm: bool = False,
         detach_scale: bool | None = None,
         class_weight: Sequence[float] | Tensor | None = None,
@@ -96,9 +102,35 @@ class DUOLoss(_Loss):
             ValueError: an argument is out of its range, or two exclude one another.
         """
         super().__init__(reduction=reduction)
+        choice("reduction", reduction, ("mean", "sum", "none"))
+        choice("variant", variant, ("paper", "official_readme"))
+        if not 0 <= alpha < float("inf"):
+            raise ValueError(f"alpha is {alpha}; expected a number >= 0")
+        if not 0 <= beta <= 1:
+            raise ValueError(f"beta is {beta}; expected a share in [0, 1]")
+        softmax = not sigmoid if softmax is None else softmax
+        if softmax == sigmoid:
+            raise ValueError(
+                f"softmax is {softmax} and sigmoid is {sigmoid}; expected one of the two: softmax for label "
+                "maps, sigmoid for regions"
+            )
+        if class_weight is not None and certainty is not None:
+            raise ValueError("class_weight and certainty are both given; expected one of the two, or none")
+        self.channels = Channels(
+            softmax=softmax,
+            background=softmax if include_background is None else not include_background,
+            first_label=0 if include_background else 1,
+            ignore_index=ignore_index,
+            as_labels=to_onehot_y,
+        )
+        self.official = variant == "official_readme"
+        self.alpha, self.beta, self.renorm = alpha, beta, renorm
+        self.reweight, self.certainty, self.unfold = reweight, certainty, unfold
+        self.detach_scale = not self.official if detach_scale is None else detach_scale
+        self.class_weight: Tensor | None
+        self.register_buffer("class_weight", _fixed(class_weight), persistent=False)
         self.last_weights: Tensor | None = None
         self.last_scales: Tensor | None = None
-        raise NotImplementedError
 
     def forward(  # MONAI names it so
         self,
@@ -122,4 +154,114 @@ class DUOLoss(_Loss):
             ValueError: shapes that do not fit, a label without a channel, or NaN or infinity in the batch;
                 the message names sample and class.
         """
-        raise NotImplementedError
+        # A subclass such as MONAI's MetaTensor would carry its own rules into every product.
+        logits, target = input.as_subclass(Tensor), target.as_subclass(Tensor)
+        with torch.autocast(logits.device.type, enabled=False):
+            wanted = self.channels.read(logits, target)
+            if noise is not None:
+                wanted = self._denoised(wanted, noise.as_subclass(Tensor))
+            dice, bce = dice_and_bce(
+                logits,
+                wanted.y,
+                softmax=self.channels.softmax and not self.official,
+                background=self.channels.background,
+                labels=wanted.labels,
+                counted=wanted.counted,
+            )
+            loss = bce if self.official else self.beta * dice + (1 - self.beta) * bce
+            if not bool(torch.isfinite(loss).all()):
+                self._refuse(logits, wanted.y)
+            weights = self._weights(logits, loss)
+            self.last_weights = weights.detach()
+            loss = weights * loss
+        if self.reduction == "none":
+            return loss
+        return loss.sum() if self.reduction == "sum" else loss.mean()
+
+    def _denoised(self, wanted: Target, noise: Tensor) -> Target:
+        """The target y~."""
+        y = wanted.one_hot()
+        if noise.shape != y.shape:
+            raise ValueError(
+                f"the noise has shape {tuple(noise.shape)}; expected {tuple(y.shape)}, a map for each sample "
+                "and class that counts"
+            )
+        noise = noise if noise.dtype == torch.float64 else noise.float()
+        y = y.to(noise.dtype)
+        y = (y - noise * y).detach() if self.official else (y - noise).clamp(0, 1)
+        return Target(y, None, wanted.counted)
+
+    def _weights(self, logits: Tensor, loss: Tensor) -> Tensor:
+        """(B, C_fg) weights, in the precision of the loss."""
+        self.last_scales = None
+        if self.class_weight is not None:
+            if len(self.class_weight) != loss.shape[1]:
+                raise ValueError(
+                    f"class_weight has {len(self.class_weight)} weights; expected one for each of the "
+                    f"{loss.shape[1]} classes that count"
+                )
+            weights = self.class_weight.to(loss).expand_as(loss)
+        elif self.reweight:
+            with torch.no_grad() if self.detach_scale else nullcontext():
+                scales = self._scales(logits) if self.certainty is None else self._certainties(logits, loss)
+                weights = (1 / (1 + self.alpha * scales.nan_to_num(0.0))).to(loss.dtype)
+            self.last_scales = scales.detach()
+        else:
+            weights = torch.ones_like(loss)
+        return weights / weights.mean() if self.renorm else weights
+
+    def _scales(self, logits: Tensor) -> Tensor:
+        """(B, C_fg) S in float64; NaN where the maps have none."""
+        maps = logits[:, int(self.channels.background) :]
+        grid = maps.shape[2:]
+        flat = len(grid) == 2
+        unfold = self.unfold or ("h_w" if flat else "d_hw" if grid[0] > 1 else "h_dw")
+        if flat != (unfold == "h_w"):
+            raise ValueError(
+                f"unfold is {unfold!r} for maps of shape {tuple(grid)}; expected "
+                + ("h_w" if flat else "d_hw, h_dw or w_dh")
+            )
+        rows = grid["dhw".index(unfold[0]) - flat]
+        if min(rows, grid.numel() // rows) < 2:
+            return maps.new_full(maps.shape[:2], torch.nan, dtype=torch.float64)
+        return semantic_perception_scale(
+            maps, unfold=unfold, definition="official" if self.official else "paper"
+        )
+
+    def _certainties(self, logits: Tensor, loss: Tensor) -> Tensor:
+        """(B, C_fg) of the measure in place of S."""
+        assert self.certainty is not None
+        t = self.certainty(logits)
+        if t.shape != loss.shape or bool(((t < 0) | (t > 1)).any()):
+            raise ValueError(
+                f"certainty gave shape {tuple(t.shape)} and values from {t.min():g} to {t.max():g}; expected "
+                f"{tuple(loss.shape)} in [0, 1], high = certain"
+            )
+        return t
+
+    def _refuse(self, logits: Tensor, y: Tensor) -> None:
+        """Say where a batch is not finite."""
+        for name, x, first in (("logits", logits, 0), ("target", y, int(self.channels.background))):
+            bad = (~torch.isfinite(x)).flatten(2).sum(-1)
+            if bool(bad.any()):
+                sample, column = bad.nonzero()[0].tolist()
+                channel = column + first
+                label = channel - self.channels.background + self.channels.first_label
+                raise ValueError(
+                    f"the {name} of sample {sample} of the batch, class {label} (channel {channel}), holds "
+                    f"{int(bad[sample, column])} values that are NaN or infinite; expected finite numbers: look "
+                    "at that sample's image and label, then at the learning rate"
+                )
+        raise ValueError(
+            "the loss is not finite although logits and target are; expected logits below 1e38"
+        )
+
+
+def _fixed(class_weight: Sequence[float] | Tensor | None) -> Tensor | None:
+    """(C_fg,) float32."""
+    if class_weight is None:
+        return None
+    weights = torch.as_tensor(class_weight, dtype=torch.float32)
+    if not (weights.ndim == 1 and bool((weights >= 0).all()) and bool(weights.isfinite().all())):
+        raise ValueError(f"class_weight is {weights.tolist()}; expected a weight >= 0 for each class")
+    return weights

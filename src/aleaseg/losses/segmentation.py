@@ -7,22 +7,28 @@ p is the sigmoid of a class's own logit, or the softmax over all channels, in wh
 each class stands against all the others. ln p and ln(1 - p) are taken from the
 logits, so that nothing is lost where p rounds to 0 or 1.
 
-Both losses are made of four sums over the voxels. The voxels come in blocks, and a
-block is computed a second time in the backward pass: what a hundred classes need
-beside their logits is then the gradient, and not ten tensors of that size.
+Both losses are made of four sums over the voxels. The voxels come in blocks that
+stay in the processor's cache, and the backward pass computes a block's
+probabilities anew: beside their logits a hundred classes need the gradient, and not
+ten more tensors of that size.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Iterator
+from typing import Any
 
+import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 __all__ = ["class_log_probabilities", "dice_and_bce"]
 
 SMOOTH = 1e-5
-# Entries of the logits that are worked on together: 32 MB in float32.
-CHUNK = 2**23
+# Entries of the logits that are worked on together; a GPU wants fewer and larger pieces.
+_CHUNK = {"cpu": 2**18}
+_CHUNK_ELSEWHERE = 2**24
 
 
 def dice_and_bce(
@@ -30,32 +36,44 @@ def dice_and_bce(
     target: Tensor,
     *,
     softmax: bool = True,
-    classes: range | None = None,
+    background: bool = False,
+    labels: range | None = None,
     counted: Tensor | None = None,
-    noise: Tensor | None = None,
-    denoise: Callable[[Tensor, Tensor], Tensor] | None = None,
+    chunk: int | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Dice loss and binary cross-entropy of each sample and class.
+    """Dice loss and binary cross-entropy of each sample and class, differentiable once.
 
     Args:
         logits: (B, C, *spatial), raw. Halves are worked on in float32.
-        target: (B, len(classes), *spatial) in [0, 1], or a label map (B, 1, *spatial) whose values are
-            those of `classes` where `classes` has more than one class or `target` is of integers.
-        softmax: p is the softmax over the channels; False: the sigmoid of each.
-        classes: channels that count, which are also their label values; None: all of them.
+        target: (B, C_fg, *spatial) in [0, 1], differentiable too; with `labels` a label map (B, 1, *spatial).
+        softmax: p is the softmax over the channels, two at least; False: the sigmoid of each.
+        background: channel 0 is the background: C_fg = C - 1, of the other channels. False: C_fg = C.
+        labels: label values of the C_fg classes, in their order.
         counted: (B, 1, *spatial) bool, voxels that count; None: all of them. A sample without any has
             Dice loss and cross-entropy 0.
-        noise: (B, len(classes), *spatial), given to `denoise` with the target.
-        denoise: (target, noise) -> the target that is learned; None: clamp(target - noise, 0, 1).
+        chunk: entries of the logits per block; changes memory and speed, not the result.
 
     Returns:
-        Dice loss in [0, 1] and cross-entropy in nats, (B, len(classes)) each.
+        Dice loss in [0, 1] and cross-entropy in nats, (B, C_fg) each.
+
+    >>> logits = torch.tensor([[[0.0, 0.0], [9.0, -9.0]]])
+    >>> dice, bce = dice_and_bce(logits, torch.tensor([[[1, 0]]]), background=True, labels=range(1, 2))
+    >>> round(dice.item(), 4), round(bce.item(), 4)
+    (0.0001, 0.0001)
     """
-    raise NotImplementedError
+    chunk = chunk or _CHUNK.get(logits.device.type, _CHUNK_ELSEWHERE)
+    if target.dtype == torch.bool:
+        target = target.byte()  # True is the label 1, and no other
+    flat = (None if x is None else x.flatten(2) for x in (logits, target, counted))
+    sums: Any = _Sums.apply
+    overlap, predicted, annotated, entropy = sums(*flat, softmax, int(background), labels, chunk)
+    dice = 1 - (2 * overlap + SMOOTH) / (predicted + annotated + SMOOTH)
+    voxels = logits[0, 0].numel() if counted is None else counted.flatten(2).sum(-1).clamp(min=1)
+    return dice, entropy / voxels
 
 
 def class_log_probabilities(logits: Tensor, softmax: bool) -> tuple[Tensor, Tensor]:
-    """Ln p and ln(1 - p) of every class, without cancellation.
+    """Logarithms ln p and ln(1 - p) of every class, without cancellation.
 
     Args:
         logits: (B, C, ...); under softmax at least two channels.
@@ -63,5 +81,113 @@ def class_log_probabilities(logits: Tensor, softmax: bool) -> tuple[Tensor, Tens
 
     Returns:
         Two tensors like `logits`.
+
+    >>> log_p, log_not = class_log_probabilities(torch.tensor([[0.0, 60.0]]), softmax=True)
+    >>> log_p.tolist(), log_not[0, 1].item()
+    ([[-60.0, 0.0]], -60.0)
     """
-    raise NotImplementedError
+    if not softmax:
+        return F.logsigmoid(logits), F.logsigmoid(-logits)
+    log_p, likely, others = _against_the_others(logits)
+    return log_p, torch.where(likely, others.logsumexp(1, keepdim=True), torch.log1p(-others.exp()))
+
+
+def _against_the_others(logits: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Three tensors: ln p; where p > 1/2, of one class at most; and ln p without that class.
+
+    Only there can 1 - p be lost to rounding: it is what the others sum to.
+    """
+    log_p = F.log_softmax(logits, 1)
+    likely = log_p > -math.log(2)
+    return log_p, likely, log_p.masked_fill(likely, -torch.inf)
+
+
+class _Sums(torch.autograd.Function):
+    """(4, B, C_fg): sums over the voxels of p t, p, t and the cross-entropy."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        logits: Tensor,
+        target: Tensor,
+        counted: Tensor | None,
+        softmax: bool,
+        first: int,
+        labels: range | None,
+        chunk: int,
+    ) -> Tensor:
+        ctx.save_for_backward(logits, target, counted)
+        ctx.how = softmax, first, labels, chunk
+        total: Any = 0
+        for _, z, t, weight in _blocks(logits, target, counted, first, labels, chunk):
+            log_p, log_not = (x[:, first:] for x in class_log_probabilities(z, softmax))
+            p, entropy = log_p.exp(), torch.lerp(log_not, log_p, t).neg_()
+            if weight is not None:
+                p, t, entropy = p * weight, t * weight, entropy * weight
+            total = total + torch.stack([(p * t).sum(-1), p.sum(-1), t.sum(-1), entropy.sum(-1)])
+        return total
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, slopes: Tensor) -> tuple[Tensor | None, ...]:
+        logits, target, counted = ctx.saved_tensors
+        softmax, first, labels, chunk = ctx.how
+        to_logits = torch.empty_like(logits)
+        to_target = torch.empty_like(target) if ctx.needs_input_grad[1] else None
+        for here, z, t, weight in _blocks(logits, target, counted, first, labels, chunk):
+            of_overlap, of_p, of_t, of_entropy = slopes[..., None]
+            if weight is not None:
+                of_overlap, of_p, of_t, of_entropy = (
+                    slope * weight for slope in (of_overlap, of_p, of_t, of_entropy)
+                )
+            along = torch.addcmul(of_p, of_overlap, t)  # slope of p
+            to_logits[here] = (_softmax_slope if softmax else _sigmoid_slope)(
+                z, t, along, of_entropy, first
+            )
+            if to_target is not None:
+                log_p, log_not = (x[:, first:] for x in class_log_probabilities(z, softmax))
+                to_target[here] = of_overlap * log_p.exp() + of_t + of_entropy * (log_not - log_p)
+        return to_logits, to_target, None, None, None, None, None
+
+
+def _blocks(
+    logits: Tensor, target: Tensor, counted: Tensor | None, first: int, labels: range | None, chunk: int
+) -> Iterator[tuple[Any, Tensor, Tensor, Tensor | None]]:
+    """Index of each block, its logits (B, C, n), soft target (B, C_fg, n) and weights (B, 1, n)."""
+    batch, channels, voxels = logits.shape
+    working = logits.dtype if logits.dtype == torch.float64 else torch.float32
+    step = max(1, chunk // (batch * channels))
+    if labels is not None:
+        values = torch.tensor(labels, dtype=target.dtype, device=target.device)[:, None]
+    for start in range(0, voxels, step):
+        here = (..., slice(start, start + step))
+        t = target[here] if labels is None else target[here] == values
+        weight = None if counted is None else counted[here].to(working)
+        yield here, logits[here].to(working), t.to(working), weight
+
+
+def _sigmoid_slope(z: Tensor, t: Tensor, of_p: Tensor, of_entropy: Tensor, first: int) -> Tensor:
+    """d/dz of p and the cross-entropy, p (1 - p) and p - t, each times its slope."""
+    p = z[:, first:].sigmoid()
+    slope = of_p * p * (1 - p) + of_entropy * (p - t)
+    return F.pad(slope, (0, 0, first, 0))
+
+
+def _softmax_slope(z: Tensor, t: Tensor, of_p: Tensor, of_entropy: Tensor, first: int) -> Tensor:
+    """The same where a class stands against all the others.
+
+    d ln p_c / dz_k       = [k = c] - p_k
+    d ln(1 - p_c) / dz_k  = [k != c] p_k / (1 - p_c) - p_k
+
+    For the one class with p > 1/2 the quotient is k's share of what the others sum to, which is
+    there when 1 - p has rounded to 0.
+    """
+    log_p, likely, others = _against_the_others(z)
+    p = log_p.exp()
+    of_log_p = F.pad(of_p * p[:, first:] - of_entropy * t, (0, 0, first, 0))
+    of_log_not = F.pad(of_entropy * (t - 1), (0, 0, first, 0))
+    whole = (of_log_p + of_log_not).sum(1, keepdim=True)
+    unlikely = of_log_not.masked_fill(likely, 0)
+    to_others = unlikely / (1 - others.exp())
+    slope = of_log_p + p * (to_others.sum(1, keepdim=True) - to_others - whole)
+    return slope + others.softmax(1) * (of_log_not - unlikely).sum(1, keepdim=True)
