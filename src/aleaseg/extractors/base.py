@@ -57,6 +57,8 @@ class ClassMap:
         prompt: what told the extractor where to look, of `PROMPTS` (`mask` for intensities).
         presence: the model's own score of each slice of the map, > 0: the object is there.
             None where the model has no such score.
+        overlap: Dice of the model's own outline, on the case's grid, and the label's mask that told it
+            where to look; None where no label did, or the extractor does not say.
     """
 
     name: str
@@ -65,6 +67,7 @@ class ClassMap:
     z_range: tuple[int, int]
     prompt: str = "none"
     presence: tuple[float, ...] | None = None
+    overlap: float | None = None
 
 
 @dataclass(frozen=True)

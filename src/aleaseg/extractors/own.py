@@ -22,7 +22,8 @@ from aleaseg.extractors.base import ClassMap, Cost, NoMap, Traits
 from aleaseg.extractors.boxed import Boxed
 from aleaseg.extractors.boxes import slice_boxes
 from aleaseg.extractors.checkpoint import file_sha256, load_strictly, read_state
-from aleaseg.networks.prompted import Prompted, look
+from aleaseg.measures.label_agreement import dice
+from aleaseg.networks.prompted import Prompted, look, paste
 from aleaseg.predictions.opinion import Opinion
 
 __all__ = ["SHA256", "Own", "filled_boxes"]
@@ -100,13 +101,20 @@ class Own(Boxed):
             CaseError: the image, or the label that is looked at, cannot be used.
         """
         picture = len(case.read_geometry().shape) == 2
-        for name, one in self.opinions(case).items():
-            if one is None:
+        labelled = self.settings.prompt.startswith("label_")
+        for name, mask, one in self._seen(case):
+            if mask is None or one is None:
                 yield NoMap(name, self.why_none)
                 continue
             values = one.logits
-            span = (one.first, one.first + len(values))
-            yield ClassMap(name, values[0] if picture else values, "logit", span, self.settings.prompt)
+            yield ClassMap(
+                name,
+                values[0] if picture else values,
+                "logit",
+                (one.first, one.first + len(values)),
+                self.settings.prompt,
+                overlap=dice(mask, _outline(one, mask.shape)) if labelled else None,
+            )
 
     def opinions(self, case: Case) -> dict[str, Opinion | None]:
         """Class -> what the network sees there; None where there is nothing to prompt about.
@@ -114,12 +122,18 @@ class Own(Boxed):
         Raises:
             CaseError: the image, or the label that is looked at, cannot be used.
         """
+        return {name: one for name, _, one in self._seen(case)}
+
+    def _seen(self, case: Case) -> Iterator[tuple[str, NDArray[np.bool_] | None, Opinion | None]]:
+        """Class, the mask (D, H, W) it is looked for about, and what is seen."""
         volume, label, _ = self.stack(case)
         masks = dict(self.masks(case, volume, label))
         if not any(mask is not None for mask in masks.values()):
-            return dict.fromkeys(masks)
+            yield from ((name, None, None) for name in masks)
+            return
         image = self.normalized(case, volume, label)
-        return {name: None if mask is None else self._look(image, mask) for name, mask in masks.items()}
+        for name, mask in masks.items():
+            yield name, mask, None if mask is None else self._look(image, mask)
 
     def _look(self, image: NDArray[np.float32], mask: NDArray[np.bool_]) -> Opinion:
         region = filled_boxes(mask, solid=self.settings.prompt == "label_box")
@@ -130,6 +144,14 @@ class Own(Boxed):
                 self.network, torch.from_numpy(image[part]), torch.from_numpy(region[part])
             )
         return Opinion(logits.numpy(), part.start, window)
+
+
+def _outline(one: Opinion, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    """(D, H, W): where the network says yes."""
+    found = np.zeros(shape, dtype=bool)
+    pasted = paste(torch.from_numpy(one.logits), one.window, (shape[1], shape[2]))
+    found[one.first : one.first + len(one.logits)] = (pasted > 0).numpy()
+    return found
 
 
 @cache
