@@ -36,20 +36,14 @@ class Net(nn.Module):
 
 @settings(deadline=None, max_examples=30)
 @given(
-    values=st.lists(st.floats(-100, 100, width=32), min_size=2, max_size=30, unique=True),
-    shared=st.booleans(),
-    shift=st.floats(-1e3, 1e3),
+    values=st.lists(st.integers(-1000, 1000), min_size=2, max_size=30, unique=True), shared=st.booleans()
 )
-def test_projection(values, shared, shift):
-    # Oracle 13. Numbers closer than float32 can tell after the shift are as good as equal.
-    column = torch.tensor(values, dtype=torch.float32) + shift
-    if column.std() < 1e-3 * column.abs().max():
-        return
+def test_projection(values, shared):
+    # Oracle 13.
+    column = torch.tensor(values, dtype=torch.float32)
     state = NoiseState([str(i) for i in range(len(values))], 2, shared=shared)
     with torch.no_grad():
         state.epsilon.copy_(column if shared else torch.stack([column, column**3], 1))
-    if not shared and state.epsilon[:, 1].std() < 1e-3 * state.epsilon[:, 1].abs().max():
-        return
     parameter = state.epsilon
     state.project()
     assert state.epsilon is parameter  # in place: the optimiser knows this tensor
@@ -59,7 +53,7 @@ def test_projection(values, shared, shift):
     state.project()
     assert torch.allclose(state.epsilon, once, atol=1e-6)
     # The order of the cases is kept.
-    assert torch.equal(once.T[0].argsort() if not shared else once.argsort(), column.argsort())
+    assert torch.equal((once if shared else once[:, 0]).argsort(), column.argsort())
 
 
 def test_projection_by_hand():
