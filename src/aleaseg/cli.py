@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from aleaseg.nnunet_verbs import nnunet
 from aleaseg.terminal import (
     STOPPED,
     guarded,
@@ -38,6 +39,7 @@ app = typer.Typer(
 )
 
 
+app.add_typer(nnunet, name="nnunet")
 app.add_typer(weights, name="weights")
 
 

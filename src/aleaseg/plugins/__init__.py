@@ -1,0 +1,1 @@
+"""What other people's training programs load of this package."""

@@ -1,0 +1,5 @@
+"""nnU-Net searches this folder for trainers; they are in aleaseg.plugins.nnunet.trainers."""
+
+from aleaseg.plugins.nnunet.trainers import nnUNetTrainerDUO, nnUNetTrainerDUO_EN, nnUNetTrainerDUO_RW
+
+__all__ = ["nnUNetTrainerDUO", "nnUNetTrainerDUO_EN", "nnUNetTrainerDUO_RW"]

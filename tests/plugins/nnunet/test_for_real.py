@@ -1,0 +1,156 @@
+"""The page on nnU-Net, line by line on real scans: from selection to the prediction by the stock command."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from aleaseg.plugins.nnunet.checkpoint import KEY
+from aleaseg.run import read_table
+
+HERE = Path(__file__).parent
+PAGE = HERE.parents[2] / "docs" / "nnunet.md"
+NAME = "Dataset004_Hippocampus"
+
+# The page's lines are run as they stand. What makes them short, and fit for a CPU, is put around them.
+SHORT = r"""
+set -e
+nnUNetv2_plan_and_preprocess() {
+    command nnUNetv2_plan_and_preprocess "$@" -npfp 1 -np 1
+    python smaller.py
+}
+nnUNetv2_train() { nnUNet_n_proc_DA=0 command nnUNetv2_train "$@" -device cpu; }
+nnUNetv2_predict() { command nnUNetv2_predict "$@" -device cpu -npp 1 -nps 1; }
+nnUNetv2_predict_from_modelfolder() {
+    env -u nnUNet_extTrainer -u PYTHONPATH -u nnUNet_raw -u nnUNet_preprocessed -u nnUNet_results \
+        nnUNetv2_predict_from_modelfolder "$@" -device cpu -npp 1 -nps 1
+}
+aleaseg() {
+    case $1 in
+        audit) command aleaseg "$@" --fast ;;
+        select) command aleaseg "${@/#10/2}" ;;
+        *) command aleaseg "$@" ;;
+    esac
+}
+"""
+SMALLER = f"""
+import json
+from pathlib import Path
+
+path = Path("nnUNet_preprocessed/{NAME}/nnUNetPlans.json")
+plans = json.loads(path.read_text())
+one = plans["configurations"]["3d_fullres"]
+one["batch_size"] = 2
+one["architecture"]["arch_kwargs"]["features_per_stage"] = [
+    8 for _ in one["architecture"]["arch_kwargs"]["features_per_stage"]
+]
+path.write_text(json.dumps(plans))
+"""
+
+
+def lines():
+    """What the page's console blocks type."""
+    blocks = re.findall(r"^```console\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.M | re.S)
+    return [line[2:] for block in blocks for line in block.splitlines() if line.startswith("$ ")]
+
+
+@pytest.fixture
+def place(data, tmp_path):
+    """Twenty scans as a raw data set, and two of them as new ones."""
+    source, raw = data / NAME, tmp_path / "nnUNet_raw" / NAME
+    ids = sorted(path.name.removesuffix(".nii.gz") for path in (source / "labelsTr").glob("*.nii.gz"))[:20]
+    for folder, ending in (("imagesTr", "_0000.nii.gz"), ("labelsTr", ".nii.gz")):
+        (raw / folder).mkdir(parents=True)
+        for case in ids:
+            shutil.copy(source / folder / f"{case}{ending}", raw / folder)
+    about = json.loads((source / "dataset.json").read_text()) | {"numTraining": len(ids)}
+    (raw / "dataset.json").write_text(json.dumps(about))
+    (tmp_path / "new_images").mkdir()
+    for case in ids[:2]:
+        shutil.copy(raw / "imagesTr" / f"{case}_0000.nii.gz", tmp_path / "new_images")
+    (tmp_path / "smaller.py").write_text(SMALLER)
+    return tmp_path
+
+
+def run(place, commands, **variables):
+    environment = {
+        **{
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("nnUNet_", "ALEASEG_"))
+        },
+        **{f"nnUNet_{name}": str(place / f"nnUNet_{name}") for name in ("raw", "preprocessed", "results")},
+        "nnUNet_def_n_proc": "1",
+        "OMP_NUM_THREADS": "1",
+        "PYTHONPATH": str(HERE / "site"),
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        **{f"ALEASEG_DUO_{name}": str(value) for name, value in variables.items()},
+    }
+    script = SHORT + "\n".join(commands)
+    done = subprocess.run(
+        ["bash", "-c", script], cwd=place, env=environment, capture_output=True, text=True, timeout=1500
+    )
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    return done.stdout
+
+
+def voxels(folder):
+    import nibabel
+
+    return {path.name: np.asarray(nibabel.load(path).dataobj) for path in sorted(folder.glob("*.nii.gz"))}
+
+
+@pytest.mark.slow
+def test_the_page(place):
+    run(place, lines(), EPOCHS=2, ITERATIONS=2, VAL_ITERATIONS=1, PENALTY=0.1)
+
+    preprocessed = place / "nnUNet_preprocessed" / NAME
+    dropped = {
+        row["case"] for row in json.loads((place / "run/selection/manifest.json").read_text())["dropped"]
+    }
+    assert len(dropped) == 2
+    model = place / "nnUNet_results" / NAME / "nnUNetTrainerDUO__nnUNetPlans__3d_fullres"
+    checkpoint = torch.load(model / "fold_0" / "checkpoint_final.pth", weights_only=False)
+    train = json.loads((preprocessed / "splits_final.json").read_text())[0]["train"]
+    assert not dropped & set(train)
+    assert checkpoint[KEY]["cases"] == sorted(train)
+    assert checkpoint[KEY]["options"]["penalty"] == 0.1
+    assert checkpoint["current_epoch"] == 2
+    table = read_table(model / "fold_0" / "duo_classes.csv")
+    assert table["epoch"].tolist() == [0, 0, 1, 1]
+    assert set(table["class"]) == {"anterior", "posterior"}
+    assert np.isfinite(table[["weight", "scale", "noise"]]).all(axis=None)
+    assert (model / "fold_0" / "validation" / "summary.json").is_file()
+
+    ours, plain = voxels(place / "predictions"), voxels(place / "plain_predictions")
+    assert len(ours) == 2
+    assert ours.keys() == plain.keys()
+    for name in ours:
+        assert np.array_equal(ours[name], plain[name]), name
+        assert len(np.unique(ours[name])) > 1  # something to compare
+
+    # The training goes on where it was, and another one leaves the dropped cases out of fold `all`.
+    said = run(
+        place,
+        [
+            'export nnUNet_extTrainer="$(aleaseg nnunet path)"',
+            "nnUNetv2_train 4 3d_fullres 0 -tr nnUNetTrainerDUO --c",
+            "nnUNetv2_train 4 3d_fullres all -tr nnUNetTrainerDUO_RW",
+        ],
+        EPOCHS=3,
+        ITERATIONS=1,
+        VAL_ITERATIONS=1,
+    )
+    assert read_table(model / "fold_0" / "duo_classes.csv")["epoch"].tolist() == [0, 0, 1, 1, 2, 2]
+    assert "ALEASEG_DUO_PENALTY=0.1" in said
+    assert (
+        f"2 cases are left out of the training by {place / 'run/selection/manifest.json'}; 18 remain"
+        in said
+    )
