@@ -398,7 +398,7 @@ def test_nan_in_target_or_noise_names_sample_and_class(batch):
     noise = noise_for(logits)
     noise[1, 0, 0, 0, 0] = torch.nan
     with pytest.raises(
-        ValueError, match=r"target of sample 1 of the batch, class 1 \(channel 1\), holds 1 "
+        ValueError, match=r"noise of sample 1 of the batch, class 1 \(channel 1\), holds 1 "
     ):
         DUOLoss()(logits, labels, noise)
     soft = torch.cat([labels == c for c in range(3)], 1).double()

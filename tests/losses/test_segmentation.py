@@ -57,14 +57,15 @@ def test_a_label_map_is_its_one_hot(batch, dtype):
 def test_gradients(batch, softmax, background, ignoring):
     logits, _ = batch(shape=(3, 4), spread=3.0)
     target = torch.rand(2, 3 - background, 3, 4, dtype=torch.float64)
+    noise = torch.randn_like(target)  # some of it beyond the clamp
     counted = torch.rand(2, 1, 3, 4) > 0.3 if ignoring else None
 
-    def of(logits, target):
+    def of(logits, noise):
         return dice_and_bce(
-            logits, target, softmax=softmax, background=background, counted=counted, chunk=40
+            logits, target, softmax=softmax, background=background, noise=noise, counted=counted, chunk=40
         )
 
-    assert torch.autograd.gradcheck(of, (logits.requires_grad_(), target.requires_grad_()))
+    assert torch.autograd.gradcheck(of, (logits.requires_grad_(), noise.requires_grad_()))
 
 
 def test_nothing_is_lost_at_large_logits():

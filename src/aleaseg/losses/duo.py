@@ -159,18 +159,22 @@ class DUOLoss(_Loss):
         with torch.autocast(logits.device.type, enabled=False):
             wanted = self.channels.read(logits, target)
             if noise is not None:
-                wanted = self._denoised(wanted, noise.as_subclass(Tensor))
+                noise = self._noise(noise.as_subclass(Tensor), logits)
+            if noise is not None and self.official:
+                y = wanted.one_hot().to(noise.dtype)
+                wanted, noise = Target((y - noise * y).detach(), None, wanted.counted), None
             dice, bce = dice_and_bce(
                 logits,
                 wanted.y,
                 softmax=self.channels.softmax and not self.official,
                 background=self.channels.background,
                 labels=wanted.labels,
+                noise=noise,
                 counted=wanted.counted,
             )
             loss = bce if self.official else self.beta * dice + (1 - self.beta) * bce
             if not bool(torch.isfinite(loss).all()):
-                self._refuse(logits, wanted.y)
+                self._refuse(logits, wanted.y, noise)
             weights = self._weights(logits, loss)
             self.last_weights = weights.detach()
             loss = weights * loss
@@ -178,18 +182,15 @@ class DUOLoss(_Loss):
             return loss
         return loss.sum() if self.reduction == "sum" else loss.mean()
 
-    def _denoised(self, wanted: Target, noise: Tensor) -> Target:
-        """The target y~."""
-        y = wanted.one_hot()
-        if noise.shape != y.shape:
+    def _noise(self, noise: Tensor, logits: Tensor) -> Tensor:
+        """The noise, of the right shape."""
+        expected = (logits.shape[0], logits.shape[1] - self.channels.background, *logits.shape[2:])
+        if noise.shape != expected:
             raise ValueError(
-                f"the noise has shape {tuple(noise.shape)}; expected {tuple(y.shape)}, a map for each sample "
-                "and class that counts"
+                f"the noise has shape {tuple(noise.shape)}; expected {expected}, a map for each sample and "
+                "class that counts"
             )
-        noise = noise if noise.dtype == torch.float64 else noise.float()
-        y = y.to(noise.dtype)
-        y = (y - noise * y).detach() if self.official else (y - noise).clamp(0, 1)
-        return Target(y, None, wanted.counted)
+        return noise
 
     def _weights(self, logits: Tensor, loss: Tensor) -> Tensor:
         """(B, C_fg) weights, in the precision of the loss."""
@@ -239,9 +240,16 @@ class DUOLoss(_Loss):
             )
         return t
 
-    def _refuse(self, logits: Tensor, y: Tensor) -> None:
+    def _refuse(self, logits: Tensor, y: Tensor, noise: Tensor | None) -> None:
         """Say where a batch is not finite."""
-        for name, x, first in (("logits", logits, 0), ("target", y, int(self.channels.background))):
+        background = int(self.channels.background)
+        for name, x, first in (
+            ("logits", logits, 0),
+            ("target", y, background),
+            ("noise", noise, background),
+        ):
+            if x is None:
+                continue
             bad = (~torch.isfinite(x)).flatten(2).sum(-1)
             if bool(bad.any()):
                 sample, column = bad.nonzero()[0].tolist()
@@ -253,7 +261,7 @@ class DUOLoss(_Loss):
                     "at that sample's image and label, then at the learning rate"
                 )
         raise ValueError(
-            "the loss is not finite although logits and target are; expected logits below 1e38"
+            "the loss is not finite although all that goes into it is; expected logits below 1e38"
         )
 
 

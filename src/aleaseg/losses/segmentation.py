@@ -38,17 +38,19 @@ def dice_and_bce(
     softmax: bool = True,
     background: bool = False,
     labels: range | None = None,
+    noise: Tensor | None = None,
     counted: Tensor | None = None,
     chunk: int | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Dice loss and binary cross-entropy of each sample and class, differentiable once.
+    """Dice loss and binary cross-entropy of each sample and class; logits and noise have gradients, once.
 
     Args:
         logits: (B, C, *spatial), raw. Halves are worked on in float32.
-        target: (B, C_fg, *spatial) in [0, 1], differentiable too; with `labels` a label map (B, 1, *spatial).
+        target: (B, C_fg, *spatial) in [0, 1]; with `labels` a label map (B, 1, *spatial).
         softmax: p is the softmax over the channels, two at least; False: the sigmoid of each.
         background: channel 0 is the background: C_fg = C - 1, of the other channels. False: C_fg = C.
         labels: label values of the C_fg classes, in their order.
+        noise: (B, C_fg, *spatial); t is then clamp(target - noise, 0, 1).
         counted: (B, 1, *spatial) bool, voxels that count; None: all of them. A sample without any has
             Dice loss and cross-entropy 0.
         chunk: entries of the logits per block; changes memory and speed, not the result.
@@ -64,7 +66,7 @@ def dice_and_bce(
     chunk = chunk or _CHUNK.get(logits.device.type, _CHUNK_ELSEWHERE)
     if target.dtype == torch.bool:
         target = target.byte()  # True is the label 1, and no other
-    flat = (None if x is None else x.flatten(2) for x in (logits, target, counted))
+    flat = (None if x is None else x.flatten(2) for x in (logits, target, noise, counted))
     sums: Any = _Sums.apply
     overlap, predicted, annotated, entropy = sums(*flat, softmax, int(background), labels, chunk)
     dice = 1 - (2 * overlap + SMOOTH) / (predicted + annotated + SMOOTH)
@@ -110,16 +112,17 @@ class _Sums(torch.autograd.Function):
         ctx: Any,
         logits: Tensor,
         target: Tensor,
+        noise: Tensor | None,
         counted: Tensor | None,
         softmax: bool,
         first: int,
         labels: range | None,
         chunk: int,
     ) -> Tensor:
-        ctx.save_for_backward(logits, target, counted)
+        ctx.save_for_backward(logits, target, noise, counted)
         ctx.how = softmax, first, labels, chunk
         total: Any = 0
-        for _, z, t, weight in _blocks(logits, target, counted, first, labels, chunk):
+        for _, z, t, weight in _blocks(logits, target, noise, counted, labels, chunk):
             log_p, log_not = (x[:, first:] for x in class_log_probabilities(z, softmax))
             p, entropy = log_p.exp(), torch.lerp(log_not, log_p, t).neg_()
             if weight is not None:
@@ -130,30 +133,32 @@ class _Sums(torch.autograd.Function):
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, slopes: Tensor) -> tuple[Tensor | None, ...]:
-        logits, target, counted = ctx.saved_tensors
+        logits, target, noise, counted = ctx.saved_tensors
         softmax, first, labels, chunk = ctx.how
         to_logits = torch.empty_like(logits)
-        to_target = torch.empty_like(target) if ctx.needs_input_grad[1] else None
-        for here, z, t, weight in _blocks(logits, target, counted, first, labels, chunk):
-            of_overlap, of_p, of_t, of_entropy = slopes[..., None]
-            if weight is not None:
-                of_overlap, of_p, of_t, of_entropy = (
-                    slope * weight for slope in (of_overlap, of_p, of_t, of_entropy)
-                )
-            along = torch.addcmul(of_p, of_overlap, t)  # slope of p
-            to_logits[here] = (_softmax_slope if softmax else _sigmoid_slope)(
-                z, t, along, of_entropy, first
+        to_noise = torch.empty_like(noise) if ctx.needs_input_grad[2] else None
+        for here, z, t, weight in _blocks(logits, target, noise, counted, labels, chunk):
+            of_overlap, of_p, of_t, of_entropy = (
+                slopes[..., None] if weight is None else slopes[..., None] * weight
             )
-            if to_target is not None:
+            of_p = torch.addcmul(of_p, of_overlap, t)
+            to_logits[here] = (_softmax_slope if softmax else _sigmoid_slope)(z, t, of_p, of_entropy, first)
+            if to_noise is not None:
                 log_p, log_not = (x[:, first:] for x in class_log_probabilities(z, softmax))
-                to_target[here] = of_overlap * log_p.exp() + of_t + of_entropy * (log_not - log_p)
-        return to_logits, to_target, None, None, None, None, None
+                of_t = of_t + of_overlap * log_p.exp() + of_entropy * (log_not - log_p)
+                to_noise[here] = torch.where((t > 0) & (t < 1), -of_t, 0.0)
+        return to_logits, None, to_noise, None, None, None, None, None
 
 
 def _blocks(
-    logits: Tensor, target: Tensor, counted: Tensor | None, first: int, labels: range | None, chunk: int
+    logits: Tensor,
+    target: Tensor,
+    noise: Tensor | None,
+    counted: Tensor | None,
+    labels: range | None,
+    chunk: int,
 ) -> Iterator[tuple[Any, Tensor, Tensor, Tensor | None]]:
-    """Index of each block, its logits (B, C, n), soft target (B, C_fg, n) and weights (B, 1, n)."""
+    """Index of each block, its logits (B, C, n), t (B, C_fg, n) and weights (B, 1, n)."""
     batch, channels, voxels = logits.shape
     working = logits.dtype if logits.dtype == torch.float64 else torch.float32
     step = max(1, chunk // (batch * channels))
@@ -161,9 +166,11 @@ def _blocks(
         values = torch.tensor(labels, dtype=target.dtype, device=target.device)[:, None]
     for start in range(0, voxels, step):
         here = (..., slice(start, start + step))
-        t = target[here] if labels is None else target[here] == values
+        t = (target[here] if labels is None else target[here] == values).to(working)
+        if noise is not None:
+            t = (t - noise[here].to(working)).clamp_(0, 1)
         weight = None if counted is None else counted[here].to(working)
-        yield here, logits[here].to(working), t.to(working), weight
+        yield here, logits[here].to(working), t, weight
 
 
 def _sigmoid_slope(z: Tensor, t: Tensor, of_p: Tensor, of_entropy: Tensor, first: int) -> Tensor:
