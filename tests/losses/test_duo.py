@@ -366,6 +366,7 @@ def test_nothing_of_it_is_saved_with_a_model(batch):
         ({"variant": "readme"}, "'readme'; expected one of 'paper', 'official_readme'"),
         ({"reduction": "average"}, "expected one of 'mean', 'sum', 'none'"),
         ({"class_weight": [1.0, -1.0]}, "expected a weight >= 0 for each class"),
+        ({"class_weight": [0.0, 0.0]}, "one above 0"),
         ({"class_weight": [1.0], "certainty": len}, "both given"),
     ],
 )

@@ -1,6 +1,6 @@
 """Label denoising: what a case's annotation has too much or too little of, learned beside the network.
 
-Section 3.4 of arXiv 2604.10963, after Zhang et al.'s variational method (DVA):
+Section 3 of arXiv 2604.10963, after Zhang et al. (arXiv 2312.10469), who de-noise what is observed:
 
     y~_i = y_i - eps_i g(x_i),   mean_i eps_i = 0,   mean_i eps_i^2 = 1
 

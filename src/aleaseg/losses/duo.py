@@ -1,6 +1,6 @@
 """DUO's loss: Dice + cross-entropy per sample and class, less weight where the network is sure.
 
-Section 3.4 of arXiv 2604.10963, with f the network and S its semantic perception scale:
+Section 3 of arXiv 2604.10963, with f the network and S its semantic perception scale:
 
     y~_i  = clamp(y_i - eps_i g(x_i), 0, 1)                 label denoising, see `denoising`
     L_seg = beta Dice + (1 - beta) BCE
@@ -31,10 +31,13 @@ Variant = Literal["paper", "official_readme"]
 
 
 class DUOLoss(_Loss):
-    """Dice + cross-entropy of each sample and class, weighted by 1 / (1 + alpha S) (arXiv 2604.10963, 3.4).
+    """Dice + cross-entropy of each sample and class, weighted by 1 / (1 + alpha S) (arXiv 2604.10963).
 
     S is taken from the logits of the current patch, one map per class, in [0, 1]; high = certain. So the
     weights are in [1 / (1 + alpha), 1].
+
+    Logits are taken as they are. A softmax leaves them free up to an offset that all channels of a voxel
+    share, and S sees that offset.
 
     A map of one row or one column has no S (ln r = 0): 1 x 1 x 1 in the last level of a deep supervision,
     say. Such a class is not weighted, its weight is 1, and its entry in `last_scales` is NaN. With
@@ -142,9 +145,8 @@ class DUOLoss(_Loss):
 
         Args:
             input: (B, C, D, H, W) or (B, C, H, W) raw logits.
-            target: (B, 1, *spatial) label map, or (B, C, *spatial) classes or regions in [0, 1]; C_fg
-                channels where the background is left out are taken as well. With `ignore_index` one channel
-                more in the second and third form.
+            target: (B, 1, *spatial) label map, or (B, C, *spatial) classes or regions in [0, 1], with
+                `ignore_index` one channel more.
             noise: (B, C_fg, *spatial), eps g as `LabelDenoising.noise` gives it; taken off the target.
 
         Returns:
@@ -159,10 +161,7 @@ class DUOLoss(_Loss):
         with torch.autocast(logits.device.type, enabled=False):
             wanted = self.channels.read(logits, target)
             if noise is not None:
-                noise = self._noise(noise.as_subclass(Tensor), logits)
-            if noise is not None and self.official:
-                y = wanted.one_hot().to(noise.dtype)
-                wanted, noise = Target((y - noise * y).detach(), None, wanted.counted), None
+                wanted, noise = self._denoised(wanted, noise.as_subclass(Tensor), logits)
             dice, bce = dice_and_bce(
                 logits,
                 wanted.y,
@@ -182,15 +181,18 @@ class DUOLoss(_Loss):
             return loss
         return loss.sum() if self.reduction == "sum" else loss.mean()
 
-    def _noise(self, noise: Tensor, logits: Tensor) -> Tensor:
-        """The noise, of the right shape."""
+    def _denoised(self, wanted: Target, noise: Tensor, logits: Tensor) -> tuple[Target, Tensor | None]:
+        """The target, and the noise that is still to be taken off it."""
         expected = (logits.shape[0], logits.shape[1] - self.channels.background, *logits.shape[2:])
         if noise.shape != expected:
             raise ValueError(
                 f"the noise has shape {tuple(noise.shape)}; expected {expected}, a map for each sample and "
                 "class that counts"
             )
-        return noise
+        if not self.official:
+            return wanted, noise
+        y = wanted.one_hot().to(noise.dtype)
+        return Target((y - noise * y).detach(), None, wanted.counted), None
 
     def _weights(self, logits: Tensor, loss: Tensor) -> Tensor:
         """(B, C_fg) weights, in the precision of the loss."""
@@ -270,6 +272,9 @@ def _fixed(class_weight: Sequence[float] | Tensor | None) -> Tensor | None:
     if class_weight is None:
         return None
     weights = torch.as_tensor(class_weight, dtype=torch.float32)
-    if not (weights.ndim == 1 and bool((weights >= 0).all()) and bool(weights.isfinite().all())):
-        raise ValueError(f"class_weight is {weights.tolist()}; expected a weight >= 0 for each class")
+    sound = weights.isfinite() & (weights >= 0)
+    if not (weights.ndim == 1 and bool(sound.all()) and bool(weights.any())):
+        raise ValueError(
+            f"class_weight is {weights.tolist()}; expected a weight >= 0 for each class, one above 0"
+        )
     return weights
