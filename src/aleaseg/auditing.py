@@ -411,4 +411,9 @@ def _notes(run: Run, dataset: Dataset, troubles: dict[str, str]) -> list[str]:
             "it can tell of the image only, and with known faults it was no better than chance. "
             "Doubt is the better guide."
         )
+    if manifest["extractor"]["name"] == "own" and population is not None:
+        notes.append(
+            "AUV is taken from the package's small prompted network: with known faults it found wrong masks and "
+            "bad images a little better than chance. Doubt is the better guide."
+        )
     return notes

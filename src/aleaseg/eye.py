@@ -58,7 +58,7 @@ def choose_eye(
 
     why = None
     if settings.extractor == "auto" and reference is not None:
-        settings, why = _as_the_reference(settings, reference, source)
+        settings, why = _as_the_reference(settings, reference, source, dataset)
     asked = ExtractorSettings(
         settings.extractor,
         prompt=settings.prompt,
@@ -71,19 +71,30 @@ def choose_eye(
         accept_licence=accept_licence,
         cache=cache,
     )
+    if why is None and settings.extractor == "auto" and settings.measures == "all":
+        asked = replace(asked, name="task")
+        why = "--measures all lays every reading of its maps side by side; auv/own has the package's own network"
     if why is None:
         name, why = choose_extractor(asked, dataset, source)
         asked = replace(asked, name=name)
     return checked(asked, dataset, source), why
 
 
-def _as_the_reference(settings: Settings, reference: Run, source: str | None) -> tuple[Settings, str]:
-    if reference.manifest["extractor"]["name"] == "task" and source is None:
+def _as_the_reference(
+    settings: Settings, reference: Run, source: str | None, dataset: Dataset
+) -> tuple[Settings, str]:
+    then = reference.manifest["settings"]
+    made = reference.manifest["extractor"]["name"]
+    if made == "task" and source is None:
         return replace(settings, extractor="variance"), (
             "the reference was scored with predictions, and there are none here, so only intensities can be "
             "looked at"
         )
-    then = reference.manifest["settings"]
+    if made == "own" and then["extractor"] == "auto" and not dataset.has_labels:
+        return replace(settings, extractor="variance"), (
+            "the reference's eye was told by labels where to look, and there are none here, so only intensities "
+            "can be looked at"
+        )
     told = {name: then[name] for name in _OF_THE_EYE if name in then}
     # As it was resolved: here the channel may be called something else.
     window = reference.manifest["extractor"].get("window", told.get("window"))

@@ -216,18 +216,50 @@ def test_auto_takes_a_foundation_model_whose_weights_are_there(tmp_path, small, 
     auto = ExtractorSettings("auto")
     monkeypatch.setattr(weights, "find", lambda name: None)
     name, why = choose_extractor(auto, dataset, "crossfit")
-    assert name == "task"
+    assert name == "own"
     assert "no foundation model's weights are there" in why
     monkeypatch.setattr(weights, "find", lambda name: tmp_path if name == "medsam2" else None)
     assert choose_extractor(auto, dataset, "crossfit") == ("medsam2", "its weights are there")
     monkeypatch.setattr(weights, "find", lambda name: tmp_path if name == "segvol" else None)
     name, why = choose_extractor(auto, dataset, "crossfit")
-    assert name == "task"
+    assert name == "own"
     assert "segvol is there, but the images are not declared to be CT" in why
     nameless = replace(dataset, channels=("CT",), classes={"1": (1,), "class_2": (2,)})
     name, why = choose_extractor(auto, nameless, "crossfit")
-    assert name == "task"
+    assert name == "own"
     assert "segvol is there, but extractor `segvol` asks for a structure by its name" in why
+
+
+def test_auto_passes_the_own_network_over_where_it_does_not_suit(small, monkeypatch):
+    from aleaseg import extractors
+    from aleaseg.extractors import ExtractorSettings, choose_extractor, weights
+    from aleaseg.eye import choose_eye
+    from aleaseg.readers import open_dataset
+
+    monkeypatch.setattr(weights, "find", lambda name: None)
+    dataset = open_dataset(small)
+    auto = ExtractorSettings("auto")
+
+    def chosen(settings=auto, data=dataset, predictions="crossfit"):
+        return choose_extractor(settings, data, predictions)
+
+    name, why = chosen(data=replace(dataset, channels=("T1", "T2")))
+    assert name == "task"
+    assert "passed over: extractor `own` looks at one image channel, and data has 2" in why
+    assert chosen(replace(auto, channel=1), replace(dataset, channels=("T1", "T2")))[0] == "own"
+    bare = dataset.with_cases([replace(case, read_label=None) for case in dataset.cases])
+    assert chosen(data=bare, predictions=None)[0] == "variance"
+    name, why = chosen(data=bare, predictions="folder")
+    assert name == "task"
+    assert "told by labels where to look" in why
+    assert chosen(replace(auto, weights="random"))[0] == "task"  # which says what it thinks of weights
+    monkeypatch.setattr(extractors, "_LONGEST_SECONDS", 0.01)
+    name, why = chosen()
+    assert name == "task"
+    assert "minutes of a core; `--extractor own` takes it all the same" in why
+    eye, why = choose_eye(Settings("", measures="all"), dataset, "crossfit")
+    assert eye.name == "task"
+    assert "every reading" in why
 
 
 def scored_with(name, **about):
@@ -256,6 +288,11 @@ def test_without_labels_the_reference_lends_its_eye_too(small):
     eye, why = choose_eye(Settings(""), bare, None, scored_with("task"))
     assert eye.name == "variance"
     assert "only intensities" in why
+    automatic = scored_with("own")
+    automatic.manifest["settings"]["extractor"] = "auto"
+    eye, why = choose_eye(Settings(""), bare, None, automatic)
+    assert eye.name == "variance"
+    assert "told by labels" in why
 
 
 @pytest.mark.parametrize("made", ["nnunet", "variance", "a_plug_in"])

@@ -56,6 +56,10 @@ def names() -> list[str]:
     return [*_OURS, *sorted({point.name for point in entry_points(group=GROUP)} - set(_OURS))]
 
 
+# What an eye that nobody asked for may take of one core.
+_LONGEST_SECONDS = 1800
+
+
 def extractor_class(name: str) -> type[Extractor]:
     """The class of an extractor; imports its module.
 
@@ -84,7 +88,8 @@ def choose_extractor(
 
     Args:
         settings: what is asked; the name may be `auto`: a foundation model whose weights are there
-            and which suits the data, else the task network.
+            and which suits the data, else the package's own prompted network where there are labels
+            and it takes no longer than half an hour, else the task network.
         dataset: the classes, channels and labels.
         predictions: where out-of-fold predictions come from, or None.
 
@@ -113,12 +118,38 @@ def choose_extractor(
             return name, "its weights are there"
         passed.append(f"{name} is there, but {why}")
     else_ = f"; {'; '.join(passed)}" if passed else "; no foundation model's weights are there"
+    why_not = _own_unsuited(settings, dataset, predictions)
+    if why_not is None:
+        return "own", "it comes with the package and sees more than the task network" + else_
+    passed.append(f"the package's own network is passed over: {why_not}")
+    else_ = f"; {'; '.join(passed)}"
     if predictions is None:
         return (
             "variance",
             "there are no labels to train a network on, so only intensities can be looked at" + else_,
         )
     return "task", "the out-of-fold network is there anyway" + else_
+
+
+def _own_unsuited(settings: ExtractorSettings, dataset: Dataset, predictions: str | None) -> str | None:
+    """Why the package's own network is not taken unasked."""
+    if settings.weights is not None:
+        return "--weights is for another"
+    if not dataset.has_labels:
+        return "it is told by labels where to look, and there are none"
+    try:
+        own = make_extractor(checked(replace(settings, name="own"), dataset, predictions), dataset)
+    except UsageError as error:
+        return str(error)
+    seconds = 0.0
+    for case in dataset.cases:
+        try:
+            seconds += own.cost(case.read_geometry().shape, len(dataset.classes)).seconds
+        except AleasegError:
+            continue  # the case says so itself when it is scored
+    if seconds > _LONGEST_SECONDS:
+        return f"it would take about {seconds / 60:.0f} minutes of a core; `--extractor own` takes it all the same"
+    return None
 
 
 def _unsuited(traits: Traits, dataset: Dataset) -> str | None:
