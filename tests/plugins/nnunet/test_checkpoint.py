@@ -91,6 +91,18 @@ def test_a_training_goes_on_as_if_it_had_not_stopped(name, make_trainer, make_ba
         assert same(again.denoising.state_dict(), whole.denoising.state_dict())
 
 
+def test_the_best_can_be_brought_back_at_the_end(make_trainer, make_batch):
+    """As --val_best does, with the trainer that trained."""
+    trainer = make_trainer(ALPHA=0.75)
+    an_epoch(trainer, make_batch)
+    best = saved(trainer, "checkpoint_best.pth")
+    before = {name: tensor.clone() for name, tensor in trainer.network.state_dict().items()}
+    an_epoch(trainer, make_batch, 1)
+    trainer.load_checkpoint(best)
+    assert same(dict(trainer.network.state_dict()), before)
+    assert trainer.denoising.epoch == 1
+
+
 def test_moving_averages_go_on_too(make_trainer, make_batch):
     whole = make_trainer("DUO_RW", CERTAINTY="mahalanobis")
     an_epoch(whole, make_batch)

@@ -287,6 +287,18 @@ def test_gradients_are_clipped_as_nnunets_and_the_noises_apart(make_trainer, mak
         assert norm == pytest.approx(12, rel=1e-4)
 
 
+def test_a_scaled_step_is_the_same_step(make_trainer, make_batch):
+    """As under half precision, where nnU-Net scales the loss: gradients are scaled back before they are clipped."""
+    plain, scaled = make_trainer(), make_trainer()
+    scaled.grad_scaler = torch.amp.GradScaler("cpu", init_scale=2.0**8)
+    for seed in range(3):
+        batch = make_batch(plain, seed)
+        assert plain.train_step(batch)["loss"] == scaled.train_step(batch)["loss"]
+    for one, other in ((plain.network, scaled.network), (plain.denoising, scaled.denoising)):
+        for name, tensor in weights_of(one).items():
+            torch.testing.assert_close(tensor, other.state_dict()[name], rtol=1e-5, atol=1e-7)
+
+
 def test_a_compiled_network_gives_its_feature_too(make_trainer, make_batch, monkeypatch):
     """As on a GPU, where nnU-Net compiles; here without generating code."""
     from functools import partial
