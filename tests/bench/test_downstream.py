@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -208,6 +209,8 @@ def small_result(shift=0.05):
         "folds": 3,
         "training_cases": 6,
         "faulty": 2,
+        "fewest": 4,
+        "objective": "plain",
         "faults": {"mask": 1, "image": 1},
         "test_cases": 6,
         "test_groups": 6,
@@ -279,12 +282,33 @@ def test_what_cannot_work_is_refused():
         ({"randoms": 0}, "randoms"),
         ({"trainings": 0}, "trainings"),
         ({"measures": "doubt, nonsense"}, "unknown measures nonsense; known are auv"),
-        ({"share": 0.0}, "share"),
+        ({"share": 0.0}, "say with leave_out"),
+        ({"share": -0.1}, "share"),
+        ({"leave_out": 1.0}, "leave_out is 1.0"),
+        ({"objectives": "seg, dua"}, "unknown objective 'dua'; expected one of: plain, seg"),
     ):
         with pytest.raises(UsageError, match=text):
             DownstreamSettings("x", **wrong)
     assert DownstreamSettings("x", measures="doubt, auv,doubt").names == ("doubt", "auv")
     assert list(DownstreamSettings("x").seeds) == [0, 1, 2]
+    assert DownstreamSettings("x", share=0.0, leave_out=0.1).ways == ("plain",)
+
+
+def test_the_first_objective_trains_every_choice_and_the_others_all_cases():
+    chosen = {"all": CASES, "all + duo": CASES, "doubt": CASES[:20], "random 1": CASES[10:]}
+    asked = DownstreamSettings("x", objectives="seg,duo", trainings=1)
+    cells = downstream._cells(chosen, asked, {"batch": 4, "values": [1, 2]})
+    assert {cell.choice: cell.objective for cell in cells} == {
+        "all": "seg", "all + duo": "duo", "doubt": "seg", "random 1": "seg",
+    }  # fmt: skip
+    assert len({cell.file(Path("f"), ".json") for cell in cells}) == 4
+
+
+def test_without_faults_there_is_no_clean_choice_and_a_share_is_left_out():
+    chosen = choose_cases(CASES, (), {"m": np.arange(30.0)}, randoms=1, seed=0, count=3)
+    assert list(chosen) == ["all", "m", "random 1"]
+    assert chosen["m"] == CASES[:27]
+    assert len(chosen["random 1"]) == 27
 
 
 def test_dice_is_taken_on_the_cases_own_grid_where_it_is_annotated():
@@ -311,7 +335,14 @@ def test_dice_is_taken_on_the_cases_own_grid_where_it_is_annotated():
     assert all_of_it["a"] == pytest.approx(2 * 16 / (16 + 56))
 
 
-ASKED = {"folds": 2, "steps": 6, "trainings": 2, "randoms": 1, "measures": "doubt,softmin,auv"}
+ASKED = {
+    "folds": 2,
+    "steps": 6,
+    "trainings": 2,
+    "randoms": 1,
+    "measures": "doubt,softmin,auv",
+    "objectives": "seg,duo",
+}
 
 
 @pytest.mark.slow
@@ -328,9 +359,9 @@ def test_a_whole_run_goes_on_where_it_was_left(tmp_path, write_small, one_proces
     assert {p: hashlib.sha256(p.read_bytes()).hexdigest() for p in data.rglob("*") if p.is_file()} == before
     assert isinstance(result, DownstreamResult)
     assert set(stages) >= {"prepare", "score", "copy", "compare"}
-    assert stages["compare"] == (12, 12)
+    assert stages["compare"] == (14, 14)
     assert result.choices["choice"].tolist() == [
-        "all", "clean", "doubt", "softmin", "auv", "random 1", "random",
+        "all", "all + duo", "clean", "doubt", "softmin", "auv", "random 1", "random",
     ]  # fmt: skip
     assert set(result.choices["n_train"]) == {24, 14}
     assert result.choices.set_index("choice").loc[["all", "clean"], "faulty_left"].tolist() == [10, 0]

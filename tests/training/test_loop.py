@@ -10,7 +10,6 @@ from aleaseg.training.loop import (
     Prepared,
     TrainSettings,
     _augmentation,
-    _loss,
     batch_at,
     fit,
     predict_features,
@@ -247,28 +246,3 @@ def test_a_step_is_told_before_it_is_kept(prepared, tmp_path):
         on_step=look,
     )
     assert told == [(1, False), (2, False), (3, True)]
-
-
-def test_what_nobody_annotated_does_not_count():
-    rng = np.random.default_rng(0)
-    target = torch.as_tensor(rng.integers(0, 3, (2, 1, 4, 6, 6)))
-    target[:, :, :2] = IGNORE
-    logits = torch.as_tensor(rng.normal(size=(2, 3, 4, 6, 6))).requires_grad_()
-    loss = _loss(logits, target)
-    loss.backward()
-    loss = loss.detach()
-    assert float(logits.grad[:, :, :2].abs().max()) == 0
-    assert float(logits.grad[:, :, 2:].abs().max()) > 0
-    other = logits.detach().clone()
-    other[:, :, :2] = torch.as_tensor(rng.normal(0, 50, (2, 3, 2, 6, 6)))
-    assert float(_loss(other, target)) == pytest.approx(float(loss), rel=1e-9)
-    part = _loss(logits.detach()[:, :, 2:], target[:, :, 2:])
-    assert float(part) == pytest.approx(float(loss), rel=1e-5)
-
-
-def test_a_batch_that_nobody_annotated_moves_nothing():
-    logits = torch.randn(1, 2, 4, 4, 4, requires_grad=True)
-    loss = _loss(logits, torch.full((1, 1, 4, 4, 4), IGNORE))
-    loss.backward()
-    assert float(loss.detach()) == 0
-    assert float(logits.grad.abs().max()) == 0

@@ -9,7 +9,8 @@ trained on several choices of the same faulty cases,
     a measure     without as many of its most suspicious cases as there are faulty ones
     random        without as many by lot
 
-each from several seeds. Choices of one seed start from the same weights, take the
+each from several seeds. With several objectives (DUO's, say) the first trains every choice, and each of
+the others trains on all cases, as `all + duo`. Choices of one seed start from the same weights, take the
 same number of steps, and share working grid and normalisation, so that they differ
 by their cases alone. With y_csi the Dice of choice c, seed s and test case i (mean
 over the classes that the clean mask has), a choice is compared with a baseline by
@@ -49,6 +50,7 @@ from aleaseg.scoring.catalogue import MEASURES
 from aleaseg.training.grid import default_steps
 from aleaseg.training.loop import TrainSettings, fit, predict_logits
 from aleaseg.training.network import build_network
+from aleaseg.training.objective import make_objective, settings_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -69,6 +71,10 @@ Progress = Callable[[str, int, int], None]
 _FEWEST_GROUPS = 5
 
 
+def _named(text: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(filter(None, (name.strip() for name in text.split(",")))))
+
+
 @dataclass(frozen=True)
 class DownstreamSettings(BenchSettings):
     """What decides the numbers; written whole into the manifest.
@@ -76,7 +82,9 @@ class DownstreamSettings(BenchSettings):
     Attributes:
         first: seed of the split, the faults, the cross-fitting and the choices by lot.
         draws: one; another `first` is another draw.
-        share: of the training cases that get a fault.
+        share: of the training cases that get a fault; 0: none.
+        leave_out: share of the training cases that a choice leaves out; None: as many as are faulty.
+        objectives: names with commas between, of `aleaseg.training.objective`.
         steps: of every training; None: a rule on the data.
         held_out: share of the cases that is the clean test part; whole groups.
         measures: names with commas between, of `MEASURES`.
@@ -86,6 +94,8 @@ class DownstreamSettings(BenchSettings):
 
     draws: int = 1
     share: float = 0.4
+    leave_out: float | None = None
+    objectives: str = "plain"
     held_out: float = 0.25
     measures: str = "doubt,label_doubt,softmin,auv,auv/foreground"
     randoms: int = 2
@@ -93,7 +103,21 @@ class DownstreamSettings(BenchSettings):
 
     def __post_init__(self) -> None:
         """Refuse what cannot work."""
-        super().__post_init__()
+        if self.share != 0:
+            super().__post_init__()
+        elif self.leave_out is None:
+            raise UsageError(
+                "share is 0, so no case is faulty; say with leave_out how many are to be left out"
+            )
+        if self.leave_out is not None and not 0 < self.leave_out < 1:
+            raise UsageError(
+                f"leave_out is {self.leave_out}; expected a part of the cases, above 0 and below 1"
+            )
+        for name in self.ways:
+            try:
+                settings_of(name)
+            except ValueError as error:
+                raise UsageError(str(error)) from error
         if self.draws != 1:
             raise UsageError(
                 f"draws is {self.draws}; expected 1, with another `first` and folder for another draw"
@@ -112,7 +136,12 @@ class DownstreamSettings(BenchSettings):
     @property
     def names(self) -> tuple[str, ...]:
         """The measures."""
-        return tuple(dict.fromkeys(filter(None, (name.strip() for name in self.measures.split(",")))))
+        return _named(self.measures)
+
+    @property
+    def ways(self) -> tuple[str, ...]:
+        """The objectives."""
+        return _named(self.objectives) or ("plain",)
 
     @property
     def seeds(self) -> range:
@@ -172,8 +201,9 @@ def choose_cases(
     *,
     randoms: int,
     seed: int,
+    count: int | None = None,
 ) -> dict[str, list[str]]:
-    """What each choice trains on: all choices but `all` leave out as many cases as are faulty.
+    """What each choice trains on: all choices but `all` and `clean` leave out the same number of cases.
 
     Args:
         cases: N ids.
@@ -182,16 +212,18 @@ def choose_cases(
             Equal ones by lot.
         randoms: choices by lot.
         seed: of the lot.
+        count: how many are left out; None: as many as are faulty.
 
     Returns:
-        Choice -> ids, in the order of `cases`. A measure that speaks of fewer cases than are to be
-        left out is not among the choices.
+        Choice -> ids, in the order of `cases`; `clean` only where some are faulty. A measure that speaks
+        of fewer cases than are to be left out is not among the choices.
 
     >>> chosen = choose_cases(["a", "b", "c"], {"b"}, {"m": [0.1, 0.2, 0.9]}, randoms=1, seed=0)
     >>> chosen["clean"], chosen["m"], len(chosen["random 1"])
     (['a', 'c'], ['a', 'b'], 2)
     """
-    count = sum(case in faulty for case in cases)
+    clean = [case for case in cases if case not in faulty]
+    count = len(cases) - len(clean) if count is None else count
 
     def without_worst(name: str, values: NDArray[np.float64]) -> list[str]:
         lot = np.random.default_rng([seed, crc32(name.encode())]).permutation(len(cases))
@@ -202,7 +234,7 @@ def choose_cases(
     scores = {name: np.asarray(values, dtype=np.float64) for name, values in suspicion.items()}
     return {
         "all": list(cases),
-        "clean": [case for case in cases if case not in faulty],
+        **({"clean": clean} if len(clean) < len(cases) else {}),
         **{
             name: without_worst(name, values)
             for name, values in scores.items()
@@ -223,7 +255,12 @@ def _choices(folder: Path, draw: Draw, usable: Collection[str], settings: Downst
         cases = [case.id for case in draw.dataset.cases if case.id in usable]
         suspicion = {name: table[name].reindex(cases).to_numpy(dtype=float) for name in settings.names}
         faulty = set(draw.truth) & set(cases)
-        chosen = choose_cases(cases, faulty, suspicion, randoms=settings.randoms, seed=settings.first)
+        count = None if settings.leave_out is None else round(settings.leave_out * len(cases))
+        chosen = choose_cases(
+            cases, faulty, suspicion, randoms=settings.randoms, seed=settings.first, count=count
+        )
+        others = {f"all + {way}": chosen["all"] for way in settings.ways[1:]}
+        chosen = {"all": chosen["all"], **others, **chosen}
         write_json(file, {"faulty": sorted(faulty), "choices": chosen})
     kept: dict = read_json(file)
     return kept
@@ -241,16 +278,18 @@ class _Cell:
     cases: Sequence[str]
     steps: int
     batch: int
+    objective: str
 
     def file(self, folder: Path, suffix: str) -> Path:
-        return folder / f"{self.choice.replace('/', '-').replace(' ', '_')}_{self.seed}{suffix}"
+        name = self.choice.replace(" + ", "+").replace("/", "-").replace(" ", "_").replace(":", "-")
+        return folder / f"{name}_{self.seed}{suffix}"
 
 
 def _cells(chosen: Mapping[str, Sequence[str]], settings: DownstreamSettings, plan: Mapping) -> list[_Cell]:
     batch = min(plan["batch"], *map(len, chosen.values()))
     steps = settings.steps or default_steps(len(chosen["all"]), len(plan["values"]), batch)
     return [
-        _Cell(choice, seed, cases, steps, batch)
+        _Cell(choice, seed, cases, steps, batch, choice.partition(" + ")[2] or settings.ways[0])
         for seed in settings.seeds
         for choice, cases in chosen.items()
     ]
@@ -285,6 +324,9 @@ def _train(cell: _Cell, work: Run, plan: Mapping[str, Any], test: Dataset) -> No
     grid, device = grid_of(plan), plan["device"]
     network = build_network(grid, plan["channels"], 1 + len(plan["values"]))
     checkpoint = cell.file(work.path, ".pt")
+    objective = make_objective(
+        settings_of(cell.objective), network, cell.cases, len(plan["values"]), seed=cell.seed
+    )
     report = fit(
         network,
         [prepared_file(work, case) for case in cell.cases],
@@ -292,6 +334,7 @@ def _train(cell: _Cell, work: Run, plan: Mapping[str, Any], test: Dataset) -> No
         TrainSettings(cell.steps, cell.batch, seed=cell.seed),
         checkpoint=checkpoint,
         device=device,
+        objective=objective,
     )
     found = {}
     for case in test.cases:
@@ -299,7 +342,12 @@ def _train(cell: _Cell, work: Run, plan: Mapping[str, Any], test: Dataset) -> No
         if copy.label.exists():
             logits = predict_logits(network, copy.arrays()[0], grid.patch, device)
             found[case.id] = _test(case, logits, test)
-    about = {"choice": cell.choice, "seed": cell.seed, "n_train": len(cell.cases)}
+    about = {
+        "choice": cell.choice,
+        "objective": cell.objective,
+        "seed": cell.seed,
+        "n_train": len(cell.cases),
+    }
     write_json(cell.file(work.path, ".json"), {**about, **report, "dice": found})
     checkpoint.unlink(missing_ok=True)
 
@@ -394,8 +442,10 @@ def run_downstream(
         "steps": cells[0].steps,
         "batch": cells[0].batch,
         "folds": settings.folds,
+        "objective": settings.ways[0],
         "training_cases": len(made["choices"]["all"]),
         "faulty": len(made["faulty"]),
+        "fewest": len(made["choices"]["random 1"]),
         "faults": _counts(draw, made["faulty"]),
         "test_cases": len(test.cases),
         "test_groups": len({_group(case) for case in test.cases}),
@@ -581,7 +631,9 @@ def _page(result: DownstreamResult) -> str:
         *_markdown(["", ""], [[name, text] for name, text in head.items()]),
         f"{about['training_cases']} training cases, {about['faulty']} of them faulty ({faults}, in memory); "
         f"tested on {about['tested']} of {about['test_cases']} clean cases of {about['test_groups']} groups "
-        "that nothing was chosen or trained on. Every choice but `all` leaves out as many cases as are faulty.",
+        "that nothing was chosen or trained on. Choices by a measure and by lot leave out "
+        f"{about['training_cases'] - about['fewest']} cases each; the objective is `{about['objective']}` but "
+        "where another is named.",
         "",
         "## Mean Dice on the clean test cases",
         "",

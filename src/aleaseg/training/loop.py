@@ -19,7 +19,17 @@ from aleaseg.training.prepare import IGNORE
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["Prepared", "TrainSettings", "batch_at", "fit", "predict_features", "predict_logits"]
+    from aleaseg.training.objective import Objective
+
+__all__ = [
+    "Prepared",
+    "TrainSettings",
+    "batch_at",
+    "cases_at",
+    "fit",
+    "predict_features",
+    "predict_logits",
+]
 
 
 @dataclass(frozen=True)
@@ -108,6 +118,17 @@ def _augmentation(dims: int) -> Any:
     )
 
 
+def cases_at(step: int, cases: Sequence[Prepared], settings: TrainSettings) -> list[Prepared]:
+    """The cases of a step: each pass over the data is one shuffle of it, and every case is seen equally often."""
+    first = step * settings.batch
+    picked = []
+    for place in range(first, first + settings.batch):
+        epoch, index = divmod(place, len(cases))
+        order = np.random.default_rng([settings.seed, 7, epoch]).permutation(len(cases))
+        picked.append(cases[order[index]])
+    return picked
+
+
 def batch_at(
     step: int, cases: Sequence[Prepared], patch: Sequence[int], settings: TrainSettings, augment: Any
 ) -> tuple[torch.Tensor, torch.Tensor]:
@@ -119,36 +140,14 @@ def batch_at(
     import torch
 
     rng = np.random.default_rng([settings.seed, step])
-    # Each pass over the data is one shuffle of it: every case is seen equally often.
-    first = step * settings.batch
-    picked = []
-    for place in range(first, first + settings.batch):
-        epoch, index = divmod(place, len(cases))
-        order = np.random.default_rng([settings.seed, 7, epoch]).permutation(len(cases))
-        picked.append(cases[order[index]])
     augment.set_random_state(seed=int(rng.integers(2**31)))
     images, labels = [], []
-    for case in picked:
+    for case in cases_at(step, cases, settings):
         image, label = _patch(case.arrays(), patch, rng)
         item = augment({"image": image.astype(np.float32), "label": label[None].astype(np.float32)})
         images.append(torch.as_tensor(np.asarray(item["image"])))
         labels.append(torch.as_tensor(np.asarray(item["label"])))
     return torch.stack(images), torch.stack(labels).round().long()
-
-
-def _loss(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-    """Soft Dice over the batch plus cross-entropy, voxels that nobody annotated left out."""
-    import torch
-    from monai.losses import DiceLoss
-
-    dice = DiceLoss(
-        softmax=True, to_onehot_y=True, include_background=False, batch=True, ignore_index=IGNORE
-    )
-    if bool((target == IGNORE).all()):
-        return logits.sum() * 0.0
-    entropy = torch.nn.functional.cross_entropy(logits, target[:, 0], ignore_index=IGNORE)
-    loss: torch.Tensor = dice(logits, target) + entropy
-    return loss
 
 
 def fit(
@@ -159,6 +158,7 @@ def fit(
     *,
     checkpoint: Path,
     device: str = "cpu",
+    objective: Objective | None = None,
     on_step: Callable[[int, float], None] = lambda step, loss: None,
 ) -> dict[str, Any]:
     """Train, from the checkpoint if there is one.
@@ -170,6 +170,7 @@ def fit(
         settings: how.
         checkpoint: where the state is kept on the way; removed by nobody.
         device: `cpu` or `cuda`.
+        objective: what is made small, made for this network; None: the plain one.
         on_step: called with the steps done and the loss.
 
     Returns:
@@ -180,13 +181,19 @@ def fit(
     """
     import torch
 
+    from aleaseg.training.objective import make_objective
+
     torch.manual_seed(settings.seed)
     network.to(device).train()
-    optimizer = torch.optim.AdamW(network.parameters(), lr=settings.learning_rate, weight_decay=1e-4)
+    objective = make_objective(None, network, (), 0) if objective is None else objective
+    objective.to(device).train()
+    trained = [*network.parameters(), *objective.parameters()]
+    optimizer = torch.optim.AdamW(trained, lr=settings.learning_rate, weight_decay=1e-4)
     step, before, losses = 0, 0.0, []
     if checkpoint.exists():
         state = torch.load(checkpoint, map_location=device, weights_only=True)
         network.load_state_dict(state["network"])
+        objective.load_state_dict(state.get("objective", {}))  # none in older checkpoints
         optimizer.load_state_dict(state["optimizer"])
         step, before, losses = state["step"], state["seconds"], state["losses"]
     started = time.monotonic()
@@ -200,6 +207,7 @@ def fit(
         torch.save(
             {
                 "network": network.state_dict(),
+                "objective": objective.state_dict(),
                 "optimizer": optimizer.state_dict(),
                 "step": step,
                 "seconds": spent(),
@@ -221,7 +229,8 @@ def fit(
         for group in optimizer.param_groups:
             group["lr"] = settings.learning_rate * max(1 - progress, 0.01) ** 0.9
         image, target = batch_at(step, cases, patch, settings, augment)
-        loss = _loss(network(image.to(device)), target.to(device))
+        ids = [case.id for case in cases_at(step, cases, settings)]
+        loss = objective(network(image.to(device)), target.to(device), ids)
         losses.append(float(loss.detach()))
         if not np.isfinite(losses[-1]):
             raise AleasegError(
@@ -229,10 +238,13 @@ def fit(
                 "of another unit or modality than the others, and leave them out"
             )
         optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(network.parameters(), 12.0)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(trained, 12.0)
         optimizer.step()
         step += 1
+        # The step that sees the last case of a pass ends it.
+        if step * settings.batch // len(cases) > (step - 1) * settings.batch // len(cases):
+            objective.end_epoch()
         # Before the checkpoint: what is killed while it looks at a step comes to that step again.
         on_step(step, losses[-1])
         if step % settings.checkpoint_every == 0:

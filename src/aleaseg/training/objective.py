@@ -1,0 +1,159 @@
+"""What a training makes small: the loss of a batch, and what is learned beside the network.
+
+plain      soft Dice over the batch + cross-entropy, as cross-fitting trains
+seg        DUO's Dice + BCE of each sample and class: no weights, no noise
+en         seg with label denoising
+rw         seg with weights 1/(1 + alpha S)
+duo        both
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from torch import Tensor, nn
+
+from aleaseg.losses import DUOLoss, LabelDenoising
+from aleaseg.training.prepare import IGNORE
+
+__all__ = ["OBJECTIVES", "DuoSettings", "Objective", "make_objective", "settings_of"]
+
+
+@dataclass(frozen=True)
+class DuoSettings:
+    """One cell of the paper's Table 6, and what it leaves open.
+
+    Attributes:
+        denoise: EN, a noise head and a number per case and class.
+        reweight: RW, weights by S.
+        alpha, beta, renorm: of `aleaseg.losses.DUOLoss`.
+        warm_up: epochs without noise.
+        penalty: lambda mean(g^2).
+    """
+
+    denoise: bool = False
+    reweight: bool = False
+    alpha: float = 0.5
+    beta: float = 0.5
+    renorm: bool = False
+    warm_up: int = 0
+    penalty: float = 0.0
+
+
+OBJECTIVES: dict[str, DuoSettings | None] = {
+    "plain": None,
+    "seg": DuoSettings(),
+    "en": DuoSettings(denoise=True),
+    "en_guarded": DuoSettings(denoise=True, warm_up=2, penalty=0.1),
+    "rw": DuoSettings(reweight=True),
+    "rw_renorm": DuoSettings(reweight=True, renorm=True),
+    "duo": DuoSettings(denoise=True, reweight=True),
+    "duo_guarded": DuoSettings(denoise=True, reweight=True, warm_up=2, penalty=0.1),
+}
+"""By name. `guarded`: a warm-up of two epochs and a penalty of 0.1, against a target that drifts to the prediction."""
+
+
+def settings_of(name: str) -> DuoSettings | None:
+    """An objective by its name, with `alpha=1` and the like behind it: `rw:alpha=1`, `duo:beta=0.25`.
+
+    Raises:
+        ValueError: there is no such objective, or no such setting; the message has the valid names.
+
+    >>> settings_of("rw:alpha=2")
+    DuoSettings(denoise=False, reweight=True, alpha=2.0, beta=0.5, renorm=False, warm_up=0, penalty=0.0)
+    """
+    base, _, given = name.partition(":")
+    if base not in OBJECTIVES:
+        raise ValueError(f"unknown objective {base!r}; expected one of: {', '.join(OBJECTIVES)}")
+    made = OBJECTIVES[base]
+    for part in filter(None, given.split(":")):
+        key, _, number = part.partition("=")
+        if made is None or key not in ("alpha", "beta", "penalty"):
+            raise ValueError(f"objective {name!r}: no setting {key!r}; expected alpha, beta or penalty")
+        changed: dict[str, Any] = {key: float(number)}
+        made = replace(made, **changed)
+    return made
+
+
+class Objective(nn.Module):
+    """The loss of a batch. Its parameters, if any, are trained with the network and kept in the checkpoint."""
+
+    def forward(self, logits: Tensor, target: Tensor, ids: Sequence[str]) -> Tensor:
+        """The loss, ().
+
+        Args:
+            logits: (B, C, *spatial), raw.
+            target: (B, 1, *spatial) class indices, `IGNORE` where nobody annotated.
+            ids: of the B cases.
+        """
+        raise NotImplementedError
+
+    def end_epoch(self) -> None:
+        """Every case was seen once more."""
+
+
+class _Plain(Objective):
+    def __init__(self) -> None:
+        from monai.losses import DiceLoss
+
+        super().__init__()
+        self.dice = DiceLoss(
+            softmax=True, to_onehot_y=True, include_background=False, batch=True, ignore_index=IGNORE
+        )
+
+    def forward(self, logits: Tensor, target: Tensor, ids: Sequence[str]) -> Tensor:
+        if bool((target == IGNORE).all()):
+            return logits.sum() * 0.0
+        entropy = nn.functional.cross_entropy(logits, target[:, 0], ignore_index=IGNORE)
+        loss: Tensor = self.dice(logits, target) + entropy
+        return loss
+
+
+class _Duo(Objective):
+    def __init__(
+        self, settings: DuoSettings, network: nn.Module, ids: Sequence[str], classes: int, seed: int
+    ) -> None:
+        super().__init__()
+        self.duo = DUOLoss(
+            alpha=settings.alpha,
+            beta=settings.beta,
+            reweight=settings.reweight,
+            renorm=settings.renorm,
+            ignore_index=IGNORE,
+        )
+        self.denoising = (
+            LabelDenoising(
+                network, ids, classes, warm_up=settings.warm_up, penalty=settings.penalty, seed=seed
+            )
+            if settings.denoise
+            else None
+        )
+
+    def forward(self, logits: Tensor, target: Tensor, ids: Sequence[str]) -> Tensor:
+        if self.denoising is None:
+            found: Tensor = self.duo(logits, target)
+            return found
+        noise = self.denoising.noise(ids, logits)
+        loss: Tensor = self.duo(logits, target, noise) + self.denoising.penalty()
+        return loss
+
+    def end_epoch(self) -> None:
+        if self.denoising is not None:
+            self.denoising.end_epoch()
+
+
+def make_objective(
+    settings: DuoSettings | None, network: nn.Module, ids: Sequence[str], classes: int, *, seed: int = 0
+) -> Objective:
+    """The objective of a training.
+
+    Args:
+        settings: of `OBJECTIVES` or one's own; None: plain.
+        network: hooked where labels are denoised, and otherwise left alone.
+        ids: of all cases of the training.
+        classes: foreground classes.
+        seed: of the noise.
+    """
+    return _Plain() if settings is None else _Duo(settings, network, ids, classes, seed)

@@ -1,0 +1,146 @@
+"""What a training makes small: voxels that nobody annotated, DUO's cells, and going on after a kill."""
+
+import numpy as np
+import pytest
+import torch
+
+from aleaseg.losses import DUOLoss
+from aleaseg.training.grid import Grid
+from aleaseg.training.loop import Prepared, TrainSettings, cases_at, fit
+from aleaseg.training.network import build_network
+from aleaseg.training.objective import OBJECTIVES, DuoSettings, make_objective, settings_of
+from aleaseg.training.prepare import IGNORE
+
+GRID = Grid((1.0, 1.0, 1.0), (8, 8, 8), (1, 1, 1))
+IDS = ("a", "b", "c", "d")
+
+
+def loss_of(logits, target):
+    """The plain objective, without a network."""
+    return make_objective(None, torch.nn.Identity(), (), 2)(logits, target, ())
+
+
+def test_what_nobody_annotated_does_not_count():
+    rng = np.random.default_rng(0)
+    target = torch.as_tensor(rng.integers(0, 3, (2, 1, 4, 6, 6)))
+    target[:, :, :2] = IGNORE
+    logits = torch.as_tensor(rng.normal(size=(2, 3, 4, 6, 6))).requires_grad_()
+    loss = loss_of(logits, target)
+    loss.backward()
+    loss = loss.detach()
+    assert float(logits.grad[:, :, :2].abs().max()) == 0
+    assert float(logits.grad[:, :, 2:].abs().max()) > 0
+    other = logits.detach().clone()
+    other[:, :, :2] = torch.as_tensor(rng.normal(0, 50, (2, 3, 2, 6, 6)))
+    assert float(loss_of(other, target)) == pytest.approx(float(loss), rel=1e-9)
+    part = loss_of(logits.detach()[:, :, 2:], target[:, :, 2:])
+    assert float(part) == pytest.approx(float(loss), rel=1e-5)
+
+
+def test_a_batch_that_nobody_annotated_moves_nothing():
+    logits = torch.randn(1, 2, 4, 4, 4, requires_grad=True)
+    loss = loss_of(logits, torch.full((1, 1, 4, 4, 4), IGNORE))
+    loss.backward()
+    assert float(loss.detach()) == 0
+    assert float(logits.grad.abs().max()) == 0
+
+
+@pytest.fixture
+def cases(tmp_path):
+    """Four small cases on disk."""
+    rng, found = np.random.default_rng(0), []
+    for name in IDS:
+        label = np.zeros((8, 8, 8), np.uint8)
+        label[2:6, 2:6, 2:5], label[2:6, 2:6, 5:7] = 1, 2
+        label[:, :1] = IGNORE
+        image = (label % 3)[None] + rng.normal(0, 0.2, (1, 8, 8, 8))
+        one = Prepared(name, tmp_path / f"{name}.image.npy", tmp_path / f"{name}.label.npy")
+        np.save(one.image, image.astype(np.float16))
+        np.save(one.label, label)
+        found.append(one)
+    return found
+
+
+def build():
+    torch.manual_seed(0)
+    return build_network(GRID, 1, 3)
+
+
+def objective_for(network, name, ids=IDS):
+    return make_objective(settings_of(name), network, ids, 2)
+
+
+def test_the_ablation_begins_with_duos_own_loss_without_weights_or_noise():
+    torch.manual_seed(1)
+    logits, target = torch.randn(2, 3, 8, 8, 8), torch.randint(0, 3, (2, 1, 8, 8, 8))
+    target[:, :, 0] = IGNORE
+    found = objective_for(torch.nn.Identity(), "seg")(logits, target, IDS[:2])
+    wanted = DUOLoss(reweight=False, ignore_index=IGNORE)(logits, target)
+    torch.testing.assert_close(found, wanted)
+    weighted = objective_for(torch.nn.Identity(), "rw")(logits, target, IDS[:2])
+    assert weighted < found, "weights are below 1"
+    torch.testing.assert_close(
+        objective_for(torch.nn.Identity(), "rw:alpha=0")(logits, target, IDS[:2]), wanted
+    )
+
+
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_killed_at_any_step_it_goes_on_with_the_same_numbers(tmp_path, cases, name):
+    settings = TrainSettings(5, 2, checkpoint_every=1)
+
+    def trained(checkpoint, stop=None):
+        network, losses = build(), []
+
+        def look(step, loss):
+            losses.append(loss)
+            if step == stop:
+                raise KeyboardInterrupt
+
+        made = objective_for(network, name)
+        fit(network, cases, GRID.patch, settings, checkpoint=checkpoint, objective=made, on_step=look)
+        return losses, network.state_dict(), made.state_dict()
+
+    whole = trained(tmp_path / "whole.pt")
+    with pytest.raises(KeyboardInterrupt):
+        trained(tmp_path / "cut.pt", stop=3)
+    again = trained(tmp_path / "cut.pt")
+    assert again[0] == whole[0][2:]
+    for mine, theirs in zip(again[1:], whole[1:], strict=True):
+        assert mine.keys() == theirs.keys()
+        for key, value in mine.items():
+            if isinstance(value, torch.Tensor):
+                torch.testing.assert_close(value, theirs[key], rtol=0, atol=0)
+            else:
+                assert value == theirs[key]
+
+
+def test_noise_is_learned_beside_the_network_and_projected_after_each_pass(tmp_path, cases):
+    network = build()
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    made = objective_for(network, "en")
+    start = made.denoising.state.epsilon.detach().clone()
+    fit(network, cases, GRID.patch, TrainSettings(4, 2), checkpoint=tmp_path / "c.pt", objective=made)
+    epsilon = made.denoising.state.epsilon.detach()
+    assert made.denoising.epoch == 2
+    torch.testing.assert_close(epsilon.mean(0), torch.zeros(2), atol=1e-6, rtol=0)
+    torch.testing.assert_close(epsilon.square().mean(0), torch.ones(2), atol=1e-5, rtol=0)
+    assert not torch.equal(epsilon, start)
+    assert network.state_dict().keys() == before.keys()
+
+
+def test_the_ids_of_a_step_are_those_of_its_batch_and_a_pass_has_each_once(cases):
+    settings = TrainSettings(4, 2)
+    passes = [
+        [case.id for step in pair for case in cases_at(step, cases, settings)] for pair in ((0, 1), (2, 3))
+    ]
+    assert sorted(passes[0]) == sorted(passes[1]) == sorted(IDS)
+
+
+def test_settings_by_name():
+    assert settings_of("plain") is None
+    assert settings_of("duo:alpha=2:beta=0.25") == DuoSettings(True, True, alpha=2.0, beta=0.25)
+    for wrong, text in (("dua", "expected one of: plain, seg"), ("rw:gamma=1", "no setting 'gamma'")):
+        with pytest.raises(ValueError, match=text):
+            settings_of(wrong)
+    with pytest.raises(ValueError, match="no setting 'alpha'"):
+        settings_of("plain:alpha=1")
