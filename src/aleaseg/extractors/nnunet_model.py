@@ -32,7 +32,7 @@ from aleaseg.extractors.held_out import nnunet_json
 from aleaseg.extractors.orient import depth_first, to_ras
 from aleaseg.extras import need
 
-__all__ = ["NnUNetModel"]
+__all__ = ["NnUNetModel", "numpy_numbers"]
 
 _STOCK = "nnUNetTrainer"
 _CHECKPOINT = "checkpoint_final.pth"
@@ -316,7 +316,7 @@ def _checkpoints(folder: Path) -> dict[str, Path]:
 
 def _read_checkpoint(path: Path) -> _Checkpoint:
     """Tensors and plain numbers; nothing else is unpickled."""
-    with torch.serialization.safe_globals(_numbers()):
+    with torch.serialization.safe_globals(numpy_numbers()):
         weights = read_state(path, "network_weights")
         found = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
     try:
@@ -347,7 +347,7 @@ def _trained_alike(folds: Mapping[str, _Checkpoint], folder: Path) -> _Checkpoin
     return one
 
 
-def _numbers() -> list[Any]:
+def numpy_numbers() -> list[Any]:
     """NumPy's scalars, in which nnU-Net keeps its training curves, under both names of their maker."""
     make = np.float64(0).__reduce__()[0]
     kinds = {type(np.dtype(code)) for code in "?bhilqBHILQefd"}

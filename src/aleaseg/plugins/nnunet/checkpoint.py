@@ -18,7 +18,7 @@ import torch
 
 from aleaseg.errors import UsageError
 from aleaseg.extractors.checkpoint import read_state
-from aleaseg.extractors.nnunet_model import _numbers
+from aleaseg.extractors.nnunet_model import numpy_numbers
 from aleaseg.run import write_aside
 
 __all__ = ["KEY", "export_plain", "read_checkpoint", "save_with"]
@@ -35,7 +35,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     Raises:
         WeightsRefused: it is missing, damaged, would run code, or holds no network.
     """
-    with torch.serialization.safe_globals(_numbers()):
+    with torch.serialization.safe_globals(numpy_numbers()):
         read_state(path, "network_weights")  # for its errors, which say what is wrong with the file
         return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
 
@@ -52,7 +52,7 @@ def save_with(save: Callable[[io.BytesIO], None], path: Path, kept: Mapping[str,
     save(whole)
     whole.seek(0)
     # Read back as any reader of ours will: what could not be read safely later must not be written.
-    with torch.serialization.safe_globals(_numbers()):
+    with torch.serialization.safe_globals(numpy_numbers()):
         checkpoint = torch.load(whole, map_location="cpu", weights_only=True)
     _write(path, {**checkpoint, KEY: dict(kept)})
 
