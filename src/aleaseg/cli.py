@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from aleaseg.evaluation_verbs import compare, evaluate
 from aleaseg.nnunet_verbs import nnunet
 from aleaseg.terminal import (
     STOPPED,
@@ -482,6 +483,10 @@ def bench(
             rows = [list(row) for row in summary_rows(result)]
     show_table(title, names, rows)
     say(f"Page: {page}")
+
+
+app.command()(evaluate)
+app.command()(compare)
 
 
 def main() -> None:

@@ -31,6 +31,7 @@ _STAGES = {
     "analyse": "Comparing",
     "copy": "Copying cases",
     "compare": "Training",
+    "evaluate": "Measuring",
 }
 
 

@@ -12,7 +12,7 @@ import re
 from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from aleaseg.case import Dataset, Finding
 from aleaseg.errors import NotADataset
@@ -21,10 +21,35 @@ from aleaseg.readers.files import ENDINGS, list_folder
 from aleaseg.readers.pairs import pair_up
 from aleaseg.readers.voxels import lazy_case
 
-__all__ = ["open_nnunet"]
+__all__ = ["Declared", "open_nnunet", "read_declared"]
 
 _PAGE = "see documentation/dataset_format.md of nnU-Net"
 Files = dict[str, list[Path]]
+
+
+class Declared(NamedTuple):
+    """What a `dataset.json` says of its data set, whatever files lie beside it.
+
+    Attributes:
+        classes: name -> label values, without the background.
+        ignore: label value that means "not annotated", or None.
+        channels: names, in order.
+    """
+
+    classes: dict[str, tuple[int, ...]]
+    ignore: int | None
+    channels: tuple[str, ...]
+
+
+def read_declared(path: Path) -> Declared:
+    """Read a `dataset.json`: of a data set, or the copy that nnU-Net leaves beside predictions.
+
+    Raises:
+        NotADataset: it is damaged or lacks what it must have.
+    """
+    declared = _load(path)
+    classes, ignore = _labels(declared, path)
+    return Declared(classes, ignore, _channel_names(declared, path))
 
 
 def open_nnunet(root: Path, classes: str | None = None) -> Dataset:

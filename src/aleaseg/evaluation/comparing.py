@@ -1,0 +1,318 @@
+r"""The verb `compare`: evaluations side by side, each against the first, case by case.
+
+    comparison.csv   a row per pair, metric and class: both means, their difference, interval, p
+    comparison.md    the same, to commit
+    index.html       the page
+
+A difference is second less first over the cases (and classes) that both have a number for,
+its interval a bootstrap over groups of cases, its p from Wilcoxon's signed-rank test. Where
+the interval holds 0 nothing is claimed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from aleaseg.errors import UsageError
+from aleaseg.evaluation.columns import METRICS
+from aleaseg.evaluation.evaluating import Evaluation
+from aleaseg.evaluation.summary import ALL, matrix
+from aleaseg.metrics.bootstrap import Replicated, difference
+from aleaseg.metrics.paired import FEWEST_GROUPS, case_resamples, paired_difference
+from aleaseg.metrics.risk_coverage import aurc
+from aleaseg.readers.groups import assign
+
+__all__ = ["COLUMNS", "Comparison", "Pair", "compare_evaluations", "distinct_names", "verdict"]
+
+COLUMNS = (
+    "first",
+    "second",
+    "metric",
+    "class",
+    "first_mean",
+    "second_mean",
+    "difference",
+    "low",
+    "high",
+    "p",
+    "cases",
+    "groups",
+    "verdict",
+)
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A second evaluation against the first.
+
+    Attributes:
+        first, second: names.
+        rows: of comparison.csv, `all` classes before the single ones.
+        cases: a row per common case: case, group, first, second (mean Dice of each), difference.
+        notes: what is to be known of the cases that were left out.
+    """
+
+    first: str
+    second: str
+    rows: pd.DataFrame
+    cases: pd.DataFrame
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Every evaluation against the first.
+
+    Attributes:
+        names: of the evaluations, in order.
+        evaluations: the same order.
+        pairs: of each but the first.
+        classes: names.
+    """
+
+    names: tuple[str, ...]
+    evaluations: tuple[Evaluation, ...]
+    pairs: tuple[Pair, ...]
+    classes: tuple[str, ...]
+
+    @property
+    def rows(self) -> pd.DataFrame:
+        """All rows of comparison.csv."""
+        return pd.concat([pair.rows for pair in self.pairs], ignore_index=True)
+
+
+def verdict(low: float, high: float, difference: float, higher_is_better: bool) -> str:
+    """What may be claimed of the second: `better` or `worse` where the interval leaves out 0.
+
+    >>> verdict(0.01, 0.03, 0.02, True), verdict(0.01, 0.03, 0.02, False), verdict(-0.01, 0.03, 0.01, True)
+    ('better', 'worse', 'no claim')
+    >>> verdict(float("nan"), float("nan"), 0.1, True), verdict(0, 0, 0, True)
+    ('too few', 'same')
+    """
+    if np.isnan(low) or np.isnan(high):
+        return "too few"
+    if low == high == difference == 0:
+        return "same"
+    if low <= 0 <= high:
+        return "no claim"
+    return "better" if (low > 0) == higher_is_better else "worse"
+
+
+def distinct_names(paths: Sequence[Path]) -> list[str]:
+    """Names that tell folders apart: each folder's own, or the first of those above it that differs.
+
+    Raises:
+        UsageError: a folder is given twice.
+
+    >>> distinct_names([Path("a/fold_0/validation"), Path("b/fold_0/validation")])
+    ['a', 'b']
+    """
+    parts = [path.resolve().parts for path in paths]
+    for depth in range(1, max(map(len, parts)) + 1):
+        below = {each[-depth + 1 :] if depth > 1 else () for each in parts}
+        kept = [
+            each[-depth] if len(below) == 1 else "/".join(each[-depth:])
+            for each in parts
+            if len(each) >= depth
+        ]
+        if len(set(kept)) == len(parts):
+            return kept
+    raise UsageError(f"{paths[0]} is given twice; give different folders")
+
+
+def compare_evaluations(
+    evaluations: Sequence[Evaluation], names: Sequence[str], groups: str | None = None
+) -> Comparison:
+    """Compare each evaluation with the first.
+
+    Args:
+        evaluations: two or more, against the same reference.
+        names: of each.
+        groups: as `open_dataset` takes them; None: those of the first evaluation.
+
+    Raises:
+        UsageError: they are not comparable: other classes, tolerances or conventions, another
+            reference, or no common case.
+    """
+    if len(evaluations) < 2:
+        raise UsageError("compare takes two evaluations or more")
+    first, *others = evaluations
+    pairs = []
+    for name, other in zip(names[1:], others, strict=True):
+        _comparable(first, other, names[0], name)
+        pairs.append(_pair(first, other, names[0], name, groups))
+    return Comparison(tuple(names), tuple(evaluations), tuple(pairs), first.classes)
+
+
+def _comparable(first: Evaluation, second: Evaluation, one: str, other: str) -> None:
+    about = (
+        ("classes", first.manifest["dataset"]["classes"], second.manifest["dataset"]["classes"]),
+        ("NSD tolerances", first.manifest["tolerances_mm"], second.manifest["tolerances_mm"]),
+        ("--both-empty", first.settings.both_empty, second.settings.both_empty),
+    )
+    for what, a, b in about:
+        if a != b:
+            raise UsageError(
+                f"{one} and {other} cannot be compared, {what} differ: {a} and {b}; evaluate both alike"
+            )
+    keys = ["case", "class"]
+    sizes = [
+        one.metrics[one.metrics["status"] != "failed"].set_index(keys)["reference_voxels"]
+        for one in (first, second)
+    ]
+    both = sizes[0].index.intersection(sizes[1].index)
+    if not len(both):
+        raise UsageError(f"{one} and {other} have no case in common that both could measure")
+    apart = both[(sizes[0].loc[both] != sizes[1].loc[both]).to_numpy()]
+    if len(apart):
+        case, name = apart[0]
+        raise UsageError(
+            f"{one} and {other} were measured against different references: {case} has "
+            f"{sizes[0].loc[apart[0]]:.0f} voxels of {name} in one and {sizes[1].loc[apart[0]]:.0f} in the other; "
+            "evaluate both against the same reference"
+        )
+
+
+def _pair(first: Evaluation, second: Evaluation, one: str, other: str, groups: str | None) -> Pair:
+    tables = [each.cases[each.cases["status"] != "failed"].set_index("case") for each in (first, second)]
+    ids = sorted(set(tables[0].index) & set(tables[1].index))
+    cases = [table.loc[ids].reset_index() for table in tables]
+    group = cases[0]["group"].to_numpy()
+    if groups is not None:
+        assigned = assign(ids, groups, "group")
+        group = np.array([assigned.get(case) or case for case in ids])
+    drawn = case_resamples(group)
+    metrics = [
+        each.metrics[(each.metrics["status"] != "failed") & each.metrics["case"].isin(ids)]
+        for each in (first, second)
+    ]
+    rows: list[dict[str, Any]] = []
+    for metric, about in METRICS.items():
+        for over in (ALL, *first.classes):
+            x, y = (
+                matrix(table, those, metric, first.classes, over)
+                for table, those in zip(metrics, cases, strict=True)
+            )
+            found = paired_difference(x, y, group, drawn)
+            if found.cases:
+                rows.append(
+                    {
+                        "first": one,
+                        "second": other,
+                        "metric": metric,
+                        "class": over,
+                        "first_mean": found.first,
+                        "second_mean": found.second,
+                        "difference": found.difference,
+                        "low": found.low,
+                        "high": found.high,
+                        "p": found.p,
+                        "cases": found.cases,
+                        "groups": found.groups,
+                        "verdict": verdict(found.low, found.high, found.difference, about.higher_is_better),
+                    }
+                )
+    rows += _risk(first, second, cases, group, one, other)
+    dice = [table["dice"].to_numpy(dtype=np.float64) for table in cases]
+    by_case = pd.DataFrame(
+        {"case": ids, "group": group, "first": dice[0], "second": dice[1], "difference": dice[1] - dice[0]}
+    )
+    return Pair(
+        one,
+        other,
+        pd.DataFrame(rows, columns=[*COLUMNS]),
+        by_case,
+        _notes(first, second, metrics, ids, one, other),
+    )
+
+
+def _risk(
+    first: Evaluation,
+    second: Evaluation,
+    cases: Sequence[pd.DataFrame],
+    group: np.ndarray,
+    one: str,
+    other: str,
+) -> list[dict[str, Any]]:
+    """AURC of the confidences that both have, on the cases where both have a Dice and a confidence."""
+    rows = []
+    signs = {name: sign for name, sign in first.signs.items() if second.signs.get(name) == sign}
+    for name, sign in signs.items():
+        if any(name not in table for table in cases):
+            continue
+        known = np.logical_and.reduce(
+            [table[column].notna().to_numpy() for table in cases for column in ("dice", name)]
+        )
+        if not known.any():
+            continue
+        weights = case_resamples(group[known]).weights
+        areas = []
+        for table in cases:
+            risk = 1 - table["dice"].to_numpy(dtype=np.float64)[known]
+            sure = sign * table[name].to_numpy(dtype=np.float64)[known]
+            areas.append(Replicated(float(aurc(risk, sure)), aurc(risk, sure, weights=weights)))
+        found = difference(areas[1], areas[0])
+        groups = len(set(group[known]))
+        low, high = (found.low, found.high) if groups >= FEWEST_GROUPS else (np.nan, np.nan)
+        rows.append(
+            {
+                "first": one,
+                "second": other,
+                "metric": f"aurc/{name}",
+                "class": ALL,
+                "first_mean": areas[0].point,
+                "second_mean": areas[1].point,
+                "difference": found.point,
+                "low": low,
+                "high": high,
+                "p": np.nan,
+                "cases": int(known.sum()),
+                "groups": groups,
+                "verdict": verdict(low, high, found.point, higher_is_better=False),
+            }
+        )
+    return rows
+
+
+def _notes(
+    first: Evaluation,
+    second: Evaluation,
+    metrics: Sequence[pd.DataFrame],
+    ids: Sequence[str],
+    one: str,
+    other: str,
+) -> tuple[str, ...]:
+    notes = []
+    for name, each in ((one, first), (other, second)):
+        failed = len(each.errors)
+        if failed:
+            notes.append(f"{failed} case(s) of {name} could not be measured and are in no difference.")
+        alone = len(each.cases) - failed - len(ids)
+        if alone:
+            notes.append(f"{alone} case(s) of {name} have no counterpart and are in no difference.")
+    keys = ["case", "class"]
+    statuses: Mapping[str, pd.Series] = {
+        name: table.set_index(keys)["status"] for name, table in zip((one, other), metrics, strict=True)
+    }
+    empty = {name: status == "both_empty" for name, status in statuses.items()}
+    mixed = int((empty[one] != empty[other].reindex(empty[one].index)).sum())
+    if mixed and first.settings.both_empty == "skip":
+        notes.append(
+            f"{mixed} time(s) the reference lacks a class that one of the two rightly leaves out and the other "
+            "predicts: such a class has no Dice for the one, and is in no difference. --both-empty perfect counts it."
+        )
+    penalties = sum(
+        int(status.isin(("reference_empty", "prediction_empty")).sum()) for status in statuses.values()
+    )
+    if penalties:
+        notes.append(
+            f"{penalties} time(s) one of two masks is empty: HD95 and ASSD are then the image's diagonal, which can "
+            "rule their means. Look at Dice and NSD first."
+        )
+    return tuple(notes)

@@ -1,0 +1,365 @@
+"""The verb `evaluate`: predictions against a reference, one folder with what was found.
+
+manifest.json      what was asked, of which data, with which code; every column's direction
+metrics.csv        a row per case and class
+cases.csv          a row per case
+summary.csv        means with intervals, by class and over all; pooled overlap
+risk_coverage.csv  AURC of every confidence
+summary.md         the last two, to commit
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from aleaseg.case import Case, Dataset
+from aleaseg.errors import AleasegError, SettingsDiffer, UsageError
+from aleaseg.evaluation.columns import CASE_COLUMNS, METRIC_COLUMNS, describe, tolerances
+from aleaseg.evaluation.confidence import Confidence, read_confidence
+from aleaseg.evaluation.markdown import summary_markdown
+from aleaseg.evaluation.measuring import Row, Task, failed_case, measure_case
+from aleaseg.evaluation.predicted import Found, PredictedFiles, find_predictions
+from aleaseg.evaluation.reference import Reference, open_reference
+from aleaseg.evaluation.summary import CONFIDENCES, risk_coverage, summarise
+from aleaseg.manifest import now, versions
+from aleaseg.readers.files import FLAT_ENDINGS
+from aleaseg.run import Run, read_json, read_table, write_aside, write_json, write_table
+
+__all__ = ["Evaluation", "EvaluationSettings", "begin", "evaluate", "is_evaluation", "open_evaluation"]
+
+Progress = Callable[[str, int, int], None]
+KIND = "evaluation"
+# Starting a process costs seconds (it imports torch and MONAI); a few small cases are faster without.
+_WORTH_CASES, _WORTH_VOXELS = 40, 2**26
+# A label, a prediction, masks and distances of one class at a time; and two copies of each channel.
+_BYTES_PER_VOXEL, _BYTES_PER_CHANNEL = 64, 8
+
+
+@dataclass(frozen=True)
+class EvaluationSettings:
+    """What decides the numbers; written whole into the manifest.
+
+    Attributes:
+        reference: a data set with labels, or a folder of masks.
+        predictions: a folder.
+        groups, classes: as `open_dataset` takes them.
+        tolerance: of NSD in mm, `1`, or `1,tumour=2`.
+        both_empty: what a class is that neither mask has: `skip` leaves it out, `perfect` counts it.
+        only_predicted: whether cases without a prediction are left out; else each is an error.
+        confidence: a run or a CSV that says how sure somebody is of each case.
+        against: other predictions that these are compared with; decides no number of the evaluation.
+    """
+
+    reference: str
+    predictions: str
+    groups: str | None = None
+    classes: str | None = None
+    tolerance: str = "1"
+    both_empty: str = "skip"
+    only_predicted: bool = False
+    confidence: str | None = None
+    against: str | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot work."""
+        if self.both_empty not in ("skip", "perfect"):
+            raise UsageError(f"--both-empty {self.both_empty}: expected skip or perfect")
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A finished evaluation, opened.
+
+    Attributes:
+        path: its folder.
+        manifest: what was asked, and of which data.
+        metrics: rows of metrics.csv.
+        cases: rows of cases.csv.
+        summary: rows of summary.csv.
+        risk: rows of risk_coverage.csv.
+    """
+
+    path: Path
+    manifest: Mapping[str, Any]
+    metrics: pd.DataFrame
+    cases: pd.DataFrame
+    summary: pd.DataFrame
+    risk: pd.DataFrame
+
+    @property
+    def settings(self) -> EvaluationSettings:
+        """What was asked."""
+        return EvaluationSettings(**self.manifest["settings"])
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names, in the reference's order."""
+        return tuple(self.manifest["dataset"]["classes"])
+
+    @property
+    def errors(self) -> dict[str, str]:
+        """Case -> what could not be measured, and what to do."""
+        failed = self.cases[self.cases["status"] == "failed"]
+        return dict(zip(failed["case"], failed["error"], strict=True))
+
+    @property
+    def signs(self) -> dict[str, int]:
+        """Columns of cases that rank them -> 1, high = sure, or -1."""
+        return {**CONFIDENCES, **self.manifest["confidences"]}
+
+
+def is_evaluation(path: str | Path) -> bool:
+    """Whether a folder was made by `evaluate`."""
+    return _kind(Run(path)) == KIND
+
+
+def _kind(run: Run) -> str | None:
+    """What made a folder; None where it is none of ours."""
+    made = read_json(run.manifest_file) if run.manifest_file.is_file() else None
+    return made.get("kind") if isinstance(made, dict) else None
+
+
+def open_evaluation(path: str | Path) -> Evaluation:
+    """Open a folder made by `evaluate`.
+
+    Raises:
+        UsageError: it is none, or a damaged one.
+    """
+    run = Run(path)
+    if not is_evaluation(path):
+        raise UsageError(f"{path} is no evaluation; expected a folder made by `aleaseg evaluate`")
+    names = ("metrics", "cases", "summary", "risk_coverage")
+    absent = [name for name in names if not (run.path / f"{name}.csv").is_file()]
+    if absent:
+        raise UsageError(f"{path} is unfinished ({absent[0]}.csv is missing); run `aleaseg evaluate` again")
+    return Evaluation(run.path, run.manifest, *(read_table(run.path / f"{name}.csv") for name in names))
+
+
+def begin(out: Run, kind: str, asked: Mapping[str, Any]) -> None:
+    """Make sure that a folder is new, empty, or was made by the same command.
+
+    Raises:
+        SettingsDiffer: it was made with other settings.
+        UsageError: it holds something else.
+    """
+    if _kind(out) == kind:
+        before: Mapping[str, Any] = out.manifest["settings"]
+        differing = [name for name in asked if before.get(name) != asked[name]]
+        if differing:
+            lines = "; ".join(
+                f"{name}: {before.get(name)!r} then, {asked[name]!r} now" for name in differing
+            )
+            raise SettingsDiffer(
+                f"{out.path} is another {kind} ({lines}); give another folder with -o, or delete it"
+            )
+    elif out.path.exists() and (not out.path.is_dir() or any(out.path.iterdir())):
+        raise UsageError(
+            f"{out.path} holds other files and is no {kind}; give an empty or a new folder with -o"
+        )
+
+
+def evaluate(
+    settings: EvaluationSettings,
+    out: str | Path,
+    *,
+    progress: Progress = lambda stage, done, total: None,
+    workers: int | None = None,
+) -> Evaluation:
+    """Measure predictions against a reference, and write what was found.
+
+    A case that cannot be measured (its prediction is missing, damaged, on another grid,
+    has unknown label values) is named in the tables, and the others are measured.
+
+    Args:
+        settings: what is asked.
+        out: the folder; new, empty, or made by the same settings, then made anew.
+        progress: called with `evaluate`, done, total.
+        workers: processes; None: one per core.
+
+    Raises:
+        UsageError: the arguments cannot work, or the folder holds something else; nothing was written.
+    """
+    run = Run(out)
+    asked = asdict(settings)
+    begin(run, KIND, asked)
+    reference = open_reference(settings.reference, classes=settings.classes, groups=settings.groups)
+    dataset = reference.dataset
+    if not dataset.classes:
+        raise UsageError(f"{settings.reference} has no class; name them with --classes NAME=VALUE,...")
+    task = Task(
+        dataset.with_cases(()),
+        tolerances(settings.tolerance, list(dataset.classes)),
+        settings.both_empty == "perfect",
+    )
+    found = find_predictions(settings.predictions, dataset.cases)
+    todo, failed, notes = _plan(settings, reference, found, task)
+    confidences = (
+        read_confidence(settings.confidence, [case.id for case in todo]) if settings.confidence else []
+    )
+    done = list(_measure(todo, found, task, progress, workers)) + failed
+    done.sort(key=lambda rows: rows[1]["case"])
+    metrics = pd.DataFrame([row for rows, _ in done for row in rows]).reindex(columns=[*METRIC_COLUMNS])
+    cases = pd.DataFrame([row for _, row in done]).reindex(columns=[*CASE_COLUMNS])
+    signs = _join(cases, confidences)
+    summary = summarise(metrics, cases, list(dataset.classes))
+    risk = risk_coverage(cases, {**CONFIDENCES, **signs})
+    if all(path.suffix.lower() in FLAT_ENDINGS for case in todo[:1] for path in case.label_files):
+        notes.append("The files know no spacing: distances are in pixels.")
+    manifest = {
+        "kind": KIND,
+        "aleaseg": version("aleaseg"),
+        "created": now(),
+        "settings": asked,
+        "dataset": {
+            "name": dataset.name,
+            "classes": {name: list(values) for name, values in dataset.classes.items()},
+            "ignore": dataset.ignore,
+            "cases": len(cases),
+            "pictured": reference.pictured,
+        },
+        "confidences": signs,
+        "tolerances_mm": dict(task.tolerances_mm),
+        "notes": notes,
+        "columns": describe(),
+        "versions": versions(),
+    }
+    # The manifest goes first: with it the folder is known as ours, whatever ends this half-way.
+    write_json(run.manifest_file, manifest)
+    for name, frame in (
+        ("metrics", metrics),
+        ("cases", cases),
+        ("summary", summary),
+        ("risk_coverage", risk),
+    ):
+        _write(run.path / f"{name}.csv", frame)
+    made = open_evaluation(run.path)
+    write_aside(run.path / "summary.md", summary_markdown(made).encode("utf-8", "replace"))
+    return made
+
+
+def _plan(
+    settings: EvaluationSettings, reference: Reference, found: Found, task: Task
+) -> tuple[list[Case], list[tuple[list[Row], Row]], list[str]]:
+    """Cases to measure; rows of those that cannot be; and what else is to be known."""
+    dataset, notes = reference.dataset, list[str]()
+    todo, failed = [], []
+    for case in dataset.cases:
+        if case.id in found.files and case.read_label is None:
+            said = f"{case.id}: found no label in the reference; expected one per case; add it"
+            failed.append(failed_case(case.id, case.group, said, task))
+        elif case.id in found.files:
+            todo.append(case)
+        elif not settings.only_predicted:
+            said = (
+                f"{case.id}: found no prediction in {Path(settings.predictions).name}; expected {case.id}.nii.gz, "
+                f"{case.id}.png, {case.id}.npz or the like; predict the case, or leave it out with --only-predicted"
+            )
+            failed.append(failed_case(case.id, case.group, said, task))
+    if settings.only_predicted and len(todo) < len(dataset.cases):
+        notes.append(
+            f"{len(dataset.cases) - len(todo)} of {len(dataset.cases)} cases have no prediction and are left out."
+        )
+    there = {case.id for case in dataset.cases}
+    without = []
+    for finding in dataset.findings:
+        if finding.severity == "error" and finding.case not in there:
+            there.add(finding.case)
+            if finding.case in found.others:
+                said = (
+                    f"{finding.case}: found {finding.found}; expected {finding.expected}; {finding.advice}"
+                )
+                failed.append(failed_case(finding.case, finding.case, said, task))
+            else:
+                without.append(finding.case)
+    if without:
+        notes.append(
+            f"{len(without)} case(s) of the reference are incomplete and have no prediction: {_some(without)}."
+        )
+    others = sorted(set(found.others) - there)
+    if others:
+        notes.append(f"{len(others)} prediction(s) belong to no case of the reference: {_some(others)}.")
+    return todo, failed, notes
+
+
+def _some(names: Sequence[str], most: int = 3) -> str:
+    return ", ".join(names[:most]) + (", ..." if len(names) > most else "")
+
+
+def _measure(
+    todo: Sequence[Case], found: Found, task: Task, progress: Progress, workers: int | None
+) -> Iterator[tuple[list[Row], Row]]:
+    """The rows of every case, side by side over cores, as they are finished."""
+    from joblib import Parallel, delayed
+
+    total, done = len(todo), 0
+    progress("evaluate", 0, total)
+    left = {case.id: case for case in todo}
+    count = min(workers or _workers(todo, found, task.dataset), total)
+    if count > 1:
+        # Worker processes are kept between calls, and stay where the first call was made.
+        jobs = (delayed(measure_case)(case, _resolved(found.files[case.id]), task) for case in todo)
+        try:
+            for rows in Parallel(n_jobs=count, return_as="generator_unordered")(jobs):
+                done += 1
+                del left[rows[1]["case"]]
+                progress("evaluate", done, total)
+                yield rows
+        except BrokenProcessPool:
+            pass  # a worker was killed, for memory most likely: what it left is done here, one at a time
+    for case in list(left.values()):
+        yield measure_case(case, found.files[case.id], task)
+        done += 1
+        progress("evaluate", done, total)
+
+
+def _resolved(files: PredictedFiles) -> PredictedFiles:
+    return PredictedFiles(
+        tuple(path.resolve() for path in files.masks), tuple(path.resolve() for path in files.soft)
+    )
+
+
+def _workers(todo: Sequence[Case], found: Found, dataset: Dataset) -> int:
+    """One process per core, fewer where the largest case would not fit so often."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    voxels = [0]
+    for case in todo:
+        try:
+            voxels.append(math.prod(case.read_geometry().shape))
+        except AleasegError:
+            continue  # the case will say so itself
+    if len(todo) < _WORTH_CASES and sum(voxels) < _WORTH_VOXELS:
+        return 1
+    channels = 1 + len(dataset.values) if any(files.soft for files in found.files.values()) else 0
+    needed = max(1, max(voxels) * (_BYTES_PER_VOXEL + _BYTES_PER_CHANNEL * channels))
+    try:
+        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (ValueError, OSError, AttributeError):
+        return cores
+    return max(1, min(cores, int(0.7 * memory / needed)))
+
+
+def _join(cases: pd.DataFrame, confidences: Sequence[Confidence]) -> dict[str, int]:
+    """Put the columns of confidence into the table of cases, before the errors; column -> sign."""
+    for confidence in confidences:
+        values = [confidence.values.get(case, np.nan) for case in cases["case"]]
+        cases.insert(len(cases.columns) - 1, confidence.name, values)
+    return {confidence.name: confidence.sign for confidence in confidences}
+
+
+def _write(path: Path, frame: pd.DataFrame) -> None:
+    known = frame.astype(object).where(frame.notna(), None)
+    write_table(
+        path,
+        list(map(str, frame.columns)),
+        ({str(k): v for k, v in row.items()} for row in known.to_dict("records")),
+    )

@@ -1,0 +1,172 @@
+"""One case, measured: its rows of metrics.csv, and its row of cases.csv."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aleaseg.case import Case, Dataset
+from aleaseg.errors import BadVoxels, CaseError
+from aleaseg.evaluation.predicted import Predicted, PredictedFiles, read_predicted, unknown_values
+from aleaseg.measures.label_agreement import near
+from aleaseg.metrics.calibration import calibration_error
+from aleaseg.metrics.overlap import Overlap, count_overlap, dice, iou
+from aleaseg.metrics.surface import surface_distances
+
+__all__ = ["Task", "failed_case", "measure_case"]
+
+# A class that neither mask has, where that counts as a perfect prediction.
+_PERFECT = {"dice": 1.0, "iou": 1.0, "nsd": 1.0, "hd95_mm": 0.0, "assd_mm": 0.0}
+_NEAR_VOXELS = 5
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is the same for all cases.
+
+    Attributes:
+        dataset: classes and ignore label; its cases are not needed.
+        tolerances_mm: of NSD, by class.
+        perfect_if_empty: whether a class that neither mask has is a perfect prediction; else it is left out.
+    """
+
+    dataset: Dataset
+    tolerances_mm: Mapping[str, float]
+    perfect_if_empty: bool = False
+
+
+def measure_case(case: Case, files: PredictedFiles, task: Task) -> tuple[list[Row], Row]:
+    """Measure a case; whatever is wrong with it is in its rows, and nothing is raised.
+
+    Args:
+        case: with a label.
+        files: its prediction.
+        task: the rest.
+
+    Returns:
+        A row per class, and one for the case.
+    """
+    try:
+        return _measured(case, files, task)
+    except CaseError as error:
+        return failed_case(case.id, case.group, str(error), task)
+    except Exception as error:  # whatever one case does, the others go on
+        said = f"{case.id}: {type(error).__name__}: {' '.join(str(error).split())[:300]}"
+        return failed_case(case.id, case.group, said, task)
+
+
+def failed_case(case_id: str, group: str, error: str, task: Task) -> tuple[list[Row], Row]:
+    """The rows of a case that could not be measured."""
+    row = {"case": case_id, "group": group, "status": "failed", "error": error}
+    return [{**row, "class": name} for name in task.dataset.classes], row
+
+
+def _measured(case: Case, files: PredictedFiles, task: Task) -> tuple[list[Row], Row]:
+    dataset = task.dataset
+    assert case.read_label is not None
+    voxels = case.read_label()
+    label, geometry = voxels.array, voxels.geometry
+    counts = np.ones(label.shape, dtype=bool) if dataset.ignore is None else label != dataset.ignore
+    unknown = unknown_values(label[counts], dataset)
+    if unknown:
+        raise BadVoxels(
+            case.id,
+            f"the label values {', '.join(map(str, unknown))} in the reference",
+            f"0 and {', '.join(map(str, dataset.declared or dataset.values))}",
+            "mend the mask, or name the classes with --classes NAME=VALUE,...",
+        )
+    predicted = read_predicted(files, case, dataset, geometry)
+    rows = []
+    for name, values in dataset.classes.items():
+        reference, found = np.isin(label, values) & counts, predicted.masks[name] & counts
+        row: Row = {"case": case.id, "class": name, "group": case.group}
+        row |= _of_masks(
+            reference, found, geometry.spacing_mm, task.tolerances_mm[name], task.perfect_if_empty
+        )
+        if predicted.soft is not None:
+            p = predicted.soft.probability(name)
+            if p is not None:
+                row |= _calibration(p, np.isin(label, values), counts, reference)
+        rows.append(row)
+    whole: Row = {"case": case.id, "group": case.group, "status": "ok", "voxel_mm3": geometry.voxel_mm3}
+    for metric in ("dice", "iou", "hd95_mm", "assd_mm", "nsd"):
+        known = [row[metric] for row in rows if not np.isnan(row[metric])]
+        whole[metric] = float(np.mean(known)) if known else np.nan
+    return rows, whole | _of_the_winner(label, counts, predicted, dataset)
+
+
+def _of_masks(
+    reference: NDArray[np.bool_],
+    predicted: NDArray[np.bool_],
+    spacing_mm: tuple[float, ...],
+    tolerance_mm: float,
+    perfect_if_empty: bool,
+) -> Row:
+    overlap: Overlap = count_overlap(reference, predicted)
+    surface = surface_distances(reference, predicted, spacing_mm, tolerance_mm)
+    row: Row = {
+        "status": _status(overlap),
+        "dice": float(dice(overlap)),
+        "iou": float(iou(overlap)),
+        "hd95_mm": surface.hd95_mm,
+        "assd_mm": surface.assd_mm,
+        "nsd": surface.nsd,
+        "tolerance_mm": tolerance_mm,
+        "reference_voxels": overlap.reference,
+        "predicted_voxels": overlap.predicted,
+        "both_voxels": overlap.both,
+    }
+    return row | _PERFECT if perfect_if_empty and row["status"] == "both_empty" else row
+
+
+def _status(overlap: Overlap) -> str:
+    if overlap.reference and overlap.predicted:
+        return "ok"
+    if overlap.reference:
+        return "prediction_empty"
+    return "reference_empty" if overlap.predicted else "both_empty"
+
+
+def _calibration(
+    p: NDArray[np.float32],
+    true: NDArray[np.bool_],
+    counts: NDArray[np.bool_],
+    foreground: NDArray[np.bool_],
+) -> Row:
+    """ECE and ACE around the reference's foreground, and over the whole image."""
+    around = (
+        near(foreground, foreground, _NEAR_VOXELS) & counts if foreground.any() else np.zeros_like(counts)
+    )
+    close, far = (calibration_error(p[region], true[region]) for region in (around, counts))
+    return {"ece": close.ece, "ace": close.ace, "ece_image": far.ece, "ace_image": far.ace}
+
+
+def _of_the_winner(
+    label: NDArray, counts: NDArray[np.bool_], predicted: Predicted, dataset: Dataset
+) -> Row:
+    """How sure the model is of the label that it predicts, and whether rightly so."""
+    soft = predicted.soft
+    if soft is None or soft.kind == "label":
+        return {}
+    winner = soft.labels()
+    p = soft.given(winner)
+    assert p is not None
+    if soft.regions:  # a voxel is right where it is in the right regions, whatever it is called
+        right = np.ones(label.shape, dtype=bool)
+        for name, values in dataset.classes.items():
+            right &= soft.mask(name) == np.isin(label, values)
+    else:
+        right = winner == np.where(np.isin(label, dataset.values), label, 0)
+    foreground = np.isin(label, dataset.values)
+    around = near(winner > 0, winner > 0, _NEAR_VOXELS) & counts
+    return {
+        **_calibration(p, right, counts, foreground & counts),
+        "max_probability": float(p[counts].mean(dtype=np.float64)) if counts.any() else np.nan,
+        "max_probability_near": float(p[around].mean(dtype=np.float64)) if around.any() else np.nan,
+    }

@@ -1,0 +1,179 @@
+"""Contours over the slice where two predictions differ most: reference red, first blue, second orange."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from aleaseg.case import Case, Dataset, Geometry
+from aleaseg.errors import AleasegError
+from aleaseg.evaluation.evaluating import Evaluation
+from aleaseg.evaluation.predicted import find_predictions, read_predicted
+from aleaseg.evaluation.reference import Reference, open_reference
+from aleaseg.report.contours import outline
+from aleaseg.report.pictures import ct_window, focus, grey_png, window
+from aleaseg.report.planes import planes_through, telling_voxel
+from aleaseg.report.svg import as_text, element, inline
+
+__all__ = ["Picture", "contour_svg", "draw_pictures", "largest_differences"]
+
+_LONGEST = 360.0
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A case, drawn.
+
+    Attributes:
+        case: its id.
+        first, second: mean Dice of each prediction.
+        difference: second less first.
+        where: such as `axial, slice 12 of 34`.
+        svg: the drawing; empty where there is none.
+        trouble: why there is none.
+    """
+
+    case: str
+    first: float
+    second: float
+    difference: float
+    where: str
+    svg: str
+    trouble: str = ""
+
+
+def largest_differences(cases: pd.DataFrame, most: int = 4) -> tuple[list[str], list[str]]:
+    """The cases that gain most and those that lose most.
+
+    Args:
+        cases: with the columns case and difference.
+        most: of each.
+
+    Returns:
+        Ids of gains, the largest first, and of losses, the largest first; none without a difference.
+    """
+    ranked = cases.dropna(subset=["difference"]).sort_values(["difference", "case"], kind="stable")
+    losses = ranked[ranked["difference"] < 0].head(most)
+    gains = ranked[ranked["difference"] > 0][::-1].head(most)
+    return list(gains["case"]), list(losses["case"])
+
+
+def draw_pictures(
+    first: Evaluation, second: Evaluation, cases: pd.DataFrame
+) -> tuple[dict[str, Picture], str]:
+    """Draw cases.
+
+    Args:
+        first: whose contours are blue.
+        second: whose contours are orange.
+        cases: rows case, first, second, difference, of those to draw.
+
+    Returns:
+        Pictures by case, and in words why there are none, where the files have moved away.
+    """
+    asked = first.settings
+    try:
+        reference = open_reference(asked.reference, classes=asked.classes)
+        found = [
+            find_predictions(each.settings.predictions, reference.dataset.cases) for each in (first, second)
+        ]
+    except AleasegError as error:
+        return {}, f"No pictures: {error}"
+    pictures = {}
+    for row in cases.to_dict("records"):
+        case_id = str(row["case"])
+        numbers = {"first": row["first"], "second": row["second"], "difference": row["difference"]}
+        try:
+            case = reference.dataset[case_id]
+            where, svg = _drawn(case, reference, [each.files[case_id] for each in found])
+            pictures[case_id] = Picture(case_id, **numbers, where=where, svg=svg)
+        except (AleasegError, KeyError, OSError) as error:
+            said = (
+                " ".join(str(error).split()) if isinstance(error, AleasegError) else "its files have moved"
+            )
+            pictures[case_id] = Picture(case_id, **numbers, where="", svg="", trouble=said)
+    return pictures, ""
+
+
+def _drawn(case: Case, reference: Reference, files: Sequence) -> tuple[str, str]:
+    dataset = reference.dataset
+    assert case.read_label is not None
+    voxels = case.read_label()
+    label, geometry = voxels.array, voxels.geometry
+    predicted = [read_predicted(each, case, dataset, geometry) for each in files]
+    image = case.read_image().array if reference.pictured else None
+    if image is not None and image.shape[1:] != label.shape:
+        image = None
+    return contour_svg(case.id, image, geometry, label, [each.labels for each in predicted], dataset)
+
+
+def contour_svg(
+    case_id: str,
+    image: NDArray | None,
+    geometry: Geometry,
+    reference: NDArray,
+    predicted: Sequence[NDArray],
+    dataset: Dataset,
+) -> tuple[str, str]:
+    """The slice where two predictions differ most, with the outlines of all classes.
+
+    Args:
+        case_id: for the drawing's name.
+        image: (channel, *spatial); None: outlines alone, on a dark ground.
+        geometry: of the spatial axes.
+        reference: (*spatial) label values.
+        predicted: of the first and of the second, likewise.
+        dataset: classes and ignore label.
+
+    Returns:
+        Where the slice lies, in words, and the drawing.
+    """
+    flat = reference.ndim == 2
+    if flat:  # a single picture hangs as it is stored
+        geometry = Geometry((1, *geometry.shape), (1.0, *geometry.spacing_mm), None)
+        reference, predicted = reference[None], [each[None] for each in predicted]
+        image = None if image is None else image[:, None]
+    ignored = (
+        np.zeros(reference.shape, dtype=bool) if dataset.ignore is None else reference == dataset.ignore
+    )
+    # What is not annotated is no difference.
+    seen = [np.where(ignored, 0, each) for each in (reference, *predicted)]
+    voxel, _ = telling_voxel(reference.shape, seen[1], seen[2])
+    plane = planes_through(voxel, geometry)[0]
+    rows, columns = plane.cut(reference).shape
+    dy, dx = plane.spacing_mm
+    x, y, width, height = focus(plane, seen) or (0, 0, columns, rows)
+    drawn = []
+    if image is not None:
+        limits = window(image[0])
+        is_ct = bool(dataset.channels) and dataset.channels[0].upper() == "CT"
+        if is_ct and np.nanmin(image[0]) < -200:
+            limits = ct_window(image[0][seen[0] > 0])
+        drawn.append(
+            element(
+                "image",
+                href=grey_png(plane.cut(image[0]), *limits),
+                width=columns * dx,
+                height=rows * dy,
+                preserveAspectRatio="none",
+            )
+        )
+    for kind, array in zip(("reference", "first", "second"), seen, strict=True):
+        cut = plane.cut(array)
+        paths = "".join(outline(np.isin(cut, list(values))) for values in dataset.classes.values())
+        if paths:
+            # Paths count half voxels.
+            group = element("g", transform=f"scale({dx / 2:.6g} {dy / 2:.6g})", class_=f"outline {kind}")
+            group.append(element("path", d=paths, class_="halo"))
+            group.append(element("path", d=paths, class_="line"))
+            drawn.append(group)
+    where = "" if flat else f"{plane.name}, slice {plane.index + 1} of {reference.shape[plane.axis]}"
+    scale = _LONGEST / max(width * dx, height * dy)
+    svg = inline(width * dx * scale, height * dy * scale, *drawn, label=f"{case_id}{where and ', '}{where}")
+    svg.set("viewBox", f"{x * dx:g} {y * dy:g} {width * dx:g} {height * dy:g}")
+    svg.set("class", "contours")
+    return where, as_text(svg)

@@ -1,0 +1,214 @@
+"""Somebody's predictions of the cases: which files there are, and what each says."""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aleaseg.case import Case, Dataset, Geometry, Voxels
+from aleaseg.errors import BadVoxels, CaseError, ShapeMismatch, Unreadable, UsageError
+from aleaseg.predictions.folder import read_prediction
+from aleaseg.predictions.prediction import Prediction
+from aleaseg.readers.files import split_ending
+from aleaseg.readers.fit import differs_in_world
+from aleaseg.readers.pairs import match_stems
+from aleaseg.readers.voxels import read_label
+
+__all__ = ["Found", "Predicted", "PredictedFiles", "find_predictions", "read_predicted", "unknown_values"]
+
+_SOFT = ".npz"
+
+
+@dataclass(frozen=True)
+class PredictedFiles:
+    """The files of one case.
+
+    Attributes:
+        masks: label maps (or probabilities as an image); more than one is one too many.
+        soft: `.npz` archives of probabilities, as nnU-Net's `--save_probabilities` leaves them; likewise.
+    """
+
+    masks: tuple[Path, ...] = ()
+    soft: tuple[Path, ...] = ()
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a folder of predictions holds.
+
+    Attributes:
+        files: case id -> its files.
+        others: stems of files that belong to no case.
+    """
+
+    files: Mapping[str, PredictedFiles]
+    others: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """A prediction on its case's grid.
+
+    Attributes:
+        labels: (*spatial) label values; those of classes that were not asked for are 0.
+        masks: name -> (*spatial) bool.
+        soft: where probabilities are known.
+    """
+
+    labels: NDArray
+    masks: Mapping[str, NDArray[np.bool_]]
+    soft: Prediction | None
+
+
+def find_predictions(folder: str | Path, cases: Sequence[Case]) -> Found:
+    """List the predictions of cases, in a folder and everything below it.
+
+    A case's files are those that lie least deep: nnU-Net leaves predictions in the folder
+    itself, in `fold_*/validation/` or in `crossval_results_*/`, with postprocessed ones below.
+
+    Args:
+        folder: to search.
+        cases: whose predictions are meant.
+
+    Raises:
+        UsageError: it is no folder, or holds no prediction of any case.
+    """
+    root = Path(folder)
+    if not root.is_dir():
+        raise UsageError(f"{root} is no folder; give a folder of predictions, one file per case")
+    by_stem: dict[str, list[tuple[int, Path, bool]]] = defaultdict(list)
+    for here, folders, names in os.walk(root):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        depth = len(Path(here).relative_to(root).parts)
+        for name in sorted(names):
+            soft = name.endswith(_SOFT) and not name.startswith(".")
+            split = (name.removesuffix(_SOFT), _SOFT) if soft else split_ending(name)
+            if split and split[0]:
+                by_stem[split[0]].append((depth, Path(here) / name, soft))
+    ids = [case.id for case in cases]
+    stems = match_stems(ids, by_stem)[1]
+    files: dict[str, list[tuple[int, Path, bool]]] = defaultdict(list)
+    for stem, those in by_stem.items():
+        if stems[stem] in set(ids):
+            files[stems[stem]].extend(those)
+    if ids and not files:
+        raise UsageError(
+            f"{root} holds no prediction of any of the {len(ids)} cases; expected one file per case, such as "
+            f"{ids[0]}.nii.gz, {ids[0]}.png or {ids[0]}.npz, in it or below it"
+        )
+    others = tuple(stem for stem in by_stem if stems[stem] not in files)
+    return Found({case: _least_deep(those) for case, those in files.items()}, others)
+
+
+def _least_deep(those: Sequence[tuple[int, Path, bool]]) -> PredictedFiles:
+    kinds = []
+    for wanted in (False, True):
+        of_kind = [(depth, path) for depth, path, soft in those if soft is wanted]
+        least = min((depth for depth, _ in of_kind), default=0)
+        kinds.append(tuple(path for depth, path in of_kind if depth == least))
+    masks, soft = kinds
+    # Probabilities of another folder may be those of another model.
+    return PredictedFiles(
+        masks, tuple(path for path in soft if not masks or path.parent == masks[0].parent)
+    )
+
+
+def read_predicted(files: PredictedFiles, case: Case, dataset: Dataset, reference: Geometry) -> Predicted:
+    """Read one case's prediction.
+
+    The label map decides what is predicted (it may have been postprocessed), the
+    probabilities only how sure; without a label map the probabilities decide both.
+
+    Args:
+        files: of the case.
+        case: for its id and grid.
+        dataset: whose classes are meant.
+        reference: where the reference's voxels lie.
+
+    Raises:
+        Unreadable: a file is damaged, or there are two for the case.
+        ShapeMismatch: it lies on another grid.
+        BadVoxels: label values that the data set does not know.
+    """
+    for those in (files.masks, files.soft):
+        if len(those) > 1:
+            raise Unreadable(
+                case.id,
+                f"{len(those)} predictions: {', '.join(f'{path.parent.name}/{path.name}' for path in those)}",
+                "one",
+                "give the folder that holds the one that is meant",
+            )
+    soft = None
+    if files.soft:
+        soft = read_prediction(files.soft[0], case, dataset)
+    if not files.masks:
+        assert soft is not None
+        return Predicted(soft.labels(), {name: soft.mask(name) for name in dataset.classes}, soft)
+    path = files.masks[0]
+    try:
+        voxels = read_label(path, case.id)
+    except (BadVoxels, Unreadable) as error:
+        # Whole numbers are missing where a map holds probabilities, or several channels.
+        try:
+            soft = read_prediction(path, case, dataset)
+        except CaseError:
+            raise error from None
+        return Predicted(soft.labels(), {name: soft.mask(name) for name in dataset.classes}, soft)
+    labels = _binary(_on_grid(voxels, case, reference, path), dataset)
+    unknown = unknown_values(labels, dataset)
+    if unknown:
+        raise BadVoxels(
+            case.id,
+            f"the label values {', '.join(map(str, unknown))} in the prediction {path.name}",
+            f"0 and {', '.join(map(str, dataset.declared or dataset.values))}",
+            "predict with a model of this data set, or name the classes with --classes NAME=VALUE,...",
+        )
+    labels = np.where(np.isin(labels, dataset.values), labels, labels.dtype.type(0))
+    return Predicted(
+        labels, {name: np.isin(labels, values) for name, values in dataset.classes.items()}, soft
+    )
+
+
+def _binary(labels: NDArray, dataset: Dataset) -> NDArray:
+    """Where there is one class, a mask of 0 and 255 is meant as 0 and 1; and, where nothing declares its value, any."""
+    foreground = np.unique(labels[labels != 0])
+    free = dataset.layout == "folder"
+    if dataset.values == (1,) and len(foreground) == 1 and (free or foreground[0] == 255):
+        return (labels != 0).astype(labels.dtype)
+    return labels
+
+
+def _on_grid(voxels: Voxels, case: Case, reference: Geometry, path: Path) -> NDArray:
+    array, geometry = voxels.array, voxels.geometry
+    if array.ndim == len(reference.shape) + 1 and array.shape[0] == 1:
+        array = array[0]  # a picture stored as a volume of one slice
+        geometry = Geometry(array.shape, geometry.spacing_mm[1:], None)
+    if array.shape != reference.shape:
+        raise ShapeMismatch(
+            case.id,
+            f"a prediction of shape {array.shape} in {path.name}",
+            f"the reference's shape {reference.shape}",
+            "export predictions on the reference's grid",
+        )
+    apart = differs_in_world(reference, geometry)
+    if apart:
+        raise ShapeMismatch(
+            case.id,
+            f"a prediction on another grid in {path.name}: {apart}",
+            "the reference's spacing, origin and direction",
+            "export predictions on the reference's grid, or mend the header",
+        )
+    return array
+
+
+def unknown_values(label: NDArray, dataset: Dataset) -> list[int]:
+    """Label values that mean nothing in the data set, sorted."""
+    found = np.unique(label)
+    known = [0, *dataset.declared, *dataset.values]
+    return [int(value) for value in found[~np.isin(found, known)]]
