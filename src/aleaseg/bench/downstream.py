@@ -35,7 +35,7 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from aleaseg.bench.draw import Draw, fit_draw, mean_dice, open_draw
+from aleaseg.bench.draw import Draw, fit_draw, mean_dice, open_draw, plan_draw
 from aleaseg.bench.mixed import suspicions
 from aleaseg.bench.settings import BenchSettings, begin_bench, open_clean
 from aleaseg.case import Case, Dataset
@@ -87,7 +87,7 @@ class DownstreamSettings(BenchSettings):
         objectives: names with commas between, of `aleaseg.training.objective`.
         steps: of every training; None: a rule on the data.
         held_out: share of the cases that is the clean test part; whole groups.
-        measures: names with commas between, of `MEASURES`.
+        measures: names with commas between, of `MEASURES`; none: nothing is measured.
         randoms: choices by lot.
         trainings: of each choice, from the seeds 0, 1, ...
     """
@@ -251,9 +251,11 @@ def _choices(folder: Path, draw: Draw, usable: Collection[str], settings: Downst
     """The choices, made once: what is begun goes on with the same cases."""
     file = folder / "choices.json"
     if not file.exists():
-        table = suspicions([draw]).set_index("case")
         cases = [case.id for case in draw.dataset.cases if case.id in usable]
-        suspicion = {name: table[name].reindex(cases).to_numpy(dtype=float) for name in settings.names}
+        suspicion = {}
+        if settings.names:
+            table = suspicions([draw]).set_index("case").reindex(cases)
+            suspicion = {name: table[name].to_numpy(dtype=float) for name in settings.names}
         faulty = set(draw.truth) & set(cases)
         count = None if settings.leave_out is None else round(settings.leave_out * len(cases))
         chosen = choose_cases(
@@ -416,7 +418,8 @@ def run_downstream(
     # Worker processes are kept between calls, and stay where the first call was made.
     run = Run(out.path.resolve() / "draws" / str(settings.first))
     draw = open_draw(run, training, settings.first, share=settings.share)
-    fit_draw(draw, settings.crossfit(settings.first), progress)
+    # Where no measure chooses, nothing is measured.
+    (fit_draw if settings.names else plan_draw)(draw, settings.crossfit(settings.first), progress)
     plan = read_json(run.path / "models" / "plan.json")
     work = Run(run.path / "trainings")
     made = _choices(work.path, draw, set(plan["groups"]), settings)

@@ -13,11 +13,11 @@ from aleaseg.bench.faults import Dealt, deal, with_faults
 from aleaseg.case import Case, Dataset
 from aleaseg.measures.label_agreement import dice
 from aleaseg.predictions import Prediction, open_predictions
-from aleaseg.predictions.crossfit import CrossfitSettings, crossfit
+from aleaseg.predictions.crossfit import CrossfitSettings, crossfit, plan_crossfit
 from aleaseg.run import Run, read_json, write_json
 from aleaseg.scoring import score_cases
 
-__all__ = ["Draw", "fit_draw", "mean_dice", "open_draw"]
+__all__ = ["Draw", "fit_draw", "mean_dice", "open_draw", "plan_draw"]
 
 Progress = Callable[[str, int, int], None]
 
@@ -113,3 +113,11 @@ def fit_draw(draw: Draw, settings: CrossfitSettings, progress: Progress) -> None
         {},
         progress=lambda finished, total: progress("score", finished, total),
     )
+
+
+def plan_draw(draw: Draw, settings: CrossfitSettings, progress: Progress) -> None:
+    """Choose grid and normalisation as cross-fitting would, where no measure is asked for."""
+    if not (draw.run.path / "models" / "plan.json").exists():
+        plan_crossfit(draw.run, draw.dataset, settings, progress)
+    for copy in (draw.run.path / "models" / "prepared").glob("*.npy"):
+        copy.unlink()

@@ -39,7 +39,7 @@ from aleaseg.training.prepare import IGNORE, fit_normalisation
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["Crossfit", "CrossfitSettings", "crossfit"]
+__all__ = ["Crossfit", "CrossfitSettings", "crossfit", "plan_crossfit"]
 
 Progress = Callable[[str, int, int], None]
 _BATCH = {2: 8, 3: 4}
@@ -71,10 +71,14 @@ class CrossfitSettings:
     inside: bool = False
 
 
-def _make_plan(
+def plan_crossfit(
     run: Run, dataset: Dataset, settings: CrossfitSettings, progress: Progress
 ) -> dict[str, Any]:
-    """Choose grid, normalisation, folds and steps, write working copies; kept in models/plan.json."""
+    """Choose grid, normalisation, folds and steps, write working copies; kept in models/plan.json.
+
+    Raises:
+        UsageError: no case can be trained on, or fewer groups than folds need.
+    """
     from joblib import Parallel, delayed
 
     # Before anything is read: what changes from now on is seen to have changed.
@@ -175,7 +179,7 @@ def crossfit(
     started = time.monotonic()
     file = run.path / "models" / "plan.json"
     again = file.exists()
-    plan = read_json(file) if again else _make_plan(run, dataset, settings, progress)
+    plan = read_json(file) if again else plan_crossfit(run, dataset, settings, progress)
     folds = range(len(plan["folds"]))
     todo = [fold for fold in folds if not _fold_report(run, fold).exists()]
     workers = settings.workers or (1 if settings.device == "cuda" else (os.cpu_count() or 1))

@@ -1,0 +1,78 @@
+"""Does DUO help? The paper's Table 6 on small real data, with and without faulty masks and images.
+
+    python benchmarks/duo.py DATA OUT [--part NAME ...] [--device cuda] [--commit]
+
+DATA holds Dataset004_Hippocampus and Dataset027_ACDC (see benchmarks/detection.md). Each part is a
+grid of trainings of the same small network from three seeds; what is finished in OUT is not done
+again, so that parts can be run one by one, killed, and gone on with. `--commit` writes
+benchmarks/duo.md from what is finished.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from pathlib import Path
+
+from aleaseg.bench.downstream import DownstreamSettings, run_downstream, write_downstream
+from aleaseg.run import Run
+
+HERE = Path(__file__).parent
+TABLE6 = "seg,en,rw,duo,rw_renorm"
+# What guards the noise against drifting to the prediction.
+GUARDED = f"{TABLE6},en_guarded,duo_guarded"
+
+
+def parts(data: Path, device: str) -> dict[str, DownstreamSettings]:
+    """Name -> what is trained."""
+    hippocampus, acdc = str(data / "Dataset004_Hippocampus"), str(data / "Dataset027_ACDC")
+
+    def of(dataset: str, objectives: str, measures: str = "", **more) -> DownstreamSettings:
+        return DownstreamSettings(dataset, objectives=objectives, measures=measures, device=device, **more)
+
+    alphas = ",".join(f"rw:alpha={alpha}" for alpha in (0.1, 0.25, 1, 2))
+    betas = ",".join(f"seg:beta={beta}" for beta in (0.25, 0.75))
+    return {
+        "hippocampus_40": of(hippocampus, GUARDED, "doubt", share=0.4),
+        "hippocampus_0": of(hippocampus, GUARDED, "doubt", share=0.0, leave_out=0.1),
+        "acdc_0": of(acdc, "seg,duo", share=0.0, leave_out=0.1, groups=r"(patient\d+)", randoms=1),
+        # The rest: when a GPU is at hand.
+        "hippocampus_20": of(hippocampus, GUARDED, "doubt,auv", share=0.2),
+        "hippocampus_40_sweeps": of(hippocampus, f"seg,{alphas},{betas}", share=0.4),
+        "hippocampus_40_filter_duo": of(hippocampus, "duo,seg", "doubt,auv", share=0.4),
+        "acdc_40": of(acdc, TABLE6, "doubt", share=0.4, groups=r"(patient\d+)"),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("data", type=Path)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--part", nargs="+", default=["hippocampus_40", "hippocampus_0", "acdc_0"])
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--commit", action="store_true")
+    given = parser.parse_args()
+    known = parts(given.data.resolve(), given.device)
+    for name in given.part:
+        out = Run(given.out / name)
+        asked = known[name]
+        print(name, dataclasses.asdict(asked))
+        command = f"python benchmarks/duo.py DATA OUT --part {name}"
+        result = run_downstream(asked, out, lambda *told: print(*told, flush=True), command=command)
+        write_downstream(result, out)
+    if given.commit:
+        pages = [given.out / name / "downstream.md" for name in known]
+        found = [page.read_text() for page in pages if page.is_file()]
+        tables = "\n".join(text.replace("\n#", "\n##").replace("# Does", "## Does", 1) for text in found)
+        page = HERE / "duo.md"
+        begin, end = "<!-- tables -->", "<!-- end of tables -->"
+        head, _, rest = (
+            page.read_text() if page.exists() else f"# Does DUO help?\n\n{begin}\n{end}\n"
+        ).partition(begin)
+        page.write_text(f"{head}{begin}\n\n{tables}\n{end}{rest.partition(end)[2]}")
+
+
+if __name__ == "__main__":
+    main()
