@@ -20,9 +20,11 @@ def train(samples, distributed):
     # No normalisation over the batch: what a sample gives must not depend on the other.
     bare = nn.Sequential(nn.Conv3d(1, 4, 3, padding=1), nn.Tanh(), nn.Conv3d(4, 3, 1))
     images, labels = torch.randn(4, 1, 6, 6, 6), torch.randint(0, 3, (4, 1, 6, 6, 6))
-    denoising = LabelDenoising(bare, IDS, 2)
+    denoising = LabelDenoising(bare, IDS, 2, warm_up=1)
     network = DistributedDataParallel(bare) if distributed else bare
-    optimizer = torch.optim.SGD([*bare.parameters(), *denoising.parameters()], lr=0.1, momentum=0.9)
+    optimizer = torch.optim.SGD(
+        [*bare.parameters(), *denoising.parameters()], lr=0.1, momentum=0.9, weight_decay=0.05
+    )
     duo = DUOLoss()
     for _ in range(3):
         for batch in ([0, 1], [2, 3]):

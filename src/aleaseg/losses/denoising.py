@@ -255,7 +255,7 @@ class LabelDenoising(nn.Module):
     @overload
     def noise(self, ids: Sequence[str], like: Sequence[Tensor]) -> list[Tensor] | None: ...
     def noise(self, ids: Sequence[str], like: Any) -> Any:
-        """Eps g of the batch that the network saw last, one map for each output; None in the warm-up.
+        """The maps eps g of the batch that the network saw last, one map for each output; None in the warm-up.
 
         Args:
             ids: of the B cases, in the order of the batch.
@@ -293,7 +293,7 @@ class LabelDenoising(nn.Module):
         return maps.detach() if isinstance(maps, Tensor) else [one.detach() for one in maps]
 
     def penalty(self) -> Tensor:
-        """Lambda mean(g^2) of the last `noise`; 0 in the warm-up."""
+        """The penalty lambda mean(g^2) of the last `noise`; 0 in the warm-up."""
         return self.head.bias.new_zeros(()) if self._penalty is None else self._penalty
 
     def end_epoch(self) -> None:
@@ -309,11 +309,16 @@ class LabelDenoising(nn.Module):
         distributed = torch.distributed
         if not (distributed.is_available() and distributed.is_initialized()):
             return
-        for parameter in self.parameters():
-            # A process may have none: the collective has to be called all the same.
-            gradient = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
-            distributed.all_reduce(gradient)
-            parameter.grad = gradient.div_(distributed.get_world_size())
+        parameters = list(self.parameters())
+        # Every process has to take part in each collective, one without a gradient too; but where none has
+        # one, as in the warm-up, there shall be none, or the optimiser would decay what nobody learned.
+        learned = torch.tensor([float(p.grad is not None) for p in parameters], device=parameters[0].device)
+        distributed.all_reduce(learned)
+        for parameter, count in zip(parameters, learned.tolist(), strict=True):
+            if count:
+                gradient = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
+                distributed.all_reduce(gradient)
+                parameter.grad = gradient.div_(distributed.get_world_size())
 
     def release(self) -> None:
         """Take the hook off the network; `noise` cannot be asked any more."""
