@@ -1,1 +1,96 @@
-"""Networks that no library has, as pure torch modules: they know no case, no path, no setting."""
+"""Networks as pure torch modules: they know no case, no path, no setting.
+
+`build` makes those that segment an image without any prompt, by name; the others are parts of
+the eyes in `aleaseg.extractors`. Importing this imports no torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from aleaseg.errors import UsageError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+__all__ = ["DEEP_SUPERVISION", "NETWORKS", "SIZES", "build"]
+
+NETWORKS = {
+    "unet": "aleaseg.networks.unet",
+    "swin_unetr": "aleaseg.networks.swin_unetr",
+}
+"""Name -> the module whose `build` makes the network; it is imported when it is asked for."""
+
+SIZES = ("paper", "tiny")
+"""As large as the originals; and small enough for a CPU."""
+
+DEEP_SUPERVISION = frozenset({"unet", "umamba"})
+"""Networks that give logits at several resolutions where they are asked to; the others always give one."""
+
+
+def build(
+    name: str,
+    *,
+    dims: int,
+    in_channels: int,
+    out_channels: int,
+    patch: Sequence[int],
+    spacing_mm: Sequence[float] | None = None,
+    strides: Sequence[Sequence[int]] | None = None,
+    size: str = "paper",
+    deep_supervision: bool = False,
+) -> nn.Module:
+    """A network with random weights, drawn from torch's global generator.
+
+    Args:
+        name: one of `NETWORKS`.
+        dims: spatial axes, 2 or 3.
+        in_channels: channels of the image.
+        out_channels: channels of the logits: background and classes, or one for each region.
+        patch: edges of what it will be trained on, in voxels, `dims` of them, slowest axis first.
+        spacing_mm: distance between voxel centres along each axis; None: the same along all. An axis with
+            thick slices is halved later, and convolved later.
+        strides: of each stage, (stage, axis), as in nnU-Net's plans: the first is (1, ..., 1); None: planned
+            from patch and spacing. Not for `swin_unetr`, which halves every axis five times.
+        size: `paper` or `tiny`.
+        deep_supervision: several outputs, where the network has them (`DEEP_SUPERVISION`).
+
+    Returns:
+        A module, (batch, in_channels, *patch) -> raw logits (batch, out_channels, *patch); with deep
+        supervision a list of logits from fine to coarse, in training and in evaluation. Its attribute
+        `divisor`, a number for each axis, says of what the edges of an image must be multiples; patches of
+        other sizes than `patch` work too.
+
+    Raises:
+        UsageError: an unknown name or size, or numbers that do not fit one another; of a patch that does
+            not divide, the message names the nearest that do.
+    """
+    if name not in NETWORKS:
+        raise UsageError(f"there is no network {name!r}; expected one of {', '.join(NETWORKS)}")
+    if size not in SIZES:
+        raise UsageError(f"there is no size {size!r} of {name}; expected one of {', '.join(SIZES)}")
+    if dims not in (2, 3):
+        raise UsageError(f"{dims} spatial axes; networks have 2 or 3")
+    for what, numbers in (
+        ("patch", patch),
+        ("spacing_mm", spacing_mm),
+        *(("strides", s) for s in strides or ()),
+    ):
+        if numbers is not None and (len(numbers) != dims or not all(number > 0 for number in numbers)):
+            raise UsageError(
+                f"{what} is {tuple(numbers)}; expected {dims} numbers above 0, one for each axis"
+            )
+    if in_channels < 1 or out_channels < 1:
+        raise UsageError(f"{in_channels} channels in and {out_channels} out; expected one at least")
+    made: nn.Module = importlib.import_module(NETWORKS[name]).build(
+        in_channels=in_channels,
+        out_channels=out_channels,
+        patch=tuple(patch),
+        spacing_mm=(1.0,) * dims if spacing_mm is None else tuple(spacing_mm),
+        strides=None if strides is None else tuple(map(tuple, strides)),
+        size=size,
+        deep_supervision=deep_supervision,
+    )
+    return made

@@ -1,0 +1,118 @@
+"""Swin-UNETR v2: windows that attend, convolutions before each stage, a convolutional way up.
+
+He et al. 2023, doi 10.1007/978-3-031-43901-8_40, after Hatamizadeh et al. 2022, arXiv 2201.01266.
+The network is MONAI's; here are its sizes and what its shapes ask for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch.nn.functional as F
+from monai.networks import nets
+from torch import Tensor, nn
+
+from aleaseg.errors import UsageError
+from aleaseg.networks.stages import by_size, check_divides
+
+__all__ = ["DIVISOR", "SIZES", "SwinUNETR", "build"]
+
+DIVISOR = 32
+"""Every axis is halved five times."""
+
+SIZES = {
+    "paper": {"feature_size": 48, "depths": (2, 2, 2, 2)},
+    "tiny": {"feature_size": 12, "depths": (1, 1, 1, 1)},
+}
+"""Numbers of a token of the first stage, and blocks of each stage."""
+
+
+class SwinUNETR(nn.Module):
+    """(B, in_channels, *spatial) -> raw logits (B, out_channels, *spatial).
+
+    Attributes:
+        divisor: what the edges of an image must be multiples of, per axis; 1 where it pads.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        dims: int,
+        *,
+        feature_size: int = 48,
+        depths: Sequence[int] = (2, 2, 2, 2),
+        pad: bool = False,
+    ) -> None:
+        """Draw the weights.
+
+        Args:
+            in_channels: of the image.
+            out_channels: of the logits.
+            dims: spatial axes.
+            feature_size: numbers of a token of the first stage; a multiple of 12.
+            depths: blocks of each of the four stages.
+            pad: images of any size: zeros around them up to the next multiples of 32, their logits cut off.
+        """
+        super().__init__()
+        self.divisor = (1 if pad else DIVISOR,) * dims
+        self.network = nets.SwinUNETR(
+            in_channels=in_channels,
+            out_channels=out_channels,
+            spatial_dims=dims,
+            feature_size=feature_size,
+            depths=depths,
+            use_v2=True,
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, in_channels, *spatial) -> logits.
+
+        Raises:
+            ValueError: an edge does not divide.
+        """
+        edges = x.shape[2:]
+        if any(edge % by for edge, by in zip(edges, self.divisor, strict=True)):
+            raise ValueError(f"an image of {by_size(edges)}; expected multiples of {DIVISOR}")
+        short = [-edge % DIVISOR for edge in edges]
+        around = [(lacks // 2, lacks - lacks // 2) for lacks in short]
+        padded = F.pad(x, [width for pair in reversed(around) for width in pair]) if any(short) else x
+        inside = tuple(
+            slice(before, before + edge) for (before, _), edge in zip(around, edges, strict=True)
+        )
+        return self.network(padded)[(..., *inside)]
+
+
+def check_trainable(patch: Sequence[int]) -> None:
+    """Whether anything is left at the bottom for instance norm to measure.
+
+    Args:
+        patch: edges in voxels, before they are padded.
+
+    Raises:
+        UsageError: one voxel is left.
+    """
+    if all(edge <= DIVISOR for edge in patch):
+        more = (*(DIVISOR,) * (len(patch) - 1), 2 * DIVISOR)
+        raise UsageError(
+            f"a patch of {by_size(patch)} is one voxel at the bottom of swin_unetr, and its instance norm needs two to "
+            f"train; expected {by_size(more)} at least"
+        )
+
+
+def build(
+    *,
+    in_channels: int,
+    out_channels: int,
+    patch: tuple[int, ...],
+    spacing_mm: tuple[float, ...],
+    strides: tuple[tuple[int, ...], ...] | None,
+    size: str,
+    deep_supervision: bool,
+) -> SwinUNETR:
+    """See `aleaseg.networks.build`; spacing and deep supervision mean nothing to it."""
+    if strides is not None:
+        raise UsageError("swin_unetr takes no strides: it halves every axis five times; leave them out")
+    check_divides(patch, (DIVISOR,) * len(patch), "the five halvings of swin_unetr")
+    check_trainable(patch)
+    return SwinUNETR(in_channels, out_channels, len(patch), **SIZES[size])  # type: ignore[arg-type]
