@@ -8,6 +8,12 @@ import pytest
 MODULES = [
     "aleaseg.corruption.mask_faults",
     "aleaseg.errors",
+    "aleaseg.evaluation.columns",
+    "aleaseg.evaluation.comparing",
+    "aleaseg.evaluation.drawing",
+    "aleaseg.evaluation.words",
+    "aleaseg.losses.certainty",
+    "aleaseg.losses.segmentation",
     "aleaseg.measures.adjusted",
     "aleaseg.measures.auv",
     "aleaseg.measures.confident_learning",
@@ -26,10 +32,18 @@ MODULES = [
     "aleaseg.measures.semantic_volume",
     "aleaseg.measures.variance",
     "aleaseg.metrics.bootstrap",
+    "aleaseg.metrics.calibration",
     "aleaseg.metrics.correlation",
     "aleaseg.metrics.detection",
+    "aleaseg.metrics.overlap",
+    "aleaseg.metrics.paired",
+    "aleaseg.metrics.risk_coverage",
+    "aleaseg.metrics.surface",
     "aleaseg.predictions.folds",
+    "aleaseg.report.markdown",
+    "aleaseg.report.numbers",
     "aleaseg.spectral.scale",
+    "aleaseg.training.objective",
 ]
 
 

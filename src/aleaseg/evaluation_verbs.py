@@ -91,7 +91,8 @@ def evaluate(
             found, comparison, page = evaluate_against(settings, out, command=_typed(), progress=progress)
     _show_evaluation(found)
     if comparison is not None:
-        _show_comparison(comparison, page)
+        _show_comparison(comparison)
+        say(f"Page: {page}")
     troubled = [found] if comparison is None else [*comparison.evaluations]
     raise typer.Exit(1 if any(each.errors for each in troubled) else 0)
 
@@ -140,9 +141,12 @@ def compare(
             command=_typed(),
             progress=progress,
         )
-    _show_comparison(found, page)
-    for evaluation in found.evaluations:
+    _show_comparison(found)
+    for name, evaluation in zip(found.names, found.evaluations, strict=True):
+        for note in evaluation.manifest["notes"]:
+            say(f"- {name}: {note}", wrap=True)
         _show_errors(evaluation)
+    say(f"Page: {page}")
     raise typer.Exit(1 if any(each.errors for each in found.evaluations) else 0)
 
 
@@ -194,7 +198,8 @@ def _show_evaluation(evaluation: Evaluation) -> None:
     table.add_column("class", overflow="fold")
     for name in ("cases", "Dice", "95% interval", *(_short(METRICS[name].title) for name in shown)):
         table.add_column(name, justify="right", no_wrap=True)
-    for over in dict.fromkeys(evaluation.summary["class"]):
+    names = list(dict.fromkeys(evaluation.summary["class"]))
+    for over in names[1:] if len(names) == 2 else names:  # of a single class `all` says the same
         dice = rows.get(("dice", over), {})
         cells: list[Text | str] = [
             Text(str(over)),
@@ -227,7 +232,7 @@ def _show_errors(evaluation: Evaluation, most: int = 10) -> None:
         say(f"... and {len(errors) - most} more; all are in {evaluation.path / 'cases.csv'}")
 
 
-def _show_comparison(comparison: Comparison, page: Path | None, most: int = 24) -> None:
+def _show_comparison(comparison: Comparison, most: int = 24) -> None:
     """A table per pair; over all classes first, each class of Dice after."""
     from rich.text import Text
 
@@ -243,7 +248,8 @@ def _show_comparison(comparison: Comparison, page: Path | None, most: int = 24) 
         if len(comparison.classes) > 1:
             of_dice = [row for row in rows if row["metric"] == "dice" and row["class"] != "all"]
             wanted = [*wanted[:1], *of_dice[:most], *wanted[1:]]
-        table = _table(f"{pair.second} less {pair.first}, {len(pair.cases)} cases")
+        found = "".join(f", {row['cases']} cases of {row['groups']} groups" for row in wanted[:1])
+        table = _table(f"{pair.second} less {pair.first}{found}")
         table.add_column("", overflow="fold")
         for name in (pair.first, pair.second):
             table.add_column(Text(name), justify="right", overflow="fold")
@@ -273,5 +279,3 @@ def _show_comparison(comparison: Comparison, page: Path | None, most: int = 24) 
                 say(f"- {title_of(metric)} (low = good) differs by {said}: {row['verdict']}", wrap=True)
         for note in pair.notes:
             say(f"- {note}", wrap=True)
-    if page is not None:
-        say(f"Page: {page}")

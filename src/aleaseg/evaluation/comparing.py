@@ -11,7 +11,7 @@ the interval holds 0 nothing is claimed.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,9 @@ from aleaseg.metrics.risk_coverage import aurc
 from aleaseg.readers.groups import assign
 
 __all__ = ["COLUMNS", "Comparison", "Pair", "compare_evaluations", "distinct_names", "verdict"]
+
+# Below so many groups a percentile interval is narrower than its 95% say.
+_FEW_GROUPS = 20
 
 COLUMNS = (
     "first",
@@ -228,7 +231,7 @@ def _pair(first: Evaluation, second: Evaluation, one: str, other: str, groups: s
         other,
         pd.DataFrame(rows, columns=[*COLUMNS]),
         by_case,
-        _notes(first, second, metrics, ids, one, other),
+        _notes(first, second, metrics, ids, one, other, len(set(group))),
     )
 
 
@@ -287,8 +290,14 @@ def _notes(
     ids: Sequence[str],
     one: str,
     other: str,
+    groups: int,
 ) -> tuple[str, ...]:
     notes = []
+    if FEWEST_GROUPS <= groups < _FEW_GROUPS:
+        notes.append(
+            f"{groups} groups of cases are few: intervals of so few are rather too narrow (with ten groups they hold "
+            "the truth 90 times of 100, not 95). Read p beside them."
+        )
     for name, each in ((one, first), (other, second)):
         failed = len(each.errors)
         if failed:
@@ -297,22 +306,28 @@ def _notes(
         if alone:
             notes.append(f"{alone} case(s) of {name} have no counterpart and are in no difference.")
     keys = ["case", "class"]
-    statuses: Mapping[str, pd.Series] = {
-        name: table.set_index(keys)["status"] for name, table in zip((one, other), metrics, strict=True)
-    }
-    empty = {name: status == "both_empty" for name, status in statuses.items()}
-    mixed = int((empty[one] != empty[other].reindex(empty[one].index)).sum())
-    if mixed and first.settings.both_empty == "skip":
+    one_status, other_status = (table.set_index(keys)["status"] for table in metrics)
+    other_status = other_status.reindex(one_status.index)
+    skipped = first.settings.both_empty == "skip"
+    empty = [status == "both_empty" for status in (one_status, other_status)]
+    mixed = int((empty[0] != empty[1]).sum())
+    if mixed and skipped:
         notes.append(
-            f"{mixed} time(s) the reference lacks a class that one of the two rightly leaves out and the other "
+            f"{_times(mixed)} the reference lacks a class that one of the two rightly leaves out and the other "
             "predicts: such a class has no Dice for the one, and is in no difference. --both-empty perfect counts it."
         )
+    in_both = ~(empty[0] | empty[1]) if skipped else np.ones(len(one_status), dtype=bool)
     penalties = sum(
-        int(status.isin(("reference_empty", "prediction_empty")).sum()) for status in statuses.values()
+        int((status.isin(("reference_empty", "prediction_empty")) & in_both).sum())
+        for status in (one_status, other_status)
     )
     if penalties:
         notes.append(
-            f"{penalties} time(s) one of two masks is empty: HD95 and ASSD are then the image's diagonal, which can "
+            f"{_times(penalties)} one of two masks is empty: HD95 and ASSD are then the image's diagonal, which can "
             "rule their means. Look at Dice and NSD first."
         )
     return tuple(notes)
+
+
+def _times(count: int) -> str:
+    return "Once" if count == 1 else f"{count} times"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aleaseg.evaluation.columns import METRICS
@@ -49,7 +50,7 @@ def summary_markdown(evaluation: Evaluation) -> str:
         for over in dict.fromkeys(summary["class"])
     ]
     lines = [
-        f"# {markdown_text(evaluation.path.name)}: predictions against {markdown_text(about['name'])}",
+        f"# {markdown_text(Path(evaluation.settings.predictions).name)} against {markdown_text(about['name'])}",
         "",
         f"{about['cases'] - failed} cases{f', {failed} more could not be measured' if failed else ''}. "
         "Means over cases, then classes, with 95% intervals by a bootstrap over groups of cases. "

@@ -110,12 +110,14 @@ def _pair(place: int, pair: Pair, comparison: Comparison, second: Any) -> dict[s
         "id": f"pair{place}",
         "first": pair.first,
         "second": pair.second,
-        "cases": len(pair.cases),
-        "groups": int(pair.cases["group"].nunique()),
         "dice": None if of_dice is None else _row(of_dice, 1.0),
         "sentence": "" if of_dice is None else sentence(of_dice),
         "overview": overview(rows),
-        "metrics": _by_metric(rows),
+        # Of a single class its own rows would say everything twice.
+        "metrics": _by_metric(
+            rows if len(comparison.classes) > 1 else [row for row in rows if row["class"] == ALL]
+        ),
+        "all": "all classes" if len(comparison.classes) > 1 else comparison.classes[0],
         "many": len(comparison.classes) > _MANY_CLASSES,
         "strip": _strip(pair),
         "notes": list(pair.notes),
@@ -158,6 +160,7 @@ def _row(row: Mapping[str, Any], far: float) -> dict[str, Any]:
         "second": number(row["second_mean"], form),
         "p": p_value(row["p"]),
         "cases": row["cases"],
+        "groups": row["groups"],
         "verdict": row["verdict"],
     }
 
