@@ -5,11 +5,11 @@ import pytest
 import torch
 
 from aleaseg.errors import AleasegError
+from aleaseg.training.augment import augmentation
 from aleaseg.training.grid import Grid
 from aleaseg.training.loop import (
     Prepared,
     TrainSettings,
-    _augmentation,
     batch_at,
     fit,
     predict_features,
@@ -152,7 +152,7 @@ def test_every_pass_shows_every_case_once(prepared):
             return super().arrays()
 
     spies = [Spy(case.id, case.image, case.label) for case in cases]
-    settings, augment = TrainSettings(3, 2, seed=5), _augmentation(3)
+    settings, augment = TrainSettings(3, 2, seed=5), augmentation("light", 3)
     for step in range(3):
         image, target = batch_at(step, spies, GRID.patch, settings, augment)
         assert image.shape == (2, 1, *GRID.patch)
@@ -163,10 +163,10 @@ def test_every_pass_shows_every_case_once(prepared):
 
 
 def test_a_batch_depends_on_seed_and_step_alone(prepared):
-    cases, settings, augment = prepared(), TrainSettings(9, 2, seed=5), _augmentation(3)
+    cases, settings, augment = prepared(), TrainSettings(9, 2, seed=5), augmentation("light", 3)
     batch_at(0, cases, GRID.patch, settings, augment)
     after = batch_at(4, cases, GRID.patch, settings, augment)
-    fresh = batch_at(4, cases, GRID.patch, settings, _augmentation(3))
+    fresh = batch_at(4, cases, GRID.patch, settings, augmentation("light", 3))
     assert torch.equal(after[0], fresh[0])
     assert torch.equal(after[1], fresh[1])
     other = batch_at(5, cases, GRID.patch, settings, augment)
@@ -176,7 +176,7 @@ def test_a_batch_depends_on_seed_and_step_alone(prepared):
 @pytest.mark.parametrize("shape", [(3, 5, 6), (20, 30, 7), (8, 12, 12), (1, 1, 1)])
 def test_patches_and_predictions_of_smaller_and_larger_cases(prepared, shape):
     cases = prepared(4, shape)
-    image, target = batch_at(0, cases, GRID.patch, TrainSettings(1, 4), _augmentation(3))
+    image, target = batch_at(0, cases, GRID.patch, TrainSettings(1, 4), augmentation("light", 3))
     assert image.shape == (4, 1, *GRID.patch)
     assert torch.isfinite(image).all()
     outside = np.prod(GRID.patch) - np.prod(np.minimum(shape, GRID.patch))

@@ -1,4 +1,4 @@
-"""The working grid: the voxels a small network sees, chosen from the sizes of the data."""
+"""The working grid: the voxels a network sees, chosen from the sizes and spacings of the data."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 from aleaseg.case import Geometry
 from aleaseg.errors import CaseError
 
-__all__ = ["Grid", "choose_grid", "default_steps", "working_shape"]
+__all__ = ["Grid", "choose_grid", "default_steps", "full_grid", "median_spacing", "working_shape"]
 
 # The median case has at most so many working voxels, and a patch so many: what one step can carry on a CPU.
 _CASE_VOXELS = {2: 160 * 160, 3: 400_000}
@@ -26,7 +26,7 @@ _MOST_LEVELS = {2: 4, 3: 3}
 
 @dataclass(frozen=True)
 class Grid:
-    """Where cross-fitting works.
+    """Where a network works.
 
     Attributes:
         spacing_mm: of the working voxels, per axis.
@@ -50,20 +50,23 @@ class Grid:
         return asdict(self)
 
 
-def working_shape(grid: Grid, case_id: str, geometry: Geometry) -> tuple[int, ...]:
+def working_shape(
+    grid: Grid, case_id: str, geometry: Geometry, usual: float | None = None
+) -> tuple[int, ...]:
     """The working shape of a case.
 
     Args:
         grid: the working grid.
         case_id: for the error's text.
         geometry: of the case.
+        usual: working voxels of a usual case; None: the most that the median may have on a small grid.
 
     Raises:
-        CaseError: it would have more than 16 times the voxels that a case may have in the median.
+        CaseError: it would have more than 16 times the voxels of a usual case.
     """
     pairs = zip(geometry.shape, geometry.spacing_mm, grid.spacing_mm, strict=True)
     voxels = math.prod(max(1.0, n * native / working) for n, native, working in pairs)
-    most = _MOST_TIMES * _CASE_VOXELS[len(grid.spacing_mm)]
+    most = _MOST_TIMES * (_CASE_VOXELS[len(grid.spacing_mm)] if usual is None else usual)
     if not voxels <= most:
         size = " x ".join(
             f"{n * mm:.4g}" for n, mm in zip(geometry.shape, geometry.spacing_mm, strict=True)
@@ -92,10 +95,7 @@ def choose_grid(geometries: Sequence[Geometry]) -> Grid:
     Raises:
         ValueError: 2D and 3D cases are mixed, or there are none.
     """
-    dims = {len(geometry.shape) for geometry in geometries}
-    if len(dims) != 1:
-        raise ValueError(f"expected cases of one dimension, got {sorted(dims) or 'no cases'}")
-    dim = dims.pop()
+    dim = _dims(geometries)
     voxels = _CASE_VOXELS[dim]
     native = np.median([geometry.spacing_mm for geometry in geometries], axis=0)
     extent = np.array([np.multiply(g.shape, g.spacing_mm) for g in geometries], dtype=float)
@@ -119,12 +119,60 @@ def choose_grid(geometries: Sequence[Geometry]) -> Grid:
     while np.prod(np.minimum(wanted, longest)) > _PATCH_VOXELS[dim]:
         longest *= 0.98
     wanted = np.minimum(wanted, longest)
-    levels = tuple(min(_MOST_LEVELS[dim], max(0, int(math.log2(max(n, 4) / 4)))) for n in wanted)
+    levels = _levels(wanted)
     patch = tuple(
         max(2**level, math.ceil(n / 2**level - 1e-6) * 2**level)
         for n, level in zip(wanted, levels, strict=True)
     )
     return Grid(tuple(float(s) for s in spacing), patch, levels)
+
+
+def _dims(geometries: Sequence[Geometry]) -> int:
+    dims = {len(geometry.shape) for geometry in geometries}
+    if len(dims) != 1:
+        raise ValueError(f"expected cases of one dimension, got {sorted(dims) or 'no cases'}")
+    return dims.pop()
+
+
+def _levels(patch: Sequence[float]) -> tuple[int, ...]:
+    """How often the small network halves each axis: down to four voxels, or so often as it has levels."""
+    return tuple(min(_MOST_LEVELS[len(patch)], max(0, int(math.log2(max(n, 4) / 4)))) for n in patch)
+
+
+def median_spacing(geometries: Sequence[Geometry]) -> tuple[float, ...]:
+    """The spacing that nnU-Net plans for full resolution, in mm per axis: the median.
+
+    Where one axis is more than three times as coarse as the others and has less than a third of their
+    voxels, its 10th percentile, but nothing finer than the others: at the median thin slices would be lost
+    between thick ones (nnU-Net 2.8, `determine_fullres_target_spacing`).
+
+    Args:
+        geometries: of the cases, all 2D or all 3D.
+    """
+    spacings = np.array([geometry.spacing_mm for geometry in geometries], dtype=float)
+    median = np.median(spacings, axis=0)
+    size = np.median([geometry.shape for geometry in geometries], axis=0)
+    coarsest = int(median.argmax())
+    finer, longer = np.delete(median, coarsest).max(), np.delete(size, coarsest).min()
+    if median[coarsest] > 3 * finer and 3 * size[coarsest] < longer:
+        median[coarsest] = max(np.percentile(spacings[:, coarsest], 10), finer)
+    return tuple(float(mm) for mm in median)
+
+
+def full_grid(geometries: Sequence[Geometry], patch: Sequence[int]) -> Grid:
+    """The data's own resolution, and a patch of a size that is given.
+
+    Args:
+        geometries: of the cases, all 2D or all 3D.
+        patch: in working voxels.
+
+    Raises:
+        ValueError: 2D and 3D cases are mixed, there are none, or the patch has other axes.
+    """
+    dim = _dims(geometries)
+    if len(patch) != dim:
+        raise ValueError(f"a patch of {len(patch)} axes for {dim}D images; expected {dim} numbers")
+    return Grid(median_spacing(geometries), tuple(patch), _levels(patch))
 
 
 def default_steps(training_cases: int, classes: int, batch: int) -> int:

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from aleaseg.losses import DUOLoss, LabelDenoising
@@ -78,20 +79,57 @@ def settings_of(name: str) -> DuoSettings | None:
 
 
 class Objective(nn.Module):
-    """The loss of a batch. Its parameters, if any, are trained with the network and kept in the checkpoint."""
+    """The loss of a batch. Its parameters, if any, are trained with the network and kept in the checkpoint.
 
-    def forward(self, logits: Tensor, target: Tensor, ids: Sequence[str]) -> Tensor:
+    Under deep supervision it is the mean over the levels, each of half the weight of the one finer than it;
+    the coarsest does not count (as in nnU-Net). Targets are resampled by the nearest voxel.
+    """
+
+    def forward(self, outputs: Tensor | Sequence[Tensor], target: Tensor, ids: Sequence[str]) -> Tensor:
         """The loss, ().
 
         Args:
-            logits: (B, C, *spatial), raw.
+            outputs: (B, C, *spatial) raw logits, or a list of them, finest first.
             target: (B, 1, *spatial) class indices, `IGNORE` where nobody annotated.
             ids: of the B cases.
         """
+        levels = [outputs] if isinstance(outputs, Tensor) else list(outputs)
+        shares = [2.0**-level for level in range(len(levels))]
+        if len(levels) > 1:
+            shares[-1] = 0.0
+        noise = self.noise(ids, levels)
+        # From coarse to fine: what was seen last is the finest.
+        losses = [
+            share / sum(shares) * self.at(logits, _resampled(target, logits), of_level)
+            for share, logits, of_level in reversed(list(zip(shares, levels, noise, strict=True)))
+            if share
+        ]
+        return torch.stack(losses).sum() + self.penalty()
+
+    def at(self, logits: Tensor, target: Tensor, noise: Tensor | None) -> Tensor:
+        """The loss of one level."""
         raise NotImplementedError
 
+    def noise(self, ids: Sequence[str], levels: Sequence[Tensor]) -> Sequence[Tensor | None]:
+        """What is taken off the target of each level."""
+        return [None] * len(levels)
+
+    def penalty(self) -> Tensor | float:
+        """What is added once a batch."""
+        return 0.0
+
+    def seen(self) -> Tensor | None:
+        """(2, classes) weights and scales of the last batch, means over its cases; None: there are none."""
+        return None
+
     def end_epoch(self) -> None:
-        """Every case was seen once more."""
+        """An epoch has ended."""
+
+
+def _resampled(target: Tensor, like: Tensor) -> Tensor:
+    if target.shape[2:] == like.shape[2:]:
+        return target
+    return nn.functional.interpolate(target.float(), like.shape[2:], mode="nearest-exact").long()
 
 
 class _Plain(Objective):
@@ -103,7 +141,7 @@ class _Plain(Objective):
             softmax=True, to_onehot_y=True, include_background=False, batch=True, ignore_index=IGNORE
         )
 
-    def forward(self, logits: Tensor, target: Tensor, ids: Sequence[str]) -> Tensor:
+    def at(self, logits: Tensor, target: Tensor, noise: Tensor | None) -> Tensor:
         if bool((target == IGNORE).all()):
             return logits.sum() * 0.0
         entropy = nn.functional.cross_entropy(logits, target[:, 0], ignore_index=IGNORE)
@@ -131,13 +169,22 @@ class _Duo(Objective):
             else None
         )
 
-    def forward(self, logits: Tensor, target: Tensor, ids: Sequence[str]) -> Tensor:
-        if self.denoising is None:
-            found: Tensor = self.duo(logits, target)
-            return found
-        noise = self.denoising.noise(ids, logits)
-        loss: Tensor = self.duo(logits, target, noise) + self.denoising.penalty()
-        return loss
+    def at(self, logits: Tensor, target: Tensor, noise: Tensor | None) -> Tensor:
+        found: Tensor = self.duo(logits, target, noise)
+        return found
+
+    def noise(self, ids: Sequence[str], levels: Sequence[Tensor]) -> Sequence[Tensor | None]:
+        found = None if self.denoising is None else self.denoising.noise(ids, levels)
+        return [None] * len(levels) if found is None else found
+
+    def penalty(self) -> Tensor | float:
+        return 0.0 if self.denoising is None else self.denoising.penalty()
+
+    def seen(self) -> Tensor | None:
+        weights, scales = self.duo.last_weights, self.duo.last_scales
+        if weights is None or scales is None:
+            return None
+        return torch.stack([weights.double().nanmean(0), scales.double().nanmean(0)]).cpu()
 
     def end_epoch(self) -> None:
         if self.denoising is not None:
