@@ -20,6 +20,7 @@ __all__ = ["DEEP_SUPERVISION", "NETWORKS", "SIZES", "build"]
 NETWORKS = {
     "unet": "aleaseg.networks.unet",
     "swin_unetr": "aleaseg.networks.swin_unetr",
+    "umamba": "aleaseg.networks.umamba",
 }
 """Name -> the module whose `build` makes the network; it is imported when it is asked for."""
 

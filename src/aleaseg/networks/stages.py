@@ -9,6 +9,7 @@ as the network of 31 million parameters has that arXiv 2604.10963 trains.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -135,7 +136,7 @@ def _kernels(strides: Sequence[Sequence[int]], spacing_mm: Sequence[float]) -> t
     """3 from the stage on in which an axis is no longer coarse beside the finest, 1 before; 3 at the bottom."""
     spacing, reached = list(spacing_mm), [False] * len(spacing_mm)
     kernels = []
-    for _, halving in zip(strides[:-1], strides[1:], strict=True):
+    for _, halving in itertools.pairwise(strides):
         reached = [was or mm < _COARSE * min(spacing) for was, mm in zip(reached, spacing, strict=True)]
         kernels.append(tuple(3 if yes else 1 for yes in reached))
         spacing = [mm * stride for mm, stride in zip(spacing, halving, strict=True)]

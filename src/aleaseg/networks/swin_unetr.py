@@ -7,6 +7,7 @@ The network is MONAI's; here are its sizes and what its shapes ask for.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch.nn.functional as F
 from monai.networks import nets
@@ -15,16 +16,33 @@ from torch import Tensor, nn
 from aleaseg.errors import UsageError
 from aleaseg.networks.stages import by_size, check_divides
 
-__all__ = ["DIVISOR", "SIZES", "SwinUNETR", "build"]
+__all__ = ["DIVISOR", "SIZES", "SwinSize", "SwinUNETR", "build"]
 
 DIVISOR = 32
 """Every axis is halved five times."""
 
+
+@dataclass(frozen=True)
+class SwinSize:
+    """How large a network is.
+
+    Attributes:
+        features: numbers of a token of the first stage; a multiple of 12. Each stage has twice as many.
+        depths: blocks of each of the four stages.
+        heads: of the attention of each.
+        window: edge of the cubes of tokens that attend to one another.
+    """
+
+    features: int
+    depths: tuple[int, int, int, int]
+    heads: tuple[int, int, int, int]
+    window: int
+
+
 SIZES = {
-    "paper": {"feature_size": 48, "depths": (2, 2, 2, 2)},
-    "tiny": {"feature_size": 12, "depths": (1, 1, 1, 1)},
+    "paper": SwinSize(48, (2, 2, 2, 2), (3, 6, 12, 24), 7),
+    "tiny": SwinSize(12, (1, 1, 1, 1), (1, 2, 4, 8), 4),
 }
-"""Numbers of a token of the first stage, and blocks of each stage."""
 
 
 class SwinUNETR(nn.Module):
@@ -40,8 +58,7 @@ class SwinUNETR(nn.Module):
         out_channels: int,
         dims: int,
         *,
-        feature_size: int = 48,
-        depths: Sequence[int] = (2, 2, 2, 2),
+        size: SwinSize = SIZES["paper"],
         pad: bool = False,
     ) -> None:
         """Draw the weights.
@@ -50,8 +67,7 @@ class SwinUNETR(nn.Module):
             in_channels: of the image.
             out_channels: of the logits.
             dims: spatial axes.
-            feature_size: numbers of a token of the first stage; a multiple of 12.
-            depths: blocks of each of the four stages.
+            size: of the network.
             pad: images of any size: zeros around them up to the next multiples of 32, their logits cut off.
         """
         super().__init__()
@@ -60,8 +76,10 @@ class SwinUNETR(nn.Module):
             in_channels=in_channels,
             out_channels=out_channels,
             spatial_dims=dims,
-            feature_size=feature_size,
-            depths=depths,
+            feature_size=size.features,
+            depths=size.depths,
+            num_heads=size.heads,
+            window_size=size.window,
             use_v2=True,
         )
 
@@ -115,4 +133,4 @@ def build(
         raise UsageError("swin_unetr takes no strides: it halves every axis five times; leave them out")
     check_divides(patch, (DIVISOR,) * len(patch), "the five halvings of swin_unetr")
     check_trainable(patch)
-    return SwinUNETR(in_channels, out_channels, len(patch), **SIZES[size])  # type: ignore[arg-type]
+    return SwinUNETR(in_channels, out_channels, len(patch), size=SIZES[size])

@@ -20,10 +20,13 @@ from torch import Tensor, nn
 
 from aleaseg.networks.stages import Stages, by_size, given_stages, plan_stages
 
-__all__ = ["SIZES", "Block", "UNet", "UNetSize", "build", "initialise"]
+__all__ = ["SIZES", "Block", "PlainConvs", "UNet", "UNetSize", "Up", "build", "stages_for"]
 
 Block = Callable[[int, int, Sequence[int], Sequence[int], int], nn.Module]
 """(channels in, channels out, kernel, stride, how many) -> what a stage does; the first does the stride."""
+
+Up = Callable[[int, int, Sequence[int]], nn.Module]
+"""(channels in, channels out, stride) -> what makes the way up finer by the stride."""
 
 
 @dataclass(frozen=True)
@@ -87,15 +90,24 @@ class Encoder(nn.Module):
     """Every stage, from fine to coarse."""
 
     def __init__(
-        self, channels: int, widths: Sequence[int], stages: Stages, block: Block, repeats: Sequence[int]
+        self,
+        channels: int,
+        widths: Sequence[int],
+        stages: Stages,
+        block: Block,
+        repeats: Sequence[int],
+        bottom: nn.Module | None,
     ) -> None:
         super().__init__()
-        self.stages = nn.ModuleList()
+        made = []
         for width, kernel, stride, times in zip(
             widths, stages.kernels, stages.strides, repeats, strict=True
         ):
-            self.stages.append(nn.Sequential(block(channels, width, kernel, stride, times)))
+            made.append(nn.Sequential(block(channels, width, kernel, stride, times)))
             channels = width
+        if bottom is not None:
+            made[-1].append(bottom)
+        self.stages = nn.ModuleList(made)
 
     def forward(self, x: Tensor) -> list[Tensor]:
         """(B, C, *spatial) -> the features of every stage."""
@@ -118,24 +130,23 @@ class Decoder(nn.Module):
         widths: Sequence[int],
         stages: Stages,
         block: Block,
+        up: Up,
         repeats: Sequence[int],
         out_channels: int,
         deep_supervision: bool,
     ) -> None:
         super().__init__()
         self.deep_supervision = deep_supervision
-        dims = len(stages.strides[0])
+        ones = (1,) * len(stages.strides[0])
         self.stages = nn.ModuleList()
         self.transpconvs = nn.ModuleList()
         # Last, so that the last convolution of the network is the one that gives the logits.
         self.seg_layers = nn.ModuleList()
-        up = nn.ConvTranspose2d if dims == 2 else nn.ConvTranspose3d
         for depth, times in zip(reversed(range(len(stages) - 1)), repeats, strict=True):
             above, below = widths[depth], widths[depth + 1]
-            kernel, stride = stages.kernels[depth], stages.strides[depth + 1]
-            self.transpconvs.append(up(below, above, stride, stride))  # type: ignore[arg-type]  # dims of them
-            self.stages.append(block(2 * above, above, kernel, (1,) * dims, times))
-            self.seg_layers.append(convolution(above, out_channels, (1,) * dims, (1,) * dims))
+            self.transpconvs.append(up(below, above, stages.strides[depth + 1]))
+            self.stages.append(block(2 * above, above, stages.kernels[depth], ones, times))
+            self.seg_layers.append(convolution(above, out_channels, ones, ones))
 
     def forward(self, features: list[Tensor]) -> Tensor | list[Tensor]:
         """The features of every stage -> logits (B, out_channels, *spatial), or a list from fine to coarse."""
@@ -146,6 +157,12 @@ class Decoder(nn.Module):
             if self.deep_supervision or not skips:
                 logits.append(head(x))
         return logits[::-1] if self.deep_supervision else logits[-1]
+
+
+def transposed(channels: int, width: int, stride: Sequence[int]) -> nn.Module:
+    """A transposed convolution: every voxel becomes as many as the stride says."""
+    conv = nn.ConvTranspose2d if len(stride) == 2 else nn.ConvTranspose3d
+    return conv(channels, width, stride, stride)  # type: ignore[arg-type]  # two or three of them
 
 
 class UNet(nn.Module):
@@ -165,6 +182,8 @@ class UNet(nn.Module):
         repeats: Sequence[int],
         repeats_up: Sequence[int],
         block: Block = PlainConvs,
+        up: Up = transposed,
+        stem: bool = False,
         bottom: nn.Module | None = None,
         deep_supervision: bool = False,
     ) -> None:
@@ -175,19 +194,22 @@ class UNet(nn.Module):
             out_channels: of the logits.
             widths: channels of each stage.
             stages: strides and kernels.
-            repeats: convolutions of each stage (or whatever `block` repeats).
+            repeats: how often each stage repeats what it does.
             repeats_up: the same on the way up, from coarse to fine; one fewer.
-            block: what a stage is made of.
+            block: what a stage does.
+            up: what leads from a stage to the finer one.
+            stem: what the first stage does is done once more before it.
             bottom: what the features of the last stage go through besides, their shape unchanged.
             deep_supervision: logits of every stage of the way up.
         """
         super().__init__()
         self.divisor = stages.divisor
-        self.encoder = Encoder(in_channels, widths, stages, block, repeats)
-        if bottom is not None:
-            self.encoder.stages[-1].append(bottom)
-        self.decoder = Decoder(widths, stages, block, repeats_up, out_channels, deep_supervision)
-        self.apply(initialise)
+        self.stem: nn.Module = nn.Identity()
+        if stem:
+            self.stem = block(in_channels, widths[0], stages.kernels[0], stages.strides[0], repeats[0])
+        self.encoder = Encoder(widths[0] if stem else in_channels, widths, stages, block, repeats, bottom)
+        self.decoder = Decoder(widths, stages, block, up, repeats_up, out_channels, deep_supervision)
+        self.apply(_initialise)
 
     def forward(self, x: Tensor) -> Tensor | list[Tensor]:
         """(B, in_channels, *spatial) -> logits.
@@ -199,7 +221,8 @@ class UNet(nn.Module):
             raise ValueError(
                 f"an image of {by_size(x.shape[2:])}; expected multiples of {by_size(self.divisor)}"
             )
-        return self.decoder(self.encoder(x))
+        logits: Tensor | list[Tensor] = self.decoder(self.encoder(self.stem(x)))
+        return logits
 
 
 def convolution(channels: int, width: int, kernel: Sequence[int], stride: Sequence[int]) -> nn.Module:
@@ -213,12 +236,26 @@ def instance_norm(width: int, dims: int) -> nn.Module:
     return (nn.InstanceNorm2d if dims == 2 else nn.InstanceNorm3d)(width, affine=True)
 
 
-def initialise(module: nn.Module) -> None:
+def _initialise(module: nn.Module) -> None:
     """Convolutions over the image as nnU-Net draws them: He et al. 2015 for a slope of 0.01, biases 0."""
     if isinstance(module, nn.Conv2d | nn.Conv3d | nn.ConvTranspose2d | nn.ConvTranspose3d):
         nn.init.kaiming_normal_(module.weight, a=0.01)
         if module.bias is not None:
             nn.init.zeros_(module.bias)
+
+
+def stages_for(
+    patch: tuple[int, ...],
+    spacing_mm: tuple[float, ...],
+    strides: tuple[tuple[int, ...], ...] | None,
+    most: int | None,
+) -> Stages:
+    """The stages that were given, or those that suit the patch; see `plan_stages` and `given_stages`."""
+    return (
+        plan_stages(patch, spacing_mm, most)
+        if strides is None
+        else given_stages(strides, patch, spacing_mm)
+    )
 
 
 def build(
@@ -233,11 +270,7 @@ def build(
 ) -> UNet:
     """See `aleaseg.networks.build`."""
     how = SIZES[size]
-    stages = (
-        plan_stages(patch, spacing_mm, how.stages)
-        if strides is None
-        else given_stages(strides, patch, spacing_mm)
-    )
+    stages = stages_for(patch, spacing_mm, strides, how.stages)
     return UNet(
         in_channels,
         out_channels,

@@ -1,0 +1,146 @@
+"""U-Mamba with its Mamba at the bottom ("U-Mamba_Bot"; Ma, Li and Wang 2024, arXiv 2401.04722).
+
+An nnU-Net-shaped U-Net of residual blocks, whose coarsest features are read voxel after voxel by
+one Mamba layer, so that every corner of the patch can know of those before it. Depth, repeats and
+the nearest neighbour on the way up are as in the authors' code (their repository's `UMambaBot_3d`):
+a stem of residual blocks at full resolution; in the deeper half of the encoder, and in the finer
+half of the way up, each stage has one block. Written anew; weights of theirs do not fit, but for
+the Mamba layer's.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from einops import rearrange
+from torch import Tensor, nn
+
+from aleaseg.networks.mamba import Mamba
+from aleaseg.networks.stages import Stages
+from aleaseg.networks.unet import UNet, UNetSize, convolution, instance_norm, stages_for
+
+__all__ = ["SIZES", "Residuals", "VoxelMamba", "build", "umamba"]
+
+SIZES = {"paper": UNetSize(32, 512, 320, 2, None), "tiny": UNetSize(8, 64, 64, 1, 4)}
+
+
+class Residuals(nn.Sequential):
+    """Residual blocks; the first does the stride and the change of channels."""
+
+    def __init__(
+        self, channels: int, width: int, kernel: Sequence[int], stride: Sequence[int], repeats: int
+    ) -> None:
+        same = (1,) * len(kernel)
+        first = _Residual(channels, width, kernel, stride, convolution(channels, width, same, stride))
+        later = (_Residual(width, width, kernel, same, nn.Identity()) for _ in range(1, repeats))
+        super().__init__(first, *later)
+
+
+class _Residual(nn.Module):
+    """ReLU(x + norm(conv(ReLU(norm(conv(x)))))), where x goes past through `skip`."""
+
+    def __init__(
+        self, channels: int, width: int, kernel: Sequence[int], stride: Sequence[int], skip: nn.Module
+    ) -> None:
+        super().__init__()
+        self.skip = skip
+        self.conv1 = convolution(channels, width, kernel, stride)
+        self.norm1 = instance_norm(width, len(kernel))
+        self.conv2 = convolution(width, width, kernel, (1,) * len(kernel))
+        self.norm2 = instance_norm(width, len(kernel))
+        self.relu = nn.LeakyReLU(inplace=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.relu(self.norm1(self.conv1(x)))
+        return self.relu(self.norm2(self.conv2(y)) + self.skip(x))
+
+
+class VoxelMamba(nn.Module):
+    """Layer norm and Mamba over the voxels of a feature, slowest axis first; never in half precision."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(width)
+        self.mamba = Mamba(width)
+
+    def forward(self, feature: Tensor) -> Tensor:
+        """(B, C, *spatial) -> (B, C, *spatial); float32 where float16 or bfloat16 came."""
+        with torch.autocast(feature.device.type, enabled=False):
+            wide = feature.to(torch.promote_types(feature.dtype, torch.float32))
+            tokens = self.mamba(self.norm(rearrange(wide, "b c ... -> b (...) c")))
+            return rearrange(tokens, "b l c -> b c l").reshape(feature.shape)
+
+
+def nearest(channels: int, width: int, stride: Sequence[int]) -> nn.Module:
+    """A 1 x 1 x 1 convolution, and every voxel as many times as the stride says.
+
+    In this order, which gives the same and has fewer voxels to convolve.
+    """
+    same = (1,) * len(stride)
+    return nn.Sequential(
+        convolution(channels, width, same, same),
+        nn.Upsample(scale_factor=tuple(map(float, stride)), mode="nearest"),
+    )
+
+
+def umamba(
+    in_channels: int,
+    out_channels: int,
+    widths: Sequence[int],
+    stages: Stages,
+    *,
+    repeats: int,
+    deep_supervision: bool = False,
+) -> UNet:
+    """The network.
+
+    Args:
+        in_channels: of the image.
+        out_channels: of the logits.
+        widths: channels of each stage.
+        stages: strides and kernels.
+        repeats: residual blocks of a stage, where it has more than one.
+        deep_supervision: logits of every stage of the way up.
+
+    Returns:
+        (B, in_channels, *spatial) -> raw logits (B, out_channels, *spatial), or a list of them.
+    """
+    half = math.ceil(len(stages) / 2)
+    return UNet(
+        in_channels,
+        out_channels,
+        widths,
+        stages,
+        repeats=[repeats if stage < half else 1 for stage in range(len(stages))],
+        repeats_up=[repeats if stage < half else 1 for stage in range(len(stages) - 1)],
+        stem=True,
+        block=Residuals,
+        up=nearest,
+        bottom=VoxelMamba(widths[-1]),
+        deep_supervision=deep_supervision,
+    )
+
+
+def build(
+    *,
+    in_channels: int,
+    out_channels: int,
+    patch: tuple[int, ...],
+    spacing_mm: tuple[float, ...],
+    strides: tuple[tuple[int, ...], ...] | None,
+    size: str,
+    deep_supervision: bool,
+) -> UNet:
+    """See `aleaseg.networks.build`."""
+    how = SIZES[size]
+    stages = stages_for(patch, spacing_mm, strides, how.stages)
+    return umamba(
+        in_channels,
+        out_channels,
+        how.widths(stages),
+        stages,
+        repeats=how.repeats,
+        deep_supervision=deep_supervision,
+    )
