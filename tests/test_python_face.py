@@ -19,7 +19,9 @@ ROOT = Path(aleaseg.__file__).resolve().parent
 def test_the_names_are_pinned():
     assert aleaseg.__all__ == [
         "Case",
+        "DUOLoss",
         "Dataset",
+        "LabelDenoising",
         "Run",
         "aleatoric_uncertainty_value",
         "audit",
@@ -33,7 +35,7 @@ def test_the_names_are_pinned():
         assert getattr(aleaseg, name).__doc__
     assert set(aleaseg.__all__) <= set(dir(aleaseg))
     assert re.fullmatch(r"\d+\.\d+\.\d+", aleaseg.__version__)
-    with pytest.raises(AttributeError, match="it has Case, Dataset"):
+    with pytest.raises(AttributeError, match="it has Case, DUOLoss, Dataset"):
         aleaseg.no_such_name  # noqa: B018
 
 

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from aleaseg.case import Case as Case
     from aleaseg.case import Dataset as Dataset
     from aleaseg.checks import check as check
+    from aleaseg.losses import DUOLoss as DUOLoss
+    from aleaseg.losses import LabelDenoising as LabelDenoising
     from aleaseg.measures.auv import aleatoric_uncertainty_value as aleatoric_uncertainty_value
     from aleaseg.readers import open_dataset as open_dataset
     from aleaseg.report import write_report as write_report
@@ -30,7 +32,9 @@ __version__ = "0.1.0"
 
 _FACE = {
     "Case": "aleaseg.case",
+    "DUOLoss": "aleaseg.losses",
     "Dataset": "aleaseg.case",
+    "LabelDenoising": "aleaseg.losses",
     "Run": "aleaseg.run",
     "aleatoric_uncertainty_value": "aleaseg.measures.auv",
     "audit": "aleaseg.auditing",

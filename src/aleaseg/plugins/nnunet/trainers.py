@@ -1,4 +1,4 @@
-"""DUO inside nnU-Net 2.8 (arXiv 2604.10963, section 3.4): the stock trainer with another training loss.
+"""DUO inside nnU-Net 2.8 (arXiv 2604.10963, section 3): the stock trainer with another training loss.
 
     nnUNetTrainerDUO       re-weighting by S and label denoising
     nnUNetTrainerDUO_EN    label denoising alone
