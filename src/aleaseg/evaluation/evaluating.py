@@ -14,6 +14,7 @@ import math
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -308,14 +309,13 @@ def _measure(
     if count > 1:
         # Worker processes are kept between calls, and stay where the first call was made.
         jobs = (delayed(measure_case)(case, _resolved(found.files[case.id]), task) for case in todo)
-        try:
+        # A worker that is killed was short of memory most likely: what it left is done here, one at a time.
+        with suppress(BrokenProcessPool):
             for rows in Parallel(n_jobs=count, return_as="generator_unordered")(jobs):
                 done += 1
                 del left[rows[1]["case"]]
                 progress("evaluate", done, total)
                 yield rows
-        except BrokenProcessPool:
-            pass  # a worker was killed, for memory most likely: what it left is done here, one at a time
     for case in list(left.values()):
         yield measure_case(case, found.files[case.id], task)
         done += 1
