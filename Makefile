@@ -19,7 +19,7 @@ demo: $(STAMP)
 	$(BIN)/aleaseg demo -o demo
 
 test: $(STAMP) lint
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -n auto --dist loadfile -m "not slow"
 
 test-all: $(STAMP) lint
 	$(BIN)/python -m pytest

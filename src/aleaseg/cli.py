@@ -79,7 +79,7 @@ Fast = Annotated[
 ExtractorName = Annotated[
     str,
     typer.Option(
-        help="What S and AUV come from: auto, task, variance, medsam2, segvol, universal, nnunet.",
+        help="What S and AUV come from: auto, own, task, variance, medsam2, segvol, universal, nnunet.",
         metavar="NAME",
     ),
 ]
