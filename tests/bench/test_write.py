@@ -2,7 +2,6 @@
 
 import dataclasses
 import re
-import shutil
 from html.parser import HTMLParser
 
 import numpy as np
@@ -393,34 +392,6 @@ def test_a_column_that_is_not_there_is_named():
 def test_a_measure_without_any_number_leaves_no_trace_of_nan(written):
     for name in ("index.html", "bench.md", "auroc.svg", "swap_in.svg"):
         assert not re.search(r"\bnan\b", (written / name).read_text("utf-8"), re.IGNORECASE)
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory):
-    program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    driver = shutil.which("chromedriver")
-    if program is None or driver is None:
-        pytest.skip("no Chromium with chromedriver here")
-    webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
-    from selenium.webdriver.chrome.service import Service
-
-    options = webdriver.ChromeOptions()
-    options.binary_location = program
-    for argument in (
-        "--headless=new",
-        "--no-sandbox",
-        "--disable-gpu",
-        "--disable-dev-shm-usage",
-        "--disable-background-networking",
-        "--no-first-run",
-        "--window-size=1280,1000",
-        f"--user-data-dir={tmp_path_factory.mktemp('profile')}",
-    ):
-        options.add_argument(argument)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    browser = webdriver.Chrome(options=options, service=Service(driver))
-    yield browser
-    browser.quit()
 
 
 def test_the_page_opens_from_disk_sorts_and_complains_of_nothing(browser, written, result):

@@ -1,7 +1,5 @@
 """The page of a comparison, opened from disk in a real browser."""
 
-import shutil
-
 import pytest
 
 from aleaseg.evaluation import EvaluationSettings, compare, evaluate
@@ -20,34 +18,6 @@ def page(tmp_path_factory, balls):
         evaluate(EvaluationSettings(str(folder / "data"), str(folder / name)), folder / "eval" / name)
     _, made = compare([folder / "eval" / "baseline & <b>", folder / "eval" / "duo"], folder / "out")
     return made
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory):
-    program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    driver = shutil.which("chromedriver")
-    if program is None or driver is None:
-        pytest.skip("no Chromium with chromedriver here")
-    webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
-    from selenium.webdriver.chrome.service import Service
-
-    options = webdriver.ChromeOptions()
-    options.binary_location = program
-    for argument in (
-        "--headless=new",
-        "--no-sandbox",
-        "--disable-gpu",
-        "--disable-dev-shm-usage",
-        "--disable-background-networking",
-        "--no-first-run",
-        "--window-size=1400,1000",
-        f"--user-data-dir={tmp_path_factory.mktemp('profile')}",
-    ):
-        options.add_argument(argument)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    browser = webdriver.Chrome(options=options, service=Service(driver))
-    yield browser
-    browser.quit()
 
 
 @pytest.fixture
