@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from aleaseg.errors import UsageError
 
-__all__ = ["Stages", "by_size", "check_divides", "given_stages", "plan_stages"]
+__all__ = ["Stages", "by_size", "given_stages", "plan_stages"]
 
 _FROM = 8  # voxels from which an axis is halved,
 _ALONE = 12  # where no other axis is halved with it,
@@ -86,30 +86,15 @@ def given_stages(
             f"strides are {whole}; expected those of two stages at least, the first of them all 1"
         )
     stages = Stages(whole, _kernels(whole, spacing_mm))
-    check_divides(patch, stages.divisor, "the strides")
-    return stages
-
-
-def check_divides(patch: Sequence[int], divisor: Sequence[int], what: str) -> None:
-    """Whether every edge is a multiple.
-
-    Args:
-        patch: edges in voxels.
-        divisor: of which they must be multiples.
-        what: asks for that, in the plural, for the error.
-
-    Raises:
-        UsageError: one is not; the message names the nearest that are.
-    """
-    pairs = list(zip(patch, divisor, strict=True))
+    pairs = list(zip(patch, stages.divisor, strict=True))
     if any(edge % by for edge, by in pairs):
-        near = dict.fromkeys(
-            tuple(max(1, way(edge / by)) * by for edge, by in pairs) for way in (math.floor, math.ceil)
-        )
+        ways = (math.floor, math.ceil)
+        near = dict.fromkeys(by_size([max(1, way(edge / by)) * by for edge, by in pairs]) for way in ways)
         raise UsageError(
-            f"a patch of {by_size(patch)} does not divide by {by_size(divisor)}, as {what} ask for; the nearest "
-            f"that fit: {' or '.join(map(by_size, near))}"
+            f"a patch of {by_size(patch)} does not divide by {by_size(stages.divisor)}, as the strides ask for; the "
+            f"nearest that fit: {' or '.join(near)}"
         )
+    return stages
 
 
 def by_size(edges: Sequence[int]) -> str:

@@ -6,6 +6,7 @@ The network is MONAI's; here are its sizes and what its shapes ask for.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,9 +15,9 @@ from monai.networks import nets
 from torch import Tensor, nn
 
 from aleaseg.errors import UsageError
-from aleaseg.networks.stages import by_size, check_divides
+from aleaseg.networks.stages import by_size
 
-__all__ = ["DIVISOR", "SIZES", "SwinSize", "SwinUNETR", "build"]
+__all__ = ["DIVISOR", "SIZES", "SwinSize", "SwinUNETR", "build", "check_trainable", "padded"]
 
 DIVISOR = 32
 """Every axis is halved five times."""
@@ -92,13 +93,20 @@ class SwinUNETR(nn.Module):
         edges = x.shape[2:]
         if any(edge % by for edge, by in zip(edges, self.divisor, strict=True)):
             raise ValueError(f"an image of {by_size(edges)}; expected multiples of {DIVISOR}")
-        short = [-edge % DIVISOR for edge in edges]
-        around = [(lacks // 2, lacks - lacks // 2) for lacks in short]
-        padded = F.pad(x, [width for pair in reversed(around) for width in pair]) if any(short) else x
+        around = [
+            ((whole - edge) // 2, (whole - edge + 1) // 2)
+            for edge, whole in zip(edges, padded(edges), strict=True)
+        ]
+        wide = F.pad(x, [width for pair in reversed(around) for width in pair])
         inside = tuple(
             slice(before, before + edge) for (before, _), edge in zip(around, edges, strict=True)
         )
-        return self.network(padded)[(..., *inside)]
+        return self.network(wide)[(..., *inside)]
+
+
+def padded(edges: Sequence[int]) -> tuple[int, ...]:
+    """The next multiples of 32."""
+    return tuple(math.ceil(edge / DIVISOR) * DIVISOR for edge in edges)
 
 
 def check_trainable(patch: Sequence[int]) -> None:
@@ -110,12 +118,17 @@ def check_trainable(patch: Sequence[int]) -> None:
     Raises:
         UsageError: one voxel is left.
     """
-    if all(edge <= DIVISOR for edge in patch):
-        more = (*(DIVISOR,) * (len(patch) - 1), 2 * DIVISOR)
+    if padded(patch) != _trainable(padded(patch)):
         raise UsageError(
             f"a patch of {by_size(patch)} is one voxel at the bottom of swin_unetr, and its instance norm needs two to "
-            f"train; expected {by_size(more)} at least"
+            f"train; expected {by_size(_trainable(patch))} at least"
         )
+
+
+def _trainable(patch: Sequence[int]) -> tuple[int, ...]:
+    """The patch, or the smallest of which two voxels are left at the bottom."""
+    smallest = (*(DIVISOR,) * (len(patch) - 1), 2 * DIVISOR)
+    return tuple(patch) if any(edge > DIVISOR for edge in patch) else smallest
 
 
 def build(
@@ -131,6 +144,12 @@ def build(
     """See `aleaseg.networks.build`; spacing and deep supervision mean nothing to it."""
     if strides is not None:
         raise UsageError("swin_unetr takes no strides: it halves every axis five times; leave them out")
-    check_divides(patch, (DIVISOR,) * len(patch), "the five halvings of swin_unetr")
+    if padded(patch) != patch:
+        below = tuple(max(1, edge // DIVISOR) * DIVISOR for edge in patch)
+        near = dict.fromkeys(by_size(_trainable(one)) for one in (below, padded(patch)))
+        raise UsageError(
+            f"a patch of {by_size(patch)} does not divide by {DIVISOR}, as the five halvings of swin_unetr ask for; "
+            f"the nearest that fit: {' or '.join(near)}"
+        )
     check_trainable(patch)
     return SwinUNETR(in_channels, out_channels, len(patch), size=SIZES[size])

@@ -91,7 +91,8 @@ def umamba(
     widths: Sequence[int],
     stages: Stages,
     *,
-    repeats: int,
+    repeats: Sequence[int],
+    repeats_up: Sequence[int],
     deep_supervision: bool = False,
 ) -> UNet:
     """The network.
@@ -101,7 +102,8 @@ def umamba(
         out_channels: of the logits.
         widths: channels of each stage.
         stages: strides and kernels.
-        repeats: residual blocks of a stage, where it has more than one.
+        repeats: residual blocks of each stage; the deeper half has one each, whatever is said here.
+        repeats_up: the same on the way up, from coarse to fine, one fewer; here the finer half has one each.
         deep_supervision: logits of every stage of the way up.
 
     Returns:
@@ -113,8 +115,8 @@ def umamba(
         out_channels,
         widths,
         stages,
-        repeats=[repeats if stage < half else 1 for stage in range(len(stages))],
-        repeats_up=[repeats if stage < half else 1 for stage in range(len(stages) - 1)],
+        repeats=[*repeats[:half], *(1,) * len(repeats[half:])],
+        repeats_up=[*repeats_up[:half], *(1,) * len(repeats_up[half:])],
         stem=True,
         block=Residuals,
         up=nearest,
@@ -141,6 +143,7 @@ def build(
         out_channels,
         how.widths(stages),
         stages,
-        repeats=how.repeats,
+        repeats=(how.repeats,) * len(stages),
+        repeats_up=(how.repeats,) * (len(stages) - 1),
         deep_supervision=deep_supervision,
     )
