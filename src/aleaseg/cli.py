@@ -21,6 +21,7 @@ from aleaseg.terminal import (
     show_outcome,
     show_table,
 )
+from aleaseg.training_verbs import predict, train
 from aleaseg.weights_verbs import weights
 
 if TYPE_CHECKING:
@@ -485,6 +486,8 @@ def bench(
     say(f"Page: {page}")
 
 
+app.command()(train)
+app.command()(predict)
 app.command()(evaluate)
 app.command()(compare)
 

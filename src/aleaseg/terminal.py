@@ -32,6 +32,8 @@ _STAGES = {
     "copy": "Copying cases",
     "compare": "Training",
     "evaluate": "Measuring",
+    "fit": "Training",
+    "predict": "Predicting",
 }
 
 

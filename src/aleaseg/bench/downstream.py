@@ -44,6 +44,7 @@ from aleaseg.manifest import now, versions
 from aleaseg.measures.label_agreement import dice
 from aleaseg.metrics import Resamples, interval
 from aleaseg.predictions import Prediction
+from aleaseg.predictions.folds import hold_out
 from aleaseg.predictions.working import grid_of, prepare_case, prepared_file
 from aleaseg.run import Run, read_json, write_aside, write_json, write_table
 from aleaseg.scoring.catalogue import MEASURES
@@ -169,29 +170,6 @@ class DownstreamResult:
 
 
 # -- which cases ------------------------------------------------------------------------------
-
-
-def hold_out(groups: Mapping[str, str], share: float, seed: int) -> list[str]:
-    """The cases of the test part: whole groups by lot, until there are enough.
-
-    Args:
-        groups: case -> group.
-        share: of the cases, in (0, 1).
-        seed: of the order.
-
-    Returns:
-        Sorted ids, at least `share` of them where the last group brings more.
-
-    >>> hold_out({"a1": "a", "a2": "a", "b1": "b", "b2": "b"}, 0.5, seed=0)
-    ['a1', 'a2']
-    """
-    names = sorted(set(groups.values()))
-    wanted, held = round(share * len(groups)), list[str]()
-    for index in np.random.default_rng([seed, 1]).permutation(len(names)):
-        if len(held) >= wanted:
-            break
-        held += [case for case, group in groups.items() if group == names[index]]
-    return sorted(held)
 
 
 def choose_cases(

@@ -57,8 +57,17 @@ def one_line(case: Case, error: Exception) -> str:
     return f"{case.id}: {type(error).__name__}: {' '.join(str(error).split())[:300]}"
 
 
-def small_image(case: Case, image: Voxels, grid: Grid, rules: Rules) -> NDArray[np.float16]:
+def small_image(
+    case: Case, image: Voxels, grid: Grid, rules: Rules, usual: float | None = None
+) -> NDArray[np.float16]:
     """An image on the working grid, (channel, *working).
+
+    Args:
+        case: for the error's text.
+        image: as it was read.
+        grid: the working grid.
+        rules: of `fit_normalisation`.
+        usual: see `working_shape`.
 
     Raises:
         ShapeMismatch: it has other channels or axes than the cases that the grid was chosen from.
@@ -71,7 +80,7 @@ def small_image(case: Case, image: Voxels, grid: Grid, rules: Rules) -> NDArray[
             f"{len(rules)} channels in {len(grid.patch)}D as the other cases have",
             "convert the images to the same channels and axes, or leave the case out",
         )
-    return prepare_image(image.array, working_shape(grid, case.id, image.geometry), rules)
+    return prepare_image(image.array, working_shape(grid, case.id, image.geometry, usual), rules)
 
 
 def prepare_case(

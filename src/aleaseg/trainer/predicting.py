@@ -1,0 +1,254 @@
+"""The verb `predict`: a mask for every image, on its own grid."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aleaseg.case import Case, Voxels, usable_image
+from aleaseg.errors import AleasegError, SettingsDiffer, UsageError
+from aleaseg.eye import choose_device
+from aleaseg.manifest import now, versions
+from aleaseg.predictions import Prediction
+from aleaseg.predictions.working import one_line, small_image
+from aleaseg.readers.files import FLAT_ENDINGS, split_ending
+from aleaseg.readers.voxels import write_nifti, write_png
+from aleaseg.run import Run, write_json
+from aleaseg.trainer.images import open_images
+from aleaseg.trainer.model import Model, open_model
+from aleaseg.training.loop import predict_logits
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["PredictSettings", "Predicted", "predict"]
+
+KIND = "predictions"
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class PredictSettings:
+    """What is predicted by what.
+
+    Attributes:
+        model: the folder of a training.
+        images: see `open_images`.
+        probabilities: also CASE.npz with the probabilities of background and label values.
+        held_out: only the cases that the training held out.
+        device: `auto`, `cpu` or `cuda`.
+    """
+
+    model: str
+    images: str
+    probabilities: bool = False
+    held_out: bool = False
+    device: str = "auto"
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """What was predicted.
+
+    Attributes:
+        path: the folder.
+        masks: case -> its mask.
+        failed: case -> why it has none.
+    """
+
+    path: Path
+    masks: dict[str, Path]
+    failed: dict[str, str]
+
+
+def predict(
+    settings: PredictSettings,
+    out: str | Path,
+    *,
+    progress: Progress = lambda stage, done, total: None,
+) -> Predicted:
+    """Predict; what is there already is neither made again nor overwritten.
+
+    A mask is written in its image's own format where that is NIfTI or PNG, and else as .nii.gz (volumes)
+    or .png (pictures); beside the masks a dataset.json as nnU-Net leaves it. An image that cannot be used
+    is named, and the others are predicted.
+
+    Args:
+        settings: what is asked.
+        out: the folder; new, empty, or begun with the same settings.
+        progress: called with `predict`, done, total.
+
+    Raises:
+        UsageError: the arguments cannot work, or the folder was made with others.
+        AleasegError: a mask could not be written.
+    """
+    model, run = open_model(settings.model), Run(out)
+    device = choose_device(settings.device)
+    cases, wrong = open_images(settings.images, len(model.channels))
+    failed = {
+        finding.case: f"{finding.case}: found {finding.found}; expected {finding.expected}; {finding.advice}"
+        for finding in wrong
+    }
+    if settings.held_out:
+        kept = set(model.plan["held_out"])
+        cases = [case for case in cases if case.id in kept]
+        failed = {case: text for case, text in failed.items() if case in kept}
+    if not cases and not failed:
+        which = "that the training held out " if settings.held_out else ""
+        raise UsageError(f"{settings.images} holds no case {which}to predict")
+    network = model.network()
+    masks, twice = _files(cases, run.path)
+    failed |= twice
+    _begin(run, settings, model)
+    write_json(run.path / "dataset.json", _dataset_json(model, list(masks.values())), indent=4)
+    todo = [case for case in cases if case.id in masks]
+    for done, case in enumerate(todo, start=1):
+        # The mask comes last: where it is, the case is done.
+        if not masks[case.id].exists():
+            try:
+                logits = _logits(case, model, network, device)
+            except Exception as error:  # whatever one case does, the others go on; the text names it
+                failed[case.id] = one_line(case, error)
+                del masks[case.id]
+            else:
+                _write(case, *logits, model, masks[case.id], settings.probabilities)
+        progress("predict", done, len(todo))
+    run.update_manifest(failed=failed, finished=now())
+    return Predicted(run.path, masks, failed)
+
+
+def _begin(run: Run, settings: PredictSettings, model: Model) -> None:
+    asked = {**asdict(settings), "weights": model.sha256}
+    if run.manifest_file.is_file() and run.manifest.get("kind") == KIND:
+        made = run.manifest["settings"]
+        differing = [
+            f"{name}: {made.get(name)!r} then, {value!r} now"
+            for name, value in asked.items()
+            if name != "device" and made.get(name) != value
+        ]
+        if differing:
+            raise SettingsDiffer(
+                f"{run.path} holds other predictions ({'; '.join(differing)}); give another folder with -o"
+            )
+        return
+    if run.path.exists() and (not run.path.is_dir() or any(run.path.iterdir())):
+        raise UsageError(
+            f"{run.path} holds other files, and nothing is overwritten; give an empty or a new folder with -o"
+        )
+    run.update_manifest(
+        kind=KIND, aleaseg=version("aleaseg"), created=now(), settings=asked, versions=versions()
+    )
+
+
+def _files(cases: Sequence[Case], folder: Path) -> tuple[dict[str, Path], dict[str, str]]:
+    """Where the mask of each case goes, and cases whose file would be another's."""
+    files: dict[str, Path] = {}
+    failed: dict[str, str] = {}
+    taken: dict[str, str] = {}
+    for case in cases:
+        # The id of a DICOM series may be a path.
+        stem = case.id.replace("/", "_").replace("\\", "_")
+        if stem in taken:
+            failed[case.id] = (
+                f"{case.id}: found the name {stem}, which is also that of {taken[stem]}; expected names of their own; "
+                "rename one"
+            )
+            continue
+        taken[stem] = case.id
+        files[case.id] = folder / f"{stem}{_ending(case)}"
+    return files, failed
+
+
+def _ending(case: Case) -> str:
+    split = split_ending(case.image_files[0].name)
+    ending = split[1].lower() if split else ""
+    if ending in (".nii.gz", ".nii"):
+        return ending
+    return ".png" if ending in FLAT_ENDINGS else ".nii.gz"
+
+
+def _dataset_json(model: Model, masks: Sequence[Path]) -> dict[str, Any]:
+    endings = [
+        next(end for end in (".nii.gz", ".nii", ".png") if path.name.endswith(end)) for path in masks
+    ]
+    labels = {
+        "background": 0,
+        **{name: values[0] if len(values) == 1 else list(values) for name, values in model.classes.items()},
+    }
+    if model.plan["ignore"] is not None:
+        labels["ignore"] = model.plan["ignore"]
+    regions = any(len(values) > 1 for values in model.classes.values())
+    return {
+        "channel_names": {str(number): name for number, name in enumerate(model.channels)},
+        "labels": labels,
+        **({"regions_class_order": list(model.plan["values"])} if regions else {}),
+        "numTraining": len(model.plan["train"]),
+        "file_ending": max(set(endings), key=endings.count, default=".nii.gz"),
+    }
+
+
+def _logits(
+    case: Case, model: Model, network: torch.nn.Module, device: str
+) -> tuple[Voxels, NDArray[np.float32]]:
+    """The image, and raw logits on the working grid."""
+    image = usable_image(case)
+    grid = model.grid
+    small = small_image(case, image, grid, model.plan["normalisation"], model.plan["usual_voxels"])
+    return image, predict_logits(network, small, grid.patch, device)
+
+
+def _write(
+    case: Case, image: Voxels, logits: NDArray[np.float32], model: Model, mask: Path, probabilities: bool
+) -> None:
+    geometry = image.geometry
+    prediction = Prediction(logits, "logit", geometry.shape, model.classes)
+    values = tuple(model.plan["values"])
+    kind = np.uint8 if max(values) < 256 else np.uint16 if max(values) < 65536 else np.int32
+    try:
+        if probabilities:
+            _write_probabilities(mask, logits, values, geometry.shape)
+        labels = prediction.labels().astype(kind)
+        if mask.suffix == ".png":
+            write_png(mask, labels)
+        else:
+            write_nifti(mask, labels, geometry)
+    except OSError as error:
+        raise AleasegError(
+            f"the mask of {case.id} could not be written to {mask} ({error.strerror or error}); make room and run "
+            "the same command again: what is finished is kept"
+        ) from error
+
+
+def _write_probabilities(
+    mask: Path, logits: NDArray, values: Sequence[int], shape: tuple[int, ...]
+) -> None:
+    """CASE.npz as nnU-Net leaves it: `probabilities` (background and label values, *spatial), in half precision."""
+    single = Prediction(logits, "logit", shape, {str(value): (value,) for value in values})
+    found = np.empty((1 + len(values), *shape), dtype=np.float16)
+    rest = np.ones(shape, dtype=np.float32)
+    for place, value in enumerate(values, start=1):
+        of_value = single.probability(str(value))
+        assert of_value is not None
+        found[place] = of_value
+        rest -= of_value
+    found[0] = rest.clip(0, 1)
+    stem = mask.name.removesuffix(".gz").removesuffix(".nii").removesuffix(".png")
+    handle, name = tempfile.mkstemp(dir=mask.parent, prefix=f".{stem}.", suffix=".npz")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            np.savez_compressed(file, probabilities=found)
+        umask = os.umask(0)
+        os.umask(umask)
+        os.chmod(name, 0o666 & ~umask)
+        os.replace(name, mask.with_name(f"{stem}.npz"))
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
