@@ -71,6 +71,12 @@ def plans_of(dimensions=3, stages=4):
     }
 
 
+@pytest.fixture(name="plans_of")
+def _plans_of():
+    """plans_of(dimensions=3, stages=4): plans of a small network."""
+    return plans_of
+
+
 @pytest.fixture
 def nnunet(tmp_path, monkeypatch):
     """nnU-Net's three folders; returns the preprocessed data set's. No option of ours is set."""

@@ -25,6 +25,8 @@ __all__ = ["KEY", "export_plain", "read_checkpoint", "save_with"]
 
 KEY = "aleaseg_duo"
 _STOCK = "nnUNetTrainer"
+# Trainers whose network is not the one that the plans name, with and without DUO.
+_OWN_NETWORKS = ("nnUNetTrainerSwinUNETR", "nnUNetTrainerUMambaBot")
 _CHECKPOINTS = ("checkpoint_final.pth", "checkpoint_best.pth")
 _MODEL_FILES = ("plans.json", "dataset.json", "dataset_fingerprint.json")
 
@@ -118,9 +120,16 @@ def _write(path: Path, checkpoint: Mapping[str, Any]) -> None:
 def _plain(path: Path) -> dict[str, Any]:
     checkpoint = read_checkpoint(path)
     kept = checkpoint.pop(KEY, None)
+    trainer = str(checkpoint.get("trainer_name", "something else"))
+    if trainer.startswith(_OWN_NETWORKS):
+        raise UsageError(
+            f"{path} was written by {trainer}, whose network stock nnU-Net cannot build; expected one of the plans' "
+            "own network (nnUNetTrainerDUO, nnUNetTrainerDUO_EN, nnUNetTrainerDUO_RW); predict with it as it is, where "
+            'aleaseg is installed and nnUNet_extTrainer="$(aleaseg nnunet path)" is exported'
+        )
     if kept is None:
         raise UsageError(
-            f"{path} was written by {checkpoint.get('trainer_name', 'something else')} and has no {KEY!r}; "
+            f"{path} was written by {trainer} and has no {KEY!r}; "
             "expected a checkpoint of nnUNetTrainerDUO, nnUNetTrainerDUO_EN or nnUNetTrainerDUO_RW; any other "
             "needs the trainer it came from"
         )

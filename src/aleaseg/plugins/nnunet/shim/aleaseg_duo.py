@@ -1,5 +1,19 @@
-"""nnU-Net searches this folder for trainers; they are in aleaseg.plugins.nnunet.trainers."""
+"""nnU-Net searches this folder for trainers; they are in aleaseg.plugins.nnunet."""
 
+from aleaseg.plugins.nnunet.networks import (
+    nnUNetTrainerSwinUNETR,
+    nnUNetTrainerSwinUNETRDUO,
+    nnUNetTrainerUMambaBot,
+    nnUNetTrainerUMambaBotDUO,
+)
 from aleaseg.plugins.nnunet.trainers import nnUNetTrainerDUO, nnUNetTrainerDUO_EN, nnUNetTrainerDUO_RW
 
-__all__ = ["nnUNetTrainerDUO", "nnUNetTrainerDUO_EN", "nnUNetTrainerDUO_RW"]
+__all__ = [
+    "nnUNetTrainerDUO",
+    "nnUNetTrainerDUO_EN",
+    "nnUNetTrainerDUO_RW",
+    "nnUNetTrainerSwinUNETR",
+    "nnUNetTrainerSwinUNETRDUO",
+    "nnUNetTrainerUMambaBot",
+    "nnUNetTrainerUMambaBotDUO",
+]
