@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from aleaseg.losses import DUOLoss, LabelDenoising
+from aleaseg.losses.certainty import FisherCertainty, MahalanobisCertainty
 from aleaseg.training.prepare import IGNORE
 
 __all__ = ["OBJECTIVES", "DuoSettings", "Objective", "make_objective", "settings_of"]
@@ -32,6 +33,8 @@ class DuoSettings:
         alpha, beta, renorm: of `aleaseg.losses.DUOLoss`.
         warm_up: epochs without noise.
         penalty: lambda mean(g^2).
+        certainty: what stands in place of S: empty, `fisher` or `mahalanobis`.
+        weights: fixed ones of the classes in place of those by S; empty: none.
     """
 
     denoise: bool = False
@@ -41,6 +44,8 @@ class DuoSettings:
     renorm: bool = False
     warm_up: int = 0
     penalty: float = 0.0
+    certainty: str = ""
+    weights: tuple[float, ...] = ()
 
 
 OBJECTIVES: dict[str, DuoSettings | None] = {
@@ -57,25 +62,46 @@ OBJECTIVES: dict[str, DuoSettings | None] = {
 
 
 def settings_of(name: str) -> DuoSettings | None:
-    """An objective by its name, with `alpha=1` and the like behind it: `rw:alpha=1`, `duo:beta=0.25`.
+    """An objective by its name, with settings behind it.
+
+    `rw:alpha=1`, `duo:beta=0.25`; `duo:certainty=fisher` (or `mahalanobis`) puts another measure in the
+    place of S, and `rw:weights=1,0.5` fixed weights, one for each class.
 
     Raises:
         ValueError: there is no such objective, or no such setting; the message has the valid names.
 
-    >>> settings_of("rw:alpha=2")
-    DuoSettings(denoise=False, reweight=True, alpha=2.0, beta=0.5, renorm=False, warm_up=0, penalty=0.0)
+    >>> settings_of("rw:alpha=2") == DuoSettings(reweight=True, alpha=2.0)
+    True
     """
     base, _, given = name.partition(":")
     if base not in OBJECTIVES:
         raise ValueError(f"unknown objective {base!r}; expected one of: {', '.join(OBJECTIVES)}")
     made = OBJECTIVES[base]
     for part in filter(None, given.split(":")):
-        key, _, number = part.partition("=")
-        if made is None or key not in ("alpha", "beta", "penalty"):
-            raise ValueError(f"objective {name!r}: no setting {key!r}; expected alpha, beta or penalty")
-        changed: dict[str, Any] = {key: float(number)}
+        key, _, given_value = part.partition("=")
+        if made is None or key not in _SETTABLE:
+            raise ValueError(
+                f"objective {name!r}: no setting {key!r}; expected {', '.join(_SETTABLE[:-1])} or {_SETTABLE[-1]}"
+            )
+        changed: dict[str, Any] = {key: _read(name, key, given_value)}
         made = replace(made, **changed)
     return made
+
+
+_SETTABLE = ("alpha", "beta", "penalty", "certainty", "weights")
+_CERTAINTIES = ("fisher", "mahalanobis")
+
+
+def _read(name: str, key: str, text: str) -> Any:
+    if key == "certainty":
+        if text not in _CERTAINTIES:
+            raise ValueError(
+                f"objective {name!r}: certainty is {text!r}; expected {' or '.join(_CERTAINTIES)}"
+            )
+        return text
+    if key == "weights":
+        return tuple(float(part) for part in text.split(","))
+    return float(text)
 
 
 class Objective(nn.Module):
@@ -160,6 +186,8 @@ class _Duo(Objective):
             reweight=settings.reweight,
             renorm=settings.renorm,
             ignore_index=IGNORE,
+            class_weight=settings.weights or None,
+            certainty=_certainty(settings, classes),
         )
         self.denoising = (
             LabelDenoising(
@@ -189,6 +217,12 @@ class _Duo(Objective):
     def end_epoch(self) -> None:
         if self.denoising is not None:
             self.denoising.end_epoch()
+
+
+def _certainty(settings: DuoSettings, classes: int) -> nn.Module | None:
+    if not settings.certainty:
+        return None
+    return FisherCertainty() if settings.certainty == "fisher" else MahalanobisCertainty(1 + classes)
 
 
 def make_objective(
