@@ -4,8 +4,15 @@ import numpy as np
 import pytest
 
 from aleaseg.case import Case, Geometry, Voxels
-from aleaseg.errors import Unreadable
-from aleaseg.training.grid import Grid, choose_grid, default_steps
+from aleaseg.errors import CaseError, Unreadable
+from aleaseg.training.grid import (
+    Grid,
+    choose_grid,
+    default_steps,
+    full_grid,
+    median_spacing,
+    working_shape,
+)
 from aleaseg.training.network import build_network
 from aleaseg.training.prepare import (
     IGNORE,
@@ -176,3 +183,37 @@ def test_one_case_with_nan_does_not_spoil_the_rule_of_all():
     assert fit_normalisation([clean[0], sick, *clean[1:]], ("CT", "T2"), (1,)) == fit_normalisation(
         clean, ("CT", "T2"), (1,)
     )
+
+
+# -- the data's own resolution --------------------------------------------------------------------
+
+
+def test_the_median_spacing_and_thin_slices_among_thick_ones():
+    alike = geometries(*[((80, 90, 100), (mm, 1.0, 1.2)) for mm in (1.0, 1.5, 2.5)])
+    assert median_spacing(alike) == (1.5, 1.0, 1.2)
+    # 10 mm against 1.5 mm, and 12 slices of 200 rows: the 10th percentile, not the median.
+    thick = geometries(*[((12, 200, 200), (mm, 1.5, 1.5)) for mm in (5.0, 10.0, 10.0, 10.0, 10.0)])
+    assert median_spacing(thick) == (pytest.approx(np.percentile([5, 10, 10, 10, 10], 10)), 1.5, 1.5)
+    # But never finer than the others.
+    one_thin = geometries(*[((12, 200, 200), (mm, 1.5, 1.5)) for mm in (1.0, *[10.0] * 8)])
+    assert median_spacing(one_thin)[0] == pytest.approx(max(1.5, np.percentile([1.0, *[10.0] * 8], 10)))
+    finest = geometries(*[((12, 200, 200), (mm, 1.5, 1.5)) for mm in (0.5, 0.5, 10.0, 10.0, 10.0)])
+    assert median_spacing(finest)[0] == 1.5
+    # As coarse, but as many: an image that is large along that axis.
+    assert median_spacing(geometries(*[((100, 200, 200), (10.0, 1.5, 1.5))] * 3)) == (10.0, 1.5, 1.5)
+
+
+def test_full_grid_keeps_the_patch_and_says_how_often_it_is_halved():
+    grid = full_grid(geometries(((40, 50, 60), (2.0, 1.0, 1.0))), (96, 96, 12))
+    assert grid.spacing_mm == (2.0, 1.0, 1.0)
+    assert (grid.patch, grid.levels) == ((96, 96, 12), (3, 3, 1))
+    with pytest.raises(ValueError, match="a patch of 2 axes for 3D images"):
+        full_grid(geometries(((40, 50, 60), (2.0, 1.0, 1.0))), (96, 96))
+
+
+def test_what_is_usual_decides_what_is_far_too_large():
+    grid = full_grid(geometries(((40, 50, 60), (1.0, 1.0, 1.0))), (32, 32, 32))
+    large = Geometry((400, 500, 600), (1.0, 1.0, 1.0), None)
+    assert working_shape(grid, "a", large, usual=1e8) == (400, 500, 600)
+    with pytest.raises(CaseError, match=r"at most 1\.9e\+06"):
+        working_shape(grid, "a", large, usual=40 * 50 * 60)

@@ -1,10 +1,12 @@
 """The training loop: it learns, goes on exactly where it was, and leaves out what nobody annotated."""
 
+import errno
+
 import numpy as np
 import pytest
 import torch
 
-from aleaseg.errors import AleasegError
+from aleaseg.errors import AleasegError, UsageError
 from aleaseg.training.augment import augmentation
 from aleaseg.training.grid import Grid
 from aleaseg.training.loop import (
@@ -246,3 +248,202 @@ def test_a_step_is_told_before_it_is_kept(prepared, tmp_path):
         on_step=look,
     )
     assert told == [(1, False), (2, False), (3, True)]
+
+
+# -- what a trainer asks for beside that ----------------------------------------------------------
+
+
+@pytest.mark.parametrize("stop", [1, 3, 4, 5])
+def test_epochs_sgd_and_strong_augmentation_survive_a_kill(prepared, tmp_path, stop):
+    cases = prepared(5, (12, 14, 12))
+    settings = TrainSettings(
+        7, 2, 0.01, seed=4, checkpoint_every=2, optimizer="sgd", epoch_steps=3, augmentation="strong"
+    )
+
+    def trained(name, on_step=lambda step, loss: None):
+        net, told = network(), []
+        fit(
+            net,
+            cases,
+            GRID.patch,
+            settings,
+            checkpoint=tmp_path / name,
+            on_step=on_step,
+            on_epoch=told.append,
+        )
+        return net, told
+
+    whole, told = trained("whole.pt")
+    with pytest.raises(Killed):
+        trained("cut.pt", killed_at(stop))
+    again, later = trained("cut.pt")
+    for name, tensor in weights(whole).items():
+        assert torch.equal(tensor, weights(again)[name]), name
+    assert [(one.number, one.step) for one in told] == [(1, 3), (2, 6), (3, 7)]
+    for mine, theirs in zip(reversed(later), reversed(told), strict=False):
+        assert (mine.number, mine.loss, mine.learning_rate) == (
+            theirs.number,
+            theirs.loss,
+            theirs.learning_rate,
+        )
+
+
+def test_an_epochs_loss_is_the_mean_of_its_steps_and_the_rate_falls_by_power(prepared, tmp_path):
+    losses, epochs = [], []
+    fit(
+        network(),
+        prepared(),
+        GRID.patch,
+        TrainSettings(5, 2, 0.02, epoch_steps=2),
+        checkpoint=tmp_path / "c.pt",
+        on_step=lambda step, loss: losses.append(loss),
+        on_epoch=epochs.append,
+    )
+    assert [one.loss for one in epochs] == [
+        np.mean(losses[:2]),
+        np.mean(losses[2:4]),
+        pytest.approx(losses[4]),
+    ]
+    rates = [0.02 * (1 - step / 5) ** 0.9 for step in (1, 3, 4)]
+    assert [one.learning_rate for one in epochs] == pytest.approx(rates)
+    assert all(one.seen is None for one in epochs)
+
+
+def test_sgd_is_nnunets():
+    from aleaseg.training.loop import _optimizer
+
+    made = _optimizer([torch.nn.Parameter(torch.ones(1))], TrainSettings(1, 1, 0.01, optimizer="sgd"))
+    assert isinstance(made, torch.optim.SGD)
+    wanted = {"lr": 0.01, "momentum": 0.99, "nesterov": True, "weight_decay": 3e-5}
+    assert wanted.items() <= made.param_groups[0].items()
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_batches_made_ahead_by_processes_are_the_same(prepared, tmp_path):
+    cases, found = prepared(), []
+    for workers in (0, 2):
+        losses = []
+        fit(
+            network(),
+            cases,
+            GRID.patch,
+            TrainSettings(3, 2, seed=1, workers=workers),
+            checkpoint=tmp_path / f"{workers}.pt",
+            on_step=lambda step, loss, kept=losses: kept.append(loss),
+        )
+        found.append(losses)
+    assert found[0] == found[1]
+
+
+def test_patches_are_about_the_places_that_are_known(prepared, tmp_path):
+    """Where places are given the label is not searched: two voxels of two classes, far apart."""
+    case = prepared(1, (8, 12, 60))[0]
+    places = tmp_path / "places.npy"
+    np.save(places, np.array([[1, 4, 6, 10], [2, 4, 6, 50]], np.int32))
+    mark = np.zeros((8, 12, 60), np.uint8)
+    mark[4, 6, 10], mark[4, 6, 50] = 1, 2
+    np.save(case.label, mark)
+    known = Prepared(case.id, case.image, case.label, places)
+    settings, seen = TrainSettings(1, 400, seed=3), []
+    _, target = batch_at(0, [known], (8, 12, 12), settings, augmentation("none", 3))
+    seen = [set(one.unique().tolist()) - {0} for one in target]
+    share = {value: np.mean([value in one for one in seen]) for value in (1, 2)}
+    # Half of the patches are about a place, either class alike; of the others about one in five holds one.
+    assert share[1] == pytest.approx(0.25 + 0.5 * 11 / 49, abs=0.08)
+    assert share[2] == pytest.approx(0.25 + 0.5 * 11 / 49, abs=0.08)
+    np.save(places, np.zeros((0, 4), np.int32))
+    batch_at(0, [known], (8, 12, 12), TrainSettings(1, 8), augmentation("none", 3))
+
+
+def test_a_network_that_says_what_must_divide_is_predicted_in_windows_that_do(prepared):
+    sizes = []
+
+    class Picky(torch.nn.Module):
+        divisor = (1, 4, 4)
+
+        def forward(self, x):
+            sizes.append(tuple(x.shape[2:]))
+            return torch.cat([x, -x], 1)
+
+    case = prepared(1, (3, 5, 30))[0]
+    image = case.arrays()[0]
+    logits = predict_logits(Picky(), image, GRID.patch)
+    np.testing.assert_allclose(logits[0], image[0].astype(np.float32), atol=1e-3)
+    assert set(sizes) == {(3, 8, 12)}
+
+
+# -- checkpoints that cannot be used, or written --------------------------------------------------
+
+
+@pytest.fixture
+def half(prepared, tmp_path):
+    """half(**changes) goes on from a checkpoint of step 2 of 6."""
+    cases, settings, checkpoint = prepared(), TrainSettings(6, 2, checkpoint_every=2), tmp_path / "c.pt"
+    with pytest.raises(Killed):
+        fit(network(), cases, GRID.patch, settings, checkpoint=checkpoint, on_step=killed_at(3))
+
+    def go_on(net=None, patch=GRID.patch, settings=settings):
+        return fit(net or network(), cases, patch, settings, checkpoint=checkpoint)
+
+    go_on.checkpoint = checkpoint
+    return go_on
+
+
+def test_a_checkpoint_of_another_network_is_refused_and_kept(half):
+    before = half.checkpoint.read_bytes()
+    torch.manual_seed(0)
+    with pytest.raises(
+        UsageError, match=r"c\.pt is the checkpoint of another network .*give another folder"
+    ):
+        half(build_network(GRID, 1, 3))
+    assert half.checkpoint.read_bytes() == before
+    assert half()["steps"] == 6
+
+
+def test_a_checkpoint_of_other_settings_is_refused(half):
+    with pytest.raises(UsageError, match=r"made with other settings \(steps: 6 then, 9 now\)"):
+        half(settings=TrainSettings(9, 2))
+    with pytest.raises(UsageError, match=r"patch: \[8, 12, 12\] then, \[8, 8, 8\] now"):
+        half(patch=(8, 8, 8))
+    assert half(settings=TrainSettings(6, 2, checkpoint_every=1, seconds=1000))["steps"] == 6
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 no archive", b"text"])
+def test_a_damaged_checkpoint_is_named(half, content):
+    half.checkpoint.write_bytes(content)
+    with pytest.raises(UsageError, match=r"c\.pt is no whole checkpoint .*delete it"):
+        half()
+
+
+def test_a_checkpoint_without_settings_is_an_older_one(half):
+    state = torch.load(half.checkpoint, weights_only=True)
+    for name in ("settings", "patch", "seen"):
+        del state[name]
+    torch.save(state, half.checkpoint)
+    assert half()["steps"] == 6
+
+
+def test_a_full_disk_in_mid_checkpoint_leaves_the_last_one_whole(prepared, tmp_path, monkeypatch):
+    from aleaseg import run
+
+    cases, settings, checkpoint = prepared(), TrainSettings(6, 2, checkpoint_every=2), tmp_path / "c.pt"
+    whole = network()
+    told = fit(whole, cases, GRID.patch, settings, checkpoint=tmp_path / "whole.pt")
+    written, replace = [], run.os.fsync
+
+    def full(handle):
+        written.append(handle)
+        if len(written) == 2:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        replace(handle)
+
+    monkeypatch.setattr(run.os, "fsync", full)
+    message = r"checkpoint of step 4 could not be written .*No space left.*that of step 2 is whole"
+    with pytest.raises(AleasegError, match=message):
+        fit(network(), cases, GRID.patch, settings, checkpoint=checkpoint)
+    assert torch.load(checkpoint, weights_only=True)["step"] == 2
+    assert sorted(path.name for path in tmp_path.glob("*.pt*")) == ["c.pt", "whole.pt"]
+    again = network()
+    assert fit(again, cases, GRID.patch, settings, checkpoint=checkpoint)["loss"] == told["loss"]
+    for name, tensor in weights(whole).items():
+        assert torch.equal(tensor, weights(again)[name]), name

@@ -144,3 +144,91 @@ def test_settings_by_name():
             settings_of(wrong)
     with pytest.raises(ValueError, match="no setting 'alpha'"):
         settings_of("plain:alpha=1")
+
+
+# -- several outputs ------------------------------------------------------------------------------
+
+
+class Pyramid(torch.nn.Module):
+    """Logits at full, half and a quarter of the resolution, each of its own convolution."""
+
+    def __init__(self):
+        super().__init__()
+        self.heads = torch.nn.ModuleList(torch.nn.Conv3d(1, 3, 1) for _ in range(3))
+
+    def forward(self, x):
+        coarser = [torch.nn.functional.avg_pool3d(x, 2**level) if level else x for level in (2, 1, 0)]
+        # The finest is listed last, as networks that decode list theirs.
+        return [head(one) for head, one in zip(self.heads, coarser, strict=True)][::-1]
+
+
+@pytest.mark.parametrize("name", ["plain", "seg", "rw"])
+def test_deep_supervision_halves_the_weight_of_each_coarser_level_and_leaves_out_the_coarsest(name):
+    torch.manual_seed(1)
+    network = Pyramid()
+    made = objective_for(network, name)
+    target = torch.randint(0, 3, (2, 1, 8, 8, 8))
+    target[:, :, 0] = IGNORE
+    outputs = network(torch.randn(2, 1, 8, 8, 8))
+    found = made(outputs, target, IDS[:2])
+    # The nearest voxel of every second one is the one behind the middle.
+    coarse = target[:, :, 1::2, 1::2, 1::2]
+    parts = [made(one, of, IDS[:2]) for one, of in zip(outputs[:2], (target, coarse), strict=True)]
+    torch.testing.assert_close(found, (parts[0] + 0.5 * parts[1]) / 1.5)
+
+
+def test_what_is_seen_of_several_outputs_is_the_finest():
+    torch.manual_seed(1)
+    network = Pyramid()
+    target = torch.randint(0, 3, (2, 1, 8, 8, 8))
+    outputs = network(torch.randn(2, 1, 8, 8, 8))
+    several, one = objective_for(network, "rw"), objective_for(network, "rw")
+    several(outputs, target, IDS[:2])
+    one(outputs[0], target, IDS[:2])
+    torch.testing.assert_close(several.seen(), one.seen())
+    weights, scales = several.seen()
+    assert weights.shape == scales.shape == (2,)
+    # 1 / (1 + S / 2) is convex: the mean of the weights is at least the weight of the mean.
+    assert bool((weights >= 1 / (1 + scales / 2) - 1e-6).all())
+    assert objective_for(network, "seg").seen() is None
+
+
+def test_every_level_has_its_own_noise(tmp_path, cases):
+    network = Pyramid()
+    made = objective_for(network, "duo")
+    fit(network, cases, GRID.patch, TrainSettings(2, 2), checkpoint=tmp_path / "c.pt", objective=made)
+    assert made.denoising.epoch == 1
+    assert made.denoising.state.epsilon.grad is not None
+
+
+def test_an_epochs_weights_and_scales_are_means_over_its_steps_even_after_a_kill(tmp_path, cases):
+    settings = TrainSettings(6, 2, checkpoint_every=1, epoch_steps=3)
+
+    def trained(checkpoint, stop=None):
+        network, steps, epochs = build(), [], []
+        made = objective_for(network, "rw")
+
+        def look(step, loss):
+            steps.append(made.seen().numpy())
+            if step == stop:
+                raise KeyboardInterrupt
+
+        fit(
+            network,
+            cases,
+            GRID.patch,
+            settings,
+            checkpoint=checkpoint,
+            objective=made,
+            on_step=look,
+            on_epoch=epochs.append,
+        )
+        return steps, epochs
+
+    steps, epochs = trained(tmp_path / "whole.pt")
+    np.testing.assert_allclose(epochs[0].seen, np.mean(steps[:3], axis=0))
+    np.testing.assert_allclose(epochs[1].seen, np.mean(steps[3:], axis=0))
+    with pytest.raises(KeyboardInterrupt):
+        trained(tmp_path / "cut.pt", stop=5)
+    _, later = trained(tmp_path / "cut.pt")
+    np.testing.assert_array_equal(later[-1].seen, epochs[-1].seen)
