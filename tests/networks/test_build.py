@@ -5,10 +5,13 @@ import sys
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from aleaseg import networks
 from aleaseg.errors import UsageError
 from aleaseg.losses import LabelDenoising
+from aleaseg.networks.stages import plan_stages
 
 
 def patch_of(name, dims):
@@ -113,6 +116,32 @@ def test_what_cannot_be_built(options, said):
     with pytest.raises(UsageError) as caught:
         networks.build(**{**given, **options})
     assert str(caught.value) == said
+
+
+@settings(deadline=None)
+@given(
+    st.sampled_from(sorted(networks.NETWORKS)),
+    st.sampled_from(networks.SIZES),
+    st.lists(st.integers(12, 200), min_size=2, max_size=3),
+    st.lists(st.floats(0.3, 8), min_size=3, max_size=3),
+)
+def test_a_fitting_patch_is_taken_and_fits(name, size, patch, spacing):
+    spacing = spacing[: len(patch)]
+    found = networks.fitting_patch(name, patch, spacing_mm=spacing, size=size)
+    assert all(edge >= asked for edge, asked in zip(found, patch, strict=True))
+    assert networks.fitting_patch(name, found, spacing_mm=spacing, size=size) == found
+    if name == "swin_unetr":
+        assert all(edge % 32 == 0 and edge - asked <= 63 for edge, asked in zip(found, patch, strict=True))
+    else:
+        most = 4 if size == "tiny" else None
+        divisor = plan_stages(found, spacing, most).divisor
+        assert not any(edge % by for edge, by in zip(found, divisor, strict=True))
+
+
+def test_a_patch_that_is_too_small_for_any():
+    with pytest.raises(UsageError, match=r"a patch of \(5, 5\) is too small for unet"):
+        networks.fitting_patch("unet", (5, 5))
+    assert networks.fitting_patch("swin_unetr", (5, 5)) == (32, 64)
 
 
 def test_every_network_stands_for_itself():

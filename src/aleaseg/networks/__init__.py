@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Sequence
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 from aleaseg.errors import UsageError
@@ -15,7 +16,7 @@ from aleaseg.errors import UsageError
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["DEEP_SUPERVISION", "NETWORKS", "SIZES", "build"]
+__all__ = ["DEEP_SUPERVISION", "NETWORKS", "SIZES", "build", "fitting_patch"]
 
 NETWORKS = {
     "unet": "aleaseg.networks.unet",
@@ -68,24 +69,12 @@ def build(
         UsageError: an unknown name or size, or numbers that do not fit one another; of a patch that does
             not divide, the message names the nearest that do.
     """
-    if name not in NETWORKS:
-        raise UsageError(f"there is no network {name!r}; expected one of {', '.join(NETWORKS)}")
-    if size not in SIZES:
-        raise UsageError(f"there is no size {size!r} of {name}; expected one of {', '.join(SIZES)}")
-    if dims not in (2, 3):
-        raise UsageError(f"{dims} spatial axes; networks have 2 or 3")
-    for what, numbers in (
-        ("patch", patch),
-        ("spacing_mm", spacing_mm),
-        *(("strides", s) for s in strides or ()),
-    ):
-        if numbers is not None and (len(numbers) != dims or not all(number > 0 for number in numbers)):
-            raise UsageError(
-                f"{what} is {tuple(numbers)}; expected {dims} numbers above 0, one for each axis"
-            )
+    _check(name, size, dims, patch, spacing_mm)
+    for one in strides or ():
+        _check_axes("strides", one, dims)
     if in_channels < 1 or out_channels < 1:
         raise UsageError(f"{in_channels} channels in and {out_channels} out; expected one at least")
-    made: nn.Module = importlib.import_module(NETWORKS[name]).build(
+    made: nn.Module = _module(name).build(
         in_channels=in_channels,
         out_channels=out_channels,
         patch=tuple(patch),
@@ -95,3 +84,54 @@ def build(
         deep_supervision=deep_supervision,
     )
     return made
+
+
+def fitting_patch(
+    name: str, patch: Sequence[int], *, spacing_mm: Sequence[float] | None = None, size: str = "paper"
+) -> tuple[int, ...]:
+    """The patch where the network takes it, else the next larger one that it takes.
+
+    Args:
+        name: one of `NETWORKS`.
+        patch: edges in voxels, two or three.
+        spacing_mm: of the voxels; None: the same along all axes.
+        size: `paper` or `tiny`.
+
+    Raises:
+        UsageError: an unknown name or size, or a patch that is too small for a network.
+
+    >>> fitting_patch("unet", (44, 56, 40))
+    (48, 56, 40)
+    """
+    dims = len(patch)
+    _check(name, size, dims, patch, spacing_mm)
+    spacing = (1.0,) * dims if spacing_mm is None else tuple(spacing_mm)
+    found: tuple[int, ...] | None = _module(name).fitting_patch(tuple(patch), spacing, size)
+    if found is None:
+        raise UsageError(
+            f"a patch of {tuple(patch)} is too small for {name}; expected 12 voxels or more along an axis"
+        )
+    return found
+
+
+def _module(name: str) -> ModuleType:
+    return importlib.import_module(NETWORKS[name])
+
+
+def _check(
+    name: str, size: str, dims: int, patch: Sequence[int], spacing_mm: Sequence[float] | None
+) -> None:
+    if name not in NETWORKS:
+        raise UsageError(f"there is no network {name!r}; expected one of {', '.join(NETWORKS)}")
+    if size not in SIZES:
+        raise UsageError(f"there is no size {size!r} of {name}; expected one of {', '.join(SIZES)}")
+    if dims not in (2, 3):
+        raise UsageError(f"{dims} spatial axes; networks have 2 or 3")
+    _check_axes("patch", patch, dims)
+    if spacing_mm is not None:
+        _check_axes("spacing_mm", spacing_mm, dims)
+
+
+def _check_axes(what: str, numbers: Sequence[float], dims: int) -> None:
+    if len(numbers) != dims or not all(number > 0 for number in numbers):
+        raise UsageError(f"{what} is {tuple(numbers)}; expected {dims} numbers above 0, one for each axis")

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from aleaseg.errors import UsageError
 
-__all__ = ["Stages", "by_size", "given_stages", "plan_stages"]
+__all__ = ["Stages", "by_size", "given_stages", "next_patch", "plan_stages"]
 
 _FROM = 8  # voxels from which an axis is halved,
 _ALONE = 12  # where no other axis is halved with it,
@@ -64,7 +64,7 @@ def plan_stages(patch: Sequence[int], spacing_mm: Sequence[float], most: int | N
             f"axis (or {_FROM} along two) whose spacing is not twice the finest"
         )
     if any(edge % divisor for edge, divisor in zip(patch, stages.divisor, strict=True)):
-        near = dict.fromkeys(_fitting(patch, spacing_mm, most, up) for up in (False, True))
+        near = dict.fromkeys(next_patch(patch, spacing_mm, most, larger=larger) for larger in (False, True))
         raise UsageError(
             f"a patch of {by_size(patch)} does not divide by {by_size(stages.divisor)}, as its network would halve "
             f"it; the nearest that fit: {' or '.join(by_size(one) for one in near if one)}"
@@ -97,6 +97,28 @@ def given_stages(
     return stages
 
 
+def next_patch(
+    patch: Sequence[int], spacing_mm: Sequence[float], most: int | None, *, larger: bool
+) -> tuple[int, ...] | None:
+    """The patch itself, or the next larger or smaller one, that its own stages divide; None where there is none.
+
+    Args:
+        patch: edges in voxels.
+        spacing_mm: of the voxels.
+        most: stages at most, see `plan_stages`.
+        larger: the next larger.
+    """
+    way = math.ceil if larger else math.floor
+    now = tuple(patch)
+    while all(now):
+        stages = _stages(now, spacing_mm, most)
+        rounded = tuple(way(edge / by) * by for edge, by in zip(now, stages.divisor, strict=True))
+        if rounded == now:
+            return now if len(stages) > 1 else None
+        now = rounded
+    return None
+
+
 def by_size(edges: Sequence[int]) -> str:
     """As in `96 x 96 x 96`."""
     return " x ".join(map(str, edges))
@@ -126,18 +148,3 @@ def _kernels(strides: Sequence[Sequence[int]], spacing_mm: Sequence[float]) -> t
         kernels.append(tuple(3 if yes else 1 for yes in reached))
         spacing = [mm * stride for mm, stride in zip(spacing, halving, strict=True)]
     return (*kernels, (3,) * len(spacing_mm))
-
-
-def _fitting(
-    patch: Sequence[int], spacing_mm: Sequence[float], most: int | None, up: bool
-) -> tuple[int, ...] | None:
-    """The next smaller or larger patch that its own stages divide; None where there is none."""
-    way = math.ceil if up else math.floor
-    now = tuple(patch)
-    while all(now):
-        stages = _stages(now, spacing_mm, most)
-        rounded = tuple(way(edge / by) * by for edge, by in zip(now, stages.divisor, strict=True))
-        if rounded == now:
-            return now if len(stages) > 1 else None
-        now = rounded
-    return None

@@ -17,7 +17,16 @@ from torch import Tensor, nn
 from aleaseg.errors import UsageError
 from aleaseg.networks.stages import by_size
 
-__all__ = ["DIVISOR", "SIZES", "SwinSize", "SwinUNETR", "build", "check_trainable", "padded"]
+__all__ = [
+    "DIVISOR",
+    "SIZES",
+    "SwinSize",
+    "SwinUNETR",
+    "build",
+    "check_trainable",
+    "fitting_patch",
+    "padded",
+]
 
 DIVISOR = 32
 """Every axis is halved five times."""
@@ -129,6 +138,11 @@ def _trainable(patch: Sequence[int]) -> tuple[int, ...]:
     """The patch, or the smallest of which two voxels are left at the bottom."""
     smallest = (*(DIVISOR,) * (len(patch) - 1), 2 * DIVISOR)
     return tuple(patch) if any(edge > DIVISOR for edge in patch) else smallest
+
+
+def fitting_patch(patch: tuple[int, ...], spacing_mm: tuple[float, ...], size: str) -> tuple[int, ...]:
+    """See `aleaseg.networks.fitting_patch`."""
+    return _trainable(padded(patch))
 
 
 def build(

@@ -18,10 +18,10 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from aleaseg.networks.mamba import Mamba
-from aleaseg.networks.stages import Stages
+from aleaseg.networks.stages import Stages, next_patch
 from aleaseg.networks.unet import UNet, UNetSize, convolution, instance_norm, stages_for
 
-__all__ = ["SIZES", "Residuals", "VoxelMamba", "build", "umamba"]
+__all__ = ["SIZES", "Residuals", "VoxelMamba", "build", "fitting_patch", "umamba"]
 
 SIZES = {"paper": UNetSize(32, 512, 320, 2, None), "tiny": UNetSize(8, 64, 64, 1, 4)}
 
@@ -123,6 +123,13 @@ def umamba(
         bottom=VoxelMamba(widths[-1]),
         deep_supervision=deep_supervision,
     )
+
+
+def fitting_patch(
+    patch: tuple[int, ...], spacing_mm: tuple[float, ...], size: str
+) -> tuple[int, ...] | None:
+    """See `aleaseg.networks.fitting_patch`."""
+    return next_patch(patch, spacing_mm, SIZES[size].stages, larger=True)
 
 
 def build(

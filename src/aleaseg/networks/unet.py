@@ -18,9 +18,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from aleaseg.networks.stages import Stages, by_size, given_stages, plan_stages
+from aleaseg.networks.stages import Stages, by_size, given_stages, next_patch, plan_stages
 
-__all__ = ["SIZES", "Block", "PlainConvs", "UNet", "UNetSize", "Up", "build", "stages_for"]
+__all__ = ["SIZES", "Block", "PlainConvs", "UNet", "UNetSize", "Up", "build", "fitting_patch", "stages_for"]
 
 Block = Callable[[int, int, Sequence[int], Sequence[int], int], nn.Module]
 """(channels in, channels out, kernel, stride, how many) -> what a stage does; the first does the stride."""
@@ -256,6 +256,13 @@ def stages_for(
         if strides is None
         else given_stages(strides, patch, spacing_mm)
     )
+
+
+def fitting_patch(
+    patch: tuple[int, ...], spacing_mm: tuple[float, ...], size: str
+) -> tuple[int, ...] | None:
+    """See `aleaseg.networks.fitting_patch`."""
+    return next_patch(patch, spacing_mm, SIZES[size].stages, larger=True)
 
 
 def build(
