@@ -1,6 +1,8 @@
 """The whole of an evaluation in Python: plans, notes, processes, and folders that are not its own."""
 
 import json
+import shutil
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -119,3 +121,17 @@ def test_regions_and_an_ignored_label_of_nnunet(tmp_path, balls):
     found = evaluate(EvaluationSettings(str(data), str(tmp_path / "predicted")), tmp_path / "out")
     assert found.metrics["dice"].tolist() == [1.0, 1.0]
     assert found.metrics["reference_voxels"].tolist() == [(label[2:] > 0).sum(), (label[2:] == 2).sum()]
+
+
+def test_a_class_is_not_called_as_the_rows_over_all(folder, tmp_path):
+    (tmp_path / "labelsTr").mkdir()
+    for case in IDS:
+        shutil.copy(folder / "data" / "labelsTr" / f"{case}.nii.gz", tmp_path / "labelsTr")
+    settings = EvaluationSettings(
+        str(tmp_path / "labelsTr"), str(folder / "soft"), classes="all=1+2,right=2"
+    )
+    with pytest.raises(UsageError, match=r"has a class 'all'.*rename it"):
+        evaluate(settings, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    found = evaluate(replace(settings, classes="whole=1+2,right=2"), tmp_path / "out", workers=1)
+    assert found.classes == ("whole", "right")

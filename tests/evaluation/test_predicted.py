@@ -1,14 +1,15 @@
 """Somebody's predictions: which file is meant, and what is wrong with it."""
 
+import tracemalloc
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from aleaseg.errors import BadVoxels, ShapeMismatch, Unreadable, UsageError
-from aleaseg.evaluation.predicted import PredictedFiles, find_predictions, read_predicted
+from aleaseg.evaluation.predicted import PredictedFiles, find_predictions, inside, read_predicted
 from aleaseg.evaluation.reference import open_reference
-from aleaseg.readers.voxels import write_nifti
+from aleaseg.readers.voxels import lazy_case, write_nifti
 
 
 @pytest.fixture
@@ -73,12 +74,12 @@ def test_a_label_map(one, balls):
     write_nifti(folder / "c.nii.gz", array, balls.geometry())
     found = read()
     np.testing.assert_array_equal(found.labels, array)
-    np.testing.assert_array_equal(found.masks["right"], array == 2)
+    np.testing.assert_array_equal(found.mask("right"), array == 2)
     assert found.soft is None
     right = open_reference(dataset.root, classes="right").dataset
     asked = read(right)
     assert set(np.unique(asked.labels)) == {0, 2}
-    assert list(asked.masks) == ["right"]
+    assert list(asked.classes) == ["right"]
 
 
 def test_the_label_map_decides_and_probabilities_only_say_how_sure(one, balls):
@@ -92,7 +93,7 @@ def test_the_label_map_decides_and_probabilities_only_say_how_sure(one, balls):
     )  # postprocessed away
     both = read()
     assert not both.labels.any()
-    assert not both.masks["left"].any()
+    assert not both.mask("left").any()
     np.testing.assert_allclose(both.soft.probability("left"), p[1], atol=1e-6)
 
 
@@ -102,7 +103,35 @@ def test_probabilities_as_an_image(one, balls):
     write_nifti(folder / "c.nii.gz", p, balls.geometry())
     found = read()
     np.testing.assert_array_equal(found.labels, p.argmax(axis=0))
+    np.testing.assert_array_equal(found.mask("right"), p.argmax(axis=0) == 2)
     assert found.soft is not None
+    write_nifti(folder / "c.nii.gz", p, balls.geometry(origin=30.0))
+    with pytest.raises(ShapeMismatch, match="52 mm away"):
+        read()
+
+
+@pytest.mark.parametrize("values", [(2,), (1, 3), (40_000,), (1, 2, 3)])
+def test_inside_is_isin(values):
+    label = np.random.default_rng(0).integers(0, 5, (6, 5, 4)).astype(np.int16)
+    np.testing.assert_array_equal(inside(label, values), np.isin(label, values))
+
+
+def test_of_many_classes_one_mask_is_held_at_a_time(one, balls):
+    dataset, folder, read = one
+    shape = (32, 64, 64)
+    label = np.random.default_rng(0).integers(0, 101, shape).astype(np.int16)
+    write_nifti(folder / "c.nii.gz", label, balls.geometry(shape))
+    wide = lazy_case("c", [folder / "c.nii.gz"], folder / "c.nii.gz")
+    classes = {str(value): (value,) for value in range(1, 101)}
+    many = replace(dataset, cases=(wide,), classes=classes, declared=tuple(range(1, 101)))
+    tracemalloc.start()
+    try:
+        found = read(many)
+        assert all(found.mask(name).any() for name in classes)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 32 * label.size  # a mask of each class would be 100 bytes a voxel
 
 
 @pytest.mark.parametrize("top", [1, 2, 255])
@@ -113,7 +142,7 @@ def test_one_class_is_one_whatever_its_value_where_nothing_declares_it(tmp_path,
     dataset = open_reference(tmp_path / "masks").dataset
     files = find_predictions(tmp_path / "predicted", dataset.cases).files["a"]
     found = read_predicted(files, dataset["a"], dataset, dataset["a"].read_label().geometry)
-    np.testing.assert_array_equal(found.masks["foreground"], np.roll(mask, 1, axis=0) > 0)
+    np.testing.assert_array_equal(found.mask("foreground"), np.roll(mask, 1, axis=0) > 0)
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,7 @@ from aleaseg.evaluation.markdown import summary_markdown
 from aleaseg.evaluation.measuring import Row, Task, failed_case, measure_case
 from aleaseg.evaluation.predicted import Found, PredictedFiles, find_predictions
 from aleaseg.evaluation.reference import Reference, open_reference
-from aleaseg.evaluation.summary import CONFIDENCES, risk_coverage, summarise
+from aleaseg.evaluation.summary import ALL, CONFIDENCES, risk_coverage, summarise
 from aleaseg.manifest import now, versions
 from aleaseg.readers.files import FLAT_ENDINGS
 from aleaseg.run import Run, read_json, read_table, write_aside, write_json, write_table
@@ -197,6 +197,11 @@ def evaluate(
     dataset = reference.dataset
     if not dataset.classes:
         raise UsageError(f"{settings.reference} has no class; name them with --classes NAME=VALUE,...")
+    if ALL in dataset.classes:
+        raise UsageError(
+            f"{settings.reference} has a class {ALL!r}, which is what the rows over all classes are called; "
+            "rename it, or choose others with --classes"
+        )
     task = Task(
         dataset.with_cases(()),
         tolerances(settings.tolerance, list(dataset.classes)),

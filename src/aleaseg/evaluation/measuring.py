@@ -11,7 +11,13 @@ from numpy.typing import NDArray
 
 from aleaseg.case import Case, Dataset
 from aleaseg.errors import BadVoxels, CaseError
-from aleaseg.evaluation.predicted import Predicted, PredictedFiles, read_predicted, unknown_values
+from aleaseg.evaluation.predicted import (
+    Predicted,
+    PredictedFiles,
+    inside,
+    read_predicted,
+    unknown_values,
+)
 from aleaseg.measures.label_agreement import near
 from aleaseg.metrics.calibration import calibration_error
 from aleaseg.metrics.overlap import Overlap, count_overlap, dice, iou
@@ -84,7 +90,8 @@ def _measured(case: Case, files: PredictedFiles, task: Task) -> tuple[list[Row],
     predicted = read_predicted(files, case, dataset, geometry)
     rows = []
     for name, values in dataset.classes.items():
-        reference, found = np.isin(label, values) & counts, predicted.masks[name] & counts
+        true = inside(label, values)
+        reference, found = true & counts, predicted.mask(name) & counts
         row: Row = {"case": case.id, "class": name, "group": case.group}
         row |= _of_masks(
             reference, found, geometry.spacing_mm, task.tolerances_mm[name], task.perfect_if_empty
@@ -92,7 +99,7 @@ def _measured(case: Case, files: PredictedFiles, task: Task) -> tuple[list[Row],
         if predicted.soft is not None:
             p = predicted.soft.probability(name)
             if p is not None:
-                row |= _calibration(p, np.isin(label, values), counts, reference)
+                row |= _calibration(p, true, counts, reference)
         rows.append(row)
     whole: Row = {"case": case.id, "group": case.group, "status": "ok", "voxel_mm3": geometry.voxel_mm3}
     for metric in ("dice", "iou", "hd95_mm", "assd_mm", "nsd"):
@@ -157,13 +164,13 @@ def _of_the_winner(
     winner = soft.labels()
     p = soft.given(winner)
     assert p is not None
+    foreground = np.isin(label, dataset.values)
     if soft.regions:  # a voxel is right where it is in the right regions, whatever it is called
         right = np.ones(label.shape, dtype=bool)
         for name, values in dataset.classes.items():
-            right &= soft.mask(name) == np.isin(label, values)
+            right &= soft.mask(name) == inside(label, values)
     else:
-        right = winner == np.where(np.isin(label, dataset.values), label, 0)
-    foreground = np.isin(label, dataset.values)
+        right = winner == np.where(foreground, label, 0)
     around = near(winner > 0, winner > 0, _NEAR_VOXELS) & counts
     return {
         **_calibration(p, right, counts, foreground & counts),

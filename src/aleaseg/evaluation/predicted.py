@@ -18,9 +18,17 @@ from aleaseg.predictions.prediction import Prediction
 from aleaseg.readers.files import split_ending
 from aleaseg.readers.fit import differs_in_world
 from aleaseg.readers.pairs import match_stems
-from aleaseg.readers.voxels import read_label
+from aleaseg.readers.voxels import read_geometry, read_label
 
-__all__ = ["Found", "Predicted", "PredictedFiles", "find_predictions", "read_predicted", "unknown_values"]
+__all__ = [
+    "Found",
+    "Predicted",
+    "PredictedFiles",
+    "find_predictions",
+    "inside",
+    "read_predicted",
+    "unknown_values",
+]
 
 _SOFT = ".npz"
 
@@ -57,13 +65,21 @@ class Predicted:
 
     Attributes:
         labels: (*spatial) label values; those of classes that were not asked for are 0.
-        masks: name -> (*spatial) bool.
+        classes: name -> label values.
         soft: where probabilities are known.
+        soft_decides: there is no label map: the probabilities are what is predicted.
     """
 
     labels: NDArray
-    masks: Mapping[str, NDArray[np.bool_]]
+    classes: Mapping[str, tuple[int, ...]]
     soft: Prediction | None
+    soft_decides: bool = False
+
+    def mask(self, name: str) -> NDArray[np.bool_]:
+        """Where a class is predicted, (*spatial); made when asked for, as a hundred of them would fill the memory."""
+        if self.soft is not None and self.soft_decides and self.soft.regions:
+            return self.soft.mask(name)  # regions may overlap in ways that no label says
+        return inside(self.labels, self.classes[name])
 
 
 def find_predictions(folder: str | Path, cases: Sequence[Case]) -> Found:
@@ -149,7 +165,7 @@ def read_predicted(files: PredictedFiles, case: Case, dataset: Dataset, referenc
         soft = read_prediction(files.soft[0], case, dataset)
     if not files.masks:
         assert soft is not None
-        return Predicted(soft.labels(), {name: soft.mask(name) for name in dataset.classes}, soft)
+        return Predicted(soft.labels(), dataset.classes, soft, soft_decides=True)
     path = files.masks[0]
     try:
         voxels = read_label(path, case.id)
@@ -159,7 +175,8 @@ def read_predicted(files: PredictedFiles, case: Case, dataset: Dataset, referenc
             soft = read_prediction(path, case, dataset)
         except CaseError:
             raise error from None
-        return Predicted(soft.labels(), {name: soft.mask(name) for name in dataset.classes}, soft)
+        _check_world(read_geometry(path, case.id), case, reference, path)
+        return Predicted(soft.labels(), dataset.classes, soft, soft_decides=True)
     labels = _binary(_on_grid(voxels, case, reference, path), dataset)
     unknown = unknown_values(labels, dataset)
     if unknown:
@@ -170,9 +187,7 @@ def read_predicted(files: PredictedFiles, case: Case, dataset: Dataset, referenc
             "predict with a model of this data set, or name the classes with --classes NAME=VALUE,...",
         )
     labels = np.where(np.isin(labels, dataset.values), labels, labels.dtype.type(0))
-    return Predicted(
-        labels, {name: np.isin(labels, values) for name, values in dataset.classes.items()}, soft
-    )
+    return Predicted(labels, dataset.classes, soft)
 
 
 def _binary(labels: NDArray, dataset: Dataset) -> NDArray:
@@ -196,6 +211,11 @@ def _on_grid(voxels: Voxels, case: Case, reference: Geometry, path: Path) -> NDA
             f"the reference's shape {reference.shape}",
             "export predictions on the reference's grid",
         )
+    _check_world(geometry, case, reference, path)
+    return array
+
+
+def _check_world(geometry: Geometry, case: Case, reference: Geometry, path: Path) -> None:
     apart = differs_in_world(reference, geometry)
     if apart:
         raise ShapeMismatch(
@@ -204,7 +224,14 @@ def _on_grid(voxels: Voxels, case: Case, reference: Geometry, path: Path) -> NDA
             "the reference's spacing, origin and direction",
             "export predictions on the reference's grid, or mend the header",
         )
-    return array
+
+
+def inside(label: NDArray, values: Sequence[int]) -> NDArray[np.bool_]:
+    """Where a label map holds one of a class's values; what `np.isin` says, many times as fast for a few of them."""
+    found: NDArray[np.bool_] = label == values[0]
+    for value in values[1:]:
+        found |= label == value
+    return found
 
 
 def unknown_values(label: NDArray, dataset: Dataset) -> list[int]:
