@@ -212,6 +212,22 @@ def test_noise_is_eps_times_g_of_the_last_feature(dimensions):
     assert torch.allclose(noise, epsilon.view(2, 2, *[1] * dimensions) * g)
 
 
+@pytest.mark.parametrize("inside", [True, False])
+def test_noise_under_autocast_and_after_it(inside):
+    network = Net()
+    denoising = LabelDenoising(network, IDS, 2)
+    x, ids = torch.randn(2, 1, 4, 4, 4), ["case_a", "case_b"]
+    expected = denoising.noise(ids, network(x)).detach()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        logits = network(x)
+        noise = denoising.noise(ids, logits) if inside else None
+    noise = denoising.noise(ids, logits) if noise is None else noise
+    assert noise.dtype == torch.float32
+    assert torch.allclose(noise, expected, atol=0.02)
+    noise.sum().backward()
+    assert denoising.head.weight.grad.abs().sum() > 0
+
+
 def test_under_deep_supervision_a_map_for_each_output():
     network = Net(deep=True)
     denoising = LabelDenoising(network, IDS, 2)

@@ -153,9 +153,10 @@ class NoiseHead(nn.Module):
 
     def forward(self, feature: Tensor) -> Tensor:
         """(B, F, *spatial) -> g (B, C_fg, *spatial) in (0, 1)."""
-        kernel = self.weight[(..., *[None] * (feature.ndim - 2))]
+        # Mixed precision leaves a half behind, and what looks at it may stand outside the autocast.
+        kernel = self.weight[(..., *[None] * (feature.ndim - 2))].to(feature.dtype)
         conv = F.conv3d if feature.ndim == 5 else F.conv2d
-        return conv(feature, kernel, self.bias).float().sigmoid()
+        return conv(feature, kernel, self.bias.to(feature.dtype)).float().sigmoid()
 
 
 class LabelDenoising(nn.Module):
