@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -32,14 +31,15 @@ def check_network(name: str, size: str) -> None:
         raise UsageError(f"there is no size {size!r}; expected one of: {', '.join(networks.SIZES)}")
 
 
-def fitting_patch(name: str, patch: Sequence[int]) -> tuple[int, ...]:
-    """A patch that nobody asked for, made so large that the network can halve it."""
-    if name == "small":
-        return tuple(patch)
-    if name == "swin_unetr":
-        return tuple(32 * math.ceil(edge / 32) for edge in patch)
-    # Three halvings of what is long enough to be halved at all.
-    return tuple(edge if edge < 8 else 8 * math.ceil(edge / 8) for edge in patch)
+def fitting_patch(about: Mapping[str, Any], grid: Grid) -> tuple[int, ...]:
+    """A patch that nobody asked for, as it is or made so large that the network can halve it.
+
+    Raises:
+        UsageError: it is too small for the network.
+    """
+    if about["name"] == "small":
+        return grid.patch
+    return networks.fitting_patch(about["name"], grid.patch, spacing_mm=grid.spacing_mm, size=about["size"])
 
 
 def build(

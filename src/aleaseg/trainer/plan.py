@@ -72,12 +72,12 @@ def make_plan(
     if not train:
         raise UsageError("no case can be trained on; `aleaseg check` says why for each")
     seen = [geometries[case.id] for case in train]
-    grid = _grid(seen, settings, name)
     network = {
         "name": name,
         "size": size,
         "deep_supervision": outputs_of(name, protocol.deep_supervision),
     }
+    grid = _grid(seen, settings, network)
     # Before anything is written: a patch that does not divide is refused here.
     build(network, grid, len(dataset.channels), len(dataset.values), train=True)
     rules = fit_normalisation(train, dataset.channels, dataset.values)
@@ -152,19 +152,18 @@ def _geometries(cases: Sequence[Case]) -> tuple[dict[str, Geometry], dict[str, s
     return found, failed
 
 
-def _grid(geometries: Sequence[Geometry], settings: TrainerSettings, network: str) -> Grid:
+def _grid(geometries: Sequence[Geometry], settings: TrainerSettings, network: Mapping[str, Any]) -> Grid:
     dims = len(geometries[0].shape)
     if settings.patch is not None and len(settings.patch) != dims:
         raise UsageError(f"--patch has {len(settings.patch)} edges, and the images have {dims} axes")
-    if not settings.protocol.full:
+    if settings.protocol.full:
+        edge = settings.protocol.edge[dims]
+        grid = full_grid(geometries, (edge,) * 3 if dims == 3 else _flat_patch(geometries, edge))
+    else:
         grid = choose_grid(geometries)
-        if settings.patch is None and network == "small":
-            return grid
-        patch = settings.patch or fitting_patch(network, grid.patch)
-        return Grid(grid.spacing_mm, patch, full_grid(geometries, patch).levels)
-    edge = settings.protocol.edge[dims]
-    return full_grid(
-        geometries, settings.patch or ((edge,) * 3 if dims == 3 else _flat_patch(geometries, edge))
+    patch = settings.patch or fitting_patch(network, grid)
+    return (
+        grid if patch == grid.patch else Grid(grid.spacing_mm, patch, full_grid(geometries, patch).levels)
     )
 
 
