@@ -1,6 +1,7 @@
 """DUO's trainers: found by nnU-Net, learning from label maps and regions, stock in everything else."""
 
 import copy
+import json
 import subprocess
 import sys
 
@@ -421,6 +422,15 @@ def test_one_case_has_no_noise_to_be_told_apart(make_trainer, nnunet):
     with pytest.raises(UsageError, match="nnUNetTrainerDUO cannot train so"):
         make_trainer()
     assert make_trainer("DUO_RW").cases == ["case_0"]
+
+
+def test_a_case_that_is_listed_twice_has_one_noise(make_trainer, make_batch, nnunet):
+    folds = [{"train": ["case_0", "case_1", "case_0", "case_2"], "val": ["case_3"]}]
+    (nnunet / "splits_final.json").write_text(json.dumps(folds))
+    trainer = make_trainer()
+    assert trainer.cases == ["case_0", "case_1", "case_2"]
+    assert trainer.do_split()[0].count("case_0") == 2  # and is drawn twice as often, as nnU-Net has it
+    trainer.train_step(make_batch(trainer))
 
 
 def test_weights_for_other_classes(make_trainer):

@@ -101,7 +101,8 @@ class nnUNetTrainerDUO(_Stock):  # type: ignore[misc]  # noqa: N801
 
     def initialize(self) -> None:
         """As nnU-Net does, then the loss of the training steps and what stands beside the network."""
-        self.cases = sorted(self.do_split()[0])
+        # Some list a case more than once, to draw it more often.
+        self.cases = sorted(set(self.do_split()[0]))
         super().initialize()
         try:
             self.duo = self._training_loss().to(self.device)
