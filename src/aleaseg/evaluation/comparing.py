@@ -22,7 +22,7 @@ import pandas as pd
 from aleaseg.errors import UsageError
 from aleaseg.evaluation.columns import METRICS
 from aleaseg.evaluation.evaluating import Evaluation
-from aleaseg.evaluation.summary import ALL, matrix
+from aleaseg.evaluation.summary import ALL, by_class
 from aleaseg.metrics.bootstrap import Replicated, difference
 from aleaseg.metrics.paired import FEWEST_GROUPS, case_resamples, paired_difference
 from aleaseg.metrics.risk_coverage import aurc
@@ -197,12 +197,12 @@ def _pair(first: Evaluation, second: Evaluation, one: str, other: str, groups: s
     ]
     rows: list[dict[str, Any]] = []
     for metric, about in METRICS.items():
-        for over in (ALL, *first.classes):
-            x, y = (
-                matrix(table, those, metric, first.classes, over)
-                for table, those in zip(metrics, cases, strict=True)
-            )
-            found = paired_difference(x, y, group, drawn)
+        x, y = (
+            by_class(table, those, metric, first.classes)
+            for table, those in zip(metrics, cases, strict=True)
+        )
+        for over in x:
+            found = paired_difference(x[over], y[over], group, drawn)
             if found.cases:
                 rows.append(
                     {

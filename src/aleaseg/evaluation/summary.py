@@ -15,7 +15,7 @@ from aleaseg.metrics.overlap import Overlap, dice, iou, pooled
 from aleaseg.metrics.paired import FEWEST_GROUPS, case_resamples, mean_with_interval
 from aleaseg.metrics.risk_coverage import aurc, excess_aurc, normalised_aurc, optimal_aurc
 
-__all__ = ["ALL", "CONFIDENCES", "matrix", "risk_coverage", "summarise"]
+__all__ = ["ALL", "CONFIDENCES", "by_class", "risk_coverage", "summarise"]
 
 ALL = "all"
 """The row over all classes."""
@@ -26,26 +26,28 @@ _OF_THE_WINNER = ("ece", "ace", "ece_image", "ace_image")
 _POOLED = {"pooled_dice": dice, "pooled_iou": iou}
 
 
-def matrix(
-    metrics: pd.DataFrame, cases: pd.DataFrame, metric: str, classes: Sequence[str], over: str
-) -> NDArray[np.float64]:
-    """One metric as rows of classes and columns of cases.
+def by_class(
+    metrics: pd.DataFrame, cases: pd.DataFrame, metric: str, classes: Sequence[str]
+) -> dict[str, NDArray[np.float64]]:
+    """One metric over all classes and of each, as rows of classes and columns of cases.
 
     Args:
         metrics: rows of metrics.csv.
         cases: rows of cases.csv, in the order of the columns.
         metric: its column.
         classes: in the order of the rows.
-        over: a class, or `all`.
 
     Returns:
-        (1, N) of a class, or of the predicted label; (C, N) over all classes; NaN where there is no number.
+        `all` -> (C, N), or (1, N) where it is of the predicted label; then each class -> (1, N). NaN where
+        there is no number.
     """
-    if over == ALL and metric in _OF_THE_WINNER:
-        return np.atleast_2d(cases[metric].to_numpy(dtype=np.float64))
-    wanted = list(classes) if over == ALL else [over]
-    table = metrics.pivot(index="class", columns="case", values=metric)
-    return table.reindex(index=wanted, columns=cases["case"]).to_numpy(dtype=np.float64)
+    table = (
+        metrics.pivot(index="class", columns="case", values=metric)
+        .reindex(index=list(classes), columns=cases["case"])
+        .to_numpy(dtype=np.float64)
+    )
+    whole = np.atleast_2d(cases[metric].to_numpy(dtype=np.float64)) if metric in _OF_THE_WINNER else table
+    return {ALL: whole, **{name: table[[row]] for row, name in enumerate(classes)}}
 
 
 def summarise(metrics: pd.DataFrame, cases: pd.DataFrame, classes: Sequence[str]) -> pd.DataFrame:
@@ -67,8 +69,7 @@ def summarise(metrics: pd.DataFrame, cases: pd.DataFrame, classes: Sequence[str]
     drawn = case_resamples(group)
     rows: list[dict[str, Any]] = []
     for metric in METRICS:
-        for over in (ALL, *classes):
-            values = matrix(metrics, cases, metric, classes, over)
+        for over, values in by_class(metrics, cases, metric, classes).items():
             if not np.isnan(values).all():
                 known = values[~np.isnan(values)]
                 found = mean_with_interval(values, group, drawn)
@@ -87,23 +88,19 @@ def _pooled(
     groups = cases["group"].nunique()
     # The data are one more replicate, where every case is there once.
     weights = np.vstack([np.ones(len(cases)), drawn.weights])
+    counts = [
+        by_class(metrics, cases, f"{what}_voxels", classes) for what in ("both", "reference", "predicted")
+    ]
+    together = {name: pooled(Overlap(*(count[name][0] for count in counts)), weights) for name in classes}
     rows = []
     for metric, formula in _POOLED.items():
-        by_class = {}
-        for name in classes:
-            counts = Overlap(
-                *(
-                    matrix(metrics, cases, f"{what}_voxels", classes, name)[0]
-                    for what in ("both", "reference", "predicted")
-                )
-            )
-            by_class[name] = formula(pooled(counts, weights))
-        every = np.stack(list(by_class.values()))
+        of_class = {name: formula(overlap) for name, overlap in together.items()}
+        every = np.stack(list(of_class.values()))
         counted = (~np.isnan(every)).sum(axis=0)
         over_all = np.divide(
             np.nansum(every, axis=0), counted, out=np.full(every.shape[1], np.nan), where=counted > 0
         )
-        for over, found in ((ALL, over_all), *by_class.items()):
+        for over, found in ((ALL, over_all), *of_class.items()):
             if np.isnan(found[0]):
                 continue
             low, high = interval(found[1:]) if groups >= FEWEST_GROUPS else (np.nan, np.nan)
