@@ -12,6 +12,7 @@ import typer
 
 from aleaseg.evaluation_verbs import compare, evaluate
 from aleaseg.nnunet_verbs import nnunet
+from aleaseg.reproduce_verbs import reproduce
 from aleaseg.terminal import (
     STOPPED,
     guarded,
@@ -490,6 +491,7 @@ app.command()(train)
 app.command()(predict)
 app.command()(evaluate)
 app.command()(compare)
+app.command()(reproduce)
 
 
 def main() -> None:
