@@ -29,6 +29,8 @@ Rules = Sequence[Mapping[str, float] | None]
 _MOST_PLACES = 10_000
 # Image and label as they are read, normalised, smoothed and resampled.
 _BYTES_PER_VOXEL = 28
+# Starting a process costs seconds (it imports torch and MONAI); a few small cases are faster without.
+_WORTH_CASES, _WORTH_VOXELS = 40, 2**26
 
 
 def copy_of(folder: Path, case_id: str) -> Prepared:
@@ -110,6 +112,8 @@ def make_copies(
 
 def _workers(voxels: Sequence[int], channels: int) -> int:
     """One process per core, fewer where the largest case would not fit so often."""
+    if len(voxels) < _WORTH_CASES and sum(voxels) < _WORTH_VOXELS:
+        return 1
     cores = min(os.cpu_count() or 1, len(voxels))
     needed = max(voxels) * channels * _BYTES_PER_VOXEL
     try:
