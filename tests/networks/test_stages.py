@@ -118,3 +118,5 @@ def test_given_strides():
     assert str(caught.value) == (
         "a patch of 1 x 6 does not divide by 2 x 4, as the strides ask for; the nearest that fit: 2 x 4 or 2 x 8"
     )
+    with pytest.raises(UsageError, match="a patch of 2 x 4 is one voxel at the bottom"):
+        given_stages([[1, 1], [1, 2], [2, 2]], (2, 4), (1.0, 1.0))

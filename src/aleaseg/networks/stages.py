@@ -78,7 +78,8 @@ def given_stages(
     """Stages with these strides, and kernels that suit the spacing.
 
     Raises:
-        UsageError: fewer than two stages, a first stage that leaves out voxels, or a patch that does not divide.
+        UsageError: fewer than two stages, a first stage that leaves out voxels, or a patch that does not divide
+            or of which one voxel is left at the bottom.
     """
     whole = tuple(tuple(map(int, one)) for one in strides)
     if len(whole) < 2 or any(stride != 1 for stride in whole[0]):
@@ -93,6 +94,11 @@ def given_stages(
         raise UsageError(
             f"a patch of {by_size(patch)} does not divide by {by_size(stages.divisor)}, as the strides ask for; the "
             f"nearest that fit: {' or '.join(near)}"
+        )
+    if tuple(patch) == stages.divisor:
+        raise UsageError(
+            f"a patch of {by_size(patch)} is one voxel at the bottom, and instance norm needs two to train; expected a "
+            "larger patch, or fewer strides"
         )
     return stages
 
