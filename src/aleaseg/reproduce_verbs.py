@@ -147,6 +147,14 @@ def _show_costs(what: list[str], settings: ReproduceSettings, out: Path) -> None
             for name, one in rows
         ],
     )
+    if rows[-1][1].without:
+        one = rows[-1][1]
+        say(
+            f"Not counted: {one.blocked} cells look through {', '.join(one.without)}, whose weights are not here; they "
+            f"fail until `aleaseg weights fetch` has brought them, and then take about "
+            f"{_hours(one.blocked_hours)} hours.",
+            wrap=True,
+        )
     say(f"Hours are of one device, by {rows[-1][1].basis}. Several may share the work.", wrap=True)
 
 

@@ -82,7 +82,6 @@ def _against(row: str, baseline: str, cell: Training, work: Sequence[Path]) -> A
     if not len(dice):
         return None
     one = dice.iloc[0]
-    numbers = [100 * float(one[name]) for name in ("difference", "low", "high")]
-    return Against(
-        *(row, baseline, cell.dataset, cell.seed, *numbers, int(one["cases"]), str(one["verdict"]))
-    )
+    difference, low, high = (100 * float(one[name]) for name in ("difference", "low", "high"))
+    cases, verdict = int(one["cases"]), str(one["verdict"])
+    return Against(row, baseline, cell.dataset, cell.seed, difference, low, high, cases, verdict)

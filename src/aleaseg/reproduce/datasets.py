@@ -118,7 +118,7 @@ def _lits(root: Path) -> Pairs:
     """`volume-N.nii` with `segmentation-N.nii`, in one folder or in both batches'."""
 
     def by_number(kind: str) -> dict[int, Path]:
-        found = {}
+        found: dict[int, Path] = {}
         for path in sorted(_deep(root, f"{kind}-*.nii*", 2)):
             match = re.fullmatch(rf"{kind}-(\d+)\.nii(\.gz)?", path.name)
             if match:
@@ -151,7 +151,7 @@ def _word(root: Path) -> Pairs:
 
 def _feta(root: Path) -> Pairs:
     """`sub-001/anat/sub-001_rec-mial_T2w.nii.gz` with `..._dseg.nii.gz`."""
-    found = {}
+    found: Pairs = {}
     for image in sorted(root.glob("sub-*/anat/*_T2w.nii.gz")):
         label = image.with_name(image.name.replace("_T2w.", "_dseg."))
         if label.is_file():
@@ -454,9 +454,9 @@ def _files(source: Source) -> Iterable[tuple[str, list[Path], Path]]:
         for case, (image, label) in source.pairs.items():
             yield case, [image.resolve()], label.resolve()
         return
-    for case in open_dataset(source.root).cases:
-        if case.has_label:
-            yield case.id, [path.resolve() for path in case.image_files], case.label_files[0].resolve()
+    for one in open_dataset(source.root).cases:
+        if one.has_label:
+            yield one.id, [path.resolve() for path in one.image_files], one.label_files[0].resolve()
 
 
 def _link(folder: Path, cases: Mapping[str, Path], only: set[str] | None) -> None:

@@ -46,7 +46,10 @@ class Estimate:
     Attributes:
         runs: cells by kind, of all.
         done: cells that are finished.
-        hours: of one device, for those that are not.
+        hours: of one device, for those that are not and can be done.
+        without: eyes whose weights are not here.
+        blocked: cells that need them; they fail until the weights are fetched.
+        blocked_hours: that those would take.
         gigabytes: that stay.
         peak_gigabytes: that one training needs beside them while it lasts.
         basis: what the hours rest on, in words.
@@ -55,6 +58,9 @@ class Estimate:
     runs: Mapping[str, int]
     done: int
     hours: float
+    without: Sequence[str]
+    blocked: int
+    blocked_hours: float
     gigabytes: float
     peak_gigabytes: float
     basis: str
@@ -79,11 +85,16 @@ def estimate(
     every = with_needs(cells)
     left = [cell for cell in every if not grid.done(cell)]
     measured = _measured(every, grid)
-    seconds, from_measured = 0.0, 0
+    blind = _without_weights(every)
+    seconds, blocked, from_measured = 0.0, list[float](), 0
     for cell in left:
         known = measured.get(_like(cell))
         from_measured += known is not None
-        seconds += known if known is not None else _seconds(cell, datasets[cell.dataset], settings, device)
+        takes = known if known is not None else _seconds(cell, datasets[cell.dataset], settings, device)
+        if blind & {one.eye for one in (cell, *cell.needs) if not isinstance(one, Training)}:
+            blocked.append(takes)
+        else:
+            seconds += takes
     megabytes = sum(_kept_megabytes(cell, datasets[cell.dataset], settings) for cell in every)
     peak = max((datasets[cell.dataset].train for cell in every if isinstance(cell, Training)), default=0)
     basis = f"assumed costs of a step on {'one GPU of the RTX 4090 class' if device == 'cuda' else 'two CPU cores'}"
@@ -93,10 +104,23 @@ def estimate(
         Counter(type(cell).__name__.lower() for cell in every),
         len(every) - len(left),
         seconds / 3600,
+        sorted(blind),
+        len(blocked),
+        sum(blocked) / 3600,
         megabytes / 1024,
         peak * 1.25 * _COPY_MEGABYTES[_scale(settings)] / 1024,
         basis,
     )
+
+
+def _without_weights(cells: Sequence[Cell]) -> set[str]:
+    """Eyes of these cells whose weights were not fetched."""
+    from aleaseg.extractors import extractor_class
+    from aleaseg.extractors.weights import find
+
+    eyes = {cell.eye for cell in cells if not isinstance(cell, Training)}
+    asked = {eye: extractor_class(eye).traits.weights for eye in eyes}
+    return {eye for eye, name in asked.items() if name not in (None, "own") and find(str(name)) is None}
 
 
 def _scale(settings: ReproduceSettings) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from aleaseg.errors import UsageError
@@ -17,7 +18,8 @@ class Preset:
         trainer: preset of `aleaseg.trainer`.
         size: of the networks.
         steps: of a training; None: the trainer's preset.
-        edge: of the patch, in voxels along each axis; None: the trainer's preset.
+        patch: edges in voxels, by the number of axes; empty: the trainer's preset. Swin-UNETR wants multiples of
+            32, one of them longer than 32.
         batch: patches a step; None: the trainer's preset.
         crossfit_steps: of each fold of the task network; None: a rule on the data.
         eye: whose AUV cuts where the paper has MedSAM2.
@@ -28,7 +30,7 @@ class Preset:
     trainer: str
     size: str
     steps: int | None
-    edge: int | None
+    patch: Mapping[int, tuple[int, ...]]
     batch: int | None
     crossfit_steps: int | None
     eye: str
@@ -37,8 +39,8 @@ class Preset:
 
 
 PRESETS = {
-    "paper": Preset("paper", "paper", None, None, None, None, "medsam2", 1, 5),
-    "tiny": Preset("small", "tiny", 150, 32, 4, 60, "own", 1, 2),
+    "paper": Preset("paper", "paper", None, {}, None, None, "medsam2", 1, 5),
+    "tiny": Preset("small", "tiny", 150, {2: (64, 64), 3: (32, 64, 32)}, 4, 60, "own", 1, 2),
 }
 """`paper`: section 4 of arXiv 2604.10963, for a GPU. `tiny`: the same grid with small networks and few steps, for
 two cores: that the way is open, no number worth quoting."""

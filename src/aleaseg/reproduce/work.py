@@ -203,10 +203,10 @@ class Bench:
     def _patch(self, data: Prepared) -> tuple[int, ...] | None:
         from aleaseg.readers import open_dataset
 
-        edge = self.settings.protocol.edge
-        if edge is None:
+        patches = self.settings.protocol.patch
+        if not patches:
             return None
-        return (edge,) * len(open_dataset(data.whole).cases[0].read_geometry().shape)
+        return patches[len(open_dataset(data.whole).cases[0].read_geometry().shape)]
 
     def _kept(self, cell: Training, cases: Sequence[str]) -> list[str]:
         assert cell.cut is not None
