@@ -48,7 +48,9 @@ def test_names_differ_and_suit_any_file_system():
 
 def test_needs_come_first_and_once():
     names = [cell.name for cell in with_needs(CELLS)]
-    assert names.index("scores-a-own-foreground") < names.index("train-a-unet-plain-auv_own_foreground_90-s0")
+    assert names.index("scores-a-own-foreground") < names.index(
+        "train-a-unet-plain-auv_own_foreground_90-s0"
+    )
     assert names.count("scores-a-own-foreground") == 1
 
 
