@@ -19,7 +19,10 @@ PAGES = [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
 # Its snippets are run against a larger run by tests/selection/test_docs.py.
 RUN_ELSEWHERE = DOCS / "select.md"
 COMMANDS = typer.main.get_command(app).commands
-PAGE_OF = {verb: DOCS / f"{verb}.md" for verb in COMMANDS} | {"score": DOCS / "audit.md"}
+PAGE_OF = {verb: DOCS / f"{verb}.md" for verb in COMMANDS} | {
+    "score": DOCS / "audit.md",
+    "predict": DOCS / "train.md",
+}
 
 BLOCK = re.compile(r"^```([^\n]*)\n(.*?)^```$", re.M | re.S)
 
