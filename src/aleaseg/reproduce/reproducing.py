@@ -98,7 +98,7 @@ def expand(names: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def plan(names: Sequence[str], settings: ReproduceSettings, out: Path) -> Plan:
+def plan(names: Sequence[str], settings: ReproduceSettings, out: str | Path) -> Plan:
     """Find the data, fix the split, declare the grids; nothing is computed.
 
     Args:
@@ -109,7 +109,7 @@ def plan(names: Sequence[str], settings: ReproduceSettings, out: Path) -> Plan:
     Raises:
         UsageError: the arguments cannot work, or the folder was made with others.
     """
-    wanted = expand(names)
+    wanted, out = expand(names), Path(out).resolve()
     sources, missing = find_sources(Path(settings.data), settings.datasets)
     _begin(out, settings)
     datasets = [prepare(source, out, settings.groups) for source in sources]
