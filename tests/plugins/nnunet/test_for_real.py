@@ -17,6 +17,7 @@ from aleaseg.run import read_table
 
 HERE = Path(__file__).parent
 PAGE = HERE.parents[2] / "docs" / "nnunet.md"
+OTHER_NETWORKS = PAGE.with_name("networks.md")
 NAME = "Dataset004_Hippocampus"
 
 # The page's lines are run as they stand. What makes them short, and fit for a CPU, is put around them.
@@ -55,9 +56,9 @@ path.write_text(json.dumps(plans))
 """
 
 
-def lines():
+def lines(page=PAGE):
     """What the page's console blocks type."""
-    blocks = re.findall(r"^```console\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.M | re.S)
+    blocks = re.findall(r"^```console\n(.*?)^```$", page.read_text(encoding="utf-8"), re.M | re.S)
     return [line[2:] for block in blocks for line in block.splitlines() if line.startswith("$ ")]
 
 
@@ -135,6 +136,9 @@ def test_the_page(place):
     for name in ours:
         assert np.array_equal(ours[name], plain[name]), name
         assert len(np.unique(ours[name])) > 1  # something to compare
+    evaluated = read_table(place / "evaluation" / "cases.csv")
+    assert list(evaluated["status"]) == ["ok", "ok"]
+    assert evaluated["dice"].between(0, 1).all()
 
     # The training goes on where it was, and another one leaves the dropped cases out of fold `all`.
     said = run(
@@ -154,3 +158,19 @@ def test_the_page(place):
         f"2 cases are left out of the training by {place / 'run/selection/manifest.json'}; 18 remain"
         in said
     )
+
+
+@pytest.mark.slow
+def test_another_network(place):
+    """The lines of the page on networks that are for nnU-Net: trained and predicted with by its own commands."""
+    typed = [line for line in lines(OTHER_NETWORKS) if line.startswith(("export", "nnUNetv2"))]
+    assert [line.split()[0] for line in typed] == ["export", "nnUNetv2_train", "nnUNetv2_predict"]
+    prepared = "nnUNetv2_plan_and_preprocess -d 4 -c 3d_fullres"
+    run(place, [prepared, *typed], EPOCHS=1, ITERATIONS=2, VAL_ITERATIONS=1)
+    model = place / "nnUNet_results" / NAME / "nnUNetTrainerUMambaBotDUO__nnUNetPlans__3d_fullres"
+    checkpoint = torch.load(model / "fold_0" / "checkpoint_final.pth", weights_only=False)
+    assert any(name.endswith("mamba.A_log") for name in checkpoint["network_weights"])
+    assert KEY in checkpoint
+    predicted = voxels(place / "predictions")
+    assert len(predicted) == 2
+    assert any(len(np.unique(mask)) > 1 for mask in predicted.values())
