@@ -135,6 +135,11 @@ def test_what_is_not_annotated_does_not_count(measured, balls):
             assert rows[name][metric] == expected[name][metric] or np.isnan(expected[name][metric])
     counted = ignored != 9
     assert whole["max_probability"] == pytest.approx(p.max(axis=0)[counted].mean(), abs=1e-6)
+    for value, row in enumerate(rows.values(), start=1):
+        near = grown((label == value) & counted) & counted
+        for metric, where in (("ece", near), ("ece_image", counted)):
+            by_hand = bins(p[value][where].astype(float), label[where] == value)
+            assert row[metric] == pytest.approx(by_hand, abs=1e-6)
 
 
 def test_regions_may_overlap(measured, balls):
