@@ -368,6 +368,7 @@ def test_nothing_of_it_is_saved_with_a_model(batch):
         ({"class_weight": [1.0, -1.0]}, "expected a weight >= 0 for each class"),
         ({"class_weight": [0.0, 0.0]}, "one above 0"),
         ({"class_weight": [1.0], "certainty": len}, "both given"),
+        ({"class_weight": [1.0, 2.0], "reweight": False}, "reweight is False"),
     ],
 )
 def test_options_that_cannot_be(options, message):

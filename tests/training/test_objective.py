@@ -139,7 +139,12 @@ def test_the_ids_of_a_step_are_those_of_its_batch_and_a_pass_has_each_once(cases
 def test_settings_by_name():
     assert settings_of("plain") is None
     assert settings_of("duo:alpha=2:beta=0.25") == DuoSettings(True, True, alpha=2.0, beta=0.25)
-    for wrong, text in (("dua", "expected one of: plain, seg"), ("rw:gamma=1", "no setting 'gamma'")):
+    for wrong, text in (
+        ("dua", "expected one of: plain, seg"),
+        ("rw:gamma=1", "no setting 'gamma'"),
+        ("rw:alpha=high", "alpha is 'high'; expected a number"),
+        ("rw:weights=1;2", "weights is '1;2'; expected numbers"),
+    ):
         with pytest.raises(ValueError, match=text):
             settings_of(wrong)
     with pytest.raises(ValueError, match="no setting 'alpha'"):

@@ -119,6 +119,8 @@ class DUOLoss(_Loss):
             )
         if class_weight is not None and certainty is not None:
             raise ValueError("class_weight and certainty are both given; expected one of the two, or none")
+        if class_weight is not None and not reweight:
+            raise ValueError("class_weight is given and reweight is False; expected weights, or none")
         self.channels = Channels(
             softmax=softmax,
             background=softmax if include_background is None else not include_background,

@@ -99,9 +99,11 @@ def _read(name: str, key: str, text: str) -> Any:
                 f"objective {name!r}: certainty is {text!r}; expected {' or '.join(_CERTAINTIES)}"
             )
         return text
-    if key == "weights":
-        return tuple(float(part) for part in text.split(","))
-    return float(text)
+    try:
+        return tuple(map(float, text.split(","))) if key == "weights" else float(text)
+    except ValueError:
+        wanted = "numbers, such as 1,0.5" if key == "weights" else "a number"
+        raise ValueError(f"objective {name!r}: {key} is {text!r}; expected {wanted}") from None
 
 
 class Objective(nn.Module):

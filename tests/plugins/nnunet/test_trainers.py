@@ -438,6 +438,8 @@ def test_weights_for_other_classes(make_trainer):
         UsageError, match="CLASS_WEIGHTS has 3 numbers; expected 2, one for each of left, right"
     ):
         make_trainer(CLASS_WEIGHTS="1,1,1")
+    with pytest.raises(UsageError, match="CLASS_WEIGHTS is set, and nnUNetTrainerDUO_EN weighs nothing"):
+        make_trainer("DUO_EN", CLASS_WEIGHTS="1,1")
 
 
 def test_options_that_exclude_one_another(make_trainer):

@@ -132,6 +132,11 @@ class nnUNetTrainerDUO(_Stock):  # type: ignore[misc]  # noqa: N801
                 "ALEASEG_DUO_VARIANT is official_readme, which teaches the background channel nothing, and nnU-Net "
                 "takes the largest channel of a label map; expected a data set of regions, or the variant paper"
             )
+        if options.class_weights is not None and not self.reweight:
+            raise UsageError(
+                f"ALEASEG_DUO_CLASS_WEIGHTS is set, and {type(self).__name__} weighs nothing; unset it, or train with "
+                "nnUNetTrainerDUO or nnUNetTrainerDUO_RW"
+            )
         if options.class_weights is not None and len(options.class_weights) != len(names):
             raise UsageError(
                 f"ALEASEG_DUO_CLASS_WEIGHTS has {len(options.class_weights)} numbers; expected {len(names)}, one for "
