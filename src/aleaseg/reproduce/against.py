@@ -20,8 +20,7 @@ class Against:
 
     Attributes:
         row, baseline: of the table.
-        dataset: of the cases.
-        seed: of both trainings.
+        run: name of the row's cell; the baseline's is of the same data and seed.
         difference, low, high: in percent; the interval is of 95%, NaN with few cases.
         cases: that both have a number for.
         verdict: `better`, `worse`, `no claim`, `same` or `too few`.
@@ -29,8 +28,7 @@ class Against:
 
     row: str
     baseline: str
-    dataset: str
-    seed: int
+    run: str
     difference: float
     low: float
     high: float
@@ -84,4 +82,4 @@ def _against(row: str, baseline: str, cell: Training, work: Sequence[Path]) -> A
     one = dice.iloc[0]
     difference, low, high = (100 * float(one[name]) for name in ("difference", "low", "high"))
     cases, verdict = int(one["cases"]), str(one["verdict"])
-    return Against(row, baseline, cell.dataset, cell.seed, difference, low, high, cases, verdict)
+    return Against(row, baseline, cell.name, difference, low, high, cases, verdict)

@@ -29,7 +29,7 @@ __all__ = ["Plan", "Reproduced", "plan", "reproduce"]
 KIND = "reproduction"
 Progress = Callable[[str, int, int], None]
 # Where it is computed may differ from machine to machine that shares the work.
-_FREE = ("device", "data")
+_FREE = ("device",)
 
 
 @dataclass(frozen=True)
@@ -168,7 +168,8 @@ def _begin(out: Path, settings: ReproduceSettings) -> None:
 
 def costs(made: Plan, settings: ReproduceSettings) -> list[tuple[str, Estimate]]:
     """What each table and the figures would take by themselves, and all together last."""
-    device = choose_device(settings.device)
+    # Somebody plans for a GPU on a machine without one.
+    device = settings.device if settings.device == "cuda" else choose_device(settings.device)
     parts = [(table.name, table.cells) for table in made.tables]
     if made.figures:
         parts.append((FIGURES, list(made.figures.values())))
@@ -213,14 +214,14 @@ def reproduce(
     folder = Path(out).resolve()
     made = plan(names, settings, folder)
     bench = Bench(made.grid, settings, made.datasets, accept_licence, progress)
-    failed = made.grid.run(
-        made.cells,
-        bench,
-        part=part,
-        parts=parts,
-        tell=lambda cell, done, total: announce(f"{cell.name} ({done} of {total} cells are done)"),
-    )
-    about = _about(settings, made)
+    device = choose_device(settings.device)
+
+    def tell(cell: Cell, done: int, total: int) -> None:
+        left = estimate(made.cells, made.grid, made.datasets, settings, device).hours / parts
+        announce(f"{cell.name} ({done} of {total} cells are done, about {left:.1f} hours are left)")
+
+    failed = made.grid.run(made.cells, bench, part=part, parts=parts, tell=tell)
+    about = _about(settings, made, device)
     pages = [write_reproduced(table, made.grid, about, command) for table in made.tables]
     if made.figures:
         pages.append(write_figures(made.figures, made.datasets, made.grid, about))
@@ -233,7 +234,7 @@ def reproduce(
     )
 
 
-def _about(settings: ReproduceSettings, made: Plan) -> dict[str, str]:
+def _about(settings: ReproduceSettings, made: Plan, device: str) -> dict[str, str]:
     protocol = settings.protocol
     said: dict[str, Any] = {
         "preset": f"{settings.preset}: trainer {protocol.trainer}, networks {protocol.size}, steps "
@@ -246,8 +247,7 @@ def _about(settings: ReproduceSettings, made: Plan) -> dict[str, str]:
         "not there": "; ".join(made.missing.values())
         if any(d.of_paper for d in made.datasets.values())
         else "",
-        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, "
-        f"{choose_device(settings.device)}",
+        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, {device}",
         "versions": ", ".join(f"{name} {number}" for name, number in versions().items()),
     }
     if settings.preset == "tiny":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from importlib.resources import files
 from pathlib import Path
@@ -118,9 +118,9 @@ def _markdown(
     if against:
         lines += ["", "## Against the baseline, case by case", "", AGAINST, ""]
         lines += table_lines(
-            ["", "less", "data", "seed", "Dice differs by", "95% interval", "cases", "is"],
-            [_against_cells(one) for one in against],
-            [False, False, False, True, True, True, True, False],
+            ["", "less", "run", "Dice differs by", "95% interval", "cases", "is"],
+            [_against_cells(one, markdown_text) for one in against],
+            [False, False, False, True, True, True, False],
         )
     if failed:
         lines += ["", "## What failed", ""]
@@ -143,12 +143,9 @@ def _brackets(ours: str, paper: str, difference: str) -> str:
     return f"{ours} ({paper}; {difference})"
 
 
-def _against_cells(one: Against) -> list[str]:
+def _against_cells(one: Against, escape: Callable[[str], str]) -> list[str]:
     return [
-        markdown_text(one.row),
-        markdown_text(one.baseline),
-        markdown_text(one.dataset),
-        str(one.seed),
+        *map(escape, (one.row, one.baseline, one.run)),
         number(one.difference, "+.2f"),
         interval(one.low, one.high, "+.2f") or ABSENT,
         str(one.cases),
@@ -186,7 +183,7 @@ def _context(
         "read": READ,
         "headings": _headings(table),
         "rows": rows,
-        "against": [_against_cells(one) for one in against],
+        "against": [_against_cells(one, str) for one in against],
         "against_says": AGAINST,
         "done": done,
         "of": of,
