@@ -1,6 +1,7 @@
 """Noise state, noise head, and both beside a network that must not notice."""
 
 import copy
+import pickle
 
 import numpy as np
 import pytest
@@ -193,6 +194,7 @@ def test_the_network_does_not_notice():
     assert noise.shape == (2, 2, 4, 4, 4)
     denoising.release()
     network(x)
+    pickle.dumps(network)
     with pytest.raises(ValueError, match="no feature was seen at 'out'"):
         denoising.noise(["case_a", "case_b"], expected)
     for key, value in network.state_dict().items():
