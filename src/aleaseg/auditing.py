@@ -273,7 +273,8 @@ def _reference(settings: Settings, dataset: Dataset) -> Run | None:
         )
     if not (reference.path / "population.json").exists():
         raise UsageError(f"the reference {reference.path} has no population (fewer than 20 cases)")
-    if "bank" not in reference.population["image"]:
+    kept = reference.population
+    if "bank" not in kept["image"] or "heard" not in (kept["label"] or {"heard": None}):
         raise UsageError(
             f"the population of {reference.path} was made by another version of aleaseg; audit it again"
         )

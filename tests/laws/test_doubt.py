@@ -166,6 +166,8 @@ def signals(cases=60, seed=0, prevalence=1.0):
         np.where(there, rng.exponential(0.01, shape).clip(0, 0.9), np.nan),
         np.where(there[..., None], centroid, np.nan),
         rng.uniform(0.2, 0.4, cases),
+        # Better than the prediction for the first class, worse for the second.
+        np.where(there, np.clip(rng.normal([0.94, 0.6], 0.03, shape), 0, 1), np.nan),
     )
 
 
@@ -189,6 +191,23 @@ def test_masks_frozen_and_thawed(prevalence):
     reference = LabelReference.fit(found)
     thawed = LabelReference.from_dict(json.loads(json.dumps(reference.to_dict())))
     np.testing.assert_array_equal(thawed.z(found), reference.z(found))
+
+
+def test_a_second_opinion_is_heard_where_it_is_usually_the_better_one():
+    found = signals()
+    reference = LabelReference.fit(found)
+    assert reference.heard.tolist() == [True, False]
+    before = reference.z(found)
+    assert reference.z(changed(found, "second", (7, 0), 0.2))[7] > max(3, before[7])
+    np.testing.assert_array_equal(reference.z(changed(found, "second", (7, 1), 0.0)), before)
+    silent = dataclasses.replace(found, second=np.full((60, 2), np.nan))
+    without = LabelReference.fit(silent)
+    assert not without.heard.any()
+    np.testing.assert_array_equal(
+        LabelReference.fit(dataclasses.replace(found, second=None)).z(found), without.z(silent)
+    )
+    worse = dataclasses.replace(found, second=found.second - 0.5)
+    np.testing.assert_array_equal(LabelReference.fit(worse).z(worse), without.z(silent))
 
 
 @PREVALENCES

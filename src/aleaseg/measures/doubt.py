@@ -196,6 +196,7 @@ class LabelSignals:
         border: (N, C) share on the border of the image.
         centroid: (N, C, dims) mm.
         softmin: (N,) of the case.
+        second: (N, C) Dice of the mask and a second opinion's outline; None: nobody gave one.
     """
 
     classes: tuple[str, ...]
@@ -206,6 +207,7 @@ class LabelSignals:
     border: NDArray[np.float64]
     centroid: NDArray[np.float64]
     softmin: NDArray[np.float64]
+    second: NDArray[np.float64] | None = None
 
 
 def _logit(p: NDArray, edge: float = 0.005) -> NDArray:
@@ -224,6 +226,8 @@ class LabelReference:
         volume: median mm^3 of the class where it is there.
         scales: signal -> one location and scale per class (or pair of classes, or one).
         order: (C, C, dims) median vector from one class's centroid to another's.
+        heard: (C,) whether the second opinion of the class counts: where it usually agrees better with
+            the masks than the out-of-fold prediction does.
         peak: location and scale of the largest z of a case.
         whole: location and scale of what the axis is joined to.
     """
@@ -234,6 +238,7 @@ class LabelReference:
     volume: NDArray[np.float64]
     scales: Mapping[str, tuple[RobustScale, ...]]
     order: NDArray[np.float64]
+    heard: NDArray[np.bool_]
     peak: RobustScale = field(default_factory=lambda: RobustScale(0.0, 1.0, 1.0))
     whole: RobustScale = field(default_factory=lambda: RobustScale(0.0, 1.0, 1.0))
 
@@ -254,9 +259,11 @@ class LabelReference:
                     for a in range(len(signals.classes))
                 ]
             )
-        bare = cls(signals.classes, len(there), prevalence, volume, {}, order)
+        heard = _heard(signals)
+        bare = cls(signals.classes, len(there), prevalence, volume, {}, order, heard)
         floors = {
             "disagreement": 0.02,
+            "second": 0.02,
             "false_positive": 0.3,
             "volume": 0.1,
             "components": 0.3,
@@ -266,11 +273,9 @@ class LabelReference:
         for name, raw in bare._raw(signals).items():
             columns = raw.reshape(len(raw), -1).T
             scales[name] = tuple(RobustScale.fit(column, floors.get(name, 0.1)) for column in columns)
-        fitted = cls(signals.classes, len(there), prevalence, volume, scales, order)
-        peak = RobustScale.fit(fitted._peak(fitted.signal_z(signals)), 0.3)
-        fitted = cls(signals.classes, len(there), prevalence, volume, scales, order, peak)
-        whole = RobustScale.fit(fitted._joined(signals), 0.3)
-        return cls(signals.classes, len(there), prevalence, volume, scales, order, peak, whole)
+        fitted = replace(bare, scales=scales)
+        fitted = replace(fitted, peak=RobustScale.fit(fitted._peak(fitted.signal_z(signals)), 0.3))
+        return replace(fitted, whole=RobustScale.fit(fitted._joined(signals), 0.3))
 
     def _raw(self, signals: LabelSignals) -> dict[str, NDArray]:
         """The signals on scales on which clean cases are about Gaussian."""
@@ -292,6 +297,7 @@ class LabelReference:
             "border": np.where(there, np.log(0.02 + signals.border), np.nan),
             "order": self._along(signals.centroid),
             "softmin": -_logit(signals.softmin, 1e-4)[:, None],
+            "second": np.where(there & self.heard, 1 - _second(signals), np.nan),
         }
 
     def _along(self, centroid: NDArray) -> NDArray:
@@ -330,17 +336,17 @@ class LabelReference:
 
     def _peak(self, z: Mapping[str, NDArray]) -> NDArray:
         """The largest of the measured signals: among many, one is always large, so it has its own scale."""
-        flat = [values.reshape(len(values), -1) for name, values in z.items() if name != "absent"]
+        measured = [name for name in z if name not in ("absent", "second")]
+        flat = [z[name].reshape(len(z[name]), -1) for name in measured]
         every = np.concatenate(flat, axis=1)
         return np.max(np.nan_to_num(every, nan=0.0), axis=1, initial=0.0)
 
     def _joined(self, signals: LabelSignals) -> NDArray:
         z = self.signal_z(signals)
-        count = np.maximum(np.isfinite(z["disagreement"]).sum(axis=1), 1)
-        mean = np.nansum(z["disagreement"], axis=1) / count
+        mean, second = _mean(z["disagreement"], 0.0), _mean(z["second"], -_CLIP)
         softmin = np.nan_to_num(z["softmin"][:, 0], nan=-_CLIP)
         absent = np.max(np.nan_to_num(z["absent"], nan=0.0), axis=1, initial=0.0)
-        return np.max(np.stack([mean, softmin, self.peak.z(self._peak(z)), absent]), axis=0)
+        return np.max(np.stack([mean, second, softmin, self.peak.z(self._peak(z)), absent]), axis=0)
 
     def z(self, signals: LabelSignals) -> NDArray[np.float64]:
         """Robust z of the label axis, (N,); high = doubtful; NaN for a case without any mask information."""
@@ -356,6 +362,7 @@ class LabelReference:
             "volume": self.volume.tolist(),
             "scales": {name: [scale.to_dict() for scale in scales] for name, scales in self.scales.items()},
             "order": self.order.tolist(),
+            "heard": self.heard.tolist(),
             "peak": self.peak.to_dict(),
             "whole": self.whole.to_dict(),
         }
@@ -373,9 +380,30 @@ class LabelReference:
                 for name, scales in entries["scales"].items()
             },
             np.asarray(entries["order"], dtype=float),
+            np.asarray(entries["heard"], dtype=bool),
             RobustScale.from_dict(entries["peak"]),
             RobustScale.from_dict(entries["whole"]),
         )
+
+
+def _second(signals: LabelSignals) -> NDArray[np.float64]:
+    return np.full(signals.dice.shape, np.nan) if signals.second is None else signals.second
+
+
+def _heard(signals: LabelSignals) -> NDArray[np.bool_]:
+    """(C,) where the second opinion is usually the better one, among the cases that have both."""
+    known = (signals.volume > 0) & np.isfinite(_second(signals)) & np.isfinite(signals.dice)
+    better = [
+        np.median(two[k]) > np.median(one[k]) if k.any() else False
+        for one, two, k in zip(signals.dice.T, _second(signals).T, known.T, strict=True)
+    ]
+    return np.array(better, dtype=bool)
+
+
+def _mean(z: NDArray, without: float) -> NDArray[np.float64]:
+    """(N,) mean over the classes that have one, (N, C); `without` for a case that has none."""
+    count = np.isfinite(z).sum(axis=1)
+    return np.where(count > 0, np.nansum(z, axis=1) / np.maximum(count, 1), without)
 
 
 def _median_vector(vectors: NDArray) -> NDArray:

@@ -13,6 +13,7 @@ Reason = tuple[str, float, float]
 
 _SENTENCES = {
     "oof_dice": "{of}the mask and the prediction overlap little (Dice {value:.2f})",
+    "own_dice": "{of}the package's own network, shown the mask's boxes, sees another outline (Dice {value:.2f})",
     "softmin": "some voxels are labelled against a confident prediction (softmin {value:.3f})",
     "false_positive": "{of}the mask is empty, but {value:.2g} times the usual size is predicted there",
     "absent": "{of}the mask is empty, although {value:.0%} of the cases have this class",

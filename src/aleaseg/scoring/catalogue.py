@@ -488,6 +488,7 @@ _ALL: tuple[Measure, ...] = (
         "label_agreement",
         low=True,
         by_class=True,
+        ours=True,
     ),
     _plain(
         "own_dice/foreground",
@@ -498,6 +499,7 @@ _ALL: tuple[Measure, ...] = (
         "label_agreement",
         low=True,
         by_class=True,
+        ours=True,
     ),
     _plain(
         "effective_rank",

@@ -79,6 +79,12 @@ _TEXTS: dict[str, tuple[str, str, list[float] | None, str]] = {
         "semantic perception scale S, mean over present classes",
     ),
     "oof_dice": ("measure", _BAD_LOW, [0, 1], "Dice of the mask and the out-of-fold prediction"),
+    "own_dice": (
+        "measure",
+        _BAD_LOW,
+        [0, 1],
+        "Dice of the mask and the outline that the package's own network sees inside its boxes",
+    ),
     "softmin": (
         "measure",
         _BAD_LOW,

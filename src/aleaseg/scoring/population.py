@@ -52,7 +52,14 @@ def _signals(numbers: Numbers) -> LabelSignals:
         numbers.by_class("border"),
         numbers.centroids,
         numbers.case("softmin"),
+        _second_opinion(numbers),
     )
+
+
+def _second_opinion(numbers: Numbers) -> NDArray[np.float64]:
+    """(N, C) of the package's prompted network, on the mask-normalised image where that was looked at."""
+    normalized = numbers.by_class("own_dice", "foreground")
+    return normalized if np.isfinite(normalized).any() else numbers.by_class("own_dice")
 
 
 def _auv_reference(values: NDArray, kind: str) -> dict[str, Any] | None:
@@ -189,6 +196,7 @@ _Column = tuple[str, NDArray[np.float64], NDArray[np.float64]]
 
 def _label_columns(reference: LabelReference, signals: LabelSignals) -> list[_Column]:
     z = reference.signal_z(signals)
+    second = z["second"] if signals.second is None else signals.second
     found: list[_Column] = [("softmin", z["softmin"][:, 0], signals.softmin)]
     for c, name in enumerate(reference.classes):
         empty = signals.volume[:, c] == 0
@@ -198,6 +206,7 @@ def _label_columns(reference: LabelReference, signals: LabelSignals) -> list[_Co
         unexpected = np.where(empty & np.isnan(expected), disagreement, expected)
         found += [
             (f"oof_dice:{name}", np.where(empty, 0.0, disagreement), signals.dice[:, c]),
+            (f"own_dice:{name}", z["second"][:, c], second[:, c]),
             (f"absent:{name}", z["absent"][:, c], np.full(len(size), reference.prevalence[c])),
             (f"false_positive:{name}", unexpected, signals.false_positive[:, c] / reference.volume[c]),
             (f"volume_high:{name}", np.where(size > 1, z["volume"][:, c], 0.0), size),

@@ -220,6 +220,9 @@ def _eye_rows(
                 **({} if one.presence is None else {"presence": [round(p, 3) for p in one.presence]}),
             },
         )
+        if extractor.name == "own" and one.overlap is not None:
+            variant = "" if extractor.settings.normalize == "raw" else extractor.settings.normalize
+            found.setdefault((one.name, "own_dice", variant), []).append(one.overlap)
         if one.kind == "intensity":
             inside = np.isfinite(one.values)
             variance = intensity_variance(np.where(inside, one.values, 0.0)[None], inside)
