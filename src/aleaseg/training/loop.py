@@ -418,7 +418,8 @@ def _damaged(checkpoint: Path, error: Exception) -> str:
 
 def _mean(seen: Sequence[torch.Tensor | None]) -> NDArray[np.float64] | None:
     """Means over the steps that know; NaN where none does."""
-    known = [one.numpy() for one in seen if one is not None]
+    # After a kill they come from a checkpoint, and lie where the network does.
+    known = [one.cpu().numpy() for one in seen if one is not None]
     if not known:
         return None
     rows = np.stack(known).astype(np.float64)
