@@ -8,8 +8,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from aleaseg.case import Geometry
 from aleaseg.errors import UsageError
-from aleaseg.evaluation import EvaluationSettings, evaluate, open_evaluation
+from aleaseg.evaluation import EvaluationSettings, evaluate, evaluating, open_evaluation
+from aleaseg.evaluation.predicted import Found
+from aleaseg.evaluation.reference import open_reference
 from aleaseg.readers.voxels import write_nifti
 
 IDS = [f"c{index}" for index in range(6)]
@@ -67,6 +70,18 @@ def test_nothing_that_could_be_measured_is_an_evaluation_too(folder, tmp_path):
     assert sorted(found.errors) == IDS
     assert not len(found.summary)
     assert len(found.metrics) == 12
+
+
+@pytest.mark.parametrize(("gib", "expected"), [(4, 1), (32, 1), (64, 2), (1024, 8)])
+def test_large_volumes_are_measured_by_as_few_processes_as_fit(folder, monkeypatch, gib, expected):
+    # A scan of 600 slices whose class fills the image takes 15 GB beside its masks.
+    large = Geometry((600, 512, 512), (1.0, 1.0, 1.0))
+    dataset = open_reference(folder / "data").dataset
+    cases = [replace(case, read_geometry=lambda: large) for case in dataset.cases]
+    pages = {"SC_PAGE_SIZE": 4096, "SC_PHYS_PAGES": gib * 2**30 // 4096}
+    monkeypatch.setattr(evaluating.os, "sysconf", pages.__getitem__)
+    monkeypatch.setattr(evaluating.os, "sched_getaffinity", lambda pid: set(range(8)), raising=False)
+    assert evaluating._workers(cases, Found({}, ()), dataset) == expected
 
 
 @pytest.mark.slow

@@ -42,8 +42,9 @@ Progress = Callable[[str, int, int], None]
 KIND = "evaluation"
 # Starting a process costs seconds (it imports torch and MONAI); a few small cases are faster without.
 _WORTH_CASES, _WORTH_VOXELS = 40, 2**26
-# A label, a prediction, masks and distances of one class at a time; and two copies of each channel.
-_BYTES_PER_VOXEL, _BYTES_PER_CHANNEL = 64, 8
+# A label, a prediction, masks, and the distances of a class that fills the image (95 bytes a voxel, measured); and
+# two copies of each channel.
+_BYTES_PER_VOXEL, _BYTES_PER_CHANNEL = 112, 8
 
 
 @dataclass(frozen=True)
