@@ -126,6 +126,11 @@ def test_mahalanobis_of_a_class_that_is_not_predicted():
         MahalanobisCertainty(3, momentum=1)
 
 
+def test_a_population_of_other_channels():
+    with pytest.raises(ValueError, match=r"shape \(2, 3, 4, 4\); expected 4 channels"):
+        MahalanobisCertainty(4)(torch.randn(2, 3, 4, 4))
+
+
 def test_weights_that_cannot_be():
     with pytest.raises(ValueError, match=r"expected S of each class, in \[0, 1\]"):
         scale_weights([0.5, 1.5])

@@ -104,7 +104,15 @@ class MahalanobisCertainty(nn.Module):
 
         Returns:
             (B, C_fg) in [0, 1], high = certain; NaN in the warm-up, and where a class is not predicted.
+
+        Raises:
+            ValueError: another number of channels.
         """
+        channels = len(self.covariance)
+        if logits.shape[1] != channels:
+            raise ValueError(
+                f"the logits have shape {tuple(logits.shape)}; expected {channels} channels, as this population has"
+            )
         z = (logits if logits.dtype == torch.float64 else logits.float()).flatten(2)
         inside = _predicted(z, self.softmax).to(z.dtype)
         # (B, C_fg, C); NaN where the class is not predicted
