@@ -388,6 +388,7 @@ def _plain(
     measure: str = "",
     variant: str = "",
     by_class: bool = False,
+    ours: bool = False,
 ) -> Recorded:
     return Recorded(
         name,
@@ -400,6 +401,7 @@ def _plain(
         measure=measure or name.partition("/")[0],
         variant=variant or name.partition("/")[2],
         of_classes=by_class,
+        ours=ours,
     )
 
 
