@@ -20,8 +20,8 @@ from aleaseg.run import write_table
 __all__ = ["write_page", "write_reproduced"]
 
 READ = (
-    "Ours stands first; in brackets the paper's number (arXiv 2604.10963) and ours less it. A dash: not known to us, "
-    "or not of the same data. ± is half the range over seeds or lots."
+    "Ours stands first, then the paper's number (arXiv 2604.10963), then ours less it. A dash: not known to us, or "
+    "not of the same data. ± is half the range over seeds or lots."
 )
 _COLUMNS = ("row", "column", "ours", "spread", "paper", "difference", "done", "of", "why")
 
