@@ -30,7 +30,7 @@ def class_correlations(
     """
 
     def read(grid: Grid, cell: Cell) -> float | None:
-        if not (grid.done(scores) and grid.done(dice)) or (cell == scores and cell != dice):
+        if not (grid.done(scores) and grid.done(dice)):
             return None
         table = certainties(Run(grid.work(scores)), measure)
         if per_case:

@@ -35,6 +35,7 @@ class Entry:
         read: from a finished cell to its number; None where it has none.
         paper: the paper's number; None where it is not known, or there is none.
         comparable: whether ours is of the paper's data, so that the difference means something.
+        also: what must be done beside `cells`.
     """
 
     row: str
@@ -43,6 +44,7 @@ class Entry:
     read: Reader
     paper: float | None = None
     comparable: bool = False
+    also: tuple[Cell, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,7 @@ class Table:
     @property
     def cells(self) -> list[Cell]:
         """Every cell once, in the order of the rows."""
-        return list(dict.fromkeys(cell for entry in self.entries for cell in entry.cells))
+        return list(dict.fromkeys(cell for entry in self.entries for cell in (*entry.also, *entry.cells)))
 
     @property
     def rows(self) -> list[str]:
@@ -346,10 +348,10 @@ def _table4(asked: _Asked) -> Table:
         for column in ("Pearson", "p of Pearson", "Spearman", "p of Spearman", "classes"):
             paper = POINTS.get((row, column))
             read = class_correlations(measure, column, scores, base[0], per_case=False)
-            entries.append(Entry(row, column, base, read, paper, same))
+            entries.append(Entry(row, column, base, read, paper, same, (scores,)))
         for column in ("Pearson of cases", "Spearman of cases", "cases x classes"):
             read = class_correlations(measure, column, scores, task, per_case=True)
-            entries.append(Entry(row, column, (task, *(() if scores == task else (scores,))), read))
+            entries.append(Entry(row, column, (task,), read, also=(scores,)))
     return Table(
         "table4",
         "Table 4: do certain classes have a high Dice",
