@@ -43,6 +43,10 @@ MODULES = [
     "aleaseg.report.markdown",
     "aleaseg.report.numbers",
     "aleaseg.spectral.scale",
+    "aleaseg.trainer.copies",
+    "aleaseg.trainer.drawing",
+    "aleaseg.trainer.page",
+    "aleaseg.trainer.settings",
     "aleaseg.training.objective",
 ]
 
