@@ -27,8 +27,8 @@ def principal_plane(maps: ArrayLike, components: int = 2) -> NDArray[np.float64]
 
     Signs are fixed: of each axis the entry that is largest in size is positive.
 
-    >>> principal_plane([[0.0, 0.0], [2.0, 0.0], [4.0, 0.0]], 1).ravel().tolist()
-    [-2.0, 0.0, 2.0]
+    >>> [round(x) for x in principal_plane([[0.0, 0.0], [2.0, 0.0], [4.0, 0.0]], 1).ravel()]
+    [-2, 0, 2]
     """
     values = np.asarray(maps, dtype=np.float64)
     u, s, vt = np.linalg.svd(values - values.mean(axis=0), full_matrices=False)

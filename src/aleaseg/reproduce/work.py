@@ -24,7 +24,7 @@ from aleaseg.selection.cutting import Cut as Threshold
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Bench", "kept_cases"]
+__all__ = ["Bench", "kept_at_random", "kept_cases"]
 
 Progress = Callable[[str, int, int], None]
 _SIDE = 16
