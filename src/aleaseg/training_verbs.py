@@ -164,13 +164,14 @@ def _show(trained: Trained) -> None:
     _show_failed(trained.failed, "not used")
     for note in trained.notes:
         say(f"- {note}", wrap=True)
-    if trained.rows:
-        last = trained.rows[-1]
-        say(
-            f"Epoch {last['epoch']}: loss {last['loss']:.3f}; of the cases held out: loss "
-            f"{last['validation_loss']:.3f} (low = good), pseudo-Dice {last['pseudo_dice']:.3f} (high = good)",
-            wrap=True,
-        )
+    last = trained.rows[-1]
+    held_out = (
+        f"; of the cases held out: loss {last['validation_loss']:.3f} (low = good), pseudo-Dice "
+        f"{last['pseudo_dice']:.3f} (high = good)"
+        if trained.model.plan["held_out"]
+        else ""
+    )
+    say(f"Epoch {last['epoch']}: loss {last['loss']:.3f}{held_out}", wrap=True)
     say(f"Curves: {trained.page}\nModel: {trained.model.path}")
 
 

@@ -145,6 +145,15 @@ def test_other_networks_and_other_patches(quick, network):
     assert done.model.network() is not None
 
 
+def test_all_cases_may_be_trained_on(quick):
+    lines = []
+    done = quick.train(held_out=0.0, announce=lines.append)
+    assert len(done.model.plan["train"]) == 10
+    assert "validation –, pseudo-Dice –" in lines[0]
+    assert all(np.isnan(row["validation_loss"]) and row["loss"] > 0 for row in done.rows)
+    assert "Pseudo-Dice" in done.page.read_text()
+
+
 def test_the_papers_protocol_on_two_steps(quick):
     """Everything as the preset has it but the size of the patch and of the network."""
     done = quick.train(
@@ -323,7 +332,7 @@ def test_copies_that_were_deleted_are_asked_for(quick, kill_at):
     with pytest.raises(kill_at.error):
         quick.train(progress=kill_at(3))
     shutil.rmtree(Path(quick.path / "model" / "prepared"))
-    with pytest.raises(UsageError, match="lacks the working copies of 8 cases"):
+    with pytest.raises(UsageError, match="lacks the working copies of 10 cases"):
         quick.train()
     (quick.path / "model" / "plan.json").unlink()
     assert len(quick.train().rows) == 3

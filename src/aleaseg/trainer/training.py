@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
@@ -15,16 +15,17 @@ from aleaseg.errors import AleasegError, SettingsDiffer, UsageError
 from aleaseg.eye import choose_device
 from aleaseg.manifest import now, versions
 from aleaseg.predictions.working import grid_of
+from aleaseg.report.numbers import number
 from aleaseg.run import Run, read_json
 from aleaseg.trainer.copies import copy_of
-from aleaseg.trainer.history import COLUMNS, History
+from aleaseg.trainer.history import COLUMNS, DICE, History
 from aleaseg.trainer.model import CHECKPOINT, KIND, WEIGHTS, Model, open_model, write_weights
 from aleaseg.trainer.network import build
 from aleaseg.trainer.page import write_page
 from aleaseg.trainer.plan import COPIES, PLAN, make_plan
 from aleaseg.trainer.settings import TrainerSettings
 from aleaseg.trainer.validation import Validation
-from aleaseg.training.loop import Epoch, TrainSettings, fit
+from aleaseg.training.loop import Epoch, Prepared, TrainSettings, fit
 
 if TYPE_CHECKING:
     from aleaseg.training.objective import Objective
@@ -187,8 +188,8 @@ def _fit(
     grid, how = grid_of(plan), TrainSettings(**plan["training"])
     how = replace(how, workers=how.workers if device == "cuda" else 0)
     copies = run.path / COPIES
-    train_on = [copy_of(copies, case) for case in plan["train"]]
-    _check_copies(run, train_on)
+    train_on, held_out = ([copy_of(copies, case) for case in plan[side]] for side in ("train", "held_out"))
+    _check_copies(run, [*train_on, *held_out])
     torch.manual_seed(how.seed)
     network = build(plan["network"], grid, len(plan["channels"]), len(plan["values"]), train=True)
     objective: Objective = make_objective(
@@ -196,7 +197,7 @@ def _fit(
     )
     places = {value: index for index, value in enumerate(plan["values"], start=1)}
     validation = Validation(
-        [copy_of(copies, case) for case in plan["held_out"]],
+        held_out,
         grid.patch,
         how,
         {name: [places[value] for value in values] for name, values in plan["classes"].items()},
@@ -209,7 +210,8 @@ def _fit(
         write_page(run.path, manifest, plan, history)
         announce(
             f"epoch {row['epoch']}, step {row['step']} of {how.steps}: loss {row['loss']:.3f}, validation "
-            f"{row['validation_loss']:.3f}, pseudo-Dice {row['pseudo_dice']:.3f}, {row['seconds']:.0f} s"
+            f"{number(row['validation_loss'], '.3f')}, pseudo-Dice {number(row[DICE], '.3f')}, "
+            f"{row['seconds']:.0f} s"
         )
 
     with _reproducible(device):
@@ -234,7 +236,7 @@ def _fit(
     run.update_manifest(report=report)
 
 
-def _check_copies(run: Run, cases: list[Any]) -> None:
+def _check_copies(run: Run, cases: Sequence[Prepared]) -> None:
     missing = [case.id for case in cases if not case.label.is_file()]
     if missing:
         raise UsageError(
