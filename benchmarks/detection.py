@@ -18,8 +18,18 @@ from aleaseg.bench.write import write_frame_markdown
 from aleaseg.run import read_table
 
 HERE = Path(__file__).parent
-SHOWN = ("doubt", "image_doubt", "label_doubt", "oof_dice", "softmin", "el2n", "mahalanobis", "tta_dice")
-AUV = ("auv", "auv/official", "auv/foreground", "auv/two_sided")
+SHOWN = (
+    "doubt",
+    "image_doubt",
+    "label_doubt",
+    "oof_dice",
+    "softmin",
+    "el2n",
+    "mahalanobis",
+    "tta_dice",
+    "own_dice/foreground",
+)
+AUV = ("auv", "auv/official", "auv/foreground", "auv/two_sided", "auv/own", "auv/own_foreground")
 
 
 def cell(row: pd.Series) -> str:
@@ -38,7 +48,7 @@ def main() -> None:
         cases = read_table(bench / "cases.csv")
         found = detection.set_index(["measure", "target"])
         draws = ", ".join(map(str, sorted(cases["draw"].unique())))
-        published = detection[~detection["measure"].str.contains("doubt|adjusted|two_sided")]
+        published = detection[~detection["measure"].str.contains("doubt|adjusted|two_sided|own_dice")]
         for target in ("both", "masks", "images"):
             best = (
                 published[published["target"] == target]

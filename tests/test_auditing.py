@@ -303,7 +303,9 @@ def test_predictions_from_a_folder(tmp_path, finished, small_case):
         label = small_case(index)[1]
         probabilities = np.stack([(label == value) * 0.9 + 1 / 30 for value in range(3)])
         np.savez_compressed(oof / f"g{index % 2}_{index:02d}.npz", probabilities=probabilities)
-    done = audit(finished.dataset, tmp_path / "run", predictions=str(tmp_path / "results"))
+    done = audit(
+        finished.dataset, tmp_path / "run", predictions=str(tmp_path / "results"), extractor="task"
+    )
     cases = table(done.run)
     assert not (tmp_path / "run" / "models").exists()
     assert cases["label_doubt"].nlargest(2).index.isin(["g1_03", "g1_13"]).all()

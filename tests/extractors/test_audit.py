@@ -130,7 +130,7 @@ def asked(dataset, **given):
         ({"window": (-np.inf, np.inf)}, "expected LOW,HIGH with LOW < HIGH"),
         ({"window": (0.0, 5.0)}, "--window is for --normalize raw"),
         (
-            {"extractor": "auto", "weights": None, "scenario": "c"},
+            {"extractor": "task", "weights": None, "scenario": "c"},
             r"expected one of: none; leave --normalize \(or --scenario\) away",
         ),
         ({"precision": "half"}, "unknown precision 'half'; expected auto, float32 or bfloat16"),

@@ -356,12 +356,12 @@ def test_the_table_is_of_the_finest_output(make_trainer, make_batch, results):
 
 
 def test_the_log_tells_the_options(make_trainer, results):
-    make_trainer("DUO_EN", BETA=0.25, CLASS_WEIGHTS="1,2")
+    make_trainer("DUO_EN", BETA=0.25, PENALTY=0.1)
     (log,) = results("DUO_EN").glob("training_log_*.txt")
     text = log.read_text()
     assert "DUO (weights by S: no, label denoising: yes)" in text
     assert "ALEASEG_DUO_BETA=0.25" in text
-    assert "ALEASEG_DUO_CLASS_WEIGHTS=1.0,2.0" in text
+    assert "ALEASEG_DUO_PENALTY=0.1" in text
     assert "val_loss is nnU-Net's own" in text
 
 
