@@ -73,6 +73,8 @@ def test_fewer_than_20_cases_have_no_doubts_and_it_says_so(tmp_path, write_small
     assert cases[["oof_dice", "perception_scale"]].notna().all().all()
     assert not (tmp_path / "run" / "population.json").exists()
     assert any("Fewer than 20" in note and "(6)" in note for note in done.run.manifest["notes"])
+    assert done.run.manifest["extractor"]["name"] == "own"
+    assert "own_dice" in set(done.run.measures["measure"])
     assert done.run.manifest["population"] is None
 
 

@@ -182,6 +182,8 @@ def test_an_audit_without_training(fast):
     cases = run.cases
     assert cases[["doubt", "image_doubt", "label_doubt", "auv", "oof_dice"]].notna().all().all()
     assert "No network was trained on this data" in " ".join(done.stdout.split())
+    # The prediction is that network's outline already: it gives no second opinion on itself.
+    assert "own_dice" not in set(run.measures["measure"])
     assert (folder / "run" / "report" / "index.html").exists()
 
 

@@ -106,7 +106,9 @@ def score_case(
             eye_rows, record["class_maps"], record["spectra"] = _eye_rows(
                 extractor.class_maps(case), present, dataset, extractor
             )
-            rows += eye_rows
+            # Where the prediction is that eye's outline already, the same network gives no second opinion.
+            asked = predictions is not None and predictions.source == "eye"
+            rows += [row for row in eye_rows if not (asked and row["measure"] == "own_dice")]
         except CaseError as error:
             troubles.append(str(error))
     if troubles:
