@@ -159,11 +159,12 @@ def test_a_reference_that_cannot_serve_is_refused_before_anything_is_written(
         audit(new_cases(2), tmp_path / "run", reference=str(tmp_path / "small run"), groups=None)
     other = tmp_path / "other version"
     shutil.copytree(finished.run, other)
-    population = json.loads((other / "population.json").read_text())
-    del population["image"]["bank"]
-    (other / "population.json").write_text(json.dumps(population))
-    with pytest.raises(UsageError, match="another version"):
-        audit(new_cases(3), tmp_path / "run", reference=str(other), groups=None)
+    for number, (axis, missing) in enumerate((("image", "bank"), ("label", "heard")), start=3):
+        population = json.loads((finished.run / "population.json").read_text())
+        del population[axis][missing]
+        (other / "population.json").write_text(json.dumps(population))
+        with pytest.raises(UsageError, match="another version"):
+            audit(new_cases(number), tmp_path / "run", reference=str(other), groups=None)
     assert not (tmp_path / "run").exists()
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from aleaseg.terminal import progress_bars, say, show_table
+from aleaseg.terminal import Device, progress_bars, say, show_table
 
 if TYPE_CHECKING:
     from aleaseg.reproduce import Reproduced, ReproduceSettings
@@ -22,14 +22,6 @@ class PresetName(StrEnum):
 
     paper = "paper"
     tiny = "tiny"
-
-
-class Where(StrEnum):
-    """Where networks run."""
-
-    auto = "auto"
-    cpu = "cpu"
-    cuda = "cuda"
 
 
 def reproduce(
@@ -75,7 +67,7 @@ def reproduce(
     accept_licence: Annotated[
         bool, typer.Option("--accept-licence", help="You accept the licence of restricted weights.")
     ] = False,
-    device: Annotated[Where, typer.Option(help="Where networks run.")] = Where.auto,
+    device: Annotated[Device, typer.Option(help="Device networks run.")] = Device.auto,
 ) -> None:
     """Run the paper's experiments as grids that resume, each to its table beside the paper's numbers."""
     from aleaseg.bench.settings import typed

@@ -1,4 +1,4 @@
-"""What a person sees in a terminal: progress, tables, and every error as one line."""
+"""What a person meets in a terminal: progress, tables, every error as one line, and choices that verbs share."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -15,9 +16,27 @@ if TYPE_CHECKING:
     from aleaseg.auditing import Outcome, Progress
     from aleaseg.case import Finding
 
-__all__ = ["STOPPED", "guarded", "progress_bars", "say", "show_findings", "show_outcome", "show_table"]
+__all__ = [
+    "STOPPED",
+    "Device",
+    "guarded",
+    "progress_bars",
+    "say",
+    "show_findings",
+    "show_outcome",
+    "show_table",
+]
 
 STOPPED = 130  # what a shell says of a program that Ctrl-C ended
+
+
+class Device(StrEnum):
+    """Where networks run."""
+
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"
+
 
 _STAGES = {
     "check": "Checking files",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from aleaseg.terminal import progress_bars, say
+from aleaseg.terminal import Device, progress_bars, say
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,14 +24,6 @@ class PresetName(StrEnum):
 
     small = "small"
     paper = "paper"
-
-
-class Where(StrEnum):
-    """Where networks run."""
-
-    auto = "auto"
-    cpu = "cpu"
-    cuda = "cuda"
 
 
 def train(
@@ -78,7 +70,7 @@ def train(
         str | None,
         typer.Option(help="Classes to keep, or name=value where none are declared.", metavar="A,B"),
     ] = None,
-    device: Annotated[Where, typer.Option(help="Where networks run.")] = Where.auto,
+    device: Annotated[Device, typer.Option(help="Device networks run.")] = Device.auto,
     precision: Annotated[str, typer.Option(help="auto, float32 or bfloat16.", metavar="NAME")] = "auto",
     seed: Annotated[int, typer.Option(min=0, help="Of weights and batches; the split stays.")] = 0,
 ) -> None:
@@ -125,7 +117,7 @@ def predict(
     held_out: Annotated[
         bool, typer.Option("--held-out", help="Only the cases that the training held out.")
     ] = False,
-    device: Annotated[Where, typer.Option(help="Where networks run.")] = Where.auto,
+    device: Annotated[Device, typer.Option(help="Device networks run.")] = Device.auto,
 ) -> None:
     """Predict a mask for every image with a trained model; nothing is overwritten."""
     from aleaseg.trainer import PredictSettings

@@ -42,7 +42,8 @@ from aleaseg.case import Case, Dataset
 from aleaseg.errors import UsageError
 from aleaseg.manifest import now, versions
 from aleaseg.measures.label_agreement import dice
-from aleaseg.metrics import Resamples, interval
+from aleaseg.metrics import interval
+from aleaseg.metrics.paired import case_resamples, mean_over_cases
 from aleaseg.predictions import Prediction
 from aleaseg.predictions.folds import hold_out
 from aleaseg.predictions.working import grid_of, prepare_case, prepared_file
@@ -490,8 +491,7 @@ def paired_difference(choice: ArrayLike, baseline: ArrayLike, group: ArrayLike) 
         )
     gaps = first - second
     by_case = gaps.mean(axis=0)
-    weights = Resamples.make(np.zeros(by_case.size), group).weights
-    low, high = interval(weights @ by_case / weights.sum(axis=1))
+    low, high = interval(mean_over_cases(by_case, case_resamples(group)).replicates)
     signs = "".join("+" if gap > 0 else "-" if gap < 0 else "0" for gap in gaps.mean(axis=1))
     claim = "no claim"
     # One training would agree with itself.

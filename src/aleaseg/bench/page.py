@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +37,7 @@ from aleaseg.bench.words import (
     measure_rows,
 )
 from aleaseg.report.javascript import write_if_changed
+from aleaseg.report.pages import copy_assets, templates
 from aleaseg.scoring.catalogue import MEASURES
 
 __all__ = ["write_page"]
@@ -45,23 +45,9 @@ __all__ = ["write_page"]
 
 def write_page(result: BenchResult, out: Path) -> Path:
     """Write index.html and its assets; returns the path of the first."""
-    from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=ChoiceLoader([PackageLoader("aleaseg.bench"), PackageLoader("aleaseg.report")]),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = templates("aleaseg.bench")
     environment.filters |= {"number": number, "p_value": p_value}
-    for package, name in (
-        ("aleaseg.report", "report.css"),
-        ("aleaseg.bench", "bench.css"),
-        ("aleaseg.bench", "figures.css"),
-        ("aleaseg.bench", "bench.js"),
-    ):
-        write_if_changed(out / "assets" / name, files(package).joinpath("assets", name).read_text("utf-8"))
+    copy_assets(out, "aleaseg.bench", "bench.css", "figures.css", "bench.js")
     page = environment.get_template("bench.html.j2").render(_context(result))
     write_if_changed(out / "index.html", page)
     return out / "index.html"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from aleaseg.evaluation.summary import ALL
 from aleaseg.evaluation.words import READ, difference_form, form_of, overview, sentence, title_of
 from aleaseg.report.javascript import write_if_changed
 from aleaseg.report.numbers import interval, number, p_value
+from aleaseg.report.pages import copy_assets, templates
 
 __all__ = ["write_comparison_page"]
 
@@ -36,18 +36,9 @@ def write_comparison_page(comparison: Comparison, out: Path, command: str = "") 
     Returns:
         The path of index.html.
     """
-    from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=ChoiceLoader([PackageLoader("aleaseg.evaluation"), PackageLoader("aleaseg.report")]),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = templates("aleaseg.evaluation")
     environment.filters |= {"number": number}
-    for package, name in (("aleaseg.report", "report.css"), ("aleaseg.evaluation", "compare.css")):
-        write_if_changed(out / "assets" / name, files(package).joinpath("assets", name).read_text("utf-8"))
+    copy_assets(out, "aleaseg.evaluation", "compare.css")
     page = environment.get_template("compare.html.j2").render(_context(comparison, command))
     write_if_changed(out / "index.html", page)
     return out / "index.html"

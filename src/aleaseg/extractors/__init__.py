@@ -147,8 +147,11 @@ def _own_unsuited(settings: ExtractorSettings, dataset: Dataset, predictions: st
             seconds += own.cost(case.read_geometry().shape, len(dataset.classes)).seconds
         except AleasegError:
             continue  # the case says so itself when it is scored
-    if seconds > _LONGEST_SECONDS:
-        return f"it would take about {seconds / 60:.0f} minutes of a core; `--extractor own` takes it all the same"
+        if seconds > _LONGEST_SECONDS:  # the headers of the others need not be read for this
+            return (
+                f"it would take more than {_LONGEST_SECONDS / 60:g} minutes of a core; `--extractor own` takes it "
+                "all the same"
+            )
     return None
 
 

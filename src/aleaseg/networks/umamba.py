@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from aleaseg.networks.mamba import Mamba
 from aleaseg.networks.stages import Stages, next_patch
-from aleaseg.networks.unet import UNet, UNetSize, convolution, instance_norm, stages_for
+from aleaseg.networks.unet import UNet, UNetSize, convolution, instance_norm, sized, stages_for
 
 __all__ = ["SIZES", "Residuals", "VoxelMamba", "build", "fitting_patch", "umamba"]
 
@@ -143,14 +143,5 @@ def build(
     deep_supervision: bool,
 ) -> UNet:
     """See `aleaseg.networks.build`."""
-    how = SIZES[size]
-    stages = stages_for(patch, spacing_mm, strides, how.stages)
-    return umamba(
-        in_channels,
-        out_channels,
-        how.widths(stages),
-        stages,
-        repeats=(how.repeats,) * len(stages),
-        repeats_up=(how.repeats,) * (len(stages) - 1),
-        deep_supervision=deep_supervision,
-    )
+    stages = stages_for(patch, spacing_mm, strides, SIZES[size].stages)
+    return sized(umamba, SIZES[size], stages, in_channels, out_channels, deep_supervision)

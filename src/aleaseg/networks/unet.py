@@ -258,6 +258,26 @@ def stages_for(
     )
 
 
+def sized(
+    make: Callable[..., UNet],
+    size: UNetSize,
+    stages: Stages,
+    in_channels: int,
+    out_channels: int,
+    deep_supervision: bool,
+) -> UNet:
+    """What makes a network of these stages, called with the widths and repeats of a size."""
+    return make(
+        in_channels,
+        out_channels,
+        size.widths(stages),
+        stages,
+        repeats=(size.repeats,) * len(stages),
+        repeats_up=(size.repeats,) * (len(stages) - 1),
+        deep_supervision=deep_supervision,
+    )
+
+
 def fitting_patch(
     patch: tuple[int, ...], spacing_mm: tuple[float, ...], size: str
 ) -> tuple[int, ...] | None:
@@ -276,14 +296,5 @@ def build(
     deep_supervision: bool,
 ) -> UNet:
     """See `aleaseg.networks.build`."""
-    how = SIZES[size]
-    stages = stages_for(patch, spacing_mm, strides, how.stages)
-    return UNet(
-        in_channels,
-        out_channels,
-        how.widths(stages),
-        stages,
-        repeats=(how.repeats,) * len(stages),
-        repeats_up=(how.repeats,) * (len(stages) - 1),
-        deep_supervision=deep_supervision,
-    )
+    stages = stages_for(patch, spacing_mm, strides, SIZES[size].stages)
+    return sized(UNet, SIZES[size], stages, in_channels, out_channels, deep_supervision)

@@ -6,20 +6,46 @@ import shlex
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from aleaseg.report.javascript import write_if_changed
 
-__all__ = ["write_assets", "write_pages"]
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+__all__ = ["asset", "copy_assets", "templates", "write_assets", "write_pages"]
 
 _ASSETS = ("report.css", "page.js", "plots.js", "cloud.js", "sheet.js", "figures.js", "group.js", "case.js")
+
+
+def templates(package: str) -> Environment:
+    """The templates of a package, and behind them those that all pages share."""
+    from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
+
+    return Environment(
+        loader=ChoiceLoader([PackageLoader(package), PackageLoader("aleaseg.report")]),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+def asset(package: str, name: str) -> str:
+    """The text of a style sheet or script of a package."""
+    return files(package).joinpath("assets", name).read_text("utf-8")
+
+
+def copy_assets(out: Path, package: str, *names: str) -> None:
+    """Put a package's style and scripts, and the style of all pages, beside a page."""
+    for owner, name in (("aleaseg.report", "report.css"), *((package, name) for name in names)):
+        write_if_changed(out / "assets" / name, asset(owner, name))
 
 
 def write_assets(report: Path) -> None:
     """Put style, scripts and Plotly into the report folder, unless they are there already."""
     for name in _ASSETS:
-        text = files("aleaseg.report").joinpath("assets", name).read_text("utf-8")
-        write_if_changed(report / "assets" / name, text)
+        write_if_changed(report / "assets" / name, asset("aleaseg.report", name))
     # Plotly is 5 MB: the package brings it, and each report gets its own copy to stay whole offline.
     bundle = files("plotly").joinpath("package_data", "plotly.min.js").read_text("utf-8")
     write_if_changed(report / "assets" / "plotly.min.js", bundle)
@@ -32,15 +58,7 @@ def write_pages(report: Path, context: Mapping[str, Any]) -> Path:
         report: the report folder.
         context: what the templates name.
     """
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("aleaseg.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = templates("aleaseg.report")
     environment.filters["number"] = _number
     environment.filters["percent"] = lambda share: "–" if share is None else f"{100 * share:.1f}%"
     environment.filters["initial"] = lambda text: text[:1].upper() + text[1:]

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 from aleaseg.report.javascript import write_if_changed
 from aleaseg.report.markdown import markdown_text, table_lines
 from aleaseg.report.numbers import ABSENT, interval, number
+from aleaseg.report.pages import copy_assets, templates
 from aleaseg.reproduce.against import Against, compare_rows
 from aleaseg.reproduce.cells import Training
 from aleaseg.reproduce.grid import Grid, with_needs
@@ -51,19 +51,8 @@ def write_reproduced(table: Table, grid: Grid, about: Mapping[str, str], command
 
 def write_page(out: Path, name: str, template: str, context: Mapping[str, Any]) -> Path:
     """A page of this package beside the style of all pages."""
-    from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=ChoiceLoader([PackageLoader("aleaseg.reproduce"), PackageLoader("aleaseg.report")]),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    for package, asset in (("aleaseg.report", "report.css"), ("aleaseg.reproduce", "reproduce.css")):
-        write_if_changed(
-            out / "assets" / asset, files(package).joinpath("assets", asset).read_text("utf-8")
-        )
+    environment = templates("aleaseg.reproduce")
+    copy_assets(out, "aleaseg.reproduce", "reproduce.css")
     write_if_changed(out / name, environment.get_template(template).render(context))
     return out / name
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 from aleaseg.report.javascript import write_if_changed
 from aleaseg.report.numbers import number
-from aleaseg.report.pages import flat
+from aleaseg.report.pages import asset, flat, templates
 from aleaseg.trainer.drawing import panel_svg, panels_of
 from aleaseg.trainer.history import DICE, History
 
@@ -32,22 +31,15 @@ def write_page(
     Returns:
         The path of the page.
     """
-    from jinja2 import Environment, PackageLoader, StrictUndefined
     from markupsafe import Markup
 
-    environment = Environment(
-        loader=PackageLoader("aleaseg.trainer"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = templates("aleaseg.trainer")
     rows = history.rows()
     last: Mapping[str, Any] = rows[-1] if rows else {}
     training, network = plan["training"], plan["network"]
     epochs = -(-training["steps"] // training["epoch_steps"])
     style = [
-        files(package).joinpath("assets", name).read_text("utf-8")
+        asset(package, name)
         for package, name in (("aleaseg.report", "report.css"), ("aleaseg.trainer", "curves.css"))
     ]
     page = environment.get_template("training.html.j2").render(
