@@ -126,6 +126,20 @@ def test_mahalanobis_of_a_class_that_is_not_predicted():
         MahalanobisCertainty(3, momentum=1)
 
 
+def test_mahalanobis_learns_from_the_finest_output_alone():
+    rng = np.random.default_rng(4)
+    alone, deep = (MahalanobisCertainty(3, warm_up=2) for _ in range(2))
+    for _ in range(5):
+        fine = population(rng)
+        coarse = 3 * fine[..., ::2, ::2, ::2]
+        assert torch.equal(alone(fine).nan_to_num(-1), deep(fine).nan_to_num(-1))
+        assert deep(coarse).shape == (2, 2)
+    for name, buffer in alone.named_buffers():
+        assert torch.equal(buffer, dict(deep.named_buffers())[name]), (
+            f"{name} learned from a coarser output"
+        )
+
+
 def test_a_population_of_other_channels():
     with pytest.raises(ValueError, match=r"shape \(2, 3, 4, 4\); expected 4 channels"):
         MahalanobisCertainty(4)(torch.randn(2, 3, 4, 4))

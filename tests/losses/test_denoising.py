@@ -201,6 +201,22 @@ def test_the_network_does_not_notice():
         assert torch.equal(value, before[key])
 
 
+@pytest.mark.parametrize("layer", [None, "logits"])
+def test_a_copy_of_the_network_is_not_looked_at(layer):
+    """An average of weights is a deep copy; it may run on other images, with gradients, too."""
+    torch.manual_seed(0)
+    network = Net()
+    denoising = LabelDenoising(network, IDS, 2, layer=layer, channels=3 if layer else None)
+    average = copy.deepcopy(network)
+    images, others = torch.randn(2, 2, 1, 6, 6, 6)
+    expected = denoising.noise(IDS[:2], network(images))
+    logits = network(images)
+    average(others)
+    assert torch.equal(denoising.noise(IDS[:2], logits), expected)
+    with pytest.raises(ValueError, match="no feature was seen"):
+        denoising.noise(IDS[:2], average(images))
+
+
 @pytest.mark.parametrize("dimensions", [2, 3])
 def test_noise_is_eps_times_g_of_the_last_feature(dimensions):
     network = Net(dimensions=dimensions)

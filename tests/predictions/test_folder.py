@@ -263,6 +263,18 @@ def test_as_many_regions_as_values_and_background_are_regions(tmp_path):
     assert not plain.regions
 
 
+def test_a_softmax_over_overlapping_classes_is_known_by_its_sum(tmp_path):
+    """Three classes that overlap, two label values: three channels are either."""
+    classes = {"whole": (1, 2), "core": (2,), "rim": (1,)}
+    for dtype in (np.float32, np.float16):
+        maps = probabilities(3).astype(dtype)
+        save(tmp_path / "a.npz", array=maps)
+        found = PredictionFolder(tmp_path, dataset(tmp_path, classes=classes))
+        (one,) = found.read(found.dataset.cases[0])
+        assert not one.regions
+        np.testing.assert_array_equal(one.mask("whole"), maps.argmax(0) > 0)
+
+
 def test_classes_that_were_not_asked_for_become_background(tmp_path):
     some = replace(dataset(tmp_path, classes={"b": (2,), "d": (4,)}), declared=(1, 2, 3, 4))
     p = probabilities(5)

@@ -63,7 +63,8 @@ class MahalanobisCertainty(nn.Module):
     covariance for all classes. The population that this needs (means, covariance, range of ln M) is not
     known while a network is trained, and moves with it: exponential moving averages over the batches take
     its place. The range forgets at the same rate. All of it lies in buffers, which are saved with the
-    module; each process of a DDP training has its own.
+    module; each process of a DDP training has its own. Under deep supervision it learns from the finest
+    outputs alone, which come first: logits of coarser ones are of another kind, and would widen it.
     """
 
     mean: Tensor
@@ -95,6 +96,7 @@ class MahalanobisCertainty(nn.Module):
         self.register_buffer("high", torch.tensor(-torch.inf, dtype=torch.float64))
         self.register_buffer("seen", torch.zeros(classes, dtype=torch.int64))
         self.register_buffer("batches", torch.tensor(0))
+        self._voxels = 0  # of the finest output so far
 
     def forward(self, logits: Tensor) -> Tensor:
         """Certainty of each class; in training mode the population learns the batch afterwards.
@@ -120,7 +122,8 @@ class MahalanobisCertainty(nn.Module):
         log_m = self._distance(h).log()
         t = 1 - (log_m - self.low) / (self.high - self.low)
         ready = self.batches >= self.warm_up
-        if self.training:
+        if self.training and z.shape[-1] >= self._voxels:
+            self._voxels = z.shape[-1]
             self._learn(h.detach(), log_m.detach())
         return torch.where(ready, t, torch.nan).clamp(0, 1)
 

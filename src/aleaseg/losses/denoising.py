@@ -241,14 +241,19 @@ class LabelDenoising(nn.Module):
         self._feature: Tensor | None = None
         self._penalty: Tensor | None = None
         if self.layer == "logits":
-            self._hook = network.register_forward_hook(lambda _, inputs, output: self._see(_first(output)))
+            self._hook = network.register_forward_hook(
+                lambda module, _, output: self._see(_first(output), of_copy=module is not network)
+            )
         else:
-            module = network.get_submodule(self.layer)
-            self._hook = module.register_forward_pre_hook(lambda _, inputs: self._see(inputs[0]))
+            hooked = network.get_submodule(self.layer)
+            self._hook = hooked.register_forward_pre_hook(
+                lambda module, inputs: self._see(inputs[0], of_copy=module is not hooked)
+            )
 
-    def _see(self, feature: Tensor) -> None:
+    def _see(self, feature: Tensor, of_copy: bool) -> None:
+        # A deep copy (an average of weights, say) takes the hook along, and its feature is not the network's.
         # Validation and prediction look at no noise, and would only keep the feature in memory.
-        if torch.is_grad_enabled():
+        if torch.is_grad_enabled() and not of_copy:
             self._feature = feature
 
     @overload

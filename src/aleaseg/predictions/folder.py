@@ -113,13 +113,25 @@ def read_prediction(path: Path, case: Case, dataset: Dataset) -> Prediction:
         )
     if kind == "label":
         return Prediction(_asked_values(maps, dataset), kind, shape, dataset.classes)
-    # One channel per class, each a sigmoid, is what a model of overlapping regions gives:
-    # nnU-Net's have no channel for background, whatever their number.
-    overlapping = any(len(values) > 1 for values in dataset.classes.values())
-    regions = overlapping and len(maps) == len(dataset.classes)
+    regions = _are_regions(maps, kind, dataset)
     if not regions:
         maps = _asked_channels(maps, kind, case, path, dataset)
     return Prediction(maps, kind, shape, dataset.classes, regions)
+
+
+def _are_regions(maps: NDArray, kind: Kind, dataset: Dataset) -> bool:
+    """Whether each channel is a sigmoid of a class of its own, as a model of overlapping regions gives.
+
+    NnU-Net's have no channel for background. Where as many channels could be a softmax over background and
+    label values, the values tell: those of a softmax add up to 1 in every voxel. (Logits tell nothing: they
+    are read as the data set is declared.)
+    """
+    overlapping = any(len(values) > 1 for values in dataset.classes.values())
+    if not overlapping or len(maps) != len(dataset.classes):
+        return False
+    as_softmax = kind == "probability" and len(maps) == 1 + len(dataset.values)
+    # 0.02: several channels in half precision or scaled to bytes.
+    return not (as_softmax and bool((np.abs(maps.sum(0) - 1) < 0.02).all()))
 
 
 def _asked_values(label: NDArray, dataset: Dataset) -> NDArray:

@@ -61,9 +61,20 @@ def test_the_log_and_the_noise_know_it(make_trainer, nnunet, selection, results)
     assert tuple(trainer.denoising.state.ids) == tuple(KEPT)
     (log,) = results("DUO", "all").glob("training_log_*.txt")
     assert (
-        f"1 cases are left out of the training by {selection / 'manifest.json'}; 5 remain"
-        in log.read_text()
+        f"1 cases are left out of this fold's training by {selection / 'manifest.json'}, which drops 1 in all; "
+        "5 remain" in log.read_text()
     )
+
+
+def test_the_log_counts_those_that_the_fold_would_have_trained_on(
+    make_trainer, selection, results, tmp_path
+):
+    """Fold 1 trains on case_2 to case_5, and never on case_1, which the selection drops."""
+    trainer = make_trainer(fold=1, SELECTION=tmp_path / "run")
+    assert len(trainer.cases) == 4
+    (log,) = results("DUO", 1).glob("training_log_*.txt")
+    assert "0 cases are left out of this fold's training" in log.read_text()
+    assert "which drops 1 in all; 4 remain" in log.read_text()
 
 
 @pytest.mark.parametrize("named", ["run", "run/selection", "run/selection/manifest.json"])

@@ -155,8 +155,8 @@ def test_the_page(place):
     assert read_table(model / "fold_0" / "duo_classes.csv")["epoch"].tolist() == [0, 0, 1, 1, 2, 2]
     assert "ALEASEG_DUO_PENALTY=0.1" in said
     assert (
-        f"2 cases are left out of the training by {place / 'run/selection/manifest.json'}; 18 remain"
-        in said
+        f"2 cases are left out of this fold's training by {place / 'run/selection/manifest.json'}, which drops 2 in "
+        "all; 18 remain" in said
     )
 
 

@@ -380,6 +380,34 @@ def test_a_case_with_nan_is_named_and_teaches_nothing(name, value, make_trainer,
     assert same(weights_of(trainer.network), before)
 
 
+@pytest.mark.parametrize("name", ["DUO", "DUO_RW"])
+def test_logits_that_overflow_are_left_to_the_scaler(name, make_trainer, make_batch):
+    """As with nnU-Net's own loss: the step is skipped, nothing learns from it, and the next one goes on."""
+    trainer = make_trainer(name, CERTAINTY="mahalanobis")
+    trainer.grad_scaler = torch.amp.GradScaler("cpu", init_scale=2.0**8)
+    batch = make_batch(trainer)
+    trainer.train_step(batch)
+    modules = [module for module in (trainer.network, trainer.duo, trainer.denoising) if module is not None]
+    before = [weights_of(module) for module in modules]
+    overflow = trainer.network.decoder.seg_layers[-1].register_forward_hook(
+        lambda module, inputs, output: output * 1e30 * 1e30
+    )
+    assert np.isnan(trainer.train_step(batch)["loss"])
+    assert all(same(weights_of(module), old) for module, old in zip(modules, before, strict=True))
+    assert trainer.grad_scaler.get_scale() == 2.0**7
+    overflow.remove()
+    assert np.isfinite(trainer.train_step(batch)["loss"])
+    assert not same(weights_of(trainer.network), before[0])
+
+
+def test_logits_that_overflow_without_a_scaler_end_the_training(make_trainer, make_batch):
+    trainer = make_trainer()
+    trainer.network.decoder.seg_layers[-1].register_forward_hook(lambda *_: _[-1] * 1e30 * 1e30)
+    batch = make_batch(trainer)
+    with pytest.raises(UsageError, match=r"the logits of sample 0 .* NaN or infinite"):
+        trainer.train_step(batch)
+
+
 def test_a_case_without_noise_is_named(make_trainer, make_batch):
     trainer = make_trainer()
     batch = make_batch(trainer)

@@ -51,6 +51,7 @@ class nnUNetTrainerDUO(_Stock):  # type: ignore[misc]  # noqa: N801
         duo: the loss of a training step; `loss` is nnU-Net's own, and validates.
         denoising: noise head and noise; None where there is none, and before `initialize`.
         excluded: the cases that a selection leaves out; known after `do_split`.
+        left_out: how many of them the fold would have trained on.
         cases: ids of the training, sorted; known after `initialize`.
         means: of the epoch, for the table of classes.
     """
@@ -69,6 +70,7 @@ class nnUNetTrainerDUO(_Stock):  # type: ignore[misc]  # noqa: N801
         options = read_options(os.environ)  # before the first folder is made
         super().__init__(plans, configuration, fold, dataset_json, device)
         self.excluded = Excluded()
+        self.left_out = 0
         self.cases: list[str] = []
         self.duo: nn.Module | None = None
         self.denoising: LabelDenoising | None = None
@@ -189,8 +191,8 @@ class nnUNetTrainerDUO(_Stock):  # type: ignore[misc]  # noqa: N801
         self.print_to_log_file(f"DUO ({both}): {describe(self.options)}")
         if self.excluded.source:
             self.print_to_log_file(
-                f"{len(self.excluded.cases)} cases are left out of the training by {self.excluded.source}; "
-                f"{len(self.cases)} remain"
+                f"{self.left_out} cases are left out of this fold's training by {self.excluded.source}, which drops "
+                f"{len(self.excluded.cases)} in all; {len(self.cases)} remain"
             )
         self.print_to_log_file("train_loss is DUO's; val_loss is nnU-Net's own, as with nnUNetTrainer")
         self.logger.update_config({KEY: asdict(self.options)})
@@ -218,6 +220,7 @@ class nnUNetTrainerDUO(_Stock):  # type: ignore[misc]  # noqa: N801
                 "expected a selection of this data set; name that, or `none`, in ALEASEG_DUO_SELECTION"
             )
         kept = [case for case in train if case not in self.excluded.cases]
+        self.left_out = len(set(train) & self.excluded.cases)
         if not kept:
             raise UsageError(
                 f"{self.excluded.source or splits} leaves fold {self.fold} no case to train on; choose a gentler cut"
@@ -269,6 +272,10 @@ class nnUNetTrainerDUO(_Stock):  # type: ignore[misc]  # noqa: N801
                         "finite numbers",
                         "preprocess the case again, or leave it out",
                     ) from error
+            outputs = output if isinstance(output, list | tuple) else [output]
+            if self.grad_scaler is not None and not all(bool(one.isfinite().all()) for one in outputs):
+                # Half precision overflowed: the scaler finds no finite gradient, skips the step and scales less.
+                return torch.stack([one.float().sum() for one in outputs]).sum() * torch.nan
             raise UsageError(f"the batch of {', '.join(ids)} cannot be learned from: {error}") from error
         if noise is not None:
             finest = noise if isinstance(noise, Tensor) else noise[0]
