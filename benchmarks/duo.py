@@ -19,8 +19,10 @@ from aleaseg.run import Run
 
 HERE = Path(__file__).parent
 TABLE6 = "seg,en,rw,duo,rw_renorm"
-# What guards the noise against drifting to the prediction.
-GUARDED = f"{TABLE6},en_guarded,duo_guarded"
+# What the paper leaves open of the noise: how much there is at the start, and what guards it against drifting to
+# the prediction.
+BEGUN = "en:initial=0.05,duo:initial=0.05"
+GUARDED = f"{TABLE6},{BEGUN},en_guarded,duo_guarded,en_guarded:initial=0.5,duo_guarded:initial=0.5"
 
 
 def parts(data: Path, device: str) -> dict[str, DownstreamSettings]:
@@ -35,7 +37,9 @@ def parts(data: Path, device: str) -> dict[str, DownstreamSettings]:
     return {
         "hippocampus_40": of(hippocampus, GUARDED, "doubt", share=0.4),
         "hippocampus_0": of(hippocampus, GUARDED, "doubt", share=0.0, leave_out=0.1),
-        "acdc_0": of(acdc, "seg,duo", share=0.0, leave_out=0.1, groups=r"(patient\d+)", randoms=1),
+        "acdc_0": of(
+            acdc, f"seg,en,rw,duo,{BEGUN}", share=0.0, leave_out=0.1, groups=r"(patient\d+)", randoms=1
+        ),
         # The rest: when a GPU is at hand.
         "hippocampus_20": of(hippocampus, GUARDED, "doubt,auv", share=0.2),
         "hippocampus_40_sweeps": of(hippocampus, f"seg,{alphas},{betas}", share=0.4),

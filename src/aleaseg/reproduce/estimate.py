@@ -17,16 +17,16 @@ from aleaseg.reproduce.settings import ReproduceSettings
 
 __all__ = ["Estimate", "estimate"]
 
-# Seconds of a training step: two patches of 96^3 for `paper`, assumed; four of 32 x 64 x 32 for `tiny`: on a CPU
-# measured at 0.65, 2.0 and 1.4 s of one core, of which two cores take somewhat more than half.
+# Seconds of a training step. Two patches of 96^3 for `paper`: measured on an H100, assumed on a CPU. Four of
+# 32 x 64 x 32 for `tiny`: on a CPU measured at 0.65, 2.0 and 1.4 s of one core (another: 0.3, 1.1, 0.9).
 _STEP_SECONDS: Mapping[tuple[str, str], Mapping[str, float]] = {
-    ("paper", "cuda"): {"unet": 0.15, "swin_unetr": 0.45, "umamba": 0.35},
+    ("paper", "cuda"): {"unet": 0.055, "swin_unetr": 0.125, "umamba": 0.06},
     ("paper", "cpu"): {"unet": 25.0, "swin_unetr": 60.0, "umamba": 40.0},
     ("tiny", "cuda"): {"unet": 0.05, "swin_unetr": 0.08, "umamba": 0.08},
     ("tiny", "cpu"): {"unet": 0.45, "swin_unetr": 1.3, "umamba": 0.9},
 }
-# DUO's S and noise head beside the plain loss.
-_DUO_SHARE = 0.15
+# DUO's S and noise head beside the plain loss; on an H100 0.02 s more a step of `unet`.
+_DUO_SHARE = {"cuda": 0.36, "cpu": 0.15}
 # Reading and resampling a case for a training, and predicting and measuring one; of the paper's volumes.
 _PREPARE_SECONDS = {"paper": 8.0, "tiny": 0.2}
 _TEST_SECONDS = {"paper": {"cuda": 25.0, "cpu": 600.0}, "tiny": {"cuda": 0.5, "cpu": 1.5}}
@@ -98,7 +98,12 @@ def estimate(
             seconds += takes
     megabytes = sum(_kept_megabytes(cell, datasets[cell.dataset], settings) for cell in every)
     peak = max((datasets[cell.dataset].train for cell in every if isinstance(cell, Training)), default=0)
-    basis = f"assumed costs of a step on {'one GPU of the RTX 4090 class' if device == 'cuda' else 'two CPU cores'}"
+    basis = (
+        "the costs of a training step on an H100, measured, and of all else, assumed; a card of the RTX 4090 class "
+        "may need two to three times as long for the steps"
+        if device == "cuda"
+        else "assumed costs of a step on two CPU cores"
+    )
     if from_measured:
         basis = f"{from_measured} of {len(left)} cells by finished ones like them, the others by {basis}"
     return Estimate(
@@ -151,7 +156,7 @@ def _seconds(cell: Cell, data: Prepared, settings: ReproduceSettings, device: st
         steps = settings.protocol.steps or _STEPS.get(scale, _CROSSFIT_STEPS)
         step = _STEP_SECONDS[scale, device][cell.network]
         if cell.objective != "plain":
-            step *= 1 + _DUO_SHARE
+            step *= 1 + _DUO_SHARE[device]
         # A fifth as many validation batches, at a third of a step's cost.
         fit = steps * step * (1 + 0.2 / 3)
         return fit + cases * _PREPARE_SECONDS[scale] + data.test * _TEST_SECONDS[scale][device]

@@ -33,6 +33,7 @@ class DuoSettings:
         alpha, beta, renorm: of `aleaseg.losses.DUOLoss`.
         warm_up: epochs without noise.
         penalty: lambda mean(g^2).
+        initial: g at the start.
         certainty: what stands in place of S: empty, `fisher` or `mahalanobis`.
         weights: fixed ones of the classes in place of those by S; empty: none.
     """
@@ -44,6 +45,7 @@ class DuoSettings:
     renorm: bool = False
     warm_up: int = 0
     penalty: float = 0.0
+    initial: float = 0.5
     certainty: str = ""
     weights: tuple[float, ...] = ()
 
@@ -52,13 +54,14 @@ OBJECTIVES: dict[str, DuoSettings | None] = {
     "plain": None,
     "seg": DuoSettings(),
     "en": DuoSettings(denoise=True),
-    "en_guarded": DuoSettings(denoise=True, warm_up=2, penalty=0.1),
+    "en_guarded": DuoSettings(denoise=True, warm_up=2, penalty=0.1, initial=0.05),
     "rw": DuoSettings(reweight=True),
     "rw_renorm": DuoSettings(reweight=True, renorm=True),
     "duo": DuoSettings(denoise=True, reweight=True),
-    "duo_guarded": DuoSettings(denoise=True, reweight=True, warm_up=2, penalty=0.1),
+    "duo_guarded": DuoSettings(denoise=True, reweight=True, warm_up=2, penalty=0.1, initial=0.05),
 }
-"""By name. `guarded`: a warm-up of two epochs and a penalty of 0.1, against a target that drifts to the prediction."""
+"""By name. `guarded`, against a target that drifts to the prediction: two epochs without noise, then little of it,
+and a penalty of 0.1."""
 
 
 def settings_of(name: str) -> DuoSettings | None:
@@ -88,7 +91,7 @@ def settings_of(name: str) -> DuoSettings | None:
     return made
 
 
-_SETTABLE = ("alpha", "beta", "penalty", "certainty", "weights")
+_SETTABLE = ("alpha", "beta", "penalty", "initial", "certainty", "weights")
 _CERTAINTIES = ("fisher", "mahalanobis")
 
 
@@ -193,7 +196,13 @@ class _Duo(Objective):
         )
         self.denoising = (
             LabelDenoising(
-                network, ids, classes, warm_up=settings.warm_up, penalty=settings.penalty, seed=seed
+                network,
+                ids,
+                classes,
+                warm_up=settings.warm_up,
+                penalty=settings.penalty,
+                initial=settings.initial,
+                seed=seed,
             )
             if settings.denoise
             else None
