@@ -307,6 +307,14 @@ def test_initial_noise_is_small_where_asked():
     assert denoising.noise(IDS[:2], logits).abs().max() < 0.2
 
 
+@pytest.mark.parametrize(
+    ("options", "g"), [({}, 0.05), ({"variant": "official_readme"}, 0.5), ({"initial": 0.3}, 0.3)]
+)
+def test_how_much_noise_there_is_at_the_start(options, g):
+    head = LabelDenoising(Net(), IDS, 2, **options).head
+    assert torch.allclose(head.bias.sigmoid(), torch.full((2,), g))
+
+
 def test_other_layers():
     network = Net()
     x = torch.randn(2, 1, 4, 4, 4)

@@ -134,7 +134,7 @@ class NoiseState(nn.Module):
 class NoiseHead(nn.Module):
     """g: a 1 x 1 x 1 (in 2D 1 x 1) convolution on a feature and a sigmoid; how large the noise is where."""
 
-    def __init__(self, channels: int, classes: int, *, initial: float = 0.5, seed: int = 0) -> None:
+    def __init__(self, channels: int, classes: int, *, initial: float = 0.05, seed: int = 0) -> None:
         """Draw the weights as a convolution's are drawn.
 
         Args:
@@ -195,7 +195,7 @@ class LabelDenoising(nn.Module):
         warm_up: int = 0,
         penalty: float = 0.0,
         detach_target: bool = False,
-        initial: float = 0.5,
+        initial: float | None = None,
         seed: int = 0,
     ) -> None:
         """Hook the feature and draw head and noise.
@@ -216,7 +216,8 @@ class LabelDenoising(nn.Module):
             warm_up: epochs without noise at the start (y~ = y).
             penalty: lambda of `penalty()`, lambda mean(g^2): without it y~ may drift to the prediction.
             detach_target: no gradient into eps and g from the loss.
-            initial: g at the start, see `NoiseHead`.
+            initial: g at the start, see `NoiseHead`. None: 0.05 for `paper`, which does not say, and 0.5 for
+                `official_readme`, whose convolution has no bias.
             seed: of head and noise.
 
         Raises:
@@ -235,6 +236,8 @@ class LabelDenoising(nn.Module):
                 "of a convolution"
             )
         self.state = NoiseState(ids, classes, shared=shared, seed=seed)
+        if initial is None:
+            initial = 0.05 if variant == "paper" else 0.5
         self.head = NoiseHead(channels, classes, initial=initial, seed=seed)
         self.variant, self.warm_up, self.detach_target = variant, warm_up, detach_target
         self.penalty_weight = penalty

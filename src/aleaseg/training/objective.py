@@ -45,7 +45,7 @@ class DuoSettings:
     renorm: bool = False
     warm_up: int = 0
     penalty: float = 0.0
-    initial: float = 0.5
+    initial: float = 0.05
     certainty: str = ""
     weights: tuple[float, ...] = ()
 
@@ -54,14 +54,13 @@ OBJECTIVES: dict[str, DuoSettings | None] = {
     "plain": None,
     "seg": DuoSettings(),
     "en": DuoSettings(denoise=True),
-    "en_guarded": DuoSettings(denoise=True, warm_up=2, penalty=0.1, initial=0.05),
+    "en_guarded": DuoSettings(denoise=True, warm_up=2, penalty=0.1),
     "rw": DuoSettings(reweight=True),
     "rw_renorm": DuoSettings(reweight=True, renorm=True),
     "duo": DuoSettings(denoise=True, reweight=True),
-    "duo_guarded": DuoSettings(denoise=True, reweight=True, warm_up=2, penalty=0.1, initial=0.05),
+    "duo_guarded": DuoSettings(denoise=True, reweight=True, warm_up=2, penalty=0.1),
 }
-"""By name. `guarded`, against a target that drifts to the prediction: two epochs without noise, then little of it,
-and a penalty of 0.1."""
+"""By name. `guarded`: a warm-up of two epochs and a penalty of 0.1, against a target that drifts to the prediction."""
 
 
 def settings_of(name: str) -> DuoSettings | None:

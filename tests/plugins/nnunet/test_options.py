@@ -20,13 +20,13 @@ def test_nothing_set_is_the_defaults():
 def test_every_option_is_read(tmp_path):
     asked = environment(
         ALPHA="0.25", BETA="0.75", VARIANT="official_readme", RENORM="1", CERTAINTY="fisher",
-        CLASS_WEIGHTS="1, 0.5", WARMUP="10", PENALTY="1e-1", SHARED="true", DETACH_TARGET="T", SEED="3",
+        CLASS_WEIGHTS="1, 0.5", WARMUP="10", PENALTY="1e-1", INITIAL="0.3", SHARED="true", DETACH_TARGET="T", SEED="3",
         EPOCHS="100", ITERATIONS="20", VAL_ITERATIONS="5", DEEP_SUPERVISION="0", SELECTION=tmp_path / "run",
     )  # fmt: skip
     options = read_options(asked)
     assert options == DuoOptions(
         alpha=0.25, beta=0.75, variant="official_readme", renorm=True, certainty="fisher",
-        class_weights=(1.0, 0.5), warmup=10, penalty=0.1, shared=True, detach_target=True, seed=3,
+        class_weights=(1.0, 0.5), warmup=10, penalty=0.1, initial=0.3, shared=True, detach_target=True, seed=3,
         epochs=100, iterations=20, val_iterations=5, deep_supervision=False, selection=str(tmp_path / "run"),
     )  # fmt: skip
     assert given(asked) == frozenset(vars(options))

@@ -186,7 +186,7 @@ def test_the_three_trainers_differ_in_what_their_names_say(make_trainer):
             lambda loss: any(isinstance(m, MahalanobisCertainty) for m in loss.modules()),
         ),
         ({"CLASS_WEIGHTS": "1,0.5"}, None),
-        ({"SHARED": "1", "PENALTY": "0.1", "DETACH_TARGET": "1"}, None),
+        ({"SHARED": "1", "PENALTY": "0.1", "INITIAL": "0.3", "DETACH_TARGET": "1"}, None),
     ],
     ids=lambda given: " ".join(given) if isinstance(given, dict) else "",
 )

@@ -32,6 +32,7 @@ class DuoOptions:
         class_weights: CLASS_WEIGHTS, fixed weights of the foreground classes in place of those by S.
         warmup: WARMUP, epochs without noise at the start.
         penalty: PENALTY, lambda of lambda mean(g^2).
+        initial: INITIAL, g at the start, above 0 and below 1; None: the variant's own.
         shared: SHARED, one noise per case for all its classes.
         detach_target: DETACH_TARGET, no gradient into the noise from the loss.
         seed: SEED, of noise head and noise.
@@ -50,6 +51,7 @@ class DuoOptions:
     class_weights: tuple[float, ...] | None = None
     warmup: int = 0
     penalty: float = 0.0
+    initial: float | None = None
     shared: bool = False
     detach_target: bool = False
     seed: int = 0
@@ -179,6 +181,7 @@ _READERS = {
     "class_weights": _weights(),
     "warmup": _whole(0),
     "penalty": _number(0),
+    "initial": _number(0.001, 0.999),
     "shared": _yes_or_no(),
     "detach_target": _yes_or_no(),
     "seed": _whole(0),

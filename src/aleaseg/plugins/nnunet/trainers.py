@@ -117,6 +117,7 @@ class nnUNetTrainerDUO(_Stock):  # type: ignore[misc]  # noqa: N801
                     shared=self.options.shared,
                     warm_up=self.options.warmup,
                     penalty=self.options.penalty,
+                    initial=self.options.initial,
                     detach_target=self.options.detach_target,
                     seed=self.options.seed,
                 ).to(self.device)
