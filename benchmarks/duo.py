@@ -19,10 +19,10 @@ from aleaseg.run import Run
 
 HERE = Path(__file__).parent
 TABLE6 = "seg,en,rw,duo,rw_renorm"
-# What the paper leaves open of the noise: how much there is at the start, and what guards it against drifting to
-# the prediction.
-BEGUN = "en:initial=0.05,duo:initial=0.05"
-GUARDED = f"{TABLE6},{BEGUN},en_guarded,duo_guarded,en_guarded:initial=0.5,duo_guarded:initial=0.5"
+GUARDED = "en_guarded,duo_guarded"
+# Noise that begins at half a mask, as a convolution without bias has it.
+BEGUN_LARGE = "en:initial=0.5,duo:initial=0.5"
+GUARDED_LARGE = "en_guarded:initial=0.5,duo_guarded:initial=0.5"
 
 
 def parts(data: Path, device: str) -> dict[str, DownstreamSettings]:
@@ -35,13 +35,22 @@ def parts(data: Path, device: str) -> dict[str, DownstreamSettings]:
     alphas = ",".join(f"rw:alpha={alpha}" for alpha in (0.1, 0.25, 1, 2))
     betas = ",".join(f"seg:beta={beta}" for beta in (0.25, 0.75))
     return {
-        "hippocampus_40": of(hippocampus, GUARDED, "doubt", share=0.4),
-        "hippocampus_0": of(hippocampus, GUARDED, "doubt", share=0.0, leave_out=0.1),
+        "hippocampus_40": of(
+            hippocampus, f"{TABLE6},{GUARDED},{BEGUN_LARGE},{GUARDED_LARGE}", "doubt", share=0.4
+        ),
+        "hippocampus_0": of(
+            hippocampus, f"{TABLE6},{BEGUN_LARGE},{GUARDED_LARGE}", "doubt", share=0.0, leave_out=0.1
+        ),
         "acdc_0": of(
-            acdc, f"seg,en,rw,duo,{BEGUN}", share=0.0, leave_out=0.1, groups=r"(patient\d+)", randoms=1
+            acdc,
+            f"seg,en,rw,duo,{BEGUN_LARGE}",
+            share=0.0,
+            leave_out=0.1,
+            groups=r"(patient\d+)",
+            randoms=1,
         ),
         # The rest: when a GPU is at hand.
-        "hippocampus_20": of(hippocampus, GUARDED, "doubt,auv", share=0.2),
+        "hippocampus_20": of(hippocampus, f"{TABLE6},{GUARDED}", "doubt,auv", share=0.2),
         "hippocampus_40_sweeps": of(hippocampus, f"seg,{alphas},{betas}", share=0.4),
         "hippocampus_40_filter_duo": of(hippocampus, "duo,seg", "doubt,auv", share=0.4),
         "acdc_40": of(acdc, TABLE6, "doubt", share=0.4, groups=r"(patient\d+)"),
