@@ -82,6 +82,13 @@ def test_lits_as_a_task_of_the_decathlon(tmp_path, write_small):
     assert prepare(source, tmp_path / "out").target == "right"  # its files name no tumour: the last class
 
 
+@pytest.mark.parametrize("name", ["Dataset300_FetalHead", "Dataset301_Splits", "Dataset302_Crossword"])
+def test_a_name_that_only_contains_one_of_the_papers_is_another_data_set(tmp_path, write_small, name):
+    write_small(tmp_path / name, cases=6)
+    (source,), _ = find_sources(tmp_path)
+    assert source.known is None
+
+
 def test_any_data_set_of_nnunet(small_data, tmp_path):
     (source,), _ = find_sources(small_data)
     data = prepare(source, tmp_path)

@@ -144,6 +144,33 @@ def test_a_claim_left_elsewhere_is_taken_over_when_it_is_old(tmp_path):
     assert not module._taken(folder)
 
 
+def test_of_two_who_see_a_claim_abandoned_one_takes_it(tmp_path, monkeypatch):
+    """The slower one looked at the old claim, and would move away the new one."""
+    folder = claim(tmp_path, CELLS[0], host="another", pid=1)
+    old = time.time() - 3600
+    os.utime(folder, (old, old))
+    look = module._abandoned
+
+    def slowly(claimed):
+        found = look(claimed)
+        monkeypatch.setattr(module, "_abandoned", look)
+        assert module._taken(folder)  # the quicker one, meanwhile
+        (folder / "owner.json").write_text(json.dumps({"host": "third", "pid": 2}))
+        return found
+
+    monkeypatch.setattr(module, "_abandoned", slowly)
+    assert not module._taken(folder)
+    assert json.loads((folder / "owner.json").read_text())["host"] == "third"
+
+
+def test_a_claim_taken_over_leaves_nothing(tmp_path):
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    claim(tmp_path, CELLS[0], host=socket.gethostname(), pid=ended.pid)
+    done_by(tmp_path, CELLS[:1])
+    assert not list((tmp_path / "claims").iterdir())
+
+
 def test_a_claim_is_given_back_when_stopped(tmp_path):
     def do(cell):
         raise KeyboardInterrupt

@@ -144,6 +144,43 @@ def test_a_loss_that_is_no_number_stops_the_training(prepared, tmp_path):
         fit(network(), cases, GRID.patch, TrainSettings(9, 2), checkpoint=tmp_path / "c.pt")
 
 
+def test_weights_that_are_no_numbers_take_no_checkpoints_place(prepared, tmp_path):
+    """The last step's: no later loss shows them."""
+
+    class Steep(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, logits):
+            return logits.clone()
+
+        @staticmethod
+        def backward(ctx, gradient):
+            return gradient * (np.nan if done and done[-1] == 3 else 1.0)
+
+    class Network(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inner = network()
+
+        def forward(self, image):
+            return Steep.apply(self.inner(image))
+
+    done, checkpoint = [], tmp_path / "c.pt"
+    with pytest.raises(
+        AleasegError, match=r"no finite numbers after step 4; the checkpoint of step 2 stays"
+    ):
+        fit(
+            Network(),
+            prepared(),
+            GRID.patch,
+            TrainSettings(4, 2, checkpoint_every=2),
+            checkpoint=checkpoint,
+            on_step=lambda step, loss: done.append(step),
+        )
+    kept = torch.load(checkpoint, weights_only=True)
+    assert kept["step"] == 2
+    assert all(torch.isfinite(tensor).all() for tensor in kept["network"].values())
+
+
 def test_every_pass_shows_every_case_once(prepared):
     cases = prepared(6)
     seen = []
@@ -221,6 +258,27 @@ def test_features_are_what_the_last_layer_makes_the_logits_from(prepared):
     with torch.inference_mode():
         again = net.model[-1](torch.as_tensor(features)[None])[0].numpy()
     np.testing.assert_allclose(again, logits, atol=1e-4)
+
+
+def test_a_case_too_large_for_the_gpu_is_added_up_in_memory(prepared, monkeypatch):
+    import monai.inferers
+
+    image, net = prepared(1, (16, 24, 24))[0].arrays()[0], network()
+    expected, windows, asked = (
+        predict_logits(net, image, GRID.patch),
+        monai.inferers.sliding_window_inference,
+        [],
+    )
+
+    def full(inputs, *args, device=None, **more):
+        asked.append(device)
+        if device is None:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return windows(inputs, *args, device=device, **more)
+
+    monkeypatch.setattr(monai.inferers, "sliding_window_inference", full)
+    np.testing.assert_array_equal(predict_logits(net, image, GRID.patch), expected)
+    assert asked == [None, "cpu"]
 
 
 def test_features_of_two_dimensions():

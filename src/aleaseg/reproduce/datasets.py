@@ -196,7 +196,7 @@ KNOWN: dict[str, Known] = {
         "",
         "CT",
         {},
-        r"totalseg",
+        r"totalseg(mentator)?",
         "s0000/ct.nii.gz with s0000/segmentations/STRUCTURE.nii.gz, and meta.csv beside them",
         _totalseg,
     ),
@@ -318,7 +318,8 @@ def _known(name: str, roots: Sequence[Path], layouts: Mapping[Path, str]) -> Sou
         if pairs:
             return Source(name, known.title, root, known, pairs)
     for root, called in layouts.items():
-        if re.search(known.folders, called, re.IGNORECASE):
+        # Whole words: a fetal head is no FeTA22, "splits" no LiTS.
+        if re.search(rf"(?<![a-z])({known.folders})(?![a-z])", called, re.IGNORECASE):
             return Source(name, known.title, root, known, {})
     return None
 

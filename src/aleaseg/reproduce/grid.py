@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -180,6 +181,8 @@ class Grid:
         finally:
             ended.set()
             heart.join()
+            for grave in folder.parent.glob(f".{folder.name}.{'[0-9a-f]' * 20}"):
+                _release(grave)
             _release(folder)
 
 
@@ -188,17 +191,26 @@ def _taken(folder: Path) -> bool:
     try:
         folder.mkdir()
     except FileExistsError:
+        grave = _grave(folder)
         if not _abandoned(folder):
             return False
-        # Only one of those who see it abandoned can move it away.
+        # Only one of those who see it abandoned can move it away: the grave is of this one claim, and whoever
+        # comes later, with the new claim in its hands, finds it full. So it stays until the cell is done.
         try:
-            aside = folder.with_name(f".{folder.name}.{uuid4().hex}")
-            folder.rename(aside)
-            _release(aside)
+            folder.rename(grave)
             folder.mkdir()
         except OSError:
             return False
     return True
+
+
+def _grave(folder: Path) -> Path:
+    """Where a claim goes when it is taken over; each has one of its own."""
+    try:
+        owner = (folder / "owner.json").read_bytes()
+    except OSError:
+        owner = b""
+    return folder.with_name(f".{folder.name}.{sha256(owner).hexdigest()[:20]}")
 
 
 def _abandoned(folder: Path) -> bool:

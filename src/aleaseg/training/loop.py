@@ -8,7 +8,7 @@ import time
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -256,7 +256,7 @@ def fit(
         steps (done), stopped_by_budget, seconds, loss (mean of the last tenth).
 
     Raises:
-        AleasegError: the loss is no finite number, or a checkpoint cannot be written; the last one is kept.
+        AleasegError: loss or weights are no finite numbers, or a checkpoint cannot be written; the last one is kept.
         UsageError: the checkpoint is damaged, or that of another network or training.
     """
     import torch
@@ -293,6 +293,12 @@ def fit(
 
     def save() -> None:
         nonlocal kept
+        # A finite loss may have a gradient that is not; such weights must not take the place of whole ones.
+        if not all(bool(torch.isfinite(parameter).all()) for parameter in trained):
+            raise AleasegError(
+                f"the weights are no finite numbers after step {step}; the checkpoint of step {kept} stays; look for "
+                "images of another unit or modality than the others, or lower the learning rate"
+            )
         buffer = io.BytesIO()
         torch.save(
             {
@@ -501,15 +507,14 @@ def _predict(
         [(0, 0), *((b, m - b) for b, m in zip(before, missing, strict=True))],
         mode="edge",
     )
+    whole = torch.as_tensor(padded)[None]
     with torch.inference_mode():
-        outputs = sliding_window_inference(
-            torch.as_tensor(padded)[None].to(device),
-            window,
-            1,
-            predictor,
-            overlap=0.5,
-            mode="gaussian",
-        )
+        windows = partial(sliding_window_inference, overlap=0.5, mode="gaussian", sw_device=device)
+        try:
+            outputs = windows(whole.to(device), window, 1, predictor)
+        except torch.OutOfMemoryError:
+            # Many classes of a large case fill a GPU: windows stay on it, what they add up to does not.
+            outputs = windows(whole, window, 1, predictor, device="cpu")
     found = []
     for output in outputs if isinstance(outputs, tuple | list) else (outputs,):
         coarser = [max(1, round(n / m)) for n, m in zip(padded.shape[1:], output.shape[2:], strict=True)]
