@@ -76,9 +76,12 @@ def main() -> None:
         result = run_downstream(asked, out, lambda *told: print(*told, flush=True), command=command)
         write_downstream(result, out)
     if given.commit:
-        pages = [given.out / name / "downstream.md" for name in known]
-        found = [page.read_text() for page in pages if page.is_file()]
-        tables = "\n".join(text.replace("\n#", "\n##").replace("# Does", "## Does", 1) for text in found)
+        pages = {name: given.out / name / "downstream.md" for name in known}
+        tables = "\n".join(
+            f"## `{name}`\n" + page.read_text().replace("\n#", "\n##").partition("\n")[2]
+            for name, page in pages.items()
+            if page.is_file()
+        )
         page = HERE / "duo.md"
         begin, end = "<!-- tables -->", "<!-- end of tables -->"
         head, _, rest = (

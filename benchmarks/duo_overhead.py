@@ -31,6 +31,7 @@ from torch import Tensor, nn
 
 from aleaseg.losses import DUOLoss, NoiseHead, noise_maps
 from aleaseg.spectral import semantic_perception_scale
+from page import processor, replace_between
 
 PAGE = Path(__file__).with_suffix(".md")
 CLASSES = (3, 14, 104)
@@ -192,7 +193,7 @@ def page(device: str) -> str:
         logits = BATCH * (classes + 1) * SIZE**3 * 4e-6
         memories.append(f"| {classes} | {logits:.0f} | {' | '.join(found)} |")
         print(rows[-1], memories[-1], sep="\n", flush=True)
-    machine = torch.cuda.get_device_name() if device == "cuda" else f"{_processor()}, one thread"
+    machine = torch.cuda.get_device_name() if device == "cuda" else f"{processor()}, one thread"
     return "\n".join(
         [
             f"## {machine}",
@@ -217,13 +218,6 @@ def page(device: str) -> str:
     )
 
 
-def _processor() -> str:
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            return line.split(":")[1].strip()
-    return platform.machine()
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
@@ -237,9 +231,7 @@ def main() -> None:
     text = page(given.device)
     print(text)
     if given.write:
-        begin, end = f"<!-- {given.device} -->\n", f"<!-- end of {given.device} -->"
-        before, rest = PAGE.read_text().split(begin)
-        PAGE.write_text(before + begin + text + end + rest.split(end)[1])
+        replace_between(PAGE, given.device, text)
 
 
 if __name__ == "__main__":

@@ -34,11 +34,12 @@ import numpy as np
 import torch
 
 from aleaseg.trainer.copies import places_of
-from aleaseg.trainer.training import reproducible
 from aleaseg.training import loop
 from aleaseg.training.loop import Prepared, TrainSettings, fit
 from aleaseg.training.objective import make_objective, settings_of
 from aleaseg.training.prepare import IGNORE
+from aleaseg.training.reproducible import reproducible
+from page import processor, replace_between
 
 PAGE = Path(__file__).with_suffix(".md")
 NAME = "Dataset004_Hippocampus"
@@ -158,7 +159,7 @@ def race(theirs: Theirs, objective: str, cases: Sequence[Prepared], size: str, p
     def on_step(step: int, loss: float) -> None:
         nonlocal begun
         native = time.process_time() - begun
-        with reproducible("none"):  # nnU-Net's way: no operation is told to be so
+        with reproducible(False):  # nnU-Net's way
             rows.append((made, native - made, *theirs.step()))
         begun = time.process_time()
 
@@ -166,7 +167,7 @@ def race(theirs: Theirs, objective: str, cases: Sequence[Prepared], size: str, p
     loss = make_objective(settings_of(objective), network, [case.id for case in cases], 2)
     loop.batch_at = timed
     try:
-        with reproducible("cpu"):
+        with reproducible(True):
             begun = time.process_time()
             fit(
                 network,
@@ -220,13 +221,6 @@ def table(size: str, folder: Path, place: Path) -> list[str]:
     ]
 
 
-def _processor() -> str:
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            return line.split(":")[1].strip()
-    return platform.machine()
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("dataset", type=Path)
@@ -237,14 +231,12 @@ def main() -> None:
         warnings.simplefilter("ignore")  # of operations that know no deterministic way
         folder = preprocess(given.dataset.resolve(), Path(name))
         versions = f"Python {platform.python_version()}, torch {torch.__version__}"
-        text = [f"{datetime.date.today()}, {_processor()}, one thread, {versions}.", ""]
+        text = [f"{datetime.date.today()}, {processor()}, one thread, {versions}.", ""]
         for size in SIZES:
             text += table(size, folder, Path(name))
     print("\n".join(text))
     if given.write:
-        begin, end = "<!-- tables -->\n", "<!-- end of tables -->"
-        before, rest = PAGE.read_text().split(begin)
-        PAGE.write_text(before + begin + "\n".join(text) + end + rest.split(end)[1])
+        replace_between(PAGE, "tables", "\n".join(text))
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ from torch import nn
 
 from aleaseg import networks
 from aleaseg.losses import DUOLoss
+from page import processor, replace_between
 
 PAGE = Path(__file__).with_suffix(".md")
 CHANNELS, CLASSES = 1, 2
@@ -122,7 +123,7 @@ def table(rows: list[tuple[str, int, float]]) -> list[str]:
 def page() -> str:
     return "\n".join(
         [
-            f"{datetime.date.today()}, {_processor()}, one thread, Python {platform.python_version()}, torch "
+            f"{datetime.date.today()}, {processor()}, one thread, Python {platform.python_version()}, torch "
             f"{torch.__version__}.",
             "",
             "`tiny`, 32 x 64 x 32, batch 2:",
@@ -137,13 +138,6 @@ def page() -> str:
     )
 
 
-def _processor() -> str:
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            return line.split(":")[1].strip()
-    return platform.machine()
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--write", action="store_true", help=f"replace the tables of {PAGE.name}")
@@ -152,9 +146,7 @@ def main() -> None:
     text = page()
     print(text)
     if given.write:
-        begin, end = "<!-- tables -->\n", "<!-- end of tables -->"
-        before, rest = PAGE.read_text().split(begin)
-        PAGE.write_text(before + begin + text + end + rest.split(end)[1])
+        replace_between(PAGE, "tables", text)
 
 
 if __name__ == "__main__":

@@ -414,7 +414,7 @@ def _notes(run: Run, dataset: Dataset, troubles: dict[str, str]) -> list[str]:
         )
     if manifest["extractor"]["name"] == "own" and population is not None:
         notes.append(
-            "AUV is taken from the package's small prompted network: with known faults it found wrong masks a "
-            "little better than chance, and bad images no better. Doubt is the better guide."
+            "AUV is taken from the package's small prompted network: with known faults it found wrong masks at "
+            "best a little better than chance, and bad images no better. Doubt is the better guide."
         )
     return notes

@@ -5,7 +5,6 @@ import os
 
 import numpy as np
 import pytest
-import torch
 
 from aleaseg.bench import draw as drawing
 from aleaseg.bench import swap_in as swapping
@@ -52,7 +51,6 @@ def made(tmp_path_factory, write_small):
         begin_bench(out, settings, data, "detection")
         (draw,) = draws(out, data, settings, nothing)
         yield settings, out, draw
-    torch.use_deterministic_algorithms(False)
 
 
 def numbers_of(record, classes):

@@ -126,14 +126,21 @@ def test_mahalanobis_of_a_class_that_is_not_predicted():
         MahalanobisCertainty(3, momentum=1)
 
 
-def test_mahalanobis_learns_from_the_finest_output_alone():
+@pytest.mark.parametrize("finest_first", [True, False])
+def test_mahalanobis_learns_from_the_finest_output_alone(finest_first):
+    """Whatever the order of the levels, and after a resume too."""
     rng = np.random.default_rng(4)
     alone, deep = (MahalanobisCertainty(3, warm_up=2) for _ in range(2))
-    for _ in range(5):
+    for step in range(6):
         fine = population(rng)
-        coarse = 3 * fine[..., ::2, ::2, ::2]
-        assert torch.equal(alone(fine).nan_to_num(-1), deep(fine).nan_to_num(-1))
-        assert deep(coarse).shape == (2, 2)
+        alone(fine)
+        levels = [fine, 3 * fine[..., ::2, ::2, ::2]]
+        for level in levels if finest_first else levels[::-1]:
+            deep(level)
+        if step == 3:
+            resumed = MahalanobisCertainty(3, warm_up=2)
+            resumed.load_state_dict(deep.state_dict())
+            deep = resumed
     for name, buffer in alone.named_buffers():
         assert torch.equal(buffer, dict(deep.named_buffers())[name]), (
             f"{name} learned from a coarser output"

@@ -30,7 +30,7 @@ class Segmenter(lightning.LightningModule):
     def __init__(self):
         super().__init__()
         self.network = small_network()
-        self.denoising = LabelDenoising(self.network, IDS, 2, initial=0.1, penalty=0.1)
+        self.denoising = LabelDenoising(self.network, IDS, 2, warm_up=1, penalty=0.1)
         self.duo = DUOLoss()
         self.losses = []
 

@@ -64,7 +64,7 @@ class MahalanobisCertainty(nn.Module):
     known while a network is trained, and moves with it: exponential moving averages over the batches take
     its place. The range forgets at the same rate. All of it lies in buffers, which are saved with the
     module; each process of a DDP training has its own. Under deep supervision it learns from the finest
-    outputs alone, which come first: logits of coarser ones are of another kind, and would widen it.
+    outputs alone (of the most voxels so far): logits of coarser ones are of another kind, and would widen it.
     """
 
     mean: Tensor
@@ -73,6 +73,7 @@ class MahalanobisCertainty(nn.Module):
     high: Tensor
     seen: Tensor
     batches: Tensor
+    voxels: Tensor
 
     def __init__(
         self, channels: int, *, softmax: bool = True, momentum: float = 0.99, warm_up: int = 20
@@ -96,7 +97,7 @@ class MahalanobisCertainty(nn.Module):
         self.register_buffer("high", torch.tensor(-torch.inf, dtype=torch.float64))
         self.register_buffer("seen", torch.zeros(classes, dtype=torch.int64))
         self.register_buffer("batches", torch.tensor(0))
-        self._voxels = 0  # of the finest output so far
+        self.register_buffer("voxels", torch.tensor(0))  # of the finest output so far
 
     def forward(self, logits: Tensor) -> Tensor:
         """Certainty of each class; in training mode the population learns the batch afterwards.
@@ -122,8 +123,10 @@ class MahalanobisCertainty(nn.Module):
         log_m = self._distance(h).log()
         t = 1 - (log_m - self.low) / (self.high - self.low)
         ready = self.batches >= self.warm_up
-        if self.training and z.shape[-1] >= self._voxels:
-            self._voxels = z.shape[-1]
+        if self.training and z.shape[-1] >= self.voxels:
+            if z.shape[-1] > self.voxels:
+                self._forget()  # what was learned of coarser ones
+                self.voxels.fill_(z.shape[-1])
             self._learn(h.detach(), log_m.detach())
         return torch.where(ready, t, torch.nan).clamp(0, 1)
 
@@ -135,6 +138,12 @@ class MahalanobisCertainty(nn.Module):
         sigma = 0.9 * self.covariance + 0.1 * spread * identity if spread > 0 else identity
         d = h - self.mean
         return (d * torch.linalg.solve(sigma, d[..., None])[..., 0]).sum(-1)
+
+    def _forget(self) -> None:
+        for buffer in (self.mean, self.covariance, self.seen, self.batches):
+            buffer.zero_()
+        self.low.fill_(torch.inf)
+        self.high.fill_(-torch.inf)
 
     @torch.no_grad()
     def _learn(self, h: Tensor, log_m: Tensor) -> None:

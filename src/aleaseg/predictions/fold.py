@@ -15,19 +15,18 @@ from aleaseg.predictions.learning import Watch
 from aleaseg.predictions.working import load_fold, predict_case, prepared_file, write_prediction
 from aleaseg.run import Run, read_json, write_aside, write_json
 from aleaseg.training.loop import TrainSettings, fit
+from aleaseg.training.reproducible import reproducible
 
 __all__ = ["main"]
 
 
+@reproducible(True)
 def main(run_path: str, fold: int, seconds: float | None) -> None:
     """Do one fold from wherever it was left."""
     import torch
     from safetensors.torch import save as save_tensors
 
     torch.set_num_threads(1)
-    torch.use_deterministic_algorithms(True, warn_only=True)
-    # Filling new memory with NaN finds faults of operations, and takes a twentieth of a step.
-    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # a property of a module
     run = Run(run_path)
     folder = run.path / "models"
     plan = read_json(folder / "plan.json")

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -26,6 +26,7 @@ from aleaseg.trainer.plan import COPIES, PLAN, make_plan
 from aleaseg.trainer.settings import TrainerSettings
 from aleaseg.trainer.validation import Validation
 from aleaseg.training.loop import Epoch, Prepared, TrainSettings, fit
+from aleaseg.training.reproducible import reproducible
 
 if TYPE_CHECKING:
     from aleaseg.training.objective import Objective
@@ -214,7 +215,7 @@ def _fit(
             f"{row['seconds']:.0f} s"
         )
 
-    with reproducible(device):
+    with reproducible(device == "cpu"):
         try:
             report = fit(
                 network,
@@ -243,25 +244,3 @@ def _check_copies(run: Run, cases: Sequence[Prepared]) -> None:
             f"{run.path / COPIES} lacks the working copies of {len(missing)} cases, such as {missing[0]!r}; they are "
             f"needed until the training is finished; delete {run.path / PLAN}, and the same command makes them again"
         )
-
-
-@contextmanager
-def reproducible(device: str) -> Iterator[None]:
-    """On a CPU the same numbers again; on a GPU the fastest convolutions."""
-    import torch
-
-    deterministic = torch.are_deterministic_algorithms_enabled()
-    warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
-    benchmark = torch.backends.cudnn.benchmark
-    memory: Any = torch.utils.deterministic
-    fill = memory.fill_uninitialized_memory
-    torch.use_deterministic_algorithms(device == "cpu", warn_only=True)
-    # Filling new memory with NaN finds faults of operations, and takes a twentieth of a step.
-    memory.fill_uninitialized_memory = False
-    torch.backends.cudnn.benchmark = device == "cuda"
-    try:
-        yield
-    finally:
-        torch.use_deterministic_algorithms(deterministic, warn_only=warn_only)
-        torch.backends.cudnn.benchmark = benchmark
-        memory.fill_uninitialized_memory = fill

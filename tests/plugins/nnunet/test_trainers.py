@@ -201,6 +201,12 @@ def test_options_train(options, holds, make_trainer, make_batch):
         assert losses[0] != plain.train_step(batch)["loss"]
 
 
+def test_the_noise_begins_as_large_as_asked(make_trainer):
+    for options, g in (({}, 0.05), ({"INITIAL": 0.3}, 0.3)):
+        bias = make_trainer(**options).denoising.head.bias
+        torch.testing.assert_close(bias.sigmoid(), torch.full_like(bias, g))
+
+
 def test_the_readmes_variant_is_for_regions(make_trainer, make_batch):
     trainer = make_trainer(labels=REGIONS, VARIANT="official_readme")
     before = weights_of(trainer.denoising)
@@ -402,7 +408,9 @@ def test_logits_that_overflow_are_left_to_the_scaler(name, make_trainer, make_ba
 
 def test_logits_that_overflow_without_a_scaler_end_the_training(make_trainer, make_batch):
     trainer = make_trainer()
-    trainer.network.decoder.seg_layers[-1].register_forward_hook(lambda *_: _[-1] * 1e30 * 1e30)
+    trainer.network.decoder.seg_layers[-1].register_forward_hook(
+        lambda module, inputs, output: output * 1e30 * 1e30
+    )
     batch = make_batch(trainer)
     with pytest.raises(UsageError, match=r"the logits of sample 0 .* NaN or infinite"):
         trainer.train_step(batch)
