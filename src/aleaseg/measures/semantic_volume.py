@@ -9,8 +9,7 @@ example. Here d = p, the dimension, as in the coding rate the formula descends f
 and a class map is read as in S: m = D slices of p = H W voxels, or m = H rows of
 p = W voxels in 2D.
 
-The determinant is that of the smaller Gram matrix: det(I_p + A^T A) = det(I_m + A A^T),
-Sylvester's identity.
+The determinant is the product of 1 + d/m s^2 over the singular values s of the centred matrix.
 """
 
 from __future__ import annotations
@@ -54,11 +53,15 @@ def semantic_volume(matrix: NDArray | ArrayLike) -> float:
             f"matrix has shape {z.shape}; expected (rows, columns): a map (D, H, W) as map.reshape(D, -1)"
         )
     m, p = z.shape
+    large = "matrix holds NaN, infinite or too large values; expected finite numbers"
     with np.errstate(over="ignore", invalid="ignore"):  # not finite: answered below
         centred = np.subtract(z, z.mean(axis=0, dtype=np.float64), dtype=np.float64)
-        gram = centred @ centred.T if m <= p else centred.T @ centred
-    if not np.isfinite(gram).all():
-        raise ValueError("matrix holds NaN, infinite or too large values; expected finite numbers")
-    gram *= p / m
-    gram.flat[:: len(gram) + 1] += 1
-    return max(0.0, 0.5 * float(np.linalg.slogdet(gram).logabsdet) / math.log(2))
+        if not np.isfinite(centred).all():
+            raise ValueError(large)
+        # Not by the Gram matrix: where values are large, the rounding of their squares would fill the direction
+        # that the mean took away with volume.
+        triangle = np.linalg.qr(centred.T if m <= p else centred, mode="r")
+        bits = np.log1p(p / m * np.linalg.svd(triangle, compute_uv=False) ** 2) / (2 * math.log(2))
+    if not np.isfinite(bits).all():
+        raise ValueError(large)
+    return float(bits.sum())
