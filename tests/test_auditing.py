@@ -249,7 +249,7 @@ def test_2d_png(tmp_path):
     assert cases["depth"].isna().all()
     assert cases["perception_scale"].between(0, 1, inclusive="right").all()
     record = next(done.run.records())
-    assert len(record["shape"]) == 2
+    assert len(record.shape) == 2
 
 
 def test_regions_an_ignore_label_and_two_channels(tmp_path, write_small, small_case):
@@ -315,9 +315,7 @@ def test_predictions_from_a_folder(tmp_path, finished, small_case):
     assert (cases["oof_dice"].drop(["g1_03", "g1_13", "g1_23"]) == 1).all()
     assert np.isnan(cases.loc["g1_23", "oof_dice"])
     assert any(note.startswith("1 cases have no prediction") for note in done.run.manifest["notes"])
-    assert {about["kind"] for r in done.run.records() for about in r["class_maps"].values()} == {
-        "probability"
-    }
+    assert {about["kind"] for r in done.run.records() for about in r.class_maps.values()} == {"probability"}
 
 
 def test_the_variance_extractor_leaves_the_label_axis_as_it_is(tmp_path, finished):

@@ -147,7 +147,7 @@ def test_mended_and_run_again_the_sound_are_not_scored_again(audited, write_smal
         faults=False,
     )
     run = Run(folder / "run")
-    sound = {run.case_file(record["case"]) for record in run.records() if record["status"] == "ok"}
+    sound = {run.case_file(record.case) for record in run.records() if record.status == "ok"}
     kept = {p: p.stat().st_mtime_ns for p in sound}
     mended = folder / "data" / "imagesTr" / "NaN_0000.nii.gz"
     before = mended.read_bytes()
@@ -183,7 +183,7 @@ def test_a_full_disk_is_one_line_and_nothing_is_lost(finished, tmp_path, type_al
         sys.platform.startswith("linux")
         and shutil.which("mount")
         and not subprocess.run(
-            ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", room], capture_output=True
+            ["mount", "-t", "tmpfs", "-o", "size=96k", "tmpfs", room], capture_output=True
         ).returncode
     )
     words = (
@@ -202,7 +202,7 @@ def test_a_full_disk_is_one_line_and_nothing_is_lost(finished, tmp_path, type_al
             capture_output=True,
             text=True,
             env={**os.environ, "COLUMNS": "80", "JOBLIB_TEMP_FOLDER": str(tmp_path)},
-            preexec_fn=None if mounted else limited(6_000),
+            preexec_fn=None if mounted else limited(3_000),
         )
         assert full.returncode == 1, full.stdout + full.stderr
         assert "Traceback" not in full.stdout + full.stderr

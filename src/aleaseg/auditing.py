@@ -19,8 +19,8 @@ from aleaseg.eye import (
     given_weights,
     warnings_before,
 )
-from aleaseg.manifest import Settings, begin, file_hashes, now, other_versions
-from aleaseg.run import Run
+from aleaseg.manifest import Settings, begin_audit, file_hashes
+from aleaseg.run import Run, now, other_versions
 
 if TYPE_CHECKING:
     from aleaseg.extractors import Extractor
@@ -179,7 +179,7 @@ def run_audit(
     model = _can_work(settings, dataset, reference, own)
     for line in warnings_before(model, dataset) if model else ():
         announce(line)
-    begin(run, settings, dataset)
+    begin_audit(run, settings, dataset)
     result = check(dataset, progress=lambda done, total: progress("check", done, total))
     write_check(run.path, result)
     run.update_manifest(check={"errors": len(result.errors), "notes": len(result.notes)})
@@ -202,7 +202,8 @@ def run_audit(
     # What could not be trained on has no prediction: the fault is the case's, and it is named.
     untrained = (run.manifest.get("crossfit") or {}).get("failed") or {}
     troubles = {**untrained, **troubles}
-    _forget_others(run, dataset)
+    # Records of cases that are no longer in the data set would stay in the population.
+    run.forget_others([case.id for case in dataset.cases])
     # Without labels there may be one map a case, whatever classes the data set declares.
     classes = list(dataset.classes) if dataset.has_labels or reference or eye.maps_classes else []
     write_tables(
@@ -369,14 +370,6 @@ def _predict(
 
 def _compared(reference: Run) -> str:
     return f"Compared with the frozen population of {reference.path}."
-
-
-def _forget_others(run: Run, dataset: Dataset) -> None:
-    """Records of cases that are no longer in the data set would stay in the population."""
-    known = {run.case_file(case.id).name for case in dataset.cases}
-    for path in (run.path / "cases").glob("*.json"):
-        if path.name not in known:
-            path.unlink()
 
 
 def _notes(run: Run, dataset: Dataset, troubles: dict[str, str]) -> list[str]:

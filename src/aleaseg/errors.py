@@ -4,6 +4,7 @@
     ├── UsageError            the arguments cannot work (exit status 2)
     │   ├── NotADataset       the folder has no layout that is known
     │   ├── SettingsDiffer    the run folder was made with other settings
+    │   ├── NewerVersion      a file was written by a newer aleaseg
     │   ├── SelectionRefused  a cut would harm a class; `--force` overrides
     │   └── WeightsRefused    weights are missing, unsafe, or not those of the model
     ├── CaseError             one case is bad; the others go on (exit status 1)
@@ -23,6 +24,7 @@ __all__ = [
     "BadVoxels",
     "CaseError",
     "MissingExtra",
+    "NewerVersion",
     "NotADataset",
     "SelectionRefused",
     "SettingsDiffer",
@@ -47,6 +49,10 @@ class NotADataset(UsageError):
 
 class SettingsDiffer(UsageError):
     """The run folder exists and was made with other settings."""
+
+
+class NewerVersion(UsageError):
+    """A file of a run was written by a newer version, which this one cannot read."""
 
 
 class SelectionRefused(UsageError):

@@ -1,33 +1,17 @@
-"""The manifest: what was asked, of which data, with which code."""
+"""What an audit is asked, and how its manifest begins."""
 
 from __future__ import annotations
 
 import hashlib
-import platform
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from aleaseg.case import Dataset
-from aleaseg.errors import SettingsDiffer, UsageError
-from aleaseg.run import Run
+from aleaseg.run import Run, begin
 
-__all__ = ["Settings", "begin", "file_hashes", "now", "other_versions", "versions"]
+__all__ = ["KIND", "Settings", "begin_audit", "file_hashes"]
 
-_PACKAGES = (
-    "aleaseg",
-    "torch",
-    "monai",
-    "numpy",
-    "scipy",
-    "scikit-learn",
-    "scikit-image",
-    "nibabel",
-    "SimpleITK",
-    "transformers",
-    "nnunetv2",
-)
+KIND = "audit"
 
 
 @dataclass(frozen=True)
@@ -72,82 +56,37 @@ class Settings:
     measures: str = "default"
 
 
-def now() -> str:
-    """The time, UTC, to the second."""
-    return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def versions() -> dict[str, str]:
-    """Of what decides the numbers."""
-    found = {"python": platform.python_version()}
-    for package in _PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found
-
-
-def begin(run: Run, settings: Settings, dataset: Dataset) -> None:
-    """Start a manifest, or make sure that the one there was made with the same settings."""
+def begin_audit(run: Run, settings: Settings, dataset: Dataset) -> None:
+    """Start a run, or make sure that the one there was made with the same settings, of the same data."""
+    classes = {name: list(values) for name, values in dataset.classes.items()}
+    about = {"classes": classes, "ignore": dataset.ignore, "channels": list(dataset.channels)}
     asked = {
         **asdict(settings),
         "cases": len(dataset.cases),
         "case_ids": _hash("\0".join(case.id for case in dataset.cases)),
-        "labels": {name: list(values) for name, values in dataset.classes.items()},
+        "labels": classes,
         "ignore": dataset.ignore,
         "channels": list(dataset.channels),
         "groups_and_sites": _hash("\0".join(f"{case.group}\1{case.site}" for case in dataset.cases)),
         "reference_population": _reference_hash(settings.reference),
     }
-    if run.manifest_file.exists():
-        # A setting that came later had its default before; JSON knows no tuples.
-        made = {**asdict(Settings("")), **run.manifest.get("settings", {})}
-        differing = [name for name in asked if _listed(made.get(name)) != _listed(asked[name])]
-        if differing:
-            lines = "; ".join(f"{name}: {made.get(name)!r} then, {asked[name]!r} now" for name in differing)
-            raise SettingsDiffer(
-                f"{run.path} was made with other settings ({lines}); give another folder with -o, or delete it"
-            )
-        return
-    if run.path.exists() and not run.path.is_dir():
-        raise UsageError(f"{run.path} is a file; give a new folder with -o")
-    # What a kill left of the first manifest is ours.
-    if run.path.exists() and any(not f.name.startswith(".manifest.json.") for f in run.path.iterdir()):
-        raise UsageError(
-            f"{run.path} holds other files and is no run; give an empty or a new folder with -o"
-        )
-    run.path.mkdir(parents=True, exist_ok=True)
-    run.update_manifest(
-        aleaseg=version("aleaseg"),
-        created=now(),
-        dataset={
-            "path": str(dataset.root),
-            "name": dataset.name,
-            "layout": dataset.layout,
-            "classes": {name: list(values) for name, values in dataset.classes.items()},
-            "ignore": dataset.ignore,
-            "channels": list(dataset.channels),
-            "cases": len(dataset.cases),
+    begin(
+        run.path,
+        KIND,
+        asked,
+        usual=asdict(Settings("")),  # a setting that came later had its default before
+        about={
+            "dataset": {
+                "path": str(dataset.root),
+                "name": dataset.name,
+                "layout": dataset.layout,
+                **about,
+                "cases": len(dataset.cases),
+            },
+            "crossfit": None,
+            "predictions": None,
         },
-        settings=asked,
-        versions=versions(),
-        crossfit=None,
-        predictions=None,
     )
-
-
-def other_versions(run: Run) -> list[str]:
-    """A note where the run was begun with other packages than go on with it."""
-    then = run.manifest.get("versions", {})
-    other = [
-        f"{name} {then.get(name)}, now {found}"
-        for name, found in versions().items()
-        if then.get(name) != found
-    ]
-    if not other:
-        return []
-    return [f"This run was begun with other versions ({'; '.join(other)}): its numbers may mix the two."]
 
 
 def file_hashes(run: Run, dataset: Dataset) -> dict[str, str]:
@@ -159,10 +98,6 @@ def file_hashes(run: Run, dataset: Dataset) -> dict[str, str]:
 def _reference_hash(reference: str | None) -> str | None:
     file = Path(reference or "") / "population.json"
     return _hash(file.read_text(encoding="utf-8")) if reference is not None and file.exists() else None
-
-
-def _listed(value: object) -> object:
-    return list(value) if isinstance(value, tuple) else value
 
 
 def _hash(text: str) -> str:

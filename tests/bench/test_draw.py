@@ -20,7 +20,7 @@ from aleaseg.predictions import crossfit
 from aleaseg.predictions import fold as folds
 from aleaseg.predictions.crossfit import Crossfit
 from aleaseg.predictions.working import fold_units, fold_weights
-from aleaseg.run import Run, read_json
+from aleaseg.run import Record, Run, read_json
 from aleaseg.scoring.catalogue import MEASURES, TRAINING
 from aleaseg.scoring.numbers import Numbers
 
@@ -60,14 +60,14 @@ def numbers_of(record, classes):
 def test_every_case_is_measured_with_its_fault(made):
     settings, _, draw = made
     assert len(draw.truth) == 6
-    records = {record["case"]: record for record in draw.run.records()}
+    records = {record.case: record for record in draw.run.records()}
     assert set(records) == {case.id for case in draw.clean.cases}
     for case in draw.dataset.cases:
         record = records[case.id]
-        assert record["status"] == "ok", record["error"]
+        assert record.status == "ok", record.error
         label = case.read_label().array
         for name, values in draw.dataset.classes.items():
-            assert record["volume_mm3"][name] == pytest.approx(2.0 * np.isin(label, values).sum())
+            assert record.volume_mm3[name] == pytest.approx(2.0 * np.isin(label, values).sum())
     numbers = Numbers.of(draw.run.records(), list(draw.dataset.classes))
     assert set(numbers.models) == {"fold_0", "fold_1"}
     for name, measure in MEASURES.items():
@@ -126,14 +126,14 @@ def test_the_table_has_a_row_for_every_case_and_a_column_for_every_measure(made)
 def test_a_case_without_a_new_fault_has_the_record_of_the_draw(made):
     _, _, draw = made
     plan = read_json(draw.run.path / "models" / "plan.json")
-    kept = {record["case"]: record for record in draw.run.records()}
+    kept = {record.case: record for record in draw.run.records()}
     classes = list(draw.clean.classes)
     for case, fold in _chosen(draw, 2):
         network, units = fold_weights(draw.run, plan, fold), fold_units(draw.run, fold)
         seen = _of_image(network, case, plan)
         record = _record(case, draw.clean, network, seen, units, plan, fold)
         own, other = numbers_of(kept[case.id], classes), numbers_of(record, classes)
-        assert record["model"] == kept[case.id]["model"] == f"fold_{fold}"
+        assert record.model == kept[case.id].model == f"fold_{fold}"
         training = {m.measure for m in MEASURES.values() if m.eye == TRAINING} - {"el2n"}
         expected = {key for key in own.columns if key[0] not in training} - {("el2n", "early", "")}
         assert set(other.columns) == expected, "all but what a training says"
@@ -172,7 +172,9 @@ def test_swap_in_finds_what_it_puts_in_and_a_mask_is_nothing_to_what_sees_the_im
     for case, _ in _chosen(draw, 3):
         entries = read_json(draw.run.path / "swap_in" / swapping._file(draw.run, case.id).name)
         found = [
-            numbers_of(entry["record"], classes) for entry in entries if entry["dealt"]["axis"] == "mask"
+            numbers_of(Record.from_dict(entry["record"]), classes)
+            for entry in entries
+            if entry["dealt"]["axis"] == "mask"
         ]
         population = Numbers.of(draw.run.records(), classes)
         for measure in MEASURES.values():

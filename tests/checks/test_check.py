@@ -181,7 +181,7 @@ def test_ctrl_c_goes_through(root):
 def test_progress_and_workers(root):
     steps = []
     one = check(open_dataset(root), progress=lambda done, total: steps.append((done, total)), workers=1)
-    assert steps == [(1, 2), (2, 2)]
+    assert steps == [(0, 2), (1, 2), (2, 2)]
     assert one == check(open_dataset(root), workers=3)
 
 

@@ -241,9 +241,9 @@ def test_the_same_again_is_the_same_and_another_is_refused(made, written):
     before = page.read_bytes()
     compare([folder / "eval" / "bad", folder / "eval" / "good"], out, command="aleaseg compare bad good")
     assert page.read_bytes() == before
-    with pytest.raises(SettingsDiffer, match="another comparison"):
+    with pytest.raises(SettingsDiffer, match="made with other settings"):
         compare([folder / "eval" / "good", folder / "eval" / "bad"], out)
-    with pytest.raises(UsageError, match="holds other files"):
+    with pytest.raises(UsageError, match="is an evaluation, not a comparison"):
         compare([folder / "eval" / "good", folder / "eval" / "bad"], folder / "eval" / "good")
     assert page.read_bytes() == before
 

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from aleaseg import work
 from aleaseg.case import Geometry
 from aleaseg.errors import UsageError
 from aleaseg.evaluation import EvaluationSettings, evaluate, evaluating, open_evaluation
@@ -78,10 +79,11 @@ def test_large_volumes_are_measured_by_as_few_processes_as_fit(folder, monkeypat
     large = Geometry((600, 512, 512), (1.0, 1.0, 1.0))
     dataset = open_reference(folder / "data").dataset
     cases = [replace(case, read_geometry=lambda: large) for case in dataset.cases]
-    pages = {"SC_PAGE_SIZE": 4096, "SC_PHYS_PAGES": gib * 2**30 // 4096}
-    monkeypatch.setattr(evaluating.os, "sysconf", pages.__getitem__)
-    monkeypatch.setattr(evaluating.os, "sched_getaffinity", lambda pid: set(range(8)), raising=False)
-    assert evaluating._workers(cases, Found({}, ()), dataset) == expected
+    monkeypatch.setattr(work, "memory_bytes", lambda: gib * 2**30)
+    monkeypatch.setattr(work, "cores", lambda: 8)
+    bytes_each, worth = evaluating._needed(cases, Found({}, ()), dataset)
+    assert worth
+    assert work.side_by_side(8, bytes_each) == expected
 
 
 @pytest.mark.slow
@@ -110,7 +112,7 @@ def test_folders_that_are_not_its_own(folder, tmp_path):
         open_evaluation(folder)
     (tmp_path / "manifest.json").write_text(json.dumps(["something else"]))
     settings = EvaluationSettings(str(folder / "data"), str(folder / "soft"))
-    with pytest.raises(UsageError, match="holds other files"):
+    with pytest.raises(UsageError, match="is something else, not an evaluation"):
         evaluate(settings, tmp_path)
     (tmp_path / "manifest.json").write_text(json.dumps({"kind": "evaluation", "settings": {}}))
     with pytest.raises(UsageError, match=r"unfinished.*metrics\.csv"):

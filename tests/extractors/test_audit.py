@@ -56,7 +56,7 @@ def test_hippocampus_to_the_page(tmp_path, data, one_process):
     assert scores["perception_scale"].between(0.001, 1).all()
     assert run.cases["auv"].between(0, 1).all()
     record = next(run.records())
-    one = record["class_maps"]["anterior"]
+    one = record.class_maps["anterior"]
     assert one["prompt"] == "label_box"
     assert len(one["presence"]) == one["grid"][0] == one["z_range"][1] - one["z_range"][0]
     page = (tmp_path / "run" / "report" / "index.html").read_text()

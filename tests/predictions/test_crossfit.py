@@ -216,7 +216,7 @@ def test_a_new_case_that_the_reference_knows_is_predicted_by_the_network_that_di
     known = dataset.cases[0]
     home = next(number for number, fold in enumerate(plan["folds"]) if known.id in fold)
     stranger = replace(known, id="n1", group="n1")
-    digest = next(record["image_hash"] for record in run.records() if record["case"] == known.id)
+    digest = next(record.image_hash for record in run.records() if record.case == known.id)
     (kept,) = Crossfit(run, dataset).read(known)
     assert len(Crossfit(run, dataset, new=True).read(stranger)) == 2
     for case, hashes in (

@@ -9,7 +9,7 @@ import pytest
 
 from aleaseg.case import Case, Dataset, Geometry, Voxels
 from aleaseg.errors import Unreadable
-from aleaseg.run import Run, write_json, write_table
+from aleaseg.run import Record, Run, write_json, write_table
 
 SHAPE = (9, 12, 10)
 CLASSES = {"head": (1,), "tail & <b>": (2,)}
@@ -123,14 +123,13 @@ def made_run(path, count=24, population=True, bad=()):
                  "auv": number / (count - 1) if population else None, "volume_mm3": 100, "oof_dice": 0.9,
                  "softmin": 0.8, "status": "ok"}
             )  # fmt: skip
-        run.write_case(
-            {"case": case_id, "status": row["status"], "error": row["error"] or None,
-             "group": case_id, "site": "s",
-             "image_files": [f"/images/{case_id}.nii.gz"], "label_files": [], "shape": list(SHAPE),
-             "spacing_mm": [2, 1, 1], "spectra": spectra,
-             "class_maps": {name: {"kind": "logit", "grid": [9, 12, 10], "prompt": "none", "source": "task"}
-                            for name in CLASSES}}
+        about = {"kind": "logit", "grid": [9, 12, 10], "prompt": "none", "source": "task"}
+        record = Record(
+            case_id, status=row["status"], error=row["error"] or None, group=case_id, site="s",
+            image_files=(f"/images/{case_id}.nii.gz",), shape=SHAPE, spacing_mm=(2, 1, 1),
+            class_maps=dict.fromkeys(CLASSES, about),
         )  # fmt: skip
+        run.write_case(record, spectra)
     write_table(run.path / "cases.csv", list(cases[0]), cases)
     write_table(run.path / "scores.csv", list(scores[0]), scores)
     half = {"doubt": 3 / count, "image_doubt": 2 / count, "label_doubt": 2 / count}

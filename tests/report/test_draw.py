@@ -1,11 +1,10 @@
 """Pictures are made once, and one bad case stops no other."""
 
-import operator
+from dataclasses import replace
 
 import pytest
 
 from aleaseg.report.draw import draw_cases, pictures_file, thumbnail_file
-from aleaseg.report.worker import in_workers
 
 
 @pytest.fixture
@@ -32,14 +31,11 @@ def test_pictures_are_made_once_and_again_when_something_changes(fake, report):
     assert times == {path: path.stat().st_mtime_ns for path in files}
 
     record = next(fake.run.records())
-    fake.run.write_case({**record, "image_hash": "another"})
+    fake.run.write_case(replace(record, image_hash="another"))
     thumbnail_file(report, fake.ids[-1]).unlink()
     draw(fake, report, workers=1, progress=lambda *numbers: calls.append(numbers))
     assert calls[-1] == (2, 2)
-    assert (
-        pictures_file(report, record["case"]).stat().st_mtime_ns
-        > times[pictures_file(report, record["case"])]
-    )
+    assert pictures_file(report, record.case).stat().st_mtime_ns > times[pictures_file(report, record.case)]
 
 
 def test_one_bad_case_stops_no_other_and_is_tried_again(fake, report, made):
@@ -94,16 +90,3 @@ def test_workers_that_cannot_load_the_work_leave_it_to_this_process(fake, report
     monkeypatch.setattr("aleaseg.report.draw._WORTH_WORKERS", 1)
     assert draw(fake, report, workers=2) == {}
     assert all(thumbnail_file(report, one).exists() for one in fake.ids)
-
-
-def test_workers_answer_with_the_place_of_each_item():
-    results = dict(in_workers(operator.add, 10, list(range(7)), 2))
-    assert results == {place: 10 + place for place in range(7)}
-
-
-def test_an_item_that_kills_its_worker_is_left_out():
-    assert dict(in_workers(operator.truediv, 1, [0], 1)) == {}
-
-
-def test_what_cannot_be_sent_is_left_out():
-    assert list(in_workers(lambda common, item: item, None, [1], 1)) == []

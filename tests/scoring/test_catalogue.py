@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from aleaseg.measures.auv import AuvReference, aleatoric_uncertainty_value
+from aleaseg.run import Record
 from aleaseg.scoring.catalogue import (
     MEASURES,
     TRAINING,
@@ -19,6 +20,12 @@ from aleaseg.scoring.catalogue import (
     merged,
 )
 from aleaseg.scoring.numbers import Numbers
+
+
+def numbers_of(records, classes):
+    """Gathered from records as version 1 wrote them."""
+    return Numbers.of(map(Record.from_dict, records), classes)
+
 
 CLASSES = ("left", "right")
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "measures"
@@ -119,7 +126,7 @@ def records():
 
 @pytest.fixture(scope="module")
 def numbers(records):
-    return Numbers.of(records, CLASSES)
+    return numbers_of(records, CLASSES)
 
 
 def test_names_are_unique_and_every_measure_says_what_it_is():
@@ -183,7 +190,7 @@ def test_a_case_is_compared_alike_alone_and_in_company(measure, numbers):
 @each
 @pytest.mark.parametrize("count", [0, 1, 25])
 def test_a_population_in_which_everything_failed_has_no_numbers(measure, count):
-    nothing = Numbers.of([failed(index) for index in range(count)], CLASSES)
+    nothing = numbers_of([failed(index) for index in range(count)], CLASSES)
     found = measure.suspicion(nothing, measure.fit(nothing))
     assert found.shape == (count,)
     assert np.isnan(found).all()
@@ -204,7 +211,7 @@ def test_a_worse_number_is_more_suspicious(name):
     for row in made[planted]["measures"]:
         if (row["measure"], row["variant"]) == (measure.measure, measure.variant):
             row["value"] = 1000.0 if WORSE[name] > 0 else 1e-6 if name != "aum" else -1000.0
-    numbers = Numbers.of(made, CLASSES)
+    numbers = numbers_of(made, CLASSES)
     found = measure.suspicion(numbers, measure.fit(numbers))
     assert found.argmax() == planted
     assert (np.delete(found, planted) < found[planted]).all()
@@ -217,7 +224,7 @@ def test_a_low_s_is_suspicious_and_two_sided_finds_a_high_one_too():
         for row in made[index]["measures"]:
             if row["measure"] == "perception_scale":
                 row["value"] *= factor
-    numbers = Numbers.of(made, CLASSES)
+    numbers = numbers_of(made, CLASSES)
     for name, measure in MEASURES.items():
         if isinstance(measure, Auv | SizeAdjusted):
             assert measure.suspicion(numbers, measure.fit(numbers)).argmax() == 4, name
@@ -242,7 +249,7 @@ def test_a_strange_feature_is_suspicious_and_each_model_has_a_space_of_its_own()
         else one
         for one in made
     ]
-    here, there = Numbers.of(made, CLASSES), Numbers.of(moved, CLASSES)
+    here, there = numbers_of(made, CLASSES), numbers_of(moved, CLASSES)
     for name, measure in MEASURES.items():
         if isinstance(measure, Mahalanobis):
             found = measure.suspicion(here, measure.fit(here))
@@ -274,7 +281,7 @@ def test_a_variance_is_no_s_and_has_no_auv():
             }
             for name in CLASSES
         ]
-    numbers = Numbers.of(made, CLASSES)
+    numbers = numbers_of(made, CLASSES)
     for name, measure in MEASURES.items():
         if isinstance(measure, Auv | SizeAdjusted | TwoSided):
             assert np.isnan(measure.value(numbers, measure.fit(numbers))).all(), name
@@ -289,8 +296,8 @@ def test_many_channels_have_one_field_of_view():
             one["measures"] += [{**row, "measure": f"{row['measure']}_{channel}"} for channel in range(4)]
             one["measures"].remove(row)
     measure = MEASURES["auv/size_adjusted"]
-    numbers = Numbers.of(made, CLASSES)
-    single = Numbers.of(
+    numbers = numbers_of(made, CLASSES)
+    single = numbers_of(
         [record(index, rng) for rng in [np.random.default_rng(6)] for index in range(12)], CLASSES
     )
     np.testing.assert_allclose(
@@ -314,7 +321,7 @@ def test_what_sees_the_image_alone_does_not_move_with_the_mask(measure, records,
             for kind, by_class in one.get("features", {}).items()
         }
         other.append({**one, "measures": rows, "features": features})
-    moved = Numbers.of(other, CLASSES)
+    moved = numbers_of(other, CLASSES)
     before = measure.value(numbers, measure.fit(numbers))
     after = measure.value(moved, measure.fit(moved))
     if measure.sees == "image":
@@ -337,7 +344,7 @@ def test_the_statistics_of_the_image_do_not_move_what_looks_at_the_mask(name, re
         }
         for one in records
     ]
-    here, there = (Numbers.of(found, CLASSES) for found in (records, other))
+    here, there = (numbers_of(found, CLASSES) for found in (records, other))
     np.testing.assert_array_equal(
         measure.value(here, measure.fit(here)), measure.value(there, measure.fit(there))
     )
@@ -346,8 +353,8 @@ def test_the_statistics_of_the_image_do_not_move_what_looks_at_the_mask(name, re
 def test_states_that_hold_nothing_merge_into_those_that_hold_something():
     measure = MEASURES["mahalanobis"]
     rng = np.random.default_rng(9)
-    full = Numbers.of([record(index, rng) for index in range(20)], CLASSES)
-    empty = Numbers.of([failed(0)], CLASSES)
+    full = numbers_of([record(index, rng) for index in range(20)], CLASSES)
+    empty = numbers_of([failed(0)], CLASSES)
     state = merged([measure.collect(empty), measure.collect(full), measure.collect(empty)])
     np.testing.assert_allclose(
         measure.value(full, measure.freeze(state)), measure.value(full, measure.fit(full))

@@ -5,7 +5,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from aleaseg.run import Record
 from aleaseg.scoring.numbers import Numbers
+
+
+def numbers_of(records, classes):
+    """Gathered from records as version 1 wrote them."""
+    return Numbers.of(map(Record.from_dict, records), classes)
+
 
 CLASSES = ("a", "b")
 KEYS = [("dice", "", "a"), ("dice", "", "b"), ("dice", "near", "a"), ("img_noise", "", ""), ("s", "", "")]
@@ -57,7 +64,7 @@ def same(one, other):
 @settings(max_examples=40, deadline=None)
 @given(cases())
 def test_every_number_is_where_its_case_and_key_say(records):
-    numbers = Numbers.of(records, CLASSES)
+    numbers = numbers_of(records, CLASSES)
     assert len(numbers) == len(records)
     for index, record in enumerate(records):
         held = {(r["measure"], r["variant"], r["class"]): r["value"] for r in record["measures"]}
@@ -79,9 +86,9 @@ def test_every_number_is_where_its_case_and_key_say(records):
 def test_shards_merge_into_the_whole_in_any_grouping(records, cut, second):
     low, high = sorted((min(cut, len(records)), min(second, len(records))))
     one, two, three = (
-        Numbers.of(part, CLASSES) for part in (records[:low], records[low:high], records[high:])
+        numbers_of(part, CLASSES) for part in (records[:low], records[low:high], records[high:])
     )
-    whole = Numbers.of(records, CLASSES)
+    whole = numbers_of(records, CLASSES)
     same(one.merge(two).merge(three), whole)
     same(one.merge(two.merge(three)), whole)
 
@@ -89,13 +96,13 @@ def test_shards_merge_into_the_whole_in_any_grouping(records, cut, second):
 @settings(max_examples=40, deadline=None)
 @given(cases(), st.randoms(use_true_random=False))
 def test_taking_cases_is_gathering_them_alone(records, random):
-    whole = Numbers.of(records, CLASSES)
+    whole = numbers_of(records, CLASSES)
     rows = [index for index in range(len(records)) if random.random() < 0.5]
     taken = whole.take(np.array(rows, dtype=int))
     chosen = np.zeros(len(records), dtype=bool)
     chosen[rows] = True
     same(taken, whole.take(chosen))
-    alone = Numbers.of([records[index] for index in rows], CLASSES)
+    alone = numbers_of([records[index] for index in rows], CLASSES)
     assert taken.cases == alone.cases
     for key, column in alone.columns.items():
         np.testing.assert_array_equal(taken.columns[key], column)
@@ -125,18 +132,18 @@ def test_records_are_read_once_and_let_go():
             yield record
 
     records = stream()
-    numbers = Numbers.of(records, ())
+    numbers = numbers_of(records, ())
     np.testing.assert_array_equal(numbers.case("s"), np.arange(50.0))
     assert next(records, None) is None
 
 
 def test_shards_of_other_classes_do_not_merge():
     with pytest.raises(ValueError, match=r"the shards have the classes \('a',\) and \('b',\)"):
-        Numbers.of([], ["a"]).merge(Numbers.of([], ["b"]))
+        numbers_of([], ["a"]).merge(numbers_of([], ["b"]))
 
 
 def test_a_class_that_nobody_measured_is_a_column_of_nothing():
-    numbers = Numbers.of(
+    numbers = numbers_of(
         [
             {
                 "case": "c",
@@ -165,7 +172,7 @@ def test_a_missing_axis_is_zero_and_an_empty_mask_has_no_centre():
         {"case": "flat", "status": "ok", "class_maps": {}, "measures": rows(h=2.0, w=3.0)},
         {"case": "empty", "status": "ok", "class_maps": {}, "measures": rows(h=None, w=None)},
     ]
-    numbers = Numbers.of(records, ["a"])
+    numbers = numbers_of(records, ["a"])
     np.testing.assert_array_equal(numbers.centroids[:, 0], [[0.0, 2.0, 3.0], [np.nan] * 3])
 
 
@@ -179,11 +186,11 @@ def test_maps_of_another_kind_than_most_have_no_s():
         }
         for index in range(4)
     ]
-    numbers = Numbers.of(records, ["a"])
+    numbers = numbers_of(records, ["a"])
     assert numbers.kind == "logit"
     np.testing.assert_array_equal(np.isnan(numbers.scales("logit")[:, 0]), [False, True, False, False])
     assert np.isfinite(numbers.by_class("perception_scale")).all(), "the column itself is left alone"
-    assert Numbers.of([], ["a"]).kind == "logit"
+    assert numbers_of([], ["a"]).kind == "logit"
 
 
 def test_beside_maps_of_the_whole_image_a_variant_may_tell_classes_apart():
@@ -197,6 +204,6 @@ def test_beside_maps_of_the_whole_image_a_variant_may_tell_classes_apart():
             for variant, name, value in rows
         ],
     }
-    numbers = Numbers.of([record], CLASSES)
+    numbers = numbers_of([record], CLASSES)
     np.testing.assert_array_equal(numbers.scales("logit"), [[0.5, 0.5]])
     np.testing.assert_array_equal(numbers.scales("logit", "h_dw"), [[0.1, 0.2]])

@@ -4,8 +4,14 @@ import numpy as np
 import pytest
 
 from aleaseg.measures.doubt import ImageReference, LabelReference
+from aleaseg.run import Record
 from aleaseg.scoring.numbers import Numbers
 from aleaseg.scoring.population import _signals, fit_population, score_population
+
+
+def numbers_of(records, classes):
+    """Gathered from records as version 1 wrote them."""
+    return Numbers.of(map(Record.from_dict, records), classes)
 
 
 def record(case, rng, classes=("a", "b"), dims=3, **changes):
@@ -47,8 +53,8 @@ def test_swapped_classes_are_found_in_two_and_three_dimensions(dims):
     axes = ("d", "h", "w")[-dims:]
     swapped = {"a": {f"centroid_{x}": 10.0 for x in axes}, "b": {f"centroid_{x}": 0.0 for x in axes}}
     records.append(record("swapped", rng, dims=dims, **swapped))
-    population = fit_population(Numbers.of(records, ["a", "b"]))
-    scored = score_population(Numbers.of(records, ["a", "b"]), population)
+    population = fit_population(numbers_of(records, ["a", "b"]))
+    scored = score_population(numbers_of(records, ["a", "b"]), population)
     assert scored.label_doubt.argmax() == 30
     assert "order:a and b=12" in scored.reasons[30]
 
@@ -56,11 +62,11 @@ def test_swapped_classes_are_found_in_two_and_three_dimensions(dims):
 def test_a_new_case_without_a_mask_is_compared_with_the_population_of_those_that_have_one():
     rng = np.random.default_rng(0)
     records = [record(f"c{i:02}", rng) for i in range(30)]
-    population = fit_population(Numbers.of(records, ["a", "b"]))
+    population = fit_population(numbers_of(records, ["a", "b"]))
     nothing = dict.fromkeys(("oof_dice", "extra_components", "border", "perception_scale"))
     nothing |= {"volume_mm3": 0.0, "centroid_d": None, "centroid_h": None, "centroid_w": None}
     empty = record("empty", rng, a=nothing, b=nothing)
-    scored = score_population(Numbers.of([empty], ["a", "b"]), population)
+    scored = score_population(numbers_of([empty], ["a", "b"]), population)
     assert scored.label_doubt[0] > 0.5
     assert "absent:a" in scored.reasons[0]
 
@@ -70,7 +76,7 @@ def test_a_class_that_one_case_has_gives_no_warning():
     lacking = {"b": {"volume_mm3": 0.0, "perception_scale": None, "oof_dice": None}}
     records = [record(f"c{i:02}", rng, **({} if i == 0 else lacking)) for i in range(25)]
     scored = score_population(
-        Numbers.of(records, ["a", "b"]), fit_population(Numbers.of(records, ["a", "b"]))
+        numbers_of(records, ["a", "b"]), fit_population(numbers_of(records, ["a", "b"]))
     )
     assert scored.class_auv[0, 1] == 0.5
     assert np.isnan(scored.class_auv[1:, 1]).all()
@@ -79,14 +85,14 @@ def test_a_class_that_one_case_has_gives_no_warning():
 def test_a_population_of_one_image_many_times_has_doubts():
     records = [record(f"c{i:02}", np.random.default_rng(0)) for i in range(25)]
     scored = score_population(
-        Numbers.of(records, ["a", "b"]), fit_population(Numbers.of(records, ["a", "b"]))
+        numbers_of(records, ["a", "b"]), fit_population(numbers_of(records, ["a", "b"]))
     )
     assert np.isfinite(scored.doubt).all()
 
 
 def test_fewer_than_twenty_have_no_population():
     rng = np.random.default_rng(0)
-    assert fit_population(Numbers.of([record(f"c{i}", rng) for i in range(19)], ["a", "b"])) is None
+    assert fit_population(numbers_of([record(f"c{i}", rng) for i in range(19)], ["a", "b"])) is None
 
 
 def told(numbers, population, scored):
@@ -178,7 +184,7 @@ def test_reasons_are_those_of_a_plain_loop(seed):
         if i in (5, 41):
             one = {**one, "status": "failed"}
         records.append(one)
-    numbers = Numbers.of(records, names)
+    numbers = numbers_of(records, names)
     population = fit_population(numbers)
     scored = score_population(numbers, population)
     wanted = told(numbers, population, scored)
@@ -201,7 +207,7 @@ def test_the_whole_image_is_a_reason_where_no_single_number_is():
         if i == 9:
             rows["img_noise"]["value"], rows["img_skew"]["value"] = 2.2, -2.2
         records.append(one)
-    numbers = Numbers.of(records, ["a", "b"])
+    numbers = numbers_of(records, ["a", "b"])
     population = fit_population(numbers)
     scored = score_population(numbers, population)
     assert scored.reasons == told(numbers, population, scored)

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aleaseg.errors import UsageError
-from aleaseg.run import read_table
+from aleaseg.run import Record, read_table
 from aleaseg.selection import plan, write
 from aleaseg.selection.folds import grouped_folds, leave_out, nnunet_folds
 
@@ -271,9 +271,7 @@ def test_dataset_with_values_nnunet_cannot_read(make_run):
 
 def test_dataset_of_one_mask_per_structure(make_run):
     run = make_run([{"case": f"c{i:02d}", "doubt": i / 100} for i in range(30)])
-    run.write_case(
-        {"case": "c00", "image_files": ["/a/ct.nii.gz"], "label_files": ["/a/x.nii.gz", "/a/y.nii.gz"]}
-    )
+    run.write_case(Record("c00", image_files=("/a/ct.nii.gz",), label_files=("/a/x.nii.gz", "/a/y.nii.gz")))
     with pytest.raises(UsageError, match="c00: found 1 image files and 2 label files"):
         write(plan(run, worst=1), "dataset")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 from collections.abc import Callable
 from pathlib import Path
@@ -13,8 +12,8 @@ from aleaseg.bench.result import BenchResult
 from aleaseg.bench.settings import BenchSettings, begin_bench, open_clean
 from aleaseg.bench.swap_in import swap_in
 from aleaseg.bench.write import write_bench
-from aleaseg.manifest import now, versions
-from aleaseg.run import Run, read_json
+from aleaseg.run import Run, now, read_json, versions
+from aleaseg.work import cores
 
 __all__ = ["machine", "run_bench"]
 
@@ -23,7 +22,7 @@ Progress = Callable[[str, int, int], None]
 
 def machine() -> str:
     """Cores, architecture and system: what a time was measured on."""
-    return f"{os.cpu_count()} cores, {platform.machine()}, {platform.system()}"
+    return f"{cores()} cores, {platform.machine()}, {platform.system()}"
 
 
 def run_bench(

@@ -40,14 +40,13 @@ from aleaseg.bench.mixed import suspicions
 from aleaseg.bench.settings import BenchSettings, begin_bench, open_clean
 from aleaseg.case import Case, Dataset
 from aleaseg.errors import UsageError
-from aleaseg.manifest import now, versions
 from aleaseg.measures.label_agreement import dice
 from aleaseg.metrics import interval
 from aleaseg.metrics.paired import case_resamples, mean_over_cases
 from aleaseg.predictions import Prediction
 from aleaseg.predictions.folds import hold_out
 from aleaseg.predictions.working import grid_of, prepare_case, prepared_file
-from aleaseg.run import Run, read_json, write_aside, write_json, write_table
+from aleaseg.run import Run, now, read_json, versions, write_aside, write_json, write_table
 from aleaseg.scoring.catalogue import MEASURES
 from aleaseg.training.grid import default_steps
 from aleaseg.training.loop import TrainSettings, fit, predict_logits

@@ -11,7 +11,7 @@ import numpy as np
 from aleaseg.bench.draw import Draw, fit_draw, mean_dice, open_draw
 from aleaseg.bench.settings import BenchSettings
 from aleaseg.case import Dataset
-from aleaseg.run import Run
+from aleaseg.run import Record, Run
 from aleaseg.scoring.catalogue import MEASURES
 from aleaseg.scoring.numbers import Numbers
 
@@ -44,10 +44,9 @@ def suspicions(every: Sequence[Draw]) -> pd.DataFrame:
 
     tables = []
     for draw in every:
-        records = list(draw.run.records())
-        numbers = Numbers.of(records, list(draw.dataset.classes))
         groups = {case.id: case.group or case.id for case in draw.dataset.cases}
-        rows = [_row(draw, record, groups[record["case"]]) for record in records]
+        rows: list[dict[str, Any]] = []
+        numbers = Numbers.of(_noted(draw, groups, rows), list(draw.dataset.classes))
         columns = {
             name: measure.suspicion(numbers, measure.fit(numbers)) for name, measure in MEASURES.items()
         }
@@ -88,21 +87,27 @@ def class_means(every: Sequence[Draw]) -> pd.DataFrame:
     return pd.concat(tables).groupby("class", sort=False).mean().reset_index()
 
 
-def _row(draw: Draw, record: Mapping[str, Any], group: str) -> dict[str, Any]:
-    dealt = draw.truth.get(record["case"])
-    shape, spacing = record.get("shape", []), record.get("spacing_mm", [])
-    volumes = [volume for volume in record["volume_mm3"].values() if volume]
+def _noted(draw: Draw, groups: Mapping[str, str], rows: list[dict[str, Any]]) -> Iterator[Record]:
+    """The records as they pass, what the table says of each noted."""
+    for record in draw.run.records():
+        rows.append(_row(draw, record, groups[record.case]))
+        yield record
+
+
+def _row(draw: Draw, record: Record, group: str) -> dict[str, Any]:
+    dealt = draw.truth.get(record.case)
+    volumes = [volume for volume in record.volume_mm3.values() if volume]
     return {
         "draw": draw.number,
-        "case": record["case"],
+        "case": record.case,
         "group": group,
         "axis": dealt.axis if dealt else "clean",
         "fault": dealt.fault if dealt else "",
         "fault_dice": dealt.changed.get("dice") if dealt else None,
-        "clean_dice": mean_dice(draw.clean_dice[record["case"]]),
+        "clean_dice": mean_dice(draw.clean_dice[record.case]),
         "volume_mm3": float(sum(volumes)),
-        "fov_mm3": math.prod(shape) * math.prod(spacing),
-        "depth": shape[0] if len(shape) == 3 else 1,
-        "spacing_mm": spacing[0] if spacing else None,
+        "fov_mm3": math.prod(record.shape) * math.prod(record.spacing_mm),
+        "depth": record.shape[0] if len(record.shape) == 3 else 1,
+        "spacing_mm": record.spacing_mm[0] if record.spacing_mm else None,
         "n_classes": len(volumes),
     }

@@ -27,11 +27,10 @@ from aleaseg.bench.markdown import markdown_text, write_frame_markdown
 from aleaseg.bench.settings import BenchSettings, begin_bench
 from aleaseg.bench.shown import interval, number, sight
 from aleaseg.errors import UsageError
-from aleaseg.manifest import now, versions
 from aleaseg.metrics.agreement import rater_disagreement
 from aleaseg.metrics.correlation import Correlation, partial_spearman, spearman
 from aleaseg.readers.raters import RatersDataset, open_raters
-from aleaseg.run import Run, write_aside, write_table
+from aleaseg.run import Run, now, versions, write_aside, write_table
 from aleaseg.scoring.catalogue import MEASURES
 from aleaseg.scoring.numbers import Numbers
 

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from aleaseg.case import Dataset
-from aleaseg.errors import SettingsDiffer, UsageError
-from aleaseg.manifest import now, versions
+from aleaseg.errors import UsageError
 from aleaseg.predictions.crossfit import CrossfitSettings
-from aleaseg.run import Run, read_json, write_json
+from aleaseg.run import Run, begin
 
 __all__ = ["BenchSettings", "begin_bench", "open_clean", "typed"]
 
@@ -97,18 +95,5 @@ def begin_bench(out: Run, settings: BenchSettings, dataset: Dataset, kind: str) 
 
     More draws than before, or draws elsewhere, are no other settings: what is finished is used.
     """
-    asked: dict[str, Any] = {**asdict(settings), "kind": kind, "cases": len(dataset.cases)}
-    if out.manifest_file.exists():
-        made: Mapping[str, Any] = read_json(out.manifest_file).get("bench", {})
-        free = {"first", "draws"}
-        differing = [name for name in asked if name not in free and made.get(name) != asked[name]]
-        if differing:
-            lines = "; ".join(f"{name}: {made.get(name)!r} then, {asked[name]!r} now" for name in differing)
-            raise SettingsDiffer(
-                f"{out.path} was made with other settings ({lines}); give another folder with -o, or delete it"
-            )
-    elif out.path.exists() and (not out.path.is_dir() or any(out.path.iterdir())):
-        raise UsageError(f"{out.path} holds other files and is no bench; give an empty or a new folder")
-    Path(out.path).mkdir(parents=True, exist_ok=True)
-    entries = read_json(out.manifest_file) if out.manifest_file.exists() else {"created": now()}
-    write_json(out.manifest_file, {**entries, "bench": asked, "versions": versions()})
+    asked = {**asdict(settings), "cases": len(dataset.cases)}
+    begin(out.path, f"{kind} bench", asked, free=("first", "draws"))

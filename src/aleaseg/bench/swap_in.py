@@ -9,9 +9,9 @@ would need a training for each fault, and does not apply.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,11 +29,12 @@ from aleaseg.metrics import Resamples, auroc, interval, nested
 from aleaseg.predictions import Prediction
 from aleaseg.predictions.inside import image_part, mask_part
 from aleaseg.predictions.working import fold_units, fold_weights, grid_of, small_image
-from aleaseg.run import Run, file_name, read_json, write_json
+from aleaseg.run import Record, Run, file_name, read_json, write_json
 from aleaseg.scoring.catalogue import MEASURES, TRAINING
 from aleaseg.scoring.numbers import Numbers
 from aleaseg.scoring.record import score_case
 from aleaseg.training.prepare import prepare_label
+from aleaseg.work import map_cases
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -56,8 +57,9 @@ class _Given:
         return [self.prediction]
 
 
-def _one_case(run: Run, clean: Dataset, number: int, fold: int, case: Case) -> None:
+def _swap(run: Run, clean: Dataset, number: int, item: tuple[Case, int]) -> None:
     """Every fault in one case; kept in one file."""
+    case, fold = item
     import torch
 
     torch.set_num_threads(1)
@@ -77,7 +79,7 @@ def _one_case(run: Run, clean: Dataset, number: int, fold: int, case: Case) -> N
                 record = _record(faulty, clean, network, of_image, units, plan, fold)
             except (ImpossibleFault, CaseError):
                 continue  # what this case cannot have, or what left nothing of it to measure
-            found.append({"dealt": dealt.to_dict(), "record": record})
+            found.append({"dealt": dealt.to_dict(), "record": record.to_dict()})
     write_json(path, found, indent=None)
 
 
@@ -99,7 +101,7 @@ def _record(
     units: Sequence[tuple[float, float]],
     plan: Mapping[str, Any],
     fold: int,
-) -> dict[str, Any]:
+) -> Record:
     """The record of a case as the draw's networks and the measures see it."""
     shape = usable_image(case).geometry.shape
     label = usable_label(case, shape)
@@ -113,15 +115,8 @@ def _record(
     logits = inside.pop("logits").astype(np.float16)
     prediction = Prediction(logits, "logit", shape, dataset.classes, inside=inside, model=f"fold_{fold}")
     given = _Given(prediction)
-    record = score_case(case, dataset, given, make_extractor("task", dataset, given))
-    return {
-        **record,
-        "case": case.id,
-        "spectra": {},
-        "image_files": [],
-        "label_files": [],
-        "files": {},
-    }
+    record, _ = score_case(case, dataset, given, make_extractor("task", dataset, given))
+    return replace(record, files={}, image_files=(), label_files=())
 
 
 def _chosen(draw: Draw, cases: int) -> list[tuple[Case, int]]:
@@ -154,16 +149,11 @@ def swap_in(
         mean PSNR of the images.
     """
     import pandas as pd
-    from joblib import Parallel, delayed
 
     chosen = _chosen(draw, cases)
-    workers = max(1, min(os.cpu_count() or 1, len(chosen)))
-    jobs = (
-        delayed(_one_case)(Run(draw.run.path.resolve()), draw.clean, draw.number, fold, case)
-        for case, fold in chosen
-    )
-    for done, _ in enumerate(Parallel(n_jobs=workers, return_as="generator_unordered")(jobs), start=1):
-        progress("swap-in", done, len(chosen))
+    swap = partial(_swap, Run(draw.run.path.resolve()), draw.clean, draw.number)
+    for _ in map_cases(swap, chosen, progress=lambda done, total: progress("swap-in", done, total)):
+        pass
     swapped = [entry for case, _ in chosen for entry in read_json(_file(draw.run, case.id))]
     rows = list(_rows(draw, swapped, replicates))
     return pd.DataFrame(rows, columns=list(SWAP_IN_COLUMNS))
@@ -172,7 +162,7 @@ def swap_in(
 def _rows(draw: Draw, swapped: Sequence[Mapping[str, Any]], replicates: int) -> Iterator[dict[str, Any]]:
     classes = list(draw.dataset.classes)
     population = Numbers.of(draw.run.records(), classes)
-    faulty = Numbers.of((entry["record"] for entry in swapped), classes)
+    faulty = Numbers.of((Record.from_dict(entry["record"]) for entry in swapped), classes)
     kinds = list(_kinds(draw, swapped, population, replicates))
     for name, measure in MEASURES.items():
         if measure.eye == TRAINING:

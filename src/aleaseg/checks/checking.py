@@ -5,11 +5,10 @@ Errors make a case unusable as it is; notes are worth a look.
 
 from __future__ import annotations
 
-import os
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +18,7 @@ from aleaseg.checks.far_out import far_out
 from aleaseg.errors import BadVoxels, CaseError, ShapeMismatch
 from aleaseg.readers.fit import differs_in_world, image_fault, image_hash
 from aleaseg.run import write_json, write_table
+from aleaseg.work import cores, in_threads, map_cases
 
 __all__ = ["CheckResult", "check", "join_groups", "same_image_groups", "summary", "write_check"]
 
@@ -76,19 +76,15 @@ def check(
         are not declared or no whole numbers. Notes: the same image under two ids,
         spacing, orientation or size far out, empty masks, overlapping structures.
     """
-    total = len(dataset.cases)
-    looked: dict[str, _Looked] = {}
-    # Inflating and reducing release the interpreter lock, so threads are enough.
-    with ThreadPoolExecutor(workers or min(4, os.cpu_count() or 1)) as pool:
-        waiting = {pool.submit(_look, case, dataset): case.id for case in dataset.cases}
-        try:
-            for done, future in enumerate(as_completed(waiting), start=1):
-                looked[waiting[future]] = future.result()
-                if progress:
-                    progress(done, total)
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
+    # Inflating and reducing release the interpreter lock, so threads are enough; each holds a case in memory.
+    seen = map_cases(
+        partial(_look, dataset),
+        dataset.cases,
+        workers=workers or min(4, cores()),
+        executor=in_threads,
+        progress=progress or (lambda done, total: None),
+    )
+    looked = {case.id: one for case, one in seen}
     hashes = {case.id: looked[case.id].image_hash for case in dataset.cases}
     known = {case: digest for case, digest in hashes.items() if digest is not None}
     geometries = {case: one.geometry for case, one in looked.items() if one.geometry is not None}
@@ -162,7 +158,7 @@ def write_check(run: str | Path, result: CheckResult) -> None:
     write_json(Path(run) / "check.json", rows)
 
 
-def _look(case: Case, dataset: Dataset) -> _Looked:
+def _look(dataset: Dataset, case: Case) -> _Looked:
     """All that one case says by itself."""
     findings: list[Finding] = []
     image = label = None

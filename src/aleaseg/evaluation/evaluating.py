@@ -11,12 +11,9 @@ summary.md         the last two, to commit
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import suppress
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +21,7 @@ import numpy as np
 import pandas as pd
 
 from aleaseg.case import Case, Dataset
-from aleaseg.errors import AleasegError, SettingsDiffer, UsageError
+from aleaseg.errors import AleasegError, UsageError
 from aleaseg.evaluation.columns import CASE_COLUMNS, METRIC_COLUMNS, describe, tolerances
 from aleaseg.evaluation.confidence import Confidence, read_confidence
 from aleaseg.evaluation.markdown import summary_markdown
@@ -32,11 +29,11 @@ from aleaseg.evaluation.measuring import Row, Task, failed_case, measure_case
 from aleaseg.evaluation.predicted import Found, PredictedFiles, find_predictions
 from aleaseg.evaluation.reference import Reference, open_reference
 from aleaseg.evaluation.summary import ALL, CONFIDENCES, risk_coverage, summarise
-from aleaseg.manifest import now, versions
 from aleaseg.readers.files import FLAT_ENDINGS
-from aleaseg.run import Run, read_json, read_table, write_aside, write_json, write_table
+from aleaseg.run import Run, begin, kind_of, read_table, write_aside, write_table
+from aleaseg.work import map_cases
 
-__all__ = ["Evaluation", "EvaluationSettings", "begin", "evaluate", "is_evaluation", "open_evaluation"]
+__all__ = ["Evaluation", "EvaluationSettings", "evaluate", "is_evaluation", "open_evaluation"]
 
 Progress = Callable[[str, int, int], None]
 KIND = "evaluation"
@@ -122,13 +119,7 @@ class Evaluation:
 
 def is_evaluation(path: str | Path) -> bool:
     """Whether a folder was made by `evaluate`."""
-    return _kind(Run(path)) == KIND
-
-
-def _kind(run: Run) -> str | None:
-    """What made a folder; None where it is none of ours."""
-    made = read_json(run.manifest_file) if run.manifest_file.is_file() else None
-    return made.get("kind") if isinstance(made, dict) else None
+    return kind_of(path) == KIND
 
 
 def open_evaluation(path: str | Path) -> Evaluation:
@@ -145,29 +136,6 @@ def open_evaluation(path: str | Path) -> Evaluation:
     if absent:
         raise UsageError(f"{path} is unfinished ({absent[0]}.csv is missing); run `aleaseg evaluate` again")
     return Evaluation(run.path, run.manifest, *(read_table(run.path / f"{name}.csv") for name in names))
-
-
-def begin(out: Run, kind: str, asked: Mapping[str, Any]) -> None:
-    """Make sure that a folder is new, empty, or was made by the same command.
-
-    Raises:
-        SettingsDiffer: it was made with other settings.
-        UsageError: it holds something else.
-    """
-    if _kind(out) == kind:
-        before: Mapping[str, Any] = out.manifest["settings"]
-        differing = [name for name in asked if before.get(name) != asked[name]]
-        if differing:
-            lines = "; ".join(
-                f"{name}: {before.get(name)!r} then, {asked[name]!r} now" for name in differing
-            )
-            raise SettingsDiffer(
-                f"{out.path} is another {kind} ({lines}); give another folder with -o, or delete it"
-            )
-    elif out.path.exists() and (not out.path.is_dir() or any(out.path.iterdir())):
-        raise UsageError(
-            f"{out.path} holds other files and is no {kind}; give an empty or a new folder with -o"
-        )
 
 
 def evaluate(
@@ -192,8 +160,6 @@ def evaluate(
         UsageError: the arguments cannot work, or the folder holds something else; nothing was written.
     """
     run = Run(out)
-    asked = asdict(settings)
-    begin(run, KIND, asked)
     reference = open_reference(settings.reference, classes=settings.classes, groups=settings.groups)
     dataset = reference.dataset
     if not dataset.classes:
@@ -213,6 +179,8 @@ def evaluate(
     confidences = (
         read_confidence(settings.confidence, [case.id for case in todo]) if settings.confidence else []
     )
+    # What cannot work is refused before; what ends this half-way leaves a folder that is known as ours.
+    begin(run.path, KIND, asdict(settings))
     done = list(_measure(todo, found, task, progress, workers)) + failed
     done.sort(key=lambda rows: rows[1]["case"])
     metrics = pd.DataFrame([row for rows, _ in done for row in rows]).reindex(columns=[*METRIC_COLUMNS])
@@ -222,26 +190,19 @@ def evaluate(
     risk = risk_coverage(cases, {**CONFIDENCES, **signs})
     if all(path.suffix.lower() in FLAT_ENDINGS for case in todo[:1] for path in case.label_files):
         notes.append("The files know no spacing: distances are in pixels.")
-    manifest = {
-        "kind": KIND,
-        "aleaseg": version("aleaseg"),
-        "created": now(),
-        "settings": asked,
-        "dataset": {
+    run.update_manifest(
+        dataset={
             "name": dataset.name,
             "classes": {name: list(values) for name, values in dataset.classes.items()},
             "ignore": dataset.ignore,
             "cases": len(cases),
             "pictured": reference.pictured,
         },
-        "confidences": signs,
-        "tolerances_mm": dict(task.tolerances_mm),
-        "notes": notes,
-        "columns": describe(),
-        "versions": versions(),
-    }
-    # The manifest goes first: with it the folder is known as ours, whatever ends this half-way.
-    write_json(run.manifest_file, manifest)
+        confidences=signs,
+        tolerances_mm=dict(task.tolerances_mm),
+        notes=notes,
+        columns=describe(),
+    )
     for name, frame in (
         ("metrics", metrics),
         ("cases", cases),
@@ -306,26 +267,20 @@ def _measure(
     todo: Sequence[Case], found: Found, task: Task, progress: Progress, workers: int | None
 ) -> Iterator[tuple[list[Row], Row]]:
     """The rows of every case, side by side over cores, as they are finished."""
-    from joblib import Parallel, delayed
+    bytes_each, worth = _needed(todo, found, task.dataset)
+    items = [(case, _resolved(found.files[case.id])) for case in todo]
+    for _, rows in map_cases(
+        partial(_measure_one, task),
+        items,
+        bytes_each=bytes_each,
+        workers=workers or (None if worth else 1),
+        progress=lambda done, total: progress("evaluate", done, total),
+    ):
+        yield rows
 
-    total, done = len(todo), 0
-    progress("evaluate", 0, total)
-    left = {case.id: case for case in todo}
-    count = min(workers or _workers(todo, found, task.dataset), total)
-    if count > 1:
-        # Worker processes are kept between calls, and stay where the first call was made.
-        jobs = (delayed(measure_case)(case, _resolved(found.files[case.id]), task) for case in todo)
-        # A worker that is killed was short of memory most likely: what it left is done here, one at a time.
-        with suppress(BrokenProcessPool):
-            for rows in Parallel(n_jobs=count, return_as="generator_unordered")(jobs):
-                done += 1
-                del left[rows[1]["case"]]
-                progress("evaluate", done, total)
-                yield rows
-    for case in list(left.values()):
-        yield measure_case(case, found.files[case.id], task)
-        done += 1
-        progress("evaluate", done, total)
+
+def _measure_one(task: Task, item: tuple[Case, PredictedFiles]) -> tuple[list[Row], Row]:
+    return measure_case(*item, task)
 
 
 def _resolved(files: PredictedFiles) -> PredictedFiles:
@@ -334,24 +289,17 @@ def _resolved(files: PredictedFiles) -> PredictedFiles:
     )
 
 
-def _workers(todo: Sequence[Case], found: Found, dataset: Dataset) -> int:
-    """One process per core, fewer where the largest case would not fit so often."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def _needed(todo: Sequence[Case], found: Found, dataset: Dataset) -> tuple[int, bool]:
+    """What the largest case holds, in bytes; and whether there is enough to do for processes of their own."""
     voxels = [0]
     for case in todo:
         try:
             voxels.append(math.prod(case.read_geometry().shape))
         except AleasegError:
             continue  # the case will say so itself
-    if len(todo) < _WORTH_CASES and sum(voxels) < _WORTH_VOXELS:
-        return 1
     channels = 1 + len(dataset.values) if any(files.soft for files in found.files.values()) else 0
-    needed = max(1, max(voxels) * (_BYTES_PER_VOXEL + _BYTES_PER_CHANNEL * channels))
-    try:
-        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (ValueError, OSError, AttributeError):
-        return cores
-    return max(1, min(cores, int(0.7 * memory / needed)))
+    bytes_each = max(voxels) * (_BYTES_PER_VOXEL + _BYTES_PER_CHANNEL * channels)
+    return bytes_each, len(todo) >= _WORTH_CASES or sum(voxels) >= _WORTH_VOXELS
 
 
 def _join(cases: pd.DataFrame, confidences: Sequence[Confidence]) -> dict[str, int]:

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 from aleaseg.errors import UsageError
 from aleaseg.evaluation.comparing import Comparison, compare_evaluations, distinct_names
 from aleaseg.evaluation.evaluating import (
     Evaluation,
     EvaluationSettings,
-    begin,
     evaluate,
     is_evaluation,
     open_evaluation,
@@ -23,8 +20,7 @@ from aleaseg.evaluation.markdown import comparison_markdown
 from aleaseg.evaluation.page import write_comparison_page
 from aleaseg.evaluation.predicted import find_predictions
 from aleaseg.evaluation.reference import open_reference
-from aleaseg.manifest import now, versions
-from aleaseg.run import Run, write_aside, write_json, write_table
+from aleaseg.run import Run, begin, write_aside, write_table
 
 __all__ = ["compare", "evaluate_against", "write_comparison"]
 
@@ -77,10 +73,7 @@ def compare(
         "groups": groups,
         "reference": None if settings is None else settings.reference,
     }
-    begin(run, KIND, asked)
-    fresh = not run.manifest_file.exists()
-    # The manifest goes first: with it the folder is known as ours, whatever ends this half-way.
-    _announce(run, asked)
+    fresh = begin(run.path, KIND, asked)
     try:
         evaluations = []
         for path, name, is_finished in zip(paths, names, finished, strict=True):
@@ -99,11 +92,6 @@ def compare(
                 run.path.rmdir()
         raise
     return found, write_comparison(found, run.path, command, progress)
-
-
-def _announce(run: Run, asked: Mapping[str, Any]) -> None:
-    entries = {"kind": KIND, "aleaseg": version("aleaseg"), "created": now(), "settings": asked}
-    write_json(run.manifest_file, {**entries, "versions": versions()})
 
 
 def evaluate_against(

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from aleaseg.case import Case, Dataset, file_stamps
@@ -14,6 +15,7 @@ from aleaseg.extractors.base import ExtractorSettings, settled
 from aleaseg.extractors.own import Own
 from aleaseg.predictions.opinion import has_opinion, write_opinion
 from aleaseg.run import Run
+from aleaseg.work import map_cases
 
 __all__ = ["give_opinions"]
 
@@ -26,7 +28,7 @@ def _made_from(case: Case, dataset: Dataset, identity: dict[str, Any]) -> str:
     return hashlib.sha256(about.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def _ask(run: Run, case: Case, dataset: Dataset, settings: ExtractorSettings) -> str | None:
+def _ask(run: Run, dataset: Dataset, settings: ExtractorSettings, case: Case) -> str | None:
     """Look at one case, unless that was done; returns what could not be used."""
     import torch
 
@@ -65,19 +67,10 @@ def give_opinions(
     Returns:
         For the manifest: the network, and case -> what could not be used.
     """
-    from dataclasses import replace
-
-    from joblib import Parallel, delayed
-
     settings = replace(settled(_ASKED, Own.traits), device=device, channel=channel)
     bare = dataset.with_cases(())
     todo = [case for case in dataset.cases if case.has_label]
-    workers = 1 if device != "cpu" else max(1, min(os.cpu_count() or 1, len(todo)))
-    asked = (delayed(_ask)(Run(run.path.resolve()), case, bare, settings) for case in todo)
-    failed = {}
-    outcomes = Parallel(n_jobs=workers, return_as="generator")(asked)
-    for done, (case, trouble) in enumerate(zip(todo, outcomes, strict=True), start=1):
-        if trouble is not None:
-            failed[case.id] = trouble
-        progress(done, len(todo))
+    ask = partial(_ask, Run(run.path.resolve()), bare, settings)
+    asked = map_cases(ask, todo, device=device, progress=progress)
+    failed = {case.id: trouble for case, trouble in asked if trouble is not None}
     return {"network": Own(settings, bare).identity(), "failed": failed}

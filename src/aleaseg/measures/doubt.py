@@ -14,8 +14,10 @@ compared with it and changes nothing.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -36,6 +38,8 @@ _NEIGHBOURS = 5
 # More than these do not make a distance to the nearest ones truer.
 _BANK = 1000
 _BLOCK = 4096
+# So many numbers for pairs of classes are held at a time.
+_CELLS = 2**21
 # The bank is kept to four digits, so that a point's distance from itself is not quite 0.
 _SAME = 2e-3
 _CLIP = 12.0
@@ -209,6 +213,21 @@ class LabelSignals:
     softmin: NDArray[np.float64]
     second: NDArray[np.float64] | None = None
 
+    def take(self, rows: NDArray | slice) -> LabelSignals:
+        """Some of the cases."""
+        parts = {
+            name: value[rows]
+            for name, value in vars(self).items()
+            if name != "classes" and value is not None
+        }
+        return LabelSignals(self.classes, **parts)
+
+    def parts(self) -> Iterator[LabelSignals]:
+        """The cases in parts, small enough to hold a number for each pair of classes."""
+        rows = max(1, _CELLS // (len(self.classes) ** 2 + 1))
+        for start in range(0, len(self.volume), rows):
+            yield self.take(slice(start, start + rows))
+
 
 def _logit(p: NDArray, edge: float = 0.005) -> NDArray:
     clipped = np.clip(p, edge, 1 - edge)
@@ -251,14 +270,12 @@ class LabelReference:
             [np.median(v[t]) if t.any() else np.nan for v, t in zip(signals.volume.T, there.T, strict=True)]
         )
         prevalence = there.sum(axis=0) / np.maximum(known.sum(axis=0), 1)
-        vectors = signals.centroid[:, None] - signals.centroid[:, :, None]
+        classes = len(signals.classes)
+        order = np.zeros((classes, classes, signals.centroid.shape[-1]))
         with np.errstate(all="ignore"):
-            order = np.array(
-                [
-                    [_median_vector(vectors[:, a, b]) for b in range(len(signals.classes))]
-                    for a in range(len(signals.classes))
-                ]
-            )
+            for a, b in combinations(range(classes), 2):
+                order[a, b] = _median_vector(signals.centroid[:, b] - signals.centroid[:, a])
+                order[b, a] = -order[a, b]
         heard = _heard(signals)
         bare = cls(signals.classes, len(there), prevalence, volume, {}, order, heard)
         floors = {
@@ -269,16 +286,23 @@ class LabelReference:
             "components": 0.3,
             "border": 0.3,
         }
-        scales: dict[str, tuple[RobustScale, ...]] = {}
-        for name, raw in bare._raw(signals).items():
-            columns = raw.reshape(len(raw), -1).T
-            scales[name] = tuple(RobustScale.fit(column, floors.get(name, 0.1)) for column in columns)
+        scales: dict[str, tuple[RobustScale, ...]] = {
+            name: tuple(RobustScale.fit(column, floors.get(name, 0.1)) for column in raw.T)
+            for name, raw in bare._raw(signals).items()
+        }
+        scales["order"] = tuple(
+            RobustScale.fit(column, 0.1)
+            for a in range(classes)
+            for column in bare._along(signals.centroid, a).T
+        )
         fitted = replace(bare, scales=scales)
-        fitted = replace(fitted, peak=RobustScale.fit(fitted._peak(fitted.signal_z(signals)), 0.3))
-        return replace(fitted, whole=RobustScale.fit(fitted._joined(signals), 0.3))
+        peaks = np.concatenate([fitted._peak(fitted.signal_z(part)) for part in signals.parts()])
+        fitted = replace(fitted, peak=RobustScale.fit(peaks, 0.3))
+        joined = np.concatenate([fitted._joined(part) for part in signals.parts()])
+        return replace(fitted, whole=RobustScale.fit(joined, 0.3))
 
     def _raw(self, signals: LabelSignals) -> dict[str, NDArray]:
-        """The signals on scales on which clean cases are about Gaussian."""
+        """The signals on scales on which clean cases are about Gaussian, but for the order of classes."""
         there = signals.volume > 0
         with np.errstate(all="ignore"):
             share = signals.false_positive / (signals.false_positive + self.volume)
@@ -295,18 +319,17 @@ class LabelReference:
             "volume": log_volume,
             "components": np.where(there, np.log(0.01 + signals.extra_components), np.nan),
             "border": np.where(there, np.log(0.02 + signals.border), np.nan),
-            "order": self._along(signals.centroid),
             "softmin": -_logit(signals.softmin, 1e-4)[:, None],
             "second": np.where(there & self.heard, 1 - _second(signals), np.nan),
         }
 
-    def _along(self, centroid: NDArray) -> NDArray:
-        """How far class b lies from class a in the usual direction: 1 as usual, -1 swapped; (N, C, C)."""
-        vectors = centroid[:, None] - centroid[:, :, None]
-        length = (self.order**2).sum(axis=-1)
-        along = np.einsum("nabd,abd->nab", vectors, np.nan_to_num(self.order))
+    def _along(self, centroid: NDArray, a: int) -> NDArray:
+        """How far each class lies from class a in the usual direction: 1 as usual, -1 swapped; (N, C)."""
+        vectors, usual = centroid - centroid[:, [a]], np.nan_to_num(self.order[a])
+        length = (usual**2).sum(axis=-1)
         # Only pairs that lie apart have an order; one half of the pairs is enough.
-        apart = np.triu(length > 1.0, 1)
+        apart = (length > 1.0) & (np.arange(len(length)) > a)
+        along = np.einsum("nbd,bd->nb", vectors, usual)
         return np.where(apart, along / np.where(length > 0, length, 1), np.nan)
 
     def signal_z(self, signals: LabelSignals) -> dict[str, NDArray]:
@@ -319,7 +342,8 @@ class LabelReference:
                 [scale.z(column) for scale, column in zip(self.scales[name], columns, strict=True)], axis=1
             ).reshape(values.shape)
         z["volume"] = np.abs(z["volume"])
-        z["order"] = -z["order"]
+        along = [self._along(signals.centroid, a) for a in range(len(self.classes))]
+        z["order"] = -_side_by_side(self.scales["order"]).z(np.stack(along, axis=1))
         z["absent"] = self._absent(signals)
         return {name: np.clip(values, -_CLIP, _CLIP) for name, values in z.items()}
 
@@ -351,7 +375,8 @@ class LabelReference:
     def z(self, signals: LabelSignals) -> NDArray[np.float64]:
         """Robust z of the label axis, (N,); high = doubtful; NaN for a case without any mask information."""
         unknown = ~np.isfinite(signals.volume).any(axis=1)
-        return np.where(unknown, np.nan, self.whole.z(self._joined(signals)))
+        joined = [self._joined(part) for part in signals.parts()]
+        return np.where(unknown, np.nan, self.whole.z(np.concatenate(joined) if joined else np.zeros(0)))
 
     def to_dict(self) -> dict[str, Any]:
         """For population.json."""
@@ -384,6 +409,16 @@ class LabelReference:
             RobustScale.from_dict(entries["peak"]),
             RobustScale.from_dict(entries["whole"]),
         )
+
+
+def _side_by_side(scales: Sequence[RobustScale]) -> RobustScale:
+    """C * C scales as one of arrays (C, C)."""
+    square = 2 * (math.isqrt(len(scales)),)
+    center, below, above = (
+        np.reshape([getattr(scale, name) for scale in scales], square)
+        for name in ("center", "below", "above")
+    )
+    return RobustScale(center, below, above)  # type: ignore[arg-type]
 
 
 def _second(signals: LabelSignals) -> NDArray[np.float64]:

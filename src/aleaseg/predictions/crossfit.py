@@ -340,7 +340,7 @@ class Crossfit:
         """Hash of an image -> the cases of the run that have it."""
         found: dict[str, set[str]] = {}
         for record in self.run.records() if self.image_hashes else ():
-            found.setdefault(record.get("image_hash") or "", set()).add(record["case"])
+            found.setdefault(record.image_hash, set()).add(record.case)
         return found
 
     def _unbiased(self, case: Case) -> list[int]:

@@ -11,7 +11,7 @@ import pandas as pd
 from aleaseg.report.columns import Column, values
 from aleaseg.report.index import reasons_in_words
 from aleaseg.report.standing import percentiles
-from aleaseg.run import Run, read_json
+from aleaseg.run import Record, Run
 
 __all__ = ["case_data"]
 
@@ -86,15 +86,14 @@ def _by_class(run: Run) -> dict[str, list[dict[str, Any]]]:
 
 
 def _facts(run: Run, case: str) -> dict[str, Any]:
-    path = run.case_file(case)
-    record = read_json(path) if path.exists() else {}
+    record = run.record(case) or Record(case)
     return {
-        "status": record.get("status") or "",
-        "error": record.get("error"),
-        "group": record.get("group") or "",
-        "site": record.get("site") or "",
-        "files": [*(record.get("image_files") or []), *(record.get("label_files") or [])],
-        "shape": record.get("shape") or [],
-        "spacing_mm": record.get("spacing_mm") or [],
-        "class_maps": record.get("class_maps") or {},
+        "status": record.status,
+        "error": record.error,
+        "group": record.group,
+        "site": record.site,
+        "files": [*record.image_files, *record.label_files],
+        "shape": record.shape,
+        "spacing_mm": record.spacing_mm,
+        "class_maps": record.class_maps,
     }

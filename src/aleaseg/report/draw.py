@@ -7,6 +7,7 @@ import json
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,8 +18,8 @@ from aleaseg.case import Case, Dataset
 from aleaseg.errors import AleasegError
 from aleaseg.report.javascript import as_script, write_if_changed
 from aleaseg.report.pictures import case_pictures, thumbnail
-from aleaseg.report.worker import in_workers
 from aleaseg.run import Run, file_name
+from aleaseg.work import map_cases
 
 __all__ = ["LabelSource", "draw_cases", "pictures_file", "thumbnail_file"]
 
@@ -26,7 +27,6 @@ __all__ = ["LabelSource", "draw_cases", "pictures_file", "thumbnail_file"]
 _VERSION = 2
 # Starting a process costs seconds (it imports scipy and the readers); a few cases are faster without.
 _WORTH_WORKERS = 40
-_CHUNK = 8
 
 
 class _Labels(Protocol):
@@ -147,8 +147,8 @@ def _write(report: Path, case_id: str, stamp: str, pictures: dict[str, Any], thu
     write_if_changed(pictures_file(report, case_id), script)
 
 
-def _draw_chunk(task: _Task, chunk: Sequence[tuple[Case, str]]) -> list[str | None]:
-    return [_draw(case, stamp, task) for case, stamp in chunk]
+def _draw_one(task: _Task, item: tuple[Case, str]) -> str | None:
+    return _draw(*item, task)
 
 
 def draw_cases(
@@ -184,25 +184,10 @@ def draw_cases(
             stamp = _stamp(run, case, settings)
             if not _up_to_date(report, case.id, stamp):
                 stale.append((case, stamp))
-    troubles: dict[str, str] = {}
-    done = 0
-
-    def count(part: Sequence[tuple[Case, str]], lines: Sequence[str | None]) -> None:
-        nonlocal done
-        done += len(part)
-        troubles.update(
-            {case.id: line for (case, _), line in zip(part, lines, strict=True) if line is not None}
-        )
-        if progress is not None:
-            progress(done, len(stale))
-
-    chunks = [stale[start : start + _CHUNK] for start in range(0, len(stale), _CHUNK)]
-    workers = min(workers or os.cpu_count() or 1, len(chunks))
-    undone = dict(enumerate(chunks))
-    if workers > 1 and len(stale) >= _WORTH_WORKERS:
-        for place, lines in in_workers(_draw_chunk, task, chunks, workers):
-            count(undone.pop(place), lines)
-    for chunk in undone.values():
-        for case, stamp in chunk:
-            count([(case, stamp)], [_draw(case, stamp, task)])
-    return troubles
+    drawn = map_cases(
+        partial(_draw_one, task),
+        stale,
+        workers=workers or (None if len(stale) >= _WORTH_WORKERS else 1),
+        progress=progress or (lambda done, total: None),
+    )
+    return {case.id: line for (case, _), line in drawn if line is not None}

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from aleaseg.run import Run, file_name, read_json
+from aleaseg.run import Run, file_name
 
 __all__ = ["auv_histograms", "spectra"]
 
@@ -59,7 +59,7 @@ def spectra(run: Run, scores: pd.DataFrame) -> list[dict[str, Any]]:
         places = {"fastest": 0, "second fastest": 1, "second slowest": -2, "slowest": -1}
         for which, place in places.items():
             case = str(ranked["case"].iloc[place])
-            energies = _spectrum(run, case, str(name))
+            energies = run.spectra(case).get(str(name))
             if energies:
                 s = float(ranked["perception_scale"].iloc[place])
                 curves.append(
@@ -68,10 +68,3 @@ def spectra(run: Run, scores: pd.DataFrame) -> list[dict[str, Any]]:
         if curves:
             result.append({"class": str(name), "curves": curves})
     return result
-
-
-def _spectrum(run: Run, case: str, name: str) -> list[float]:
-    path = run.case_file(case)
-    if not path.exists():
-        return []
-    return [float(value) for value in (read_json(path).get("spectra") or {}).get(name) or []]

@@ -83,7 +83,8 @@ def _forget_others(report: Path, names: set[str]) -> None:
 def _predictions(run: Run, dataset: Dataset) -> LabelSource | None:
     from aleaseg.predictions import open_predictions
 
-    source: LabelSource | None = open_predictions(run, dataset)
+    # Without the cases: it goes to worker processes again and again.
+    source: LabelSource | None = open_predictions(run, dataset.with_cases(()))
     return source
 
 

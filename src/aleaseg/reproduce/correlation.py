@@ -69,8 +69,8 @@ def certainties(run: Run, measure: str) -> pd.DataFrame:
     if measure == "perception_scale":
         scores = run.scores.rename(columns={"perception_scale": "certainty"})
         return scores[["case", "class", "certainty"]].dropna()
-    records, classes = list(run.records()), list(run.manifest["dataset"]["classes"])
-    numbers = Numbers.of(records, classes)
+    numbers = Numbers.of(run.records(), list(run.manifest["dataset"]["classes"]))
+    classes = numbers.classes
     values = numbers.by_class("fisher") if measure == "fisher" else -np.log(_distances(numbers))
     rows = [
         {"case": case, "class": name, "certainty": float(value)}

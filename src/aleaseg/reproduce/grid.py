@@ -25,9 +25,8 @@ from typing import Any
 from uuid import uuid4
 
 from aleaseg.errors import AleasegError, UsageError
-from aleaseg.manifest import now
 from aleaseg.reproduce.cells import Cell
-from aleaseg.run import read_json, write_json
+from aleaseg.run import now, read_json, write_json
 
 __all__ = ["Grid", "with_needs"]
 

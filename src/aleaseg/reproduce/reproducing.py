@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import platform
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from aleaseg.errors import SettingsDiffer, UsageError
+from aleaseg.errors import UsageError
 from aleaseg.eye import choose_device
-from aleaseg.manifest import now, versions
 from aleaseg.reproduce.cells import Cell
 from aleaseg.reproduce.datasets import Prepared, find_sources, prepare, with_target
 from aleaseg.reproduce.estimate import Estimate, estimate
@@ -22,7 +19,8 @@ from aleaseg.reproduce.settings import ReproduceSettings
 from aleaseg.reproduce.tables import SWEEPS, TABLES, Table, declare
 from aleaseg.reproduce.work import Bench
 from aleaseg.reproduce.writing import write_reproduced
-from aleaseg.run import Run, write_json
+from aleaseg.run import begin, versions
+from aleaseg.work import cores
 
 __all__ = ["Plan", "Reproduced", "plan", "reproduce"]
 
@@ -111,7 +109,7 @@ def plan(names: Sequence[str], settings: ReproduceSettings, out: str | Path) -> 
     """
     wanted, out = expand(names), Path(out).resolve()
     sources, missing = find_sources(Path(settings.data), settings.datasets)
-    _begin(out, settings)
+    begin(out, KIND, asdict(settings), free=_FREE)
     datasets = [prepare(source, out, settings.groups) for source in sources]
     if settings.target:
         datasets = [
@@ -126,43 +124,6 @@ def plan(names: Sequence[str], settings: ReproduceSettings, out: str | Path) -> 
         {data.name: data for data in datasets},
         missing,
         Grid(out),
-    )
-
-
-def _begin(out: Path, settings: ReproduceSettings) -> None:
-    run = Run(out)
-    asked = {
-        name: list(value) if isinstance(value, tuple) else value for name, value in asdict(settings).items()
-    }
-    if run.manifest_file.is_file():
-        manifest = run.manifest
-        if manifest.get("kind") != KIND:
-            raise UsageError(f"{out} is no reproduction; give an empty or a new folder with -o")
-        made = manifest["settings"]
-        differing = [
-            f"{name}: {made.get(name)!r} then, {value!r} now"
-            for name, value in asked.items()
-            if name not in _FREE and made.get(name) != value
-        ]
-        if differing:
-            raise SettingsDiffer(
-                f"{out} was made with other settings ({'; '.join(differing)}); give another folder with -o"
-            )
-        return
-    if out.exists() and (not out.is_dir() or any(not file.name.startswith(".") for file in out.iterdir())):
-        raise UsageError(
-            f"{out} holds other files and is no reproduction; give an empty or a new folder with -o"
-        )
-    out.mkdir(parents=True, exist_ok=True)
-    write_json(
-        run.manifest_file,
-        {
-            "kind": KIND,
-            "aleaseg": version("aleaseg"),
-            "created": now(),
-            "settings": asked,
-            "versions": versions(),
-        },
     )
 
 
@@ -247,7 +208,7 @@ def _about(settings: ReproduceSettings, made: Plan, device: str) -> dict[str, st
         "not there": "; ".join(made.missing.values())
         if any(d.of_paper for d in made.datasets.values())
         else "",
-        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, {device}",
+        "machine": f"{platform.system()} {platform.machine()}, {cores()} cores, {device}",
         "versions": ", ".join(f"{name} {number}" for name, number in versions().items()),
     }
     if settings.preset == "tiny":

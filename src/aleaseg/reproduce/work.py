@@ -12,12 +12,12 @@ import numpy as np
 
 from aleaseg.errors import AleasegError, UsageError
 from aleaseg.eye import choose_device, choose_eye
-from aleaseg.manifest import Settings, begin, now
+from aleaseg.manifest import Settings, begin_audit
 from aleaseg.reproduce.cells import Cell, Cut, Maps, Scores, Training
 from aleaseg.reproduce.datasets import Prepared
 from aleaseg.reproduce.grid import Grid
 from aleaseg.reproduce.settings import ReproduceSettings
-from aleaseg.run import Run, read_json, read_table, write_json
+from aleaseg.run import Run, now, read_json, read_table, write_json
 from aleaseg.scoring.catalogue import MEASURES
 from aleaseg.selection.cutting import Cut as Threshold
 
@@ -83,7 +83,7 @@ class Bench:
         else:
             dataset = open_dataset(settings.dataset, groups=settings.groups)
             asked, _ = choose_eye(settings, dataset, None, accept_licence=self.accept_licence)
-            begin(run, settings, dataset)
+            begin_audit(run, settings, dataset)
             troubles = score_cases(
                 run, dataset, asked, {}, progress=lambda done, total: self.progress("score", done, total)
             )

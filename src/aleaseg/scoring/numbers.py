@@ -11,10 +11,11 @@ from array import array
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from aleaseg.run import Record
 
 __all__ = ["Key", "Numbers"]
 
@@ -49,7 +50,7 @@ class Numbers:
         return len(self.cases)
 
     @classmethod
-    def of(cls, records: Iterable[Mapping[str, Any]], classes: Sequence[str]) -> Numbers:
+    def of(cls, records: Iterable[Record], classes: Sequence[str]) -> Numbers:
         """Gather the numbers of records.
 
         Args:
@@ -61,25 +62,26 @@ class Numbers:
         models: list[str] = []
         kinds: dict[str, dict[int, str]] = {}
         cells: dict[Key, tuple[array[int], array[float]]] = {}
-        vectors: dict[tuple[str, str], dict[int, Sequence[float]]] = {}
+        vectors: dict[tuple[str, str], dict[int, Sequence[float | None]]] = {}
         for index, record in enumerate(records):
-            cases.append(record["case"])
-            failed.append(record["status"] == "failed")
-            models.append(record.get("model", ""))
-            for name, about in record["class_maps"].items():
+            cases.append(record.case)
+            failed.append(record.status == "failed")
+            models.append(record.model)
+            for name, about in record.class_maps.items():
                 kinds.setdefault(name, {})[index] = about["kind"]
-            for row in record["measures"]:
-                if row["value"] is not None:
-                    key = (row["measure"], row["variant"], row["class"])
+            for row in record.measures:
+                if row.value is not None:
+                    key = (row.measure, row.variant, row.class_name)
                     where, values = cells.setdefault(key, (array("q"), array("d")))
                     where.append(index)
-                    values.append(row["value"])
-            for name, by_class in record.get("features", {}).items():
+                    values.append(row.value)
+            for name, by_class in record.features.items():
                 for class_name, vector in by_class.items():
                     vectors.setdefault((name, class_name), {})[index] = vector
         size = len(cases)
         columns = {}
-        for key, (where, values) in cells.items():
+        for key in list(cells):
+            where, values = cells.pop(key)  # let go one by one: all at once would be held twice
             columns[key] = column = np.full(size, np.nan)
             column[np.frombuffer(where, dtype=np.int64)] = np.frombuffer(values, dtype=np.float64)
         return cls(
@@ -125,11 +127,11 @@ class Numbers:
             },
         )
 
-    def take(self, rows: NDArray) -> Numbers:
+    def take(self, rows: NDArray | slice) -> Numbers:
         """Some of the cases.
 
         Args:
-            rows: (N,) which, or indices.
+            rows: (N,) which, or indices, or a slice.
         """
         return Numbers(
             tuple(np.asarray(self.cases, dtype=object)[rows]),
@@ -222,7 +224,7 @@ def _texts(size: int, found: Mapping[int, str]) -> NDArray:
     return np.array(texts, dtype=str)
 
 
-def _rows(size: int, found: Mapping[int, Sequence[float]]) -> NDArray[np.float64]:
+def _rows(size: int, found: Mapping[int, Sequence[float | None]]) -> NDArray[np.float64]:
     width = len(next(iter(found.values())))
     rows = np.full((size, width), np.nan)
     for index, vector in found.items():

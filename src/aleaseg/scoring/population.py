@@ -104,7 +104,7 @@ def fit_population(numbers: Numbers) -> dict[str, Any] | None:
     labelled: NDArray[np.bool_] = np.asarray(np.isfinite(signals.volume).any(axis=1))
     label = None
     if labelled.sum() >= SMALLEST_POPULATION:
-        label = LabelReference.fit(_take(signals, labelled)).to_dict()
+        label = LabelReference.fit(signals.take(labelled)).to_dict()
     columns = {
         name: _auv_reference(column, kind) for name, column in zip(classes or [""], scales.T, strict=True)
     }
@@ -116,11 +116,6 @@ def fit_population(numbers: Numbers) -> dict[str, Any] | None:
         "image": ImageReference.fit(names, measured.images(names)).to_dict(),
         "label": label,
     }
-
-
-def _take(signals: LabelSignals, rows: NDArray) -> LabelSignals:
-    parts = {name: getattr(signals, name)[rows] for name in vars(signals) if name != "classes"}
-    return LabelSignals(signals.classes, **parts)
 
 
 def score_population(
@@ -154,11 +149,17 @@ def score_population(
         label_z = np.where(failed, np.nan, label.z(_signals(numbers.with_classes(label.classes))))
     image_doubt, label_doubt = doubt_from_z(image_z), doubt_from_z(label_z)
     doubt = np.fmax(image_doubt, label_doubt)
-    cells = _cells(numbers, image, image_z, label) if reasons else [""] * len(numbers)
+    cells = [""] * len(numbers)
+    if reasons:
+        # In parts: each holds a number for every pair of classes.
+        rows = max(1, _CELLS // (len(numbers.classes) ** 2 + 1))
+        parts = [slice(start, start + rows) for start in range(0, len(numbers), rows)]
+        cells = [cell for part in parts for cell in _cells(numbers.take(part), image, image_z[part], label)]
     return Scored(auv, class_auv, scale, image_doubt, label_doubt, doubt, cells)
 
 
 _MOST = 5
+_CELLS = 2**21
 
 
 def _cells(

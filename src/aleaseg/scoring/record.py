@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from statistics import median
 from typing import Any
 
@@ -17,27 +18,40 @@ from aleaseg.measures.label_agreement import dice, near, softmin
 from aleaseg.measures.mask_quality import mask_statistics
 from aleaseg.measures.variance import intensity_variance
 from aleaseg.predictions import Prediction, Predictions
+from aleaseg.run import Measured, Record
 from aleaseg.scoring.rivals import rival_features, rival_numbers, unfolding
 from aleaseg.scoring.second_eye import second_eye_numbers
 from aleaseg.spectral import semantic_perception_scale, singular_value_energies
 
-__all__ = ["file_stamps", "score_case"]
+__all__ = ["score_case", "unmeasured"]
 
-Row = dict[str, Any]
+Spectra = dict[str, list[float]]
 _SPECTRUM = 256
 
 
-def _row(
+def _number(
     name: str, value: float | None, class_name: str = "", variant: str = "", status: str = "ok"
-) -> Row:
-    finite = value is not None and np.isfinite(value)
-    return {
-        "class": class_name,
-        "measure": name,
-        "variant": variant,
-        "value": float(value) if finite and value is not None else None,
-        "status": status if finite or status != "ok" else "undefined",
-    }
+) -> Measured:
+    if value is not None and np.isfinite(value):
+        return Measured(name, variant, class_name, float(value), status)
+    return Measured(name, variant, class_name, None, "undefined" if status == "ok" else status)
+
+
+def unmeasured(case: Case, error: str, image_hash: str = "") -> Record:
+    """The record of a case of which nothing could be measured, and why."""
+    return replace(_begun(case, image_hash), status="failed", error=error)
+
+
+def _begun(case: Case, image_hash: str) -> Record:
+    return Record(
+        case.id,
+        group=case.group,
+        site=case.site,
+        files=file_stamps(case),
+        image_files=tuple(map(str, case.image_files)),
+        label_files=tuple(map(str, case.label_files)),
+        image_hash=image_hash,
+    )
 
 
 def score_case(
@@ -46,7 +60,7 @@ def score_case(
     predictions: Predictions | None,
     extractor: Extractor | None,
     image_hash: str = "",
-) -> dict[str, Any]:
+) -> tuple[Record, Spectra]:
     """Measure everything that one case tells by itself.
 
     Args:
@@ -57,105 +71,86 @@ def score_case(
         image_hash: of the voxels, as the check found it.
 
     Returns:
-        The record (see `aleaseg.run`): status `ok`; `partly` where something of the
-        case could not be used (the error says what); `failed` where nothing could.
+        The record, and the normalised energies of each class's map.
     """
-    record: dict[str, Any] = {
-        "case": case.id,
-        "status": "ok",
-        "error": None,
-        "group": case.group,
-        "site": case.site,
-        "files": file_stamps(case),
-        "image_files": [str(path) for path in case.image_files],
-        "label_files": [str(path) for path in case.label_files],
-        "image_hash": image_hash,
-        "present": {},
-        "volume_mm3": {},
-        "class_maps": {},
-        "spectra": {},
-        "measures": [],
-    }
+    record = _begun(case, image_hash)
     try:
         image = usable_image(case)
     except CaseError as error:
-        return {**record, "status": "failed", "error": str(error)}
+        return unmeasured(case, str(error), image_hash), {}
     geometry = image.geometry
-    record |= {"shape": list(geometry.shape), "spacing_mm": list(geometry.spacing_mm)}
-    rows: list[Row] = record["measures"]
-    rows += _image_rows(image.array, geometry)
+    rows = _image_rows(image.array, geometry)
     present: dict[str, bool] = {}
+    about: dict[str, Any] = {}
+    spectra: Spectra = {}
     troubles: list[str] = []
+    label: NDArray | None = None
+    found: Sequence[Prediction] = ()
     try:
         label = usable_label(case, geometry.shape)
         if label is not None:
             mask_rows, present = _mask_rows(label, geometry, dataset)
             rows += mask_rows
-            record["present"] = present
-            record["volume_mm3"] = {
-                row["class"]: row["value"] for row in mask_rows if row["measure"] == "volume_mm3"
-            }
-            if predictions is not None:
-                rows += _agreement_rows(label, geometry, predictions.read(case), dataset)
+            volumes = {row.class_name: row.value for row in mask_rows if row.measure == "volume_mm3"}
+            record = replace(record, present=present, volume_mm3=volumes)
+        if predictions is not None:
+            found = predictions.read(case)
+            if label is not None:
+                rows += _agreement_rows(label, geometry, found, dataset)
     except CaseError as error:
         troubles.append(str(error))
-    if predictions is not None and not troubles:
-        record |= _rivals(case, image.array, label, predictions.read(case), dataset, rows)
+    if not troubles and len(found) == 1 and found[0].inside:
+        rows += _rival_rows(case, image.array, label, found[0], dataset)
+        record = replace(record, model=found[0].model, features=rival_features(found[0], dataset))
     if extractor is not None and not troubles:
         try:
-            eye_rows, record["class_maps"], record["spectra"] = _eye_rows(
-                extractor.class_maps(case), present, dataset, extractor
-            )
+            eye_rows, about, spectra = _eye_rows(extractor.class_maps(case), present, dataset, extractor)
             # Where the prediction is that eye's outline already, the same network gives no second opinion.
             asked = predictions is not None and predictions.source == "eye"
-            rows += [row for row in eye_rows if not (asked and row["measure"] == "own_dice")]
+            rows += [row for row in eye_rows if not (asked and row.measure == "own_dice")]
         except CaseError as error:
             troubles.append(str(error))
-    if troubles:
-        record |= {"status": "partly", "error": troubles[0]}
-    return record
+    record = replace(
+        record,
+        status="partly" if troubles else "ok",
+        error=troubles[0] if troubles else None,
+        shape=geometry.shape,
+        spacing_mm=geometry.spacing_mm,
+        class_maps=about,
+        measures=tuple(rows),
+    )
+    return record, spectra
 
 
-def _rivals(
-    case: Case,
-    image: NDArray,
-    label: NDArray | None,
-    found: Sequence[Prediction],
-    dataset: Dataset,
-    rows: list[Row],
-) -> dict[str, Any]:
-    """Adds the rows of the measures that need a network's inside; returns its features and which it was."""
-    if len(found) != 1 or not found[0].inside:
-        return {}
-    one = found[0]
-    rows += [
-        _row(measure, value, name, variant)
-        for measure, variant, name, value in rival_numbers(one, image, label, dataset)
-    ]
+def _rival_rows(
+    case: Case, image: NDArray, label: NDArray | None, prediction: Prediction, dataset: Dataset
+) -> Iterator[Measured]:
+    """The measures that need a network's inside."""
+    for measure, variant, name, value in rival_numbers(prediction, image, label, dataset):
+        yield _number(measure, value, name, variant)
     if label is not None:
-        rows += [
-            _row(measure, value, name, variant)
-            for measure, variant, name, value in second_eye_numbers(case, dataset)
-        ]
-    return {"model": one.model, "features": rival_features(one, dataset)}
+        for measure, variant, name, value in second_eye_numbers(case, dataset):
+            yield _number(measure, value, name, variant)
 
 
-def _image_rows(image: NDArray, geometry: Geometry) -> list[Row]:
+def _image_rows(image: NDArray, geometry: Geometry) -> list[Measured]:
     rows = []
     for number, channel in enumerate(image):
         suffix = f"_{number}" if len(image) > 1 else ""
         found = image_statistics(channel, geometry.spacing_mm)
-        rows += [_row(f"img_{name}{suffix}", value) for name, value in found.items()]
+        rows += [_number(f"img_{name}{suffix}", value) for name, value in found.items()]
     return rows
 
 
-def _mask_rows(label: NDArray, geometry: Geometry, dataset: Dataset) -> tuple[list[Row], dict[str, bool]]:
+def _mask_rows(
+    label: NDArray, geometry: Geometry, dataset: Dataset
+) -> tuple[list[Measured], dict[str, bool]]:
     rows, present = [], {}
     for name, values in dataset.classes.items():
         found = mask_statistics(np.isin(label, values), geometry.spacing_mm)
         present[name] = found["volume_mm3"] > 0
         rows += [
-            _row(
+            _number(
                 measure, value, name, status="ok" if present[name] or measure == "volume_mm3" else "absent"
             )
             for measure, value in found.items()
@@ -165,11 +160,11 @@ def _mask_rows(label: NDArray, geometry: Geometry, dataset: Dataset) -> tuple[li
 
 def _agreement_rows(
     label: NDArray, geometry: Geometry, predictions: Sequence[Prediction], dataset: Dataset
-) -> list[Row]:
+) -> list[Measured]:
     """Agreement of the mask with each prediction; the median over predictions counts."""
     if not predictions:
         names = [*((name, "oof_dice") for name in dataset.classes), ("", "softmin")]
-        return [_row(measure, None, name, status="no_prediction") for name, measure in names]
+        return [_number(measure, None, name, status="no_prediction") for name, measure in names]
     valid = label != dataset.ignore if dataset.ignore is not None else np.ones(label.shape, dtype=bool)
     overlaps: dict[tuple[str, str], list[float]] = {}
     for prediction in predictions:
@@ -193,13 +188,13 @@ def _agreement_rows(
         known = [value for value in values_found if np.isfinite(value)]
         measure, variant = ("softmin", "near") if measure == "softmin_near" else (measure, "")
         value = median(known) if known else None
-        rows.append(_row(measure, value, name, variant, "ok" if known else "both_empty"))
+        rows.append(_number(measure, value, name, variant, "ok" if known else "both_empty"))
     return rows
 
 
 def _eye_rows(
     maps: Iterable[ClassMap | NoMap], present: Mapping[str, bool], dataset: Dataset, extractor: Extractor
-) -> tuple[list[Row], dict[str, Any], dict[str, list[float]]]:
+) -> tuple[list[Measured], dict[str, Any], dict[str, list[float]]]:
     """S (or the variance of intensities) of every class map."""
     found: dict[tuple[str, str, str], list[float]] = {}
     about: dict[str, Any] = {}
@@ -244,11 +239,13 @@ def _eye_rows(
         value = median(each)
         # No energy at all is no map: S would be 0 by definition, and most uncertain by accident.
         empty = measure == "perception_scale" and not any(spectra[name])
-        rows.append(_row(measure, None if empty else value, name, variant, "no_energy" if empty else "ok"))
+        rows.append(
+            _number(measure, None if empty else value, name, variant, "no_energy" if empty else "ok")
+        )
     if extractor.name != "variance":
         otherwise = "whole_image" if "" in about else "no_map"
         rows += [
-            _row(
+            _number(
                 "perception_scale",
                 None,
                 name,

@@ -5,18 +5,19 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from uuid import uuid4
 
-from aleaseg.case import Case, Dataset
-from aleaseg.errors import AleasegError, UsageError
+from aleaseg.case import Case, Dataset, file_stamps
+from aleaseg.errors import AleasegError
 from aleaseg.extractors import Extractor, ExtractorSettings, extractor_class, make_extractor
 from aleaseg.predictions import Predictions, open_predictions
-from aleaseg.run import Run, read_json
-from aleaseg.scoring.record import file_stamps, score_case
+from aleaseg.run import Run
+from aleaseg.scoring.record import score_case, unmeasured
+from aleaseg.work import map_cases
 
 __all__ = ["score_cases"]
 
@@ -46,38 +47,24 @@ def _open(job: _Job) -> tuple[Predictions | None, Extractor | None]:
     return _opened[job.token]
 
 
-def _one_thread() -> None:
+def _score(job: _Job, item: tuple[Case, str]) -> str | None:
+    """Score one case and keep its record; returns what went wrong."""
     import torch
 
     torch.set_num_threads(1)
-
-
-def _score(job: _Job, case: Case, image_hash: str, seen: str) -> tuple[str, str | None]:
-    """Score one case and keep its record; returns its id and what went wrong."""
-    _one_thread()
+    case, seen = item
+    image_hash = job.image_hashes.get(case.id, "")
+    spectra: Mapping[str, Sequence[float]] = {}
     predictions, extractor = _open(job)
     try:
-        record = score_case(case, job.dataset, predictions, extractor, image_hash)
+        record, spectra = score_case(case, job.dataset, predictions, extractor, image_hash)
     except AleasegError:
         raise
     except Exception as error:  # whatever one case does, the others go on; the record says what it was
-        record = {
-            "case": case.id,
-            "status": "failed",
-            "error": f"{case.id}: {type(error).__name__}: {' '.join(str(error).split())[:300]}",
-            "group": case.group,
-            "site": case.site,
-            "files": file_stamps(case),
-            "image_files": [str(path) for path in case.image_files],
-            "label_files": [str(path) for path in case.label_files],
-            "present": {},
-            "volume_mm3": {},
-            "class_maps": {},
-            "spectra": {},
-            "measures": [],
-        }
-    job.run.write_case({**record, "seen": seen})
-    return case.id, record["error"]
+        said = " ".join(str(error).split())[:300]
+        record = unmeasured(case, f"{case.id}: {type(error).__name__}: {said}", image_hash)
+    job.run.write_case(replace(record, seen=seen), spectra)
+    return record.error
 
 
 def score_cases(
@@ -102,9 +89,6 @@ def score_cases(
     Returns:
         case -> what could not be used, for the cases where something could not.
     """
-    from joblib import Parallel, delayed
-
-    troubles: dict[str, str] = {}
     asked = ExtractorSettings(extractor) if isinstance(extractor, str) else extractor
     seen = _prediction_stamps(run, dataset)
     held = 0
@@ -113,39 +97,32 @@ def score_cases(
         eye = json.dumps(model.identity(), sort_keys=True)
         seen = {case: _digest(f"{stamp}\0{eye}") for case, stamp in seen.items()}
         held = model.cost(_largest(dataset.cases), max(1, len(dataset.classes))).memory_bytes
-    todo = [case for case in dataset.cases if not _finished(run, case, seen[case.id])]
+    todo = [(case, seen[case.id]) for case in dataset.cases if not _finished(run, case, seen[case.id])]
     # Worker processes are kept between calls, and stay where the first call was made.
     job = _Job(Run(run.path.resolve()), dataset.with_cases(()), asked, image_hashes, uuid4().hex)
-    total, done = len(dataset.cases), len(dataset.cases) - len(todo)
-    progress(done, total)
-    # Several processes would each bring the model to the one GPU.
-    most = 1 if held and asked is not None and asked.device != "cpu" else _workers(todo, held)
-    count = max(1, min(workers or most, len(todo)))
-    outcomes = Parallel(n_jobs=count, return_as="generator_unordered")(
-        delayed(_score)(job, case, image_hashes.get(case.id, ""), seen[case.id]) for case in todo
+    total = len(dataset.cases)
+    progress(total - len(todo), total)
+    scored = map_cases(
+        partial(_score, job),
+        todo,
+        bytes_each=math.prod(_largest([case for case, _ in todo])) * _BYTES_PER_VOXEL + held,
+        # Several processes would each bring the model to the one GPU.
+        device=asked.device if held and asked is not None else "cpu",
+        workers=workers,
+        progress=lambda done, left: progress(total - left + done, total),
     )
-    for case_id, error in outcomes:
-        done += 1
-        if error:
-            troubles[case_id] = error
-        progress(done, total)
-    return troubles
+    return {case.id: error for (case, _), error in scored if error}
 
 
 def _finished(run: Run, case: Case, seen: str) -> bool:
-    path = run.case_file(case.id)
-    if not path.exists():
-        return False
-    try:
-        record: dict = read_json(path)
-    except UsageError:
-        return False  # cut off in writing on a file system without atomic renames: do it again
+    record = run.record(case.id)
     # What failed is tried again: its files may have been mended in a way that no stamp shows.
     return (
-        record.get("case") == case.id
-        and record.get("status") == "ok"
-        and record.get("files") == file_stamps(case)
-        and record.get("seen") == seen
+        record is not None
+        and record.case == case.id
+        and record.status == "ok"
+        and record.files == file_stamps(case)
+        and record.seen == seen
     )
 
 
@@ -192,14 +169,3 @@ def _largest(cases: Sequence[Case]) -> tuple[int, ...]:
         except AleasegError:
             continue  # the case will say so itself when it is scored
     return largest
-
-
-def _workers(cases: Sequence[Case], held: int) -> int:
-    """One process per core, fewer where the largest case, and the bytes of a model, would not fit so often."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    needed = math.prod(_largest(cases)) * _BYTES_PER_VOXEL + held
-    try:
-        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (ValueError, OSError, AttributeError):
-        return cores
-    return max(1, min(cores, int(0.7 * memory / needed)))

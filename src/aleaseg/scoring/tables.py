@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from sys import intern
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from aleaseg.run import Run, write_json, write_table
+from aleaseg.run import Record, Run, open_table, write_json, write_table
+from aleaseg.run.tables import TableWriter
 from aleaseg.scoring.catalogue import MEASURES
 from aleaseg.scoring.columns import CASE_COLUMNS, MEASURE_COLUMNS, SCORE_COLUMNS, describe_columns
 from aleaseg.scoring.numbers import Numbers
@@ -15,9 +17,10 @@ from aleaseg.scoring.population import Scored, fit_population, score_population
 
 __all__ = ["write_tables"]
 
-Record = Mapping[str, Any]
 _AXES = ("d", "h", "w")
 _SIZES = ("depth", "height", "width")
+_OF_THE_CASE = ("case", "status", "group", "site", "oof_dice", "volume_mm3", "class_set", "error")
+_SCORED = ("doubt", "image_doubt", "label_doubt", "auv")
 
 
 def write_tables(
@@ -34,17 +37,22 @@ def write_tables(
     Returns:
         The scores, in the order of the records.
     """
-    records = list(run.records())
-    numbers = Numbers.of(records, classes)
+    facts: list[_Facts] = []
+    measured: set[str] = set()
+    with open_table(run.path / "measures.csv", MEASURE_COLUMNS) as table:
+        numbers = Numbers.of(_noted(run.records(), table, classes, facts, measured), classes)
     population = fit_population(numbers) if reference is None else reference
     if population is not None:
         write_json(run.path / "population.json", population)
     scored = score_population(numbers, population)
-    _write_measures(run, records)
-    _write_scores(run, records, classes, scored)
-    statistics = _write_cases(run, records, scored)
+    statistics = sorted(name for name in measured if name.startswith("img_"))
+    write_table(run.path / "scores.csv", SCORE_COLUMNS, _scores(numbers, facts, scored))
+    write_table(
+        run.path / "cases.csv",
+        [*CASE_COLUMNS, *statistics, "error"],
+        _cases(numbers, facts, scored, statistics),
+    )
     columns_of_all = _write_every(run, numbers) if every and population is not None else []
-    measures = sorted({row["measure"] for record in records for row in record["measures"]})
     run.update_manifest(
         columns=describe_columns(
             dict.fromkeys(
@@ -52,7 +60,7 @@ def write_tables(
                     *CASE_COLUMNS,
                     *SCORE_COLUMNS,
                     *MEASURE_COLUMNS,
-                    *measures,
+                    *sorted(measured),
                     *statistics,
                     *columns_of_all,
                     "error",
@@ -88,82 +96,98 @@ def _share(doubt: np.ndarray) -> float | None:
     return round(float((known > 0.5).mean()), 4) if known.size else None
 
 
-def _write_measures(run: Run, records: Sequence[Record]) -> None:
-    rows = ({"case": record["case"], **row} for record in records for row in record["measures"])
-    write_table(run.path / "measures.csv", MEASURE_COLUMNS, rows)
+class _Facts(NamedTuple):
+    """What the tables say of a case beside its numbers."""
+
+    case: str
+    status: str
+    group: str
+    site: str
+    error: str
+    shape: tuple[int, ...]
+    spacing_mm: tuple[float, ...]
+    present: tuple[bool | None, ...]  # of each class
+    scale_status: tuple[str, ...]  # of each class's S
+    class_set: str
+    volume_mm3: float | None
+    oof_dice: float | None
 
 
-def _defaults(record: Record) -> dict[tuple[str, str], Mapping[str, Any]]:
-    return {(row["measure"], row["class"]): row for row in record["measures"] if row["variant"] == ""}
+def _noted(
+    records: Iterable[Record],
+    table: TableWriter,
+    classes: Sequence[str],
+    facts: list[_Facts],
+    measured: set[str],
+) -> Iterator[Record]:
+    """The records as they pass, one at a time: their rows written, their facts and measures noted."""
+    for record in records:
+        for row in record.measures:
+            table.row((record.case, row.class_name, row.measure, row.variant, row.value, row.status))
+            measured.add(row.measure)
+        facts.append(_facts(record, classes))
+        yield record
 
 
-def _write_scores(run: Run, records: Sequence[Record], classes: Sequence[str], scored: Scored) -> None:
-    rows = []
-    for index, record in enumerate(records):
-        defaults = _defaults(record)
-        for column, name in enumerate(classes):
-            scale = defaults.get(("perception_scale", name), {})
-            present = record["present"].get(name)
-            rows.append(
-                {
-                    "case": record["case"],
-                    "class": name,
-                    "present": present,
-                    "perception_scale": scale.get("value"),
-                    "auv": scored.class_auv[index, column] if present is not False else None,
-                    "volume_mm3": defaults.get(("volume_mm3", name), {}).get("value"),
-                    "oof_dice": defaults.get(("oof_dice", name), {}).get("value"),
-                    "softmin": defaults.get(("softmin", ""), {}).get("value"),
-                    "status": scale.get("status") or record["status"],
-                }
-            )
-    write_table(run.path / "scores.csv", SCORE_COLUMNS, rows)
-
-
-def _write_cases(run: Run, records: Sequence[Record], scored: Scored) -> list[str]:
-    """Write cases.csv; returns the columns of image statistics in it."""
-    statistics = sorted(
-        {
-            row["measure"]
-            for record in records
-            for row in record["measures"]
-            if row["measure"].startswith("img_")
-        }
+def _facts(record: Record, classes: Sequence[str]) -> _Facts:
+    default = {(row.measure, row.class_name): row for row in record.measures if row.variant == ""}
+    dice = [row.value for (name, _), row in default.items() if name == "oof_dice" and row.value is not None]
+    volumes = [volume for volume in record.volume_mm3.values() if volume is not None]
+    scales = (default.get(("perception_scale", name)) for name in classes)
+    return _Facts(
+        record.case,
+        record.status,
+        record.group,
+        record.site,
+        record.error or "",
+        record.shape,
+        record.spacing_mm,
+        tuple(record.present.get(name) for name in classes),
+        tuple(record.status if scale is None else intern(scale.status) for scale in scales),
+        intern("+".join(name for name, there in record.present.items() if there)),
+        float(np.sum(volumes)) if volumes else None,
+        float(np.mean(dice)) if dice else None,
     )
-    rows = []
-    for index, record in enumerate(records):
-        defaults = _defaults(record)
-        dice = [
-            row["value"]
-            for (measure, name), row in defaults.items()
-            if measure == "oof_dice" and row["value"] is not None
-        ]
-        volumes = [volume for volume in record["volume_mm3"].values() if volume is not None]
-        row = {
-            "case": record["case"],
-            "status": record["status"],
-            "group": record["group"],
-            "site": record["site"],
-            "doubt": scored.doubt[index],
-            "image_doubt": scored.image_doubt[index],
-            "label_doubt": scored.label_doubt[index],
-            "auv": scored.auv[index],
+
+
+def _scores(numbers: Numbers, facts: Sequence[_Facts], scored: Scored) -> Iterator[dict[str, Any]]:
+    """Rows of scores.csv, a case and class each."""
+    scale, volume = numbers.by_class("perception_scale"), numbers.by_class("volume_mm3")
+    dice, softmin = numbers.by_class("oof_dice"), numbers.case("softmin")
+    for index, about in enumerate(facts):
+        for column, name in enumerate(numbers.classes):
+            present = about.present[column]
+            yield {
+                "case": about.case,
+                "class": name,
+                "present": present,
+                "perception_scale": scale[index, column],
+                "auv": scored.class_auv[index, column] if present is not False else None,
+                "volume_mm3": volume[index, column],
+                "oof_dice": dice[index, column],
+                "softmin": softmin[index],
+                "status": about.scale_status[column],
+            }
+
+
+def _cases(
+    numbers: Numbers, facts: Sequence[_Facts], scored: Scored, statistics: Sequence[str]
+) -> Iterator[dict[str, Any]]:
+    """Rows of cases.csv, a case each."""
+    softmin = numbers.case("softmin")
+    columns = {name: numbers.case(name) for name in statistics}
+    for index, about in enumerate(facts):
+        dims = len(about.shape)
+        sizes = dict(zip(_SIZES[-dims:], about.shape, strict=True)) if dims else {}
+        spacings = zip(_AXES[-dims:], about.spacing_mm, strict=True) if dims else ()
+        yield {
+            **{name: getattr(about, name) for name in _OF_THE_CASE},
+            **{name: getattr(scored, name)[index] for name in _SCORED},
             "perception_scale": scored.scale[index],
-            "oof_dice": float(np.mean(dice)) if dice else None,
-            "softmin": defaults.get(("softmin", ""), {}).get("value"),
+            "softmin": softmin[index],
             "reasons": scored.reasons[index],
-            "volume_mm3": float(np.sum(volumes)) if volumes else None,
-            "class_set": "+".join(name for name, there in record["present"].items() if there),
-            "error": record["error"] or "",
-            **{name: defaults.get((name, ""), {}).get("value") for name in statistics},
+            "fov_mm3": float(np.prod(about.shape) * np.prod(about.spacing_mm)) if dims else None,
+            **sizes,
+            **{f"spacing_{axis}_mm": mm for axis, mm in spacings},
+            **{name: column[index] for name, column in columns.items()},
         }
-        if "shape" in record:
-            row["fov_mm3"] = float(np.prod(record["shape"]) * np.prod(record["spacing_mm"]))
-            for axis, size, mm in zip(
-                _AXES[-len(record["shape"]) :], record["shape"], record["spacing_mm"], strict=True
-            ):
-                row[_SIZES[_AXES.index(axis)]] = size
-                row[f"spacing_{axis}_mm"] = mm
-        rows.append(row)
-    write_table(run.path / "cases.csv", [*CASE_COLUMNS, *statistics, "error"], rows)
-    return statistics

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,10 +30,10 @@ def dataset_json(run: Run, kept: Collection[str]) -> tuple[dict[str, Any], list[
     files: dict[str, dict[str, Any]] = {}
     wanted = set(kept)
     for record in run.records():
-        images, labels = record.get("image_files") or [], record.get("label_files") or []
-        if record["case"] in wanted and images and labels:
-            _check_files(record["case"], images, labels, source["channels"])
-            files[record["case"]] = {
+        images, labels = record.image_files, record.label_files
+        if record.case in wanted and images and labels:
+            _check_files(record.case, images, labels, source["channels"])
+            files[record.case] = {
                 "images": [_absolute(root, path) for path in images],
                 "label": _absolute(root, labels[0]),
             }
@@ -77,7 +77,7 @@ def _description(root: Path, source: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _check_files(case: str, images: list[str], labels: list[str], channels: list[str]) -> None:
+def _check_files(case: str, images: Sequence[str], labels: Sequence[str], channels: Sequence[str]) -> None:
     if len(images) != len(channels) or len(labels) != 1:
         raise UsageError(
             f"{case}: found {len(images)} image files and {len(labels)} label files; nnU-Net expects one "
