@@ -21,7 +21,8 @@ from aleaseg.predictions import fold as folds
 from aleaseg.predictions.crossfit import Crossfit
 from aleaseg.predictions.working import fold_units, fold_weights
 from aleaseg.run import Record, Run, read_json
-from aleaseg.scoring.catalogue import MEASURES, TRAINING
+from aleaseg.scoring.catalogue import MEASURES
+from aleaseg.scoring.measure import Eye
 from aleaseg.scoring.numbers import Numbers
 
 GROUPS = r"_(\d\d)$"  # every case a group of its own
@@ -134,7 +135,7 @@ def test_a_case_without_a_new_fault_has_the_record_of_the_draw(made):
         record = _record(case, draw.clean, network, seen, units, plan, fold)
         own, other = numbers_of(kept[case.id], classes), numbers_of(record, classes)
         assert record.model == kept[case.id].model == f"fold_{fold}"
-        training = {m.measure for m in MEASURES.values() if m.eye == TRAINING} - {"el2n"}
+        training = {m.measure for m in MEASURES.values() if m.eye is Eye.TRAINING} - {"el2n"}
         expected = {key for key in own.columns if key[0] not in training} - {("el2n", "early", "")}
         assert set(other.columns) == expected, "all but what a training says"
         for key in expected:
@@ -155,7 +156,7 @@ def test_swap_in_finds_what_it_puts_in_and_a_mask_is_nothing_to_what_sees_the_im
     assert told[-1] == ("swap-in", 3, 3)
     assert list(table.columns) == list(SWAP_IN_COLUMNS)
     assert set(table["fault"]) == set(few)
-    assert not {name for name, m in MEASURES.items() if m.eye == TRAINING} & set(table["measure"])
+    assert not {name for name, m in MEASURES.items() if m.eye is Eye.TRAINING} & set(table["measure"])
     assert table["auroc"].between(0, 1).all()
     assert (table["low"] <= table["high"]).all()
     assert (table["n"] == 3).all()
@@ -178,7 +179,7 @@ def test_swap_in_finds_what_it_puts_in_and_a_mask_is_nothing_to_what_sees_the_im
         ]
         population = Numbers.of(draw.run.records(), classes)
         for measure in MEASURES.values():
-            if measure.sees != "image" or measure.eye == TRAINING:
+            if measure.sees != "image" or measure.eye is Eye.TRAINING:
                 continue
             frozen = measure.fit(population)
             values = [measure.value(numbers, frozen)[0] for numbers in found]

@@ -324,7 +324,7 @@ def test_every_measure_and_fault_is_defined(written):
     *_, measures, faults, _ = Text(written / "index.html").tables
     assert [row[:2] for row in measures[1:]] == [[name, MEASURES[name].text] for name in NAMES]
     assert [row[:3] for row in faults[1:]] == [[name, one.axis, one.text] for name, one in FAULTS.items()]
-    assert "high = doubtful" in measures[1]
+    assert "high = bad" in measures[1]
     assert faults[1][3] == "weak 0.1, medium 0.25, strong 0.5: mean class Dice lost"
 
 

@@ -12,7 +12,8 @@ from aleaseg.bench.detection import best_published
 from aleaseg.bench.result import BenchResult
 from aleaseg.corruption import FAULTS
 from aleaseg.report.numbers import ABSENT, interval, number, p_value
-from aleaseg.scoring.catalogue import MEASURES, Measure
+from aleaseg.scoring.catalogue import MEASURES
+from aleaseg.scoring.measure import Measure
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,7 +42,6 @@ TARGETS = ("both", "masks", "images")
 """In the order of their columns."""
 NOTABLE = 0.3
 """A correlation with size, either way, from which on it is marked."""
-_LABEL_QUALITY = ("label_agreement", "label_loss", "confident_learning", "learning_dynamics")
 _SIGHT = {"image": "image", "mask": "mask", "both": "image + mask"}
 
 Row = Mapping[str, Any]
@@ -49,11 +49,7 @@ Row = Mapping[str, Any]
 
 def family(measure: Measure) -> str:
     """Where a measure belongs: ours, AUV, label quality, or another way to see uncertainty."""
-    if measure.ours:
-        return "ours"
-    if measure.page == "scale_and_auv":
-        return "AUV"
-    return "label quality" if measure.page in _LABEL_QUALITY else "uncertainty"
+    return "ours" if measure.ours else measure.family
 
 
 def sight(measure: Measure) -> str:

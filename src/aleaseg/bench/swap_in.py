@@ -30,7 +30,8 @@ from aleaseg.predictions import Prediction
 from aleaseg.predictions.inside import image_part, mask_part
 from aleaseg.predictions.working import fold_units, fold_weights, grid_of, small_image
 from aleaseg.run import Record, Run, file_name, read_json, write_json
-from aleaseg.scoring.catalogue import MEASURES, TRAINING
+from aleaseg.scoring.catalogue import MEASURES
+from aleaseg.scoring.measure import Eye
 from aleaseg.scoring.numbers import Numbers
 from aleaseg.scoring.record import score_case
 from aleaseg.training.prepare import prepare_label
@@ -165,7 +166,7 @@ def _rows(draw: Draw, swapped: Sequence[Mapping[str, Any]], replicates: int) -> 
     faulty = Numbers.of((Record.from_dict(entry["record"]) for entry in swapped), classes)
     kinds = list(_kinds(draw, swapped, population, replicates))
     for name, measure in MEASURES.items():
-        if measure.eye == TRAINING:
+        if measure.eye is Eye.TRAINING:
             continue
         frozen = measure.fit(population)
         usual = measure.suspicion(population, frozen)

@@ -8,7 +8,7 @@ from typing import Any
 from aleaseg.bench.result import BenchResult
 from aleaseg.bench.shown import counts, number, sight
 from aleaseg.corruption import FAULTS, Corruption
-from aleaseg.scoring.catalogue import MEASURES, Measure
+from aleaseg.scoring.catalogue import MEASURES
 
 __all__ = [
     "CAPTIONS",
@@ -138,17 +138,13 @@ def _pairs(value: Any) -> str:
     return _listed(value)
 
 
-def _direction(measure: Measure) -> str:
-    return "high = doubtful" if measure.higher_is_worse else "low = doubtful"
-
-
 def measure_rows(names: Sequence[str]) -> list[dict[str, str]]:
     """What each measure is, as `MEASURES` has it."""
     return [
         {
             "measure": name,
             "what it is": measure.text,
-            "direction": _direction(measure),
+            "direction": measure.direction.value,
             "sees": sight(measure),
             "eye": measure.eye,
             "source": measure.source,

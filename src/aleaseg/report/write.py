@@ -10,8 +10,9 @@ import numpy as np
 import pandas as pd
 
 from aleaseg.case import Dataset
+from aleaseg.measures.column import Column
 from aleaseg.report.case_data import case_data
-from aleaseg.report.columns import Column, describe, values
+from aleaseg.report.columns import describe, values
 from aleaseg.report.draw import LabelSource, draw_cases
 from aleaseg.report.index import HALF, in_order, index_data
 from aleaseg.report.javascript import as_script, write_if_changed
@@ -88,6 +89,15 @@ def _predictions(run: Run, dataset: Dataset) -> LabelSource | None:
     return source
 
 
+def _directions(columns: list[Column]) -> list[tuple[str, list[str]]]:
+    """Each direction that a score has, and the titles of those scores."""
+    scores = [column for column in columns if column.role == "score" and column.direction.sign]
+    return [
+        (said.value, [column.title for column in scores if column.direction is said])
+        for said in dict.fromkeys(column.direction for column in scores)
+    ]
+
+
 def _context(
     run: Run, manifest: dict[str, Any], cases: pd.DataFrame, columns: list[Column], notes: list[str]
 ) -> dict[str, Any]:
@@ -109,6 +119,7 @@ def _context(
         "has": has,
         "notes": notes,
         "columns": columns,
+        "directions": _directions(columns),
         "findings": findings[:_SHOWN_FINDINGS],
         "findings_left_out": max(0, len(findings) - _SHOWN_FINDINGS),
         "errors": sum(finding["severity"] == "error" for finding in findings),

@@ -276,7 +276,7 @@ def _where(run: Run, cut: Cut) -> tuple[pd.DataFrame, str, int]:
     if cut.by == "auv":
         return run.cases, "auv", 1
     measure = MEASURES[cut.by]
-    return read_table(run.path / "every_measure.csv"), cut.by, 1 if measure.higher_is_worse else -1
+    return read_table(run.path / "every_measure.csv"), cut.by, measure.direction.sign
 
 
 def _small(values: np.ndarray) -> np.ndarray:

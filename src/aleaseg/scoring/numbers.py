@@ -1,8 +1,7 @@
 """The numbers of many cases, column by column: what the population step works on.
 
 Records are read once, one at a time, and only their numbers are kept: a hundred
-thousand cases fit where their records would not. Two shards of a data set merge
-into the whole, so that cases can be scored on many machines.
+thousand cases fit where their records would not.
 """
 
 from __future__ import annotations
@@ -92,39 +91,6 @@ class Numbers:
             np.array(models, dtype=str),
             columns,
             {key: _rows(size, found) for key, found in vectors.items()},
-        )
-
-    def merge(self, other: Numbers) -> Numbers:
-        """The cases of both, these first."""
-        if self.classes != other.classes:
-            raise ValueError(f"the shards have the classes {self.classes} and {other.classes}")
-
-        def both(mine: NDArray | None, theirs: NDArray | None, missing: float | str) -> NDArray:
-            like = mine if mine is not None else theirs
-            assert like is not None
-            parts = [
-                np.full((len(shard), *like.shape[1:]), missing) if part is None else part
-                for shard, part in ((self, mine), (other, theirs))
-            ]
-            return np.concatenate(parts)
-
-        return Numbers(
-            self.cases + other.cases,
-            self.classes,
-            np.concatenate([self.failed, other.failed]),
-            {
-                k: both(self.kinds.get(k), other.kinds.get(k), "")
-                for k in dict.fromkeys([*self.kinds, *other.kinds])
-            },
-            np.concatenate([self.models, other.models]),
-            {
-                k: both(self.columns.get(k), other.columns.get(k), np.nan)
-                for k in dict.fromkeys([*self.columns, *other.columns])
-            },
-            {
-                k: both(self.vectors.get(k), other.vectors.get(k), np.nan)
-                for k in dict.fromkeys([*self.vectors, *other.vectors])
-            },
         )
 
     def take(self, rows: NDArray | slice) -> Numbers:

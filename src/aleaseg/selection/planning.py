@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from aleaseg.errors import SelectionRefused, UsageError
+from aleaseg.measures.column import Column
 from aleaseg.run import Run
 from aleaseg.selection.cutting import Cut, Reading, Verdict, judge
 from aleaseg.selection.harm import Harm, count, present, refusals
@@ -24,8 +25,6 @@ Row = dict[str, Any]
 _DOUBTS = ("doubt", "label_doubt", "image_doubt")
 _DOUBT_THRESHOLD = 0.5
 _QUANTILE = 0.95
-# A direction as the manifest words it -> +1 where high is bad, -1 where low is.
-_SIGNS = {"high = bad": 1, "low = bad": -1, "high = certain": -1, "high = good": -1}
 
 
 @dataclass(frozen=True)
@@ -254,11 +253,8 @@ def _check_class(class_name: str, scores: Sequence[Row], reading: str) -> None:
 def _direction(by: str, columns: Mapping[str, Any], rows: Sequence[Row], per_class: bool) -> int:
     """+1 where high is bad, -1 where low is bad."""
     there = set(rows[0]) if rows else set()
-    directions = {
-        name: _SIGNS[about["direction"]]
-        for name, about in columns.items()
-        if name in there and about.get("direction") in _SIGNS
-    }
+    signs = {name: Column.read(name, about).direction.sign for name, about in columns.items()}
+    directions = {name: sign for name, sign in signs.items() if name in there and sign}
     if by not in directions:
         table = "scores.csv" if per_class else "cases.csv"
         valid = ", ".join(sorted(directions)) or "(none)"
