@@ -68,12 +68,14 @@ class Numbers:
             models.append(record.model)
             for name, about in record.class_maps.items():
                 kinds.setdefault(name, {})[index] = about["kind"]
-            for row in record.measures:
-                if row.value is not None:
-                    key = (row.measure, row.variant, row.class_name)
-                    where, values = cells.setdefault(key, (array("q"), array("d")))
+            for name, variant, class_name, value, _ in record.measures:
+                if value is not None:
+                    key = (name, variant, class_name)
+                    if key not in cells:
+                        cells[key] = array("q"), array("d")
+                    where, values = cells[key]
                     where.append(index)
-                    values.append(row.value)
+                    values.append(value)
             for name, by_class in record.features.items():
                 for class_name, vector in by_class.items():
                     vectors.setdefault((name, class_name), {})[index] = vector
