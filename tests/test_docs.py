@@ -1,6 +1,7 @@
 """The pages say what is true: snippets run, commands parse, nothing is left out, links lead somewhere."""
 
 import ast
+import importlib
 import re
 import shlex
 import shutil
@@ -155,21 +156,36 @@ def test_every_column_is_documented():
     from aleaseg.scoring import columns
 
     noise = np.random.default_rng(0).normal(size=(16, 16, 16))
-    named = {*columns.CASE_COLUMNS, *columns.SCORE_COLUMNS, *columns.MEASURE_COLUMNS, *columns._TEXTS}
+    named = {*columns.CASE_COLUMNS, *columns.SCORE_COLUMNS, *columns.MEASURE_COLUMNS, *columns.COLUMNS}
     named |= {f"img_{statistic}" for statistic in image_statistics(noise, (1, 1, 1))}
     named |= set(mask_statistics(noise > 0, (1, 1, 1)))
     text = all_docs()
     assert not sorted(column for column in named if f"`{column}`" not in text)
 
 
-def test_directions_in_the_map_are_those_of_the_manifest():
-    from aleaseg.scoring.columns import describe_columns
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if "<!-- end -->" in page.read_text("utf-8")], ids=name
+)
+def test_tables_of_measures_are_made_from_the_table_of_measures(page):
+    from aleaseg.scoring.index import filled
 
-    for row in re.findall(r"^\| (`.*?) \|.*\| (high|low)(.*?)\|$", (DOCS / "index.md").read_text(), re.M):
-        for column in re.findall(r"`(\w+)`", row[0]):
-            direction = describe_columns([column])[column]["direction"]
-            assert direction.split(" = ")[0] == row[1], column
-            assert direction.split(" = ")[1] in row[2], column
+    text = page.read_text(encoding="utf-8")
+    assert filled(text) == text, "write them anew: python -m aleaseg.scoring.index docs"
+
+
+def test_the_index_has_every_measure_its_page_and_its_function():
+    from aleaseg.scoring.catalogue import MEASURES
+
+    index = (DOCS / "measures" / "index.md").read_text(encoding="utf-8")
+    for measure in MEASURES.values():
+        (row,) = re.findall(rf"^\| `{re.escape(measure.name)}` \|.*$", index, re.M)
+        assert measure.direction.value in row
+        assert f"({measure.page}.md)" in row
+        module, _, function = measure.formula.partition("aleaseg.measures.")[2].partition(".")
+        found = importlib.import_module(f"aleaseg.measures.{module}")
+        for part in function.split("."):
+            found = getattr(found, part)
+        assert found is measure.function
 
 
 def test_every_reason_is_documented_with_its_sentence():

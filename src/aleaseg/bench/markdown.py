@@ -33,11 +33,11 @@ from aleaseg.bench.words import (
     READ,
     fault_rows,
     head,
-    measure_rows,
 )
 from aleaseg.corruption import LEVELS
 from aleaseg.report.markdown import markdown_text, table_lines, write_frame_markdown
 from aleaseg.scoring.catalogue import MEASURES
+from aleaseg.scoring.index import measure_rows
 
 __all__ = ["bench_markdown", "markdown_text", "write_frame_markdown"]
 

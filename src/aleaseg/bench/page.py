@@ -34,11 +34,11 @@ from aleaseg.bench.words import (
     READ,
     fault_rows,
     head,
-    measure_rows,
 )
 from aleaseg.report.javascript import write_if_changed
 from aleaseg.report.pages import copy_assets, templates
 from aleaseg.scoring.catalogue import MEASURES
+from aleaseg.scoring.index import measure_rows
 
 __all__ = ["write_page"]
 

@@ -42,7 +42,6 @@ TARGETS = ("both", "masks", "images")
 """In the order of their columns."""
 NOTABLE = 0.3
 """A correlation with size, either way, from which on it is marked."""
-_SIGHT = {"image": "image", "mask": "mask", "both": "image + mask"}
 
 Row = Mapping[str, Any]
 
@@ -54,7 +53,7 @@ def family(measure: Measure) -> str:
 
 def sight(measure: Measure) -> str:
     """What a measure sees, in words."""
-    return _SIGHT[measure.sees]
+    return measure.sight
 
 
 def table(frame: pd.DataFrame, *keys: str) -> dict[tuple[str, ...], dict[str, Any]]:

@@ -6,9 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from aleaseg.bench.result import BenchResult
-from aleaseg.bench.shown import counts, number, sight
+from aleaseg.bench.shown import counts, number
 from aleaseg.corruption import FAULTS, Corruption
-from aleaseg.scoring.catalogue import MEASURES
 
 __all__ = [
     "CAPTIONS",
@@ -19,7 +18,6 @@ __all__ = [
     "READ",
     "fault_rows",
     "head",
-    "measure_rows",
 ]
 
 MEASURED = (
@@ -136,23 +134,6 @@ def _pairs(value: Any) -> str:
     if isinstance(value, Mapping):
         return ", ".join(f"{name} {item}" for name, item in value.items())
     return _listed(value)
-
-
-def measure_rows(names: Sequence[str]) -> list[dict[str, str]]:
-    """What each measure is, as `MEASURES` has it."""
-    return [
-        {
-            "measure": name,
-            "what it is": measure.text,
-            "direction": measure.direction.value,
-            "sees": sight(measure),
-            "eye": measure.eye,
-            "source": measure.source,
-            "docs/measures": f"{measure.page}.md",
-        }
-        for name, measure in MEASURES.items()
-        if name in names
-    ]
 
 
 def fault_rows(result: BenchResult) -> list[dict[str, str]]:

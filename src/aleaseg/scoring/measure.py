@@ -81,6 +81,11 @@ class Measure(Column, ABC):
         return f"{self.function.__module__}.{self.function.__qualname__}"
 
     @property
+    def sight(self) -> str:
+        """What it sees, in words."""
+        return "image + mask" if self.sees == "both" else self.sees
+
+    @property
     def page(self) -> str:
         """Of the documentation, under docs/measures, without its ending."""
         module = self.function.__module__.rpartition(".")[2]
