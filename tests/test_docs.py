@@ -4,6 +4,8 @@ import ast
 import re
 import shlex
 import shutil
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -140,6 +142,13 @@ def test_every_verb_and_option_is_documented(verb):
             if option.startswith("-") and option != "--help":
                 assert re.search(rf"`{option}[` ]", prose(page)), f"{name(page)} does not explain {option}"
     assert page.name in (DOCS / "index.md").read_text(encoding="utf-8")
+
+
+def test_the_docs_hold_the_text_of_every_help():
+    done = subprocess.run([sys.executable, DOCS / "command_line.py"], capture_output=True, check=True)
+    assert done.stdout.decode() == (DOCS / "command_line.md").read_text(encoding="utf-8"), (
+        "run: python docs/command_line.py > docs/command_line.md"
+    )
 
 
 # -- measures, reasons, findings ------------------------------------------------------------------

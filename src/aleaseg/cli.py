@@ -115,7 +115,7 @@ Groups = Annotated[
     str | None, typer.Option(help="Cases that share a fold: a regex on ids, or a CSV.", metavar="REGEX|CSV")
 ]
 Sites = Annotated[
-    str | None, typer.Option(help="Device scans come from: a regex or a CSV.", metavar="REGEX|CSV")
+    str | None, typer.Option(help="Where scans come from: a regex or a CSV.", metavar="REGEX|CSV")
 ]
 Classes = Annotated[
     str | None, typer.Option(help="Classes to keep, or name=value where none are declared.", metavar="A,B")
@@ -125,7 +125,7 @@ MeasuresAsked = Annotated[
 ]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of everything random.")]
 Reference = Annotated[Path | None, typer.Option(help="A run to compare these cases with.", metavar="RUN")]
-DeviceName = Annotated[Device, typer.Option(help="Device networks run.")]
+DeviceName = Annotated[Device, typer.Option(help="Where networks run.")]
 
 
 @app.command()
@@ -363,7 +363,7 @@ def _notes_of_selection(run: Run) -> list[str]:
 
 @app.command()
 def demo(
-    out: Annotated[Path, typer.Option("--out", "-o", help="Device to put it.", metavar="FOLDER")] = Path(
+    out: Annotated[Path, typer.Option("--out", "-o", help="Where to put it.", metavar="FOLDER")] = Path(
         "demo"
     ),
     cases: Annotated[int, typer.Option(min=20, help="How many cases to make.")] = 40,

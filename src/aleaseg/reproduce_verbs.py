@@ -67,7 +67,7 @@ def reproduce(
     accept_licence: Annotated[
         bool, typer.Option("--accept-licence", help="You accept the licence of restricted weights.")
     ] = False,
-    device: Annotated[Device, typer.Option(help="Device networks run.")] = Device.auto,
+    device: Annotated[Device, typer.Option(help="Where networks run.")] = Device.auto,
 ) -> None:
     """Run the paper's experiments as grids that resume, each to its table beside the paper's numbers."""
     from aleaseg.bench.settings import typed

@@ -70,11 +70,11 @@ def train(
         str | None,
         typer.Option(help="Classes to keep, or name=value where none are declared.", metavar="A,B"),
     ] = None,
-    device: Annotated[Device, typer.Option(help="Device networks run.")] = Device.auto,
+    device: Annotated[Device, typer.Option(help="Where networks run.")] = Device.auto,
     precision: Annotated[str, typer.Option(help="auto, float32 or bfloat16.", metavar="NAME")] = "auto",
     seed: Annotated[int, typer.Option(min=0, help="Of weights and batches; the split stays.")] = 0,
 ) -> None:
-    """Train a network on a data set, with DUO or without; killed, it goes on where it was."""
+    """Train a network on a data set, with DUO or without; killed, it resumes."""
     from aleaseg.trainer import TrainerSettings
     from aleaseg.trainer import train as train_model
 
@@ -117,7 +117,7 @@ def predict(
     held_out: Annotated[
         bool, typer.Option("--held-out", help="Only the cases that the training held out.")
     ] = False,
-    device: Annotated[Device, typer.Option(help="Device networks run.")] = Device.auto,
+    device: Annotated[Device, typer.Option(help="Where networks run.")] = Device.auto,
 ) -> None:
     """Predict a mask for every image with a trained model; nothing is overwritten."""
     from aleaseg.trainer import PredictSettings
