@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 
 import aleaseg
-from aleaseg import auditing
-from aleaseg.auditing import Settings, run_audit
+from aleaseg.auditing.beginning import begin
+from aleaseg.auditing.running import run_audit
+from aleaseg.auditing.settings import AuditSettings
 from aleaseg.case import Geometry
 from aleaseg.errors import SettingsDiffer, UsageError
+from aleaseg.readers import open_dataset
 from aleaseg.readers.voxels import write_nifti
 from aleaseg.run import Run
 
@@ -23,7 +25,9 @@ SPACING = (2.0, 1.0, 1.0)
 
 def audit(dataset, out, page=False, **given):
     """Two folds of three steps, no page."""
-    settings = Settings(dataset=str(dataset), **{"steps": 3, "groups": GROUPS, "device": "cpu", **given})
+    settings = AuditSettings(
+        dataset=str(dataset), **{"steps": 3, "groups": GROUPS, "device": "cpu", **given}
+    )
     return run_audit(settings, Run(out), page=page)
 
 
@@ -333,7 +337,7 @@ def test_the_variance_extractor_leaves_the_label_axis_as_it_is(tmp_path, finishe
 
 
 def test_a_budget_that_bites_is_told(tmp_path, finished, one_process):
-    done = audit(finished.dataset, tmp_path / "run", steps=5000, budget_minutes=0.1)
+    done = audit(finished.dataset, tmp_path / "run", steps=5000, budget=0.1)
     # Two folds one after the other share what preparing and predicting leave.
     assert len(one_process) == 1
     assert 1.0 <= one_process[0] <= 0.9 * 10.0 / 2
@@ -363,27 +367,40 @@ def test_what_cannot_work_is_refused_before_anything_is_written(tmp_path, finish
         assert not (tmp_path / "run").exists()
 
 
-def test_every_setting_is_kept_and_told_apart(tmp_path, finished, monkeypatch):
+def test_every_setting_is_kept_and_told_apart(tmp_path, finished):
     shutil.copytree(finished.run, tmp_path / "run")
     made = Run(tmp_path / "run").manifest["settings"]
-    names = {field.name for field in dataclasses.fields(Settings)}
+    names = set(AuditSettings("").asked())
     assert names <= set(made)
-    settings = Settings(**{name: made[name] for name in names})
-    monkeypatch.setattr(auditing, "_predict", lambda *given: pytest.fail("went on"))
-    monkeypatch.setattr(auditing, "_can_work", lambda *given: None)
-    monkeypatch.setattr(auditing, "_reference", lambda *given: None)
+    assert not {"accept_licence", "cache", "out"} & set(made)  # they decide no number
+    settings = AuditSettings(**{name: made[name] for name in names})
+    dataset = open_dataset(settings.dataset, groups=settings.groups)
+    begin(Run(tmp_path / "run"), settings, dataset)
     for name, other in (
         ("seed", 1),
         ("steps", 9),
         ("extractor", "task"),
-        ("budget_minutes", 5.0),
+        ("budget", 5.0),
         ("device", "cuda"),
         ("predictions", "/oof"),
         ("sites", "g"),
         ("reference", "/r"),
     ):
         with pytest.raises(SettingsDiffer, match=f"{name}: .* then, {other!r} now"):
-            run_audit(dataclasses.replace(settings, **{name: other}), Run(tmp_path / "run"))
+            begin(Run(tmp_path / "run"), dataclasses.replace(settings, **{name: other}), dataset)
+
+
+def test_a_run_from_before_the_budget_had_its_name_goes_on(tmp_path, finished):
+    shutil.copytree(finished.run, tmp_path / "run")
+    manifest = json.loads((tmp_path / "run" / "manifest.json").read_text())
+    del manifest["settings"]["budget"]
+    manifest["settings"]["budget_minutes"] = 30.0
+    (tmp_path / "run" / "manifest.json").write_text(json.dumps(manifest))
+    dataset = open_dataset(finished.dataset, groups=GROUPS)
+    asked = AuditSettings(finished.dataset, groups=GROUPS, steps=8, budget=30.0)
+    begin(Run(tmp_path / "run"), asked, dataset)
+    with pytest.raises(SettingsDiffer, match=r"budget: 30\.0 then, None now"):
+        begin(Run(tmp_path / "run"), dataclasses.replace(asked, budget=None), dataset)
 
 
 def test_a_case_more_is_another_data_set(tmp_path, write_small, finished):
@@ -395,7 +412,9 @@ def test_a_case_more_is_another_data_set(tmp_path, write_small, finished):
     for name in ("imagesTr/g0_00_0000", "labelsTr/g0_00"):
         path = tmp_path / "data set" / f"{name}.nii.gz"
         shutil.copy(path, path.with_name(path.name.replace("g0_00", "g0_99")))
-    with pytest.raises(SettingsDiffer, match="cases: 24 then, 25 now"):
+    with pytest.raises(
+        SettingsDiffer, match=r"cases: 24 then, 25 now; the cases are others; groups or sites [^0-9]*; give"
+    ):
         audit(tmp_path / "data set", tmp_path / "run", steps=8, device="auto")
 
 

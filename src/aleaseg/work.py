@@ -1,4 +1,4 @@
-"""How work on many cases is shared out: one rule for cores, one for memory, one map.
+"""How work on many cases is shared out: one rule for cores, one for memory, one for the device, one map.
 
 A process holds one case at a time. How many work side by side follows from the cores that this process
 may use (a SLURM job's or a container's, not the node's) and from what the largest case needs of the
@@ -15,8 +15,11 @@ from pathlib import Path
 from pickle import PicklingError
 from typing import Protocol, TypeVar
 
+from aleaseg.errors import UsageError
+
 __all__ = [
     "Executor",
+    "choose_device",
     "cores",
     "in_processes",
     "in_threads",
@@ -65,6 +68,24 @@ def memory_bytes() -> int | None:
         except (OSError, ValueError):  # no such group, or "max"
             continue
     return min(found, default=None)
+
+
+def choose_device(asked: str) -> str:
+    """`cpu` or `cuda`, whichever `auto` finds.
+
+    Raises:
+        UsageError: `cuda` is asked for and is not there, or the name is unknown.
+    """
+    if asked not in ("auto", "cpu", "cuda"):
+        raise UsageError(f"unknown device {asked!r}; expected auto, cpu or cuda")
+    if asked == "cpu":
+        return "cpu"
+    import torch
+
+    there = torch.cuda.is_available()
+    if asked == "cuda" and not there:
+        raise UsageError("device cuda was asked for, and torch finds no GPU; use `--device cpu`")
+    return "cuda" if there else "cpu"
 
 
 def side_by_side(

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from aleaseg.errors import UsageError
-from aleaseg.eye import choose_device
 from aleaseg.reproduce.cells import Cell
 from aleaseg.reproduce.datasets import Prepared, find_sources, prepare, with_target
 from aleaseg.reproduce.estimate import Estimate, estimate
