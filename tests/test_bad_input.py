@@ -226,7 +226,7 @@ def test_a_full_disk_is_one_line_and_nothing_is_lost(finished, tmp_path, type_al
 def test_an_image_that_may_not_be_read(tmp_path, monkeypatch, write_small, one_process):
     """As root everything may be read: there the refusal is simulated."""
     from aleaseg.auditing.running import run_audit
-from aleaseg.auditing.settings import AuditSettings
+    from aleaseg.auditing.settings import AuditSettings
 
     write_small(tmp_path / "data", 5)
     locked = tmp_path / "data" / "imagesTr" / "g0_02_0000.nii.gz"

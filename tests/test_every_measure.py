@@ -81,7 +81,7 @@ def test_a_run_from_before_the_setting_goes_on(tmp_path, finished):
     plan = json.loads((tmp_path / "run" / "models" / "plan.json").read_text())
     del plan["inside"]
     (tmp_path / "run" / "models" / "plan.json").write_text(json.dumps(plan))
-    names = {field.name for field in dataclasses.fields(Settings)} - {"measures"}
+    names = set(AuditSettings("").asked()) - {"measures"}
     settings = AuditSettings(**{name: manifest["settings"][name] for name in names})
     run = run_audit(settings, Run(tmp_path / "run"), page=False).run
     for name in ("cases.csv", "scores.csv", "measures.csv"):

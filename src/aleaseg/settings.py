@@ -72,16 +72,16 @@ class Argument(Option):
 def options(kind: type[Settings]) -> Iterator[tuple[str, Any, Option]]:
     """(name, type, what is said of it) of every field that has something said of it, inherited ones last."""
     hints = get_type_hints(kind, include_extras=True)
-    floor = {name: n for n, base in reversed([*enumerate(kind.__mro__)]) for name in _own(base)}
+    # Of each field the class that declares it, as far from here as that is.
+    floor = {
+        name: n
+        for n, base in reversed([*enumerate(kind.__mro__)])
+        for name in inspect.get_annotations(base)
+    }
     for field in sorted(fields(kind), key=lambda field: floor[field.name]):
         for said in getattr(hints[field.name], "__metadata__", ()):
             if isinstance(said, Option):
                 yield field.name, hints[field.name].__origin__, said
-
-
-def _own(base: type) -> dict[str, Any]:
-    """The fields that a class itself declares."""
-    return base.__dict__.get("__annotations__", {})
 
 
 @dataclass(frozen=True)

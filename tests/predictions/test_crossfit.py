@@ -101,7 +101,7 @@ def test_killed_in_training_and_in_scoring_nothing_is_lost_or_doubled(finished, 
 
 def test_in_one_process_the_numbers_are_the_same(finished, tmp_path, one_process):
     from aleaseg.auditing.running import run_audit
-from aleaseg.auditing.settings import AuditSettings
+    from aleaseg.auditing.settings import AuditSettings
 
     made = Run(finished.run).manifest["settings"]
     settings = {name: made[name] for name in ("dataset", "groups", "steps")}
@@ -111,7 +111,7 @@ from aleaseg.auditing.settings import AuditSettings
 
 def test_another_seed_has_other_numbers(finished, tmp_path, one_process):
     from aleaseg.auditing.running import run_audit
-from aleaseg.auditing.settings import AuditSettings
+    from aleaseg.auditing.settings import AuditSettings
 
     made = Run(finished.run).manifest["settings"]
     settings = {name: made[name] for name in ("dataset", "groups", "steps")}
