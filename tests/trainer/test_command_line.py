@@ -5,7 +5,7 @@ import shutil
 import pytest
 
 from aleaseg.errors import UsageError
-from aleaseg.training_verbs import _edges
+from aleaseg.cli.train import _edges
 
 
 @pytest.fixture(scope="module")
