@@ -154,7 +154,9 @@ def test_every_verb_and_option_is_documented(verb):
         for parameter in command.params:
             for option in (*parameter.opts, *parameter.secondary_opts):
                 if option.startswith("-") and option != "--help":
-                    assert re.search(rf"`{option}[` ]", prose(page)), f"{name(page)} does not explain {option}"
+                    assert re.search(rf"`{option}[` ]", prose(page)), (
+                        f"{name(page)} does not explain {option}"
+                    )
     assert page.name in (DOCS / "index.md").read_text(encoding="utf-8")
 
 

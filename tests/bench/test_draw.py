@@ -10,8 +10,8 @@ from aleaseg.bench import draw as drawing
 from aleaseg.bench import swap_in as swapping
 from aleaseg.bench.draw import fit_draw, mean_dice, open_draw
 from aleaseg.bench.mixed import draws, suspicions
-from aleaseg.bench.result import CASE_FIELDS, CONFOUNDS, SWAP_IN_COLUMNS
 from aleaseg.bench.opening import begin_bench, open_clean
+from aleaseg.bench.result import CASE_FIELDS, CONFOUNDS, SWAP_IN_COLUMNS
 from aleaseg.bench.settings import BenchSettings, DetectSettings
 from aleaseg.bench.swap_in import _chosen, _of_image, _record, swap_in
 from aleaseg.corruption import FAULTS

@@ -4,8 +4,8 @@ import shutil
 
 import pytest
 
-from aleaseg.errors import UsageError
 from aleaseg.cli.train import _edges
+from aleaseg.errors import UsageError
 
 
 @pytest.fixture(scope="module")
