@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import aleaseg
-from aleaseg.auditing.beginning import begin
+from aleaseg.auditing.beginning import begin_audit
 from aleaseg.auditing.running import run_audit
 from aleaseg.auditing.settings import AuditSettings
 from aleaseg.case import Geometry
@@ -375,7 +375,7 @@ def test_every_setting_is_kept_and_told_apart(tmp_path, finished):
     assert not {"accept_licence", "cache", "out"} & set(made)  # they decide no number
     settings = AuditSettings(**{name: made[name] for name in names})
     dataset = open_dataset(settings.dataset, groups=settings.groups)
-    begin(Run(tmp_path / "run"), settings, dataset)
+    begin_audit(Run(tmp_path / "run"), settings, dataset)
     for name, other in (
         ("seed", 1),
         ("steps", 9),
@@ -387,7 +387,7 @@ def test_every_setting_is_kept_and_told_apart(tmp_path, finished):
         ("reference", "/r"),
     ):
         with pytest.raises(SettingsDiffer, match=f"{name}: .* then, {other!r} now"):
-            begin(Run(tmp_path / "run"), dataclasses.replace(settings, **{name: other}), dataset)
+            begin_audit(Run(tmp_path / "run"), dataclasses.replace(settings, **{name: other}), dataset)
 
 
 def test_a_run_from_before_the_budget_had_its_name_goes_on(tmp_path, finished):
@@ -398,9 +398,9 @@ def test_a_run_from_before_the_budget_had_its_name_goes_on(tmp_path, finished):
     (tmp_path / "run" / "manifest.json").write_text(json.dumps(manifest))
     dataset = open_dataset(finished.dataset, groups=GROUPS)
     asked = AuditSettings(finished.dataset, groups=GROUPS, steps=8, budget=30.0)
-    begin(Run(tmp_path / "run"), asked, dataset)
+    begin_audit(Run(tmp_path / "run"), asked, dataset)
     with pytest.raises(SettingsDiffer, match=r"budget: 30\.0 then, None now"):
-        begin(Run(tmp_path / "run"), dataclasses.replace(asked, budget=None), dataset)
+        begin_audit(Run(tmp_path / "run"), dataclasses.replace(asked, budget=None), dataset)
 
 
 def test_a_case_more_is_another_data_set(tmp_path, write_small, finished):
@@ -413,7 +413,8 @@ def test_a_case_more_is_another_data_set(tmp_path, write_small, finished):
         path = tmp_path / "data set" / f"{name}.nii.gz"
         shutil.copy(path, path.with_name(path.name.replace("g0_00", "g0_99")))
     with pytest.raises(
-        SettingsDiffer, match=r"cases: 24 then, 25 now; the cases are others; groups or sites [^0-9]*; give"
+        SettingsDiffer,
+        match=r"cases: 24 then, 25 now; case ids: others than then; groups and sites: others than then",
     ):
         audit(tmp_path / "data set", tmp_path / "run", steps=8, device="auto")
 

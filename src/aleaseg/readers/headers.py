@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 from aleaseg.case import Case, Dataset, Geometry
 from aleaseg.errors import CaseError, Unreadable
+from aleaseg.work import in_threads, map_cases
 
 __all__ = ["read_headers"]
+
+# Many small reads, slow ones on a network drive: threads wait for them side by side.
+_THREADS = 8
 
 
 @dataclass(frozen=True)
@@ -36,13 +38,9 @@ def read_headers(
         dataset: as it was opened.
         progress: called with (cases done, cases in all).
     """
-    cases = []
-    # Many small reads, on a network drive slow ones: threads wait for them side by side.
-    with ThreadPoolExecutor(min(8, 2 * (os.cpu_count() or 1))) as pool:
-        for case in pool.map(_read, dataset.cases):
-            cases.append(case)
-            progress(len(cases), len(dataset.cases))
-    return dataset.with_cases(cases)
+    read = map_cases(_read, dataset.cases, workers=_THREADS, executor=in_threads, progress=progress)
+    known = {case.id: found for case, found in read}
+    return dataset.with_cases([known[case.id] for case in dataset.cases])
 
 
 def _read(case: Case) -> Case:

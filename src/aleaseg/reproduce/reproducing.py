@@ -19,7 +19,7 @@ from aleaseg.reproduce.tables import SWEEPS, TABLES, Table, declare
 from aleaseg.reproduce.work import Bench
 from aleaseg.reproduce.writing import write_reproduced
 from aleaseg.run import begin, versions
-from aleaseg.work import cores
+from aleaseg.work import choose_device, cores
 
 __all__ = ["Plan", "Reproduced", "plan", "reproduce"]
 
