@@ -4,6 +4,7 @@ import dataclasses
 import json
 import os
 import shutil
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -13,8 +14,8 @@ from aleaseg.auditing.beginning import begin_audit
 from aleaseg.auditing.running import run_audit
 from aleaseg.auditing.settings import AuditSettings
 from aleaseg.case import Geometry
-from aleaseg.errors import SettingsDiffer, UsageError
-from aleaseg.readers import open_dataset
+from aleaseg.errors import SettingsDiffer, Unreadable, UsageError
+from aleaseg.readers import open_dataset, read_headers
 from aleaseg.readers.voxels import write_nifti
 from aleaseg.run import Run
 
@@ -456,3 +457,35 @@ def test_nothing_of_the_data_set_is_touched(finished):
     assert len(os.listdir(finished.dataset / "imagesTr")) == 24
     assert not list(finished.run.rglob("*.npy")), "working copies are taken away again"
     assert not [path for path in finished.run.rglob(".*") if path.is_file()], "nothing half-written is left"
+
+
+# -- headers ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("given", [{}, {"extractor": "task"}, {"predictions": "eye"}], ids=str)
+def test_every_header_is_opened_once(tmp_path, write_small, one_process, monkeypatch, given):
+    from aleaseg.readers import voxels
+
+    write_small(tmp_path / "data", 20)
+    opened = Counter()
+    read = voxels.read_geometry
+
+    def counted(path, case):
+        opened[case] += 1
+        return read(path, case)
+
+    monkeypatch.setattr(voxels, "read_geometry", counted)
+    done = audit(tmp_path / "data", tmp_path / "run", page=True, **given)
+    assert dict(opened) == dict.fromkeys(done.run.cases["case"], 1)
+    assert len(opened) == 20
+
+
+def test_a_header_that_cannot_be_read_is_the_cases_fault_and_no_others(tmp_path, write_small, one_process):
+    write_small(tmp_path / "data", 22)
+    (tmp_path / "data" / "imagesTr" / "g0_04_0000.nii.gz").write_bytes(b"no image")
+    opened = read_headers(open_dataset(tmp_path / "data"))
+    with pytest.raises(Unreadable, match="g0_04"):
+        opened["g0_04"].read_geometry()
+    assert opened["g1_05"].read_geometry().shape == (12, 16, 16)
+    done = audit(tmp_path / "data", tmp_path / "run")
+    assert list(done.troubles) == ["g0_04"]

@@ -16,20 +16,20 @@ def report(
     run: Annotated[Path, typer.Argument(help="A folder made by audit or score.", metavar="RUN")],
 ) -> None:
     """Write the page of a run again, for example after its folder was moved."""
-    from aleaseg.errors import AleasegError
-    from aleaseg.readers import open_dataset
-    from aleaseg.report import write_report
-    from aleaseg.run import Run
-
-    opened = Run(run)
-    settings = opened.manifest["settings"]
-    try:
-        dataset = open_dataset(
-            settings["dataset"], **{name: settings[name] for name in ("classes", "groups", "sites")}
-        )
-    except AleasegError:
-        dataset = None
-        say("The data set is gone: the page has no pictures.", stderr=True)
     with progress_bars() as progress:
+        from aleaseg.errors import AleasegError
+        from aleaseg.readers import open_dataset
+        from aleaseg.report import write_report
+        from aleaseg.run import Run
+
+        opened = Run(run)
+        settings = opened.manifest["settings"]
+        try:
+            dataset = open_dataset(
+                settings["dataset"], **{name: settings[name] for name in ("classes", "groups", "sites")}
+            )
+        except AleasegError:
+            dataset = None
+            say("The data set is gone: the page has no pictures.", stderr=True)
         index = write_report(opened, dataset, progress=lambda done, total: progress("report", done, total))
     say(f"Page: {index}")
