@@ -8,9 +8,11 @@ memory. An executor does the work: processes on this machine, threads, or one af
 from __future__ import annotations
 
 import os
+import signal
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from pickle import PicklingError
 from typing import Protocol, TypeVar
@@ -21,6 +23,7 @@ __all__ = [
     "Executor",
     "choose_device",
     "cores",
+    "deaf_children",
     "in_processes",
     "in_threads",
     "map_cases",
@@ -131,9 +134,24 @@ def in_processes(function: Callable[[T], R], items: Iterable[T], workers: int) -
     from joblib import Parallel, delayed, parallel_config
 
     with parallel_config(backend="loky", inner_max_num_threads=1):
-        yield from Parallel(n_jobs=workers, return_as="generator_unordered")(
-            delayed(_placed)(function, place, item) for place, item in enumerate(items)
-        )
+        with deaf_children():
+            results = Parallel(n_jobs=workers, return_as="generator_unordered")(
+                delayed(_placed)(function, place, item) for place, item in enumerate(items)
+            )
+        yield from results
+
+
+@contextmanager
+def deaf_children() -> Iterator[None]:
+    """Processes that are started meanwhile never hear Ctrl-C, which a terminal sends to all: this one ends them."""
+    if threading.current_thread() is not threading.main_thread():  # only there a signal can be seen to
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _placed(function: Callable[[T], R], place: int, item: T) -> tuple[int, R]:
