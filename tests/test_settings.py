@@ -15,6 +15,7 @@ from aleaseg.cli import app
 from aleaseg.errors import UsageError
 from aleaseg.evaluation.settings import CompareSettings, EvaluationSettings
 from aleaseg.reproduce.settings import ReproduceSettings
+from aleaseg.run import Run
 from aleaseg.settings import (
     Argument,
     DatasetSettings,
@@ -124,6 +125,10 @@ def test_forms(tmp_path, monkeypatch):
     ]
     assert table_or_regex(r"^(g\d)") == r"^(g\d)"
     assert table_or_regex("groups.CSV") == str(tmp_path / "groups.CSV")
+
+
+def test_a_run_may_stand_where_a_path_is_asked_for(tmp_path):
+    assert AuditSettings("x", reference=Run(tmp_path)).reference == str(tmp_path)
 
 
 @pytest.mark.parametrize("given", ["-160,240", (-160, 240), [-160.0, 240.0]])

@@ -17,6 +17,7 @@ import functools
 import inspect
 from collections.abc import Callable, Iterator
 from dataclasses import KW_ONLY, dataclass, fields
+from os import PathLike
 from pathlib import Path
 from typing import Annotated, Any, ParamSpec, TypeVar, get_type_hints
 
@@ -117,17 +118,27 @@ def called_with(kind: Callable[P, S]) -> Callable[[Callable[[S], R]], Callable[P
             return function(kind(*args, **kwargs))
 
         if isinstance(kind, type) and issubclass(kind, Settings):
-            told = "".join(f"    {name}: {option.help}\n" for name, _, option in options(kind))
-            called.__doc__ = f"{inspect.cleandoc(function.__doc__ or '')}\n\nArgs:\n{told}"
-        called.__signature__ = inspect.signature(kind)  # type: ignore[attr-defined]
+            _tell(called, kind)
         return called
 
     return decorate
 
 
-def whole_path(path: str | Path) -> str:
+def _tell(function: Callable[..., Any], kind: type[Settings]) -> None:
+    """Give a function the signature of settings, and say in its docstring what each of them means."""
+    said = {name: (hint, option) for name, hint, option in options(kind)}
+    own = inspect.signature(function)
+    taken = inspect.signature(kind).parameters.values()
+    parameters = [parameter.replace(annotation=said[parameter.name][0]) for parameter in taken]
+    function.__signature__ = own.replace(parameters=parameters)  # type: ignore[attr-defined]
+    told = "".join(f"    {parameter.name}: {said[parameter.name][1].help}\n" for parameter in parameters)
+    doc, _, returned = inspect.cleandoc(function.__doc__ or "").partition("\n\nReturns:")
+    function.__doc__ = f"{doc}\n\nArgs:\n{told}" + (f"\nReturns:{returned}\n" if returned else "")
+
+
+def whole_path(path: str | PathLike[str]) -> str:
     """From the root: another folder may be the current one next time. Empty stays empty."""
-    return str(Path(path).resolve()) if str(path) else ""
+    return str(Path(path).resolve()) if path != "" else ""
 
 
 def path_unless(*words: str) -> Callable[[str | Path], str]:

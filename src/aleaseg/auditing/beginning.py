@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from os import PathLike
 from pathlib import Path
 
 from aleaseg.auditing.settings import AuditSettings
@@ -64,7 +65,7 @@ def file_hashes(run: Run, dataset: Dataset) -> dict[str, str]:
     return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in paths if path.is_file()}
 
 
-def _reference_hash(reference: str | Path | None) -> str | None:
+def _reference_hash(reference: str | PathLike[str] | None) -> str | None:
     file = Path(reference or "") / "population.json"
     return _hash(file.read_text(encoding="utf-8")) if reference is not None and file.exists() else None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import KW_ONLY, dataclass
+from os import PathLike
 from pathlib import Path
 from typing import Annotated
 
@@ -40,8 +41,8 @@ class AuditSettings(DatasetSettings):
     predictions: Annotated[
         str | Path,
         Option(
-            "crossfit, or a folder of out-of-fold predictions.",
-            "crossfit|FOLDER",
+            "crossfit; eye: what --fast does; or a folder of out-of-fold predictions.",
+            "crossfit|eye|FOLDER",
             form=path_unless("crossfit", "eye"),
         ),
     ] = "crossfit"
@@ -99,7 +100,7 @@ class AuditSettings(DatasetSettings):
     device: Device = "auto"
     seed: Seed = 0
     reference: Annotated[
-        str | Path | None, Option("A run to compare these cases with.", "RUN", form=whole_path)
+        str | PathLike[str] | None, Option("A run to compare these cases with.", "RUN", form=whole_path)
     ] = None
     measures: Annotated[
         str,

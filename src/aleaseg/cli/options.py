@@ -5,9 +5,10 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Iterator
+from os import PathLike
 from pathlib import Path
 from types import NoneType
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 import typer
 from typer.core import TyperCommand, TyperGroup
@@ -63,7 +64,9 @@ def _parameters(kind: type[Settings]) -> Iterator[inspect.Parameter]:
 
 def _typed(hint: Any, option: Option) -> Any:
     """What typer reads: text, a path, a number, a flag or a choice."""
-    several = get_args(hint) or (hint,)
+    several = tuple(get_origin(each) or each for each in get_args(hint) or (hint,))
+    if PathLike in several:
+        several = (Path, *several)
     kind: Any = next((each for each in (bool, int, float, Path) if each in several), str)
     if option.choices:
         kind = Literal[option.choices]
