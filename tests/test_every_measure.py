@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from aleaseg.auditing import Settings, run_audit
+from aleaseg.auditing.running import run_audit
+from aleaseg.auditing.settings import AuditSettings
 from aleaseg.errors import SettingsDiffer, UsageError
 from aleaseg.run import Run
 from aleaseg.scoring.catalogue import MEASURES
@@ -20,7 +21,9 @@ GROUPS = r"^(g\d)"
 
 
 def audit(dataset, out, **given):
-    settings = Settings(dataset=str(dataset), **{"steps": 3, "groups": GROUPS, "device": "cpu", **given})
+    settings = AuditSettings(
+        dataset=str(dataset), **{"steps": 3, "groups": GROUPS, "device": "cpu", **given}
+    )
     return run_audit(settings, Run(out), page=False).run
 
 
@@ -86,8 +89,8 @@ def test_a_run_from_before_the_setting_goes_on(tmp_path, finished):
     plan = json.loads((tmp_path / "run" / "models" / "plan.json").read_text())
     del plan["inside"]
     (tmp_path / "run" / "models" / "plan.json").write_text(json.dumps(plan))
-    names = {field.name for field in dataclasses.fields(Settings)} - {"measures"}
-    settings = Settings(**{name: manifest["settings"][name] for name in names})
+    names = set(AuditSettings("").asked()) - {"measures"}
+    settings = AuditSettings(**{name: manifest["settings"][name] for name in names})
     run = run_audit(settings, Run(tmp_path / "run"), page=False).run
     for name in ("cases.csv", "scores.csv", "measures.csv"):
         assert (run.path / name).read_bytes() == (finished.run / name).read_bytes()

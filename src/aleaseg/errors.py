@@ -5,7 +5,7 @@
     │   ├── NotADataset       the folder has no layout that is known
     │   ├── SettingsDiffer    the run folder was made with other settings
     │   ├── NewerVersion      a file was written by a newer aleaseg
-    │   ├── SelectionRefused  a cut would harm a class; `--force` overrides
+    │   ├── SelectionRefused  a cut would harm a class; force overrides
     │   └── WeightsRefused    weights are missing, unsafe, or not those of the model
     ├── CaseError             one case is bad; the others go on (exit status 1)
     │   ├── Unreadable        a file cannot be read as what it says it is
@@ -18,6 +18,8 @@ and what to do.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 __all__ = [
     "AleasegError",
@@ -56,7 +58,16 @@ class NewerVersion(UsageError):
 
 
 class SelectionRefused(UsageError):
-    """The cut would leave a class with too few cases."""
+    """The cut would leave a class with too few cases.
+
+    Args:
+        message: which, and what to do.
+        described: the cut that was refused, in lines, as `aleaseg.selection.describe` has them.
+    """
+
+    def __init__(self, message: str, described: Sequence[str] = ()) -> None:
+        self.described = tuple(described)
+        super().__init__(message)
 
 
 class WeightsRefused(UsageError):

@@ -10,8 +10,9 @@ from aleaseg.bench import draw as drawing
 from aleaseg.bench import swap_in as swapping
 from aleaseg.bench.draw import fit_draw, mean_dice, open_draw
 from aleaseg.bench.mixed import draws, suspicions
+from aleaseg.bench.opening import begin_bench, open_clean
 from aleaseg.bench.result import CASE_FIELDS, CONFOUNDS, SWAP_IN_COLUMNS
-from aleaseg.bench.settings import BenchSettings, begin_bench, open_clean
+from aleaseg.bench.settings import BenchSettings, DetectSettings
 from aleaseg.bench.swap_in import _chosen, _of_image, _record, swap_in
 from aleaseg.corruption import FAULTS
 from aleaseg.errors import SettingsDiffer, UsageError
@@ -37,7 +38,7 @@ def made(tmp_path_factory, write_small):
     """A draw of 24 small cases by two folds of eight steps, in one process: settings, folder, draw."""
     folder = tmp_path_factory.mktemp("draw")
     write_small(folder / "data", 24, faults=False)
-    settings = BenchSettings(str(folder / "data"), draws=1, share=0.25, folds=2, steps=8, groups=GROUPS)
+    settings = DetectSettings(str(folder / "data"), draws=1, share=0.25, folds=2, steps=8, groups=GROUPS)
     out = Run(folder / "bench")
 
     def run_folds(run, plan, todo, workers, seconds, progress):

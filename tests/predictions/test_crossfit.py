@@ -100,20 +100,22 @@ def test_killed_in_training_and_in_scoring_nothing_is_lost_or_doubled(finished, 
 
 
 def test_in_one_process_the_numbers_are_the_same(finished, tmp_path, one_process):
-    from aleaseg.auditing import Settings, run_audit
+    from aleaseg.auditing.running import run_audit
+    from aleaseg.auditing.settings import AuditSettings
 
     made = Run(finished.run).manifest["settings"]
     settings = {name: made[name] for name in ("dataset", "groups", "steps")}
-    done = run_audit(Settings(**settings, device="cpu"), Run(tmp_path / "run"), page=False)
+    done = run_audit(AuditSettings(**settings, device="cpu"), Run(tmp_path / "run"), page=False)
     same_tables(done.run.path, finished.run)
 
 
 def test_another_seed_has_other_numbers(finished, tmp_path, one_process):
-    from aleaseg.auditing import Settings, run_audit
+    from aleaseg.auditing.running import run_audit
+    from aleaseg.auditing.settings import AuditSettings
 
     made = Run(finished.run).manifest["settings"]
     settings = {name: made[name] for name in ("dataset", "groups", "steps")}
-    done = run_audit(Settings(**settings, device="cpu", seed=1), Run(tmp_path / "run"), page=False)
+    done = run_audit(AuditSettings(**settings, device="cpu", seed=1), Run(tmp_path / "run"), page=False)
     first, other = (Run(path).cases["oof_dice"].to_numpy() for path in (finished.run, done.run.path))
     assert (first != other).mean() > 0.5
 

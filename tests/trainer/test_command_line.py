@@ -4,8 +4,8 @@ import shutil
 
 import pytest
 
+from aleaseg.cli.train import _edges
 from aleaseg.errors import UsageError
-from aleaseg.training_verbs import _edges
 
 
 @pytest.fixture(scope="module")

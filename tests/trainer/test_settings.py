@@ -2,11 +2,11 @@
 
 import pytest
 
+from aleaseg.cli.train import PresetName
 from aleaseg.errors import UsageError
 from aleaseg.trainer import PRESETS, TrainerSettings
 from aleaseg.trainer.network import NAMES
 from aleaseg.trainer.settings import schedule
-from aleaseg.training_verbs import PresetName
 
 
 def test_the_papers_protocol():

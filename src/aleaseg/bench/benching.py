@@ -8,8 +8,9 @@ from pathlib import Path
 
 from aleaseg.bench.analysis import analyse
 from aleaseg.bench.mixed import class_means, draws, suspicions
+from aleaseg.bench.opening import begin_bench, open_clean
 from aleaseg.bench.result import BenchResult
-from aleaseg.bench.settings import BenchSettings, begin_bench, open_clean
+from aleaseg.bench.settings import DetectSettings
 from aleaseg.bench.swap_in import swap_in
 from aleaseg.bench.write import write_bench
 from aleaseg.run import Run, now, read_json, versions
@@ -26,10 +27,9 @@ def machine() -> str:
 
 
 def run_bench(
-    settings: BenchSettings,
+    settings: DetectSettings,
     out: Run,
     *,
-    swapped: bool = True,
     command: str = "",
     progress: Progress = lambda stage, done, total: None,
 ) -> tuple[BenchResult, Path]:
@@ -40,7 +40,6 @@ def run_bench(
     Args:
         settings: what is asked.
         out: the bench's folder.
-        swapped: also the swap-in protocol, on the first draw.
         command: as it was typed, for the page.
         progress: called with a stage, done, total.
 
@@ -57,7 +56,7 @@ def run_bench(
         every.append(draw)
         progress("draws", number + 1, settings.draws)
     cases = suspicions(every)
-    exchanged = swap_in(every[0], progress=progress) if swapped else None
+    exchanged = swap_in(every[0], progress=progress) if settings.swap_in else None
     plan = read_json(every[0].run.path / "models" / "plan.json")
     about = {
         "dataset": dataset.name,

@@ -37,7 +37,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from aleaseg.bench.draw import Draw, fit_draw, mean_dice, open_draw, plan_draw
 from aleaseg.bench.mixed import suspicions
-from aleaseg.bench.settings import BenchSettings, begin_bench, open_clean
+from aleaseg.bench.opening import begin_bench, open_clean
+from aleaseg.bench.settings import DownstreamSettings
 from aleaseg.case import Case, Dataset
 from aleaseg.errors import UsageError
 from aleaseg.measures.label_agreement import dice
@@ -47,7 +48,6 @@ from aleaseg.predictions import Prediction
 from aleaseg.predictions.folds import hold_out
 from aleaseg.predictions.working import grid_of, prepare_case, prepared_file
 from aleaseg.run import Run, now, read_json, versions, write_aside, write_json, write_table
-from aleaseg.scoring.catalogue import MEASURES
 from aleaseg.training.grid import default_steps
 from aleaseg.training.loop import TrainSettings, fit, predict_logits
 from aleaseg.training.network import build_network
@@ -70,84 +70,6 @@ __all__ = [
 Progress = Callable[[str, int, int], None]
 # An interval over fewer groups than these would be a number without a meaning.
 _FEWEST_GROUPS = 5
-
-
-def _named(text: str) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(filter(None, (name.strip() for name in text.split(",")))))
-
-
-@dataclass(frozen=True)
-class DownstreamSettings(BenchSettings):
-    """What decides the numbers; written whole into the manifest.
-
-    Attributes:
-        first: seed of the split, the faults, the cross-fitting and the choices by lot.
-        draws: one; another `first` is another draw.
-        share: of the training cases that get a fault; 0: none.
-        leave_out: share of the training cases that a choice leaves out; None: as many as are faulty.
-        objectives: names with commas between, of `aleaseg.training.objective`.
-        steps: of every training; None: a rule on the data.
-        held_out: share of the cases that is the clean test part; whole groups.
-        measures: names with commas between, of `MEASURES`; none: nothing is measured.
-        randoms: choices by lot.
-        trainings: of each choice, from the seeds 0, 1, ...
-    """
-
-    draws: int = 1
-    share: float = 0.4
-    leave_out: float | None = None
-    objectives: str = "plain"
-    held_out: float = 0.25
-    measures: str = "doubt,label_doubt,softmin,auv,auv/foreground"
-    randoms: int = 2
-    trainings: int = 3
-
-    def __post_init__(self) -> None:
-        """Refuse what cannot work."""
-        if self.share != 0:
-            super().__post_init__()
-        elif self.leave_out is None:
-            raise UsageError(
-                "share is 0, so no case is faulty; say with leave_out how many are to be left out"
-            )
-        if self.leave_out is not None and not 0 < self.leave_out < 1:
-            raise UsageError(
-                f"leave_out is {self.leave_out}; expected a part of the cases, above 0 and below 1"
-            )
-        for name in self.ways:
-            try:
-                settings_of(name)
-            except ValueError as error:
-                raise UsageError(str(error)) from error
-        if self.draws != 1:
-            raise UsageError(
-                f"draws is {self.draws}; expected 1, with another `first` and folder for another draw"
-            )
-        if not 0 < self.held_out < 1:
-            raise UsageError(
-                f"held_out is {self.held_out}; expected a part of the cases, above 0 and below 1"
-            )
-        for name in ("randoms", "trainings"):
-            if getattr(self, name) < 1:
-                raise UsageError(f"{name} is {getattr(self, name)}; expected at least 1")
-        unknown = [name for name in self.names if name not in MEASURES]
-        if unknown:
-            raise UsageError(f"unknown measures {', '.join(unknown)}; known are {', '.join(MEASURES)}")
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The measures."""
-        return _named(self.measures)
-
-    @property
-    def ways(self) -> tuple[str, ...]:
-        """The objectives."""
-        return _named(self.objectives) or ("plain",)
-
-    @property
-    def seeds(self) -> range:
-        """Of the trainings."""
-        return range(self.trainings)
 
 
 @dataclass(frozen=True)

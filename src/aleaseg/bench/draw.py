@@ -11,6 +11,7 @@ import numpy as np
 
 from aleaseg.bench.faults import Dealt, deal, with_faults
 from aleaseg.case import Case, Dataset
+from aleaseg.extractors import make_extractor
 from aleaseg.measures.label_agreement import dice
 from aleaseg.predictions import Prediction, open_predictions
 from aleaseg.predictions.crossfit import CrossfitSettings, crossfit, plan_crossfit
@@ -109,7 +110,7 @@ def fit_draw(draw: Draw, settings: CrossfitSettings, progress: Progress) -> None
     score_cases(
         draw.run,
         draw.dataset,
-        "task",
+        make_extractor("task", draw.dataset, open_predictions(draw.run, draw.dataset)),
         {},
         progress=lambda finished, total: progress("score", finished, total),
     )

@@ -24,7 +24,8 @@ import numpy as np
 from aleaseg.bench.benching import machine
 from aleaseg.bench.draw import Draw, fit_draw
 from aleaseg.bench.markdown import markdown_text, write_frame_markdown
-from aleaseg.bench.settings import BenchSettings, begin_bench
+from aleaseg.bench.opening import begin_bench
+from aleaseg.bench.settings import BenchSettings
 from aleaseg.bench.shown import interval, number, sight
 from aleaseg.errors import UsageError
 from aleaseg.metrics.agreement import rater_disagreement

@@ -28,12 +28,13 @@ from aleaseg.evaluation.markdown import summary_markdown
 from aleaseg.evaluation.measuring import Row, Task, failed_case, measure_case
 from aleaseg.evaluation.predicted import Found, PredictedFiles, find_predictions
 from aleaseg.evaluation.reference import Reference, open_reference
+from aleaseg.evaluation.settings import EvaluationSettings
 from aleaseg.evaluation.summary import ALL, CONFIDENCES, risk_coverage, summarise
 from aleaseg.readers.files import FLAT_ENDINGS
 from aleaseg.run import Run, begin, kind_of, read_table, write_aside, write_table
 from aleaseg.work import map_cases
 
-__all__ = ["Evaluation", "EvaluationSettings", "evaluate", "is_evaluation", "open_evaluation"]
+__all__ = ["Evaluation", "evaluate", "is_evaluation", "open_evaluation"]
 
 Progress = Callable[[str, int, int], None]
 KIND = "evaluation"
@@ -42,37 +43,6 @@ _WORTH_CASES, _WORTH_VOXELS = 40, 2**26
 # A label, a prediction, masks, and the distances of a class that fills the image (95 bytes a voxel, measured); and
 # two copies of each channel.
 _BYTES_PER_VOXEL, _BYTES_PER_CHANNEL = 112, 8
-
-
-@dataclass(frozen=True)
-class EvaluationSettings:
-    """What decides the numbers; written whole into the manifest.
-
-    Attributes:
-        reference: a data set with labels, or a folder of masks.
-        predictions: a folder.
-        groups, classes: as `open_dataset` takes them.
-        tolerance: of NSD in mm, `1`, or `1,tumour=2`.
-        both_empty: what a class is that neither mask has: `skip` leaves it out, `perfect` counts it.
-        only_predicted: whether cases without a prediction are left out; else each is an error.
-        confidence: a run or a CSV that says how sure somebody is of each case.
-        against: other predictions that these are compared with; decides no number of the evaluation.
-    """
-
-    reference: str
-    predictions: str
-    groups: str | None = None
-    classes: str | None = None
-    tolerance: str = "1"
-    both_empty: str = "skip"
-    only_predicted: bool = False
-    confidence: str | None = None
-    against: str | None = None
-
-    def __post_init__(self) -> None:
-        """Refuse what cannot work."""
-        if self.both_empty not in ("skip", "perfect"):
-            raise UsageError(f"--both-empty {self.both_empty}: expected skip or perfect")
 
 
 @dataclass(frozen=True)

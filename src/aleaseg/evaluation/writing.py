@@ -11,7 +11,6 @@ from aleaseg.errors import UsageError
 from aleaseg.evaluation.comparing import Comparison, compare_evaluations, distinct_names
 from aleaseg.evaluation.evaluating import (
     Evaluation,
-    EvaluationSettings,
     evaluate,
     is_evaluation,
     open_evaluation,
@@ -20,6 +19,7 @@ from aleaseg.evaluation.markdown import comparison_markdown
 from aleaseg.evaluation.page import write_comparison_page
 from aleaseg.evaluation.predicted import find_predictions
 from aleaseg.evaluation.reference import open_reference
+from aleaseg.evaluation.settings import EvaluationSettings
 from aleaseg.run import Run, begin, write_aside, write_table
 
 __all__ = ["compare", "evaluate_against", "write_comparison"]

@@ -127,11 +127,6 @@ def plan(
     dropped, verdicts = judge(badness, cut, reading)
     harm = count(cases, scores, set(dropped))
     refused = refusals(harm, floor, minimum)
-    if refused and not force:
-        raise SelectionRefused(
-            "; ".join(refused)
-            + "; nothing was written; choose a gentler cut, or `--force` it if you mean it"
-        )
     why = {row["case"]: _why(verdicts.get(row["case"]), sign, row.get("reasons", "")) for row in cases}
     settings = {
         "by": by,
@@ -145,7 +140,7 @@ def plan(
         "minimum": minimum,
         "force": force,
     }
-    return Selection(
+    planned = Selection(
         run=run.path,
         kept=tuple(sorted(set(why) - set(dropped))),
         dropped=tuple(dropped),
@@ -153,8 +148,16 @@ def plan(
         why=why,
         settings=settings,
         harm=harm,
-        forced=tuple(refused),
+        forced=tuple(refused) if force else (),
     )
+    if refused and not force:
+        raise SelectionRefused(
+            "; ".join(refused)
+            + "; nothing was written; choose a gentler cut, or make it all the same with force "
+            "(`--force` on the command line)",
+            describe(planned),
+        )
+    return planned
 
 
 def describe(selection: Selection) -> list[str]:

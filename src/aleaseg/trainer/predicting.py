@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from aleaseg.case import Case, Voxels, usable_image
 from aleaseg.errors import AleasegError, SettingsDiffer, UsageError
-from aleaseg.eye import choose_device
 from aleaseg.predictions import Prediction
 from aleaseg.predictions.working import one_line, small_image
 from aleaseg.readers.files import FLAT_ENDINGS, split_ending
@@ -24,6 +23,7 @@ from aleaseg.run import Run, now, versions, write_json
 from aleaseg.trainer.images import open_images
 from aleaseg.trainer.model import Model, open_model
 from aleaseg.training.loop import predict_logits
+from aleaseg.work import choose_device
 
 if TYPE_CHECKING:
     import torch

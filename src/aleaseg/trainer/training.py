@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 from aleaseg.case import Dataset
 from aleaseg.errors import AleasegError, SettingsDiffer, UsageError
-from aleaseg.eye import choose_device
 from aleaseg.predictions.working import grid_of
 from aleaseg.report.numbers import number
 from aleaseg.run import Run, now, read_json, versions
@@ -26,6 +25,7 @@ from aleaseg.trainer.settings import TrainerSettings
 from aleaseg.trainer.validation import Validation
 from aleaseg.training.loop import Epoch, Prepared, TrainSettings, fit
 from aleaseg.training.reproducible import reproducible
+from aleaseg.work import choose_device
 
 if TYPE_CHECKING:
     from aleaseg.training.objective import Objective

@@ -1,96 +1,112 @@
-"""Which eye looks: the extractor that is asked for, or chosen, and whether it suits data and reference."""
+"""Which eye looks: the extractor that is asked for, or chosen, and whether it suits data and reference.
+
+Decided once, before anything is computed, and handed on.
+"""
 
 from __future__ import annotations
 
 import json
-from dataclasses import replace
-from pathlib import Path
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
 
+from aleaseg.auditing.settings import AuditSettings
 from aleaseg.case import Dataset
 from aleaseg.errors import AleasegError, UsageError
-from aleaseg.manifest import Settings
+from aleaseg.extractors import (
+    Extractor,
+    ExtractorSettings,
+    checked,
+    choose_extractor,
+    extractor_class,
+    make_extractor,
+)
+from aleaseg.predictions import Predictions
 from aleaseg.run import Run
+from aleaseg.work import choose_device
 
-if TYPE_CHECKING:
-    from aleaseg.extractors import Extractor, ExtractorSettings
+__all__ = ["Eye", "channel_number", "check_same_eye", "choose_eye", "warnings_before"]
 
-__all__ = [
-    "SCENARIOS",
-    "channel_number",
-    "check_same_eye",
-    "choose_device",
-    "choose_eye",
-    "given_predictions",
-    "given_weights",
-    "warnings_before",
-]
-
-SCENARIOS = {"a": "raw", "b": "raw", "c": "foreground", "d": "foreground"}
-"""Table 5 of arXiv 2604.10963: raw (X-hat) or mask-normalised (X) input; a and c cut by all classes, b and d by one."""
 _OF_THE_EYE = ("extractor", "prompt", "normalize", "scenario", "weights", "window", "channel", "precision")
 _SLOW_SECONDS = 60
 
 
+@dataclass(frozen=True)
+class Eye:
+    """Which extractor looks.
+
+    Attributes:
+        asked: what is asked of it, defaults put in.
+        why: why it.
+        model: the extractor itself, where it brings a model of its own; else it is built with the predictions.
+    """
+
+    asked: ExtractorSettings
+    why: str
+    model: Extractor | None
+
+    def open(self, dataset: Dataset, predictions: Predictions | None) -> Extractor:
+        """The extractor, for this data."""
+        return self.model or make_extractor(self.asked, dataset, predictions)
+
+
 def choose_eye(
-    settings: Settings,
-    dataset: Dataset,
-    source: str | None,
-    reference: Run | None = None,
-    *,
-    accept_licence: bool = False,
-    cache: str | None = None,
-) -> tuple[ExtractorSettings, str]:
-    """What is asked of which extractor, and why it.
+    settings: AuditSettings, dataset: Dataset, source: str | None, reference: Run | None = None
+) -> Eye:
+    """What is asked of which extractor, and why it. A model is loaded once, to be sure that it can be.
 
     Args:
         settings: of the run. With a reference and `auto`, the reference's count.
         dataset: what it shall look at.
         source: where out-of-fold predictions come from, or None.
         reference: the run that the cases will be compared with.
-        accept_licence: of restricted weights.
-        cache: a folder where class maps are kept.
 
     Raises:
         UsageError: what cannot work, with the valid names.
     """
-    from aleaseg.extractors import ExtractorSettings, checked, choose_extractor
-
-    why = None
+    chosen, why = settings, None
     if settings.extractor == "auto" and reference is not None:
-        settings, why = _as_the_reference(settings, reference, source, dataset)
+        chosen, why = _as_the_reference(settings, reference, source, dataset)
     asked = ExtractorSettings(
-        settings.extractor,
-        prompt=settings.prompt,
-        normalize=_normalization(settings),
-        weights=settings.weights,
-        window=settings.window,
-        channel=channel_number(settings.channel, dataset),
-        device=choose_device(settings.device),
-        precision=settings.precision,
-        accept_licence=accept_licence,
-        cache=cache,
+        chosen.extractor,
+        prompt=chosen.prompt,
+        normalize=chosen.normalization,
+        weights=None if chosen.weights is None else str(chosen.weights),
+        window=chosen.window,
+        channel=channel_number(chosen.channel, dataset),
+        device=choose_device(chosen.device),
+        precision=chosen.precision,
+        accept_licence=chosen.accept_licence,
+        cache=None if chosen.cache is None else str(chosen.cache),
     )
-    if why is None and settings.extractor == "auto" and settings.measures == "all":
+    if why is None and chosen.extractor == "auto" and chosen.measures == "all":
         asked = replace(asked, name="task")
         why = "--measures all lays every reading of its maps side by side; auv/own has the package's own network"
     if why is None:
         name, why = choose_extractor(asked, dataset, source)
         asked = replace(asked, name=name)
-    return checked(asked, dataset, source), why
+    asked = checked(asked, dataset, source)
+    model = None
+    if extractor_class(asked.name).traits.brings_model:
+        model = make_extractor(asked, dataset)
+        # Let go again: whoever scores cases brings a network of their own.
+        make_extractor(asked, dataset).load()
+    # Chosen by itself, an eye without a model is the reference's, or looks where the reference's cannot.
+    if reference is not None and (model is not None or settings.extractor != "auto"):
+        check_same_eye(asked.name, model, reference)
+    return Eye(asked, why, model)
 
 
 def _as_the_reference(
-    settings: Settings, reference: Run, source: str | None, dataset: Dataset
-) -> tuple[Settings, str]:
+    settings: AuditSettings, reference: Run, source: str | None, dataset: Dataset
+) -> tuple[AuditSettings, str]:
     then = reference.manifest["settings"]
     made = reference.manifest["extractor"]["name"]
-    if made == "task" and source is None:
+    traits = extractor_class(made).traits
+    if traits.predictions and source is None:
         return replace(settings, extractor="variance"), (
             "the reference was scored with predictions, and there are none here, so only intensities can be "
             "looked at"
         )
-    if made == "own" and then["extractor"] == "auto" and not dataset.has_labels:
+    if traits.bundled and then["extractor"] == "auto" and not dataset.has_labels:
         return replace(settings, extractor="variance"), (
             "the reference's eye was told by labels where to look, and there are none here, so only intensities "
             "can be looked at"
@@ -99,28 +115,13 @@ def _as_the_reference(
     # As it was resolved: here the channel may be called something else.
     window = reference.manifest["extractor"].get("window", told.get("window"))
     told |= {
-        "extractor": reference.manifest["extractor"]["name"],
+        "extractor": made,
         "window": tuple(window) if window else None,
     }
     return replace(settings, **told), "the reference was scored with it"
 
 
-def _normalization(settings: Settings) -> str:
-    """Of the scenario, where one is given."""
-    if settings.scenario is None:
-        return settings.normalize
-    if settings.scenario not in SCENARIOS:
-        raise UsageError(f"unknown scenario {settings.scenario!r}; expected one of: {', '.join(SCENARIOS)}")
-    meant = SCENARIOS[settings.scenario]
-    if settings.normalize not in ("", meant):
-        raise UsageError(
-            f"--scenario {settings.scenario} means --normalize {meant}, and --normalize {settings.normalize} was "
-            "given too; leave one of them away"
-        )
-    return meant
-
-
-def channel_number(given: str | None, dataset: Dataset) -> int | None:
+def channel_number(given: str | int | None, dataset: Dataset) -> int | None:
     """The number of a channel given by name or number.
 
     Raises:
@@ -128,43 +129,13 @@ def channel_number(given: str | None, dataset: Dataset) -> int | None:
     """
     if given is None:
         return None
-    names = list(dataset.channels)
+    names, given = list(dataset.channels), str(given)
     if given in names:
         return names.index(given)
     if given.isdecimal() and int(given) < len(names):
         return int(given)
     known = ", ".join(f"{number} ({name})" for number, name in enumerate(names))
     raise UsageError(f"--channel {given}: {dataset.name} has the channels {known}")
-
-
-def given_predictions(predictions: str | Path) -> str:
-    """A path made absolute; `crossfit` and `eye` as they are."""
-    return str(predictions) if predictions in ("crossfit", "eye") else str(Path(predictions).resolve())
-
-
-def given_weights(weights: str | Path | None) -> str | None:
-    """A path made absolute; `random` and None as they are."""
-    if weights is None or str(weights).partition(":")[0] == "random":
-        return None if weights is None else str(weights)
-    return str(Path(weights).resolve())
-
-
-def choose_device(asked: str) -> str:
-    """`cpu` or `cuda`, whichever `auto` finds.
-
-    Raises:
-        UsageError: `cuda` is asked for and is not there, or the name is unknown.
-    """
-    if asked not in ("auto", "cpu", "cuda"):
-        raise UsageError(f"unknown device {asked!r}; expected auto, cpu or cuda")
-    if asked == "cpu":
-        return "cpu"
-    import torch
-
-    there = torch.cuda.is_available()
-    if asked == "cuda" and not there:
-        raise UsageError("device cuda was asked for, and torch finds no GPU; use `--device cpu`")
-    return "cuda" if there else "cpu"
 
 
 def check_same_eye(name: str, model: Extractor | None, reference: Run) -> None:

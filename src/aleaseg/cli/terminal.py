@@ -3,25 +3,31 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import pandas as pd
     from rich.console import Console
 
-    from aleaseg.auditing import Outcome, Progress
+    from aleaseg.auditing.running import Outcome, Progress
     from aleaseg.case import Finding
 
 __all__ = [
     "STOPPED",
     "Device",
+    "as_typed",
     "guarded",
     "progress_bars",
     "say",
+    "show_failed",
     "show_findings",
     "show_outcome",
     "show_table",
@@ -39,6 +45,7 @@ class Device(StrEnum):
 
 
 _STAGES = {
+    "headers": "Reading headers",
     "check": "Checking files",
     "prepare": "Preparing cases",
     "train": "Cross-fitting",
@@ -56,6 +63,19 @@ _STAGES = {
 }
 
 
+# In a pipe: how long nothing may be said.
+_QUIET_SECONDS = 30.0
+
+
+def as_typed(words: Sequence[str]) -> str:
+    """The command as it was typed, folders by their own names: a page may be given away.
+
+    >>> as_typed(["bench", "detect", "data/Dataset004_Hippocampus", "-o", "out/b"])
+    'aleaseg bench detect Dataset004_Hippocampus -o b'
+    """
+    return shlex.join(["aleaseg", *(Path(word).name if os.sep in word else word for word in words)])
+
+
 def _console(stderr: bool = False) -> Console:
     from rich.console import Console
 
@@ -69,34 +89,100 @@ def say(text: str, *, wrap: bool = False, stderr: bool = False) -> None:
 
 @contextmanager
 def progress_bars() -> Iterator[Progress]:
-    """A bar per stage with the time left, on standard error; a line per stage where that is no terminal."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    """How far a verb is, on standard error: a bar per stage in a terminal, lines elsewhere.
 
+    Something is said at once, since imports alone may take seconds.
+    """
     out = _console(stderr=True)
+    with _bars(out) if out.is_terminal else _lines(out) as update:
+        yield update
+
+
+def _title(stage: str) -> str:
+    return _STAGES.get(stage, stage.capitalize())
+
+
+@contextmanager
+def _bars(out: Console) -> Iterator[Progress]:
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        SpinnerColumn,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
     columns = (
+        SpinnerColumn(finished_text=" "),
         TextColumn("{task.description:<16}"),
-        BarColumn(bar_width=None),
+        # Narrow: a line as wide as the terminal is drawn twice after Ctrl-C, and after a change of its size.
+        BarColumn(bar_width=24),
         MofNCompleteColumn(),
         TimeRemainingColumn(compact=True, elapsed_when_finished=True),
     )
-    with Progress(*columns, console=out, disable=not out.is_terminal, speed_estimate_period=120) as bars:
+    with Progress(*columns, console=out, speed_estimate_period=120) as bars:
+        starting = bars.add_task("Starting", total=None)
         tasks: dict[str, Any] = {}
 
         def update(stage: str, done: int, total: int) -> None:
+            bars.update(starting, visible=False)
             if stage not in tasks:
-                tasks[stage] = bars.add_task(_STAGES[stage], total=total, completed=done)
-                if not out.is_terminal:
-                    out.print(f"{_STAGES[stage]} ...", highlight=False)
+                tasks[stage] = bars.add_task(_title(stage), total=total, completed=done)
             bars.update(tasks[stage], completed=done, total=total)
 
         yield update
 
 
+@contextmanager
+def _lines(out: Console) -> Iterator[Progress]:
+    """A line where a stage begins, and one each half minute while it lasts."""
+    over, lock = threading.Event(), threading.Lock()
+    begun: dict[str, float] = {}
+    now = ("Starting", 0, 0)
+    said = time.monotonic()
+
+    def tell(text: str) -> None:
+        nonlocal said
+        out.print(text, highlight=False, markup=False, soft_wrap=True)
+        said = time.monotonic()
+
+    def update(stage: str, done: int, total: int) -> None:
+        nonlocal now
+        with lock:
+            title = _title(stage)
+            now = (title, done, total)
+            if title not in begun:
+                begun[title] = time.monotonic()
+                tell(f"{title} ...")
+
+    def pulse() -> None:
+        while not over.wait(max(0.1, said + _QUIET_SECONDS - time.monotonic())):
+            with lock:
+                title, done, total = now
+                if time.monotonic() < said + _QUIET_SECONDS:
+                    continue
+                minutes = (time.monotonic() - begun[title]) / 60
+                far = f"{done} of {total}" if done < total else "done, what follows is on its way"
+                tell(f"{title}: {far if total else 'on its way'}, {minutes:.1f} min")
+
+    begun["Starting"] = said
+    tell("Starting ...")
+    # A daemon: nothing waits for it where the program ends at once.
+    teller = threading.Thread(target=pulse, daemon=True)
+    teller.start()
+    try:
+        yield update
+    finally:
+        over.set()
+        teller.join()
+
+
 def show_outcome(outcome: Outcome) -> None:
     """What an audit ends with: errors, the ten most doubtful cases, notes, the page's path."""
-    if outcome.findings:
-        show_findings(outcome.findings)
-    for case in sorted(outcome.troubles):
+    show_findings(outcome.findings, outcome.run.path / "check.csv")
+    told = {finding.case for finding in outcome.findings}
+    for case in sorted(set(outcome.troubles) - told):
         say(f"not used: {outcome.troubles[case]}")
     manifest = outcome.run.manifest
     cases = outcome.run.cases
@@ -152,8 +238,8 @@ def _number(cell: Any) -> float:
     return float(cell) if cell == cell and cell != "" else -1.0
 
 
-def show_findings(findings: tuple[Finding, ...], most: int = 50) -> None:
-    """A table of what a check found, the first so many rows."""
+def show_findings(findings: tuple[Finding, ...], written: Path | None, most: int = 50) -> None:
+    """A table of what a check found, the first so many rows; and where all of them were written."""
     from rich.table import Table
     from rich.text import Text
 
@@ -167,7 +253,16 @@ def show_findings(findings: tuple[Finding, ...], most: int = 50) -> None:
         table.add_row(Text(finding.case), Text(f"{finding.check}\n{finding.severity}"), Text(what))
     _console().print(table)
     if len(findings) > most:
-        say(f"... and {len(findings) - most} more; all are in check.csv")
+        where = "`-o FOLDER` writes all of them" if written is None else f"all are in {written}"
+        say(f"... and {len(findings) - most} more; {where}")
+
+
+def show_failed(failed: Mapping[str, str], what: str, most: int = 20) -> None:
+    """Cases that could not be used, the first so many."""
+    for text in list(failed.values())[:most]:
+        say(f"{what}: {text}")
+    if len(failed) > most:
+        say(f"... and {len(failed) - most} more; all are in the folder's manifest.json or plan.json")
 
 
 def guarded(call: Callable[[], Any]) -> int:
@@ -197,7 +292,7 @@ def guarded(call: Callable[[], Any]) -> int:
         )
         return 1
     except KeyboardInterrupt:
-        _say_error("stopped; what is finished is kept, and the same command goes on from there")
+        _say_error("stopped; what is finished is kept, and the same command resumes")
         return STOPPED
     return 0
 

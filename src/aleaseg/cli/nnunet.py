@@ -7,17 +7,19 @@ from typing import Annotated
 
 import typer
 
-from aleaseg.terminal import say
+from aleaseg.cli.options import Group, Verb
+from aleaseg.cli.terminal import say
 
 __all__ = ["nnunet"]
 
 nnunet = typer.Typer(
+    cls=Group,
     no_args_is_help=True,
     help="DUO inside nnU-Net 2.8: where its trainers are, and checkpoints that stock nnU-Net predicts with.",
 )
 
 
-@nnunet.command("path")
+@nnunet.command("path", cls=Verb)
 def path() -> None:
     """Print the folder of the trainers, for `export nnUNet_extTrainer="$(aleaseg nnunet path)"`."""
     from aleaseg.plugins.nnunet import TRAINER_FOLDER
@@ -25,7 +27,7 @@ def path() -> None:
     say(str(TRAINER_FOLDER))
 
 
-@nnunet.command("export-plain")
+@nnunet.command("export-plain", cls=Verb)
 def export_plain_checkpoint(
     model: Annotated[
         Path,

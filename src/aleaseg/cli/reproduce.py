@@ -3,102 +3,55 @@
 from __future__ import annotations
 
 import sys
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from aleaseg.terminal import Device, progress_bars, say, show_table
+from aleaseg.cli.options import verb
+from aleaseg.cli.terminal import as_typed, progress_bars, say, show_table
+from aleaseg.reproduce.settings import ReproduceSettings
 
 if TYPE_CHECKING:
-    from aleaseg.reproduce import Reproduced, ReproduceSettings
+    from aleaseg.reproduce import Reproduced
 
 __all__ = ["reproduce"]
 
 
-class PresetName(StrEnum):
-    """How every run is made."""
-
-    paper = "paper"
-    tiny = "tiny"
-
-
+@verb
 def reproduce(
     what: Annotated[
         list[str],
-        typer.Argument(help="table1 ... table6, figures, sweep, or all.", metavar="WHAT ..."),
+        typer.Argument(help="table1 ... table6, figures, sweep, or all.", metavar="WHAT"),
     ],
-    data: Annotated[
-        Path, typer.Option(help="A folder with the data sets, or one of them.", metavar="FOLDER")
-    ],
+    settings: ReproduceSettings,
     out: Annotated[
         Path, typer.Option("--out", "-o", help="The folder of the runs; tables share it.", metavar="OUT")
     ] = Path("reproduced"),
-    preset: Annotated[
-        PresetName, typer.Option(help="paper: its protocol, for a GPU; tiny: a trial on two cores.")
-    ] = PresetName.paper,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show runs, hours and disk; compute nothing.")
     ] = False,
-    datasets: Annotated[
-        str, typer.Option(help="Some of those in the folder: lits,word,...", metavar="A,B")
-    ] = "",
-    eye: Annotated[
-        str, typer.Option(help="Whose AUV cuts; default: medsam2, with tiny own.", metavar="NAME")
-    ] = "",
-    target: Annotated[
-        str, typer.Option(help="The class of class-specific rows; default: the tumour.", metavar="CLASS")
-    ] = "",
-    steps: Annotated[
-        int | None, typer.Option(min=1, help="Of every training; default: the preset's.")
-    ] = None,
-    crossfit_steps: Annotated[
-        int | None, typer.Option(min=1, help="Of each fold of the task network.")
-    ] = None,
-    seeds: Annotated[int | None, typer.Option(min=1, help="Trainings of every row.")] = None,
-    randoms: Annotated[int | None, typer.Option(min=0, help="Cuts by lot beside each cut.")] = None,
-    groups: Annotated[
-        str | None,
-        typer.Option(help="Cases kept on one side: a regex on ids, or a CSV.", metavar="REGEX|CSV"),
-    ] = None,
-    part: Annotated[int, typer.Option(min=1, help="This machine's share of the cells.")] = 1,
-    parts: Annotated[int, typer.Option(min=1, help="How many shares there are.")] = 1,
+    part: Annotated[int, typer.Option(min=1, help="This machine's share of the cells.", metavar="N")] = 1,
+    parts: Annotated[int, typer.Option(min=1, help="How many shares there are.", metavar="N")] = 1,
     accept_licence: Annotated[
         bool, typer.Option("--accept-licence", help="You accept the licence of restricted weights.")
     ] = False,
-    device: Annotated[Device, typer.Option(help="Device networks run.")] = Device.auto,
 ) -> None:
     """Run the paper's experiments as grids that resume, each to its table beside the paper's numbers."""
-    from aleaseg.bench.settings import typed
-    from aleaseg.reproduce import ReproduceSettings
-    from aleaseg.reproduce import reproduce as do
-
-    settings = ReproduceSettings(
-        data=str(data.resolve()),
-        preset=preset.value,
-        datasets=tuple(name.strip() for name in datasets.split(",") if name.strip()),
-        eye=eye,
-        target=target,
-        steps=steps,
-        crossfit_steps=crossfit_steps,
-        seeds=seeds,
-        randoms=randoms,
-        groups=str(Path(groups).resolve()) if groups and groups.lower().endswith(".csv") else groups,
-        device=device.value,
-    )
     if dry_run:
         _show_costs(what, settings, out)
         return
     with progress_bars() as progress:
-        found = do(
+        from aleaseg.reproduce import reproduce as run_cells
+
+        found = run_cells(
             what,
             settings,
             out,
             part=part,
             parts=parts,
             accept_licence=accept_licence,
-            command=typed(sys.argv[1:]),
+            command=as_typed(sys.argv[1:]),
             progress=progress,
             announce=lambda text: say(text, stderr=True),
         )

@@ -1,4 +1,4 @@
-"""The verbs `train` and `predict`."""
+"""The verb `train`."""
 
 from __future__ import annotations
 
@@ -9,14 +9,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from aleaseg.terminal import Device, progress_bars, say
+from aleaseg.cli.terminal import Device, progress_bars, say, show_failed
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from aleaseg.trainer import Trained
 
-__all__ = ["predict", "train"]
+__all__ = ["train"]
 
 
 class PresetName(StrEnum):
@@ -70,11 +68,11 @@ def train(
         str | None,
         typer.Option(help="Classes to keep, or name=value where none are declared.", metavar="A,B"),
     ] = None,
-    device: Annotated[Device, typer.Option(help="Device networks run.")] = Device.auto,
+    device: Annotated[Device, typer.Option(help="Where networks run.")] = Device.auto,
     precision: Annotated[str, typer.Option(help="auto, float32 or bfloat16.", metavar="NAME")] = "auto",
     seed: Annotated[int, typer.Option(min=0, help="Of weights and batches; the split stays.")] = 0,
 ) -> None:
-    """Train a network on a data set, with DUO or without; killed, it goes on where it was."""
+    """Train a network on a data set, with DUO or without; killed, it resumes."""
     from aleaseg.trainer import TrainerSettings
     from aleaseg.trainer import train as train_model
 
@@ -105,34 +103,6 @@ def train(
     raise typer.Exit(1 if trained.failed else 0)
 
 
-def predict(
-    model: Annotated[Path, typer.Argument(help="A folder made by train.", metavar="MODEL")],
-    images: Annotated[
-        Path, typer.Argument(help="A data set, a folder of images, or one image.", metavar="IMAGES")
-    ],
-    out: Annotated[Path, typer.Option("--out", "-o", help="A new folder for the masks.", metavar="OUT")],
-    probabilities: Annotated[
-        bool, typer.Option("--probabilities", help="Also CASE.npz with the classes' probabilities.")
-    ] = False,
-    held_out: Annotated[
-        bool, typer.Option("--held-out", help="Only the cases that the training held out.")
-    ] = False,
-    device: Annotated[Device, typer.Option(help="Device networks run.")] = Device.auto,
-) -> None:
-    """Predict a mask for every image with a trained model; nothing is overwritten."""
-    from aleaseg.trainer import PredictSettings
-    from aleaseg.trainer import predict as predict_masks
-
-    settings = PredictSettings(
-        str(model.resolve()), str(images.resolve()), probabilities, held_out, device.value
-    )
-    with progress_bars() as progress:
-        done = predict_masks(settings, out, progress=progress)
-    _show_failed(done.failed, "not predicted")
-    say(f"Masks: {len(done.masks)} in {done.path}")
-    raise typer.Exit(1 if done.failed else 0)
-
-
 def _edges(text: str | None) -> tuple[int, ...] | None:
     from aleaseg.errors import UsageError
 
@@ -153,7 +123,7 @@ def _line(text: str) -> None:
 
 
 def _show(trained: Trained) -> None:
-    _show_failed(trained.failed, "not used")
+    show_failed(trained.failed, "not used")
     for note in trained.notes:
         say(f"- {note}", wrap=True)
     last = trained.rows[-1]
@@ -165,10 +135,3 @@ def _show(trained: Trained) -> None:
     )
     say(f"Epoch {last['epoch']}: loss {last['loss']:.3f}{held_out}", wrap=True)
     say(f"Curves: {trained.page}\nModel: {trained.model.path}")
-
-
-def _show_failed(failed: Mapping[str, str], what: str, most: int = 20) -> None:
-    for text in list(failed.values())[:most]:
-        say(f"{what}: {text}")
-    if len(failed) > most:
-        say(f"... and {len(failed) - most} more; all are in the folder's manifest.json or plan.json")

@@ -6,18 +6,20 @@ from typing import Annotated
 
 import typer
 
-from aleaseg.terminal import say, show_table
+from aleaseg.cli.options import Group, Verb
+from aleaseg.cli.terminal import say, show_table
 
 __all__ = ["weights"]
 
 weights = typer.Typer(
+    cls=Group,
     no_args_is_help=True,
     help="Released weights of the extractors: which there are, and fetching them. Only fetch uses the network.",
 )
 WeightsName = Annotated[str, typer.Argument(help="A name that list shows.", metavar="NAME")]
 
 
-@weights.command("list")
+@weights.command("list", cls=Verb)
 def list_weights() -> None:
     """Every file of released weights, its licence, and whether it is here."""
     from aleaseg.extractors.weights import CATALOGUE, find, lock_file, placed
@@ -36,7 +38,7 @@ def list_weights() -> None:
     say(f"By hand: {placed('medsam2').parents[1]}/NAME/FILE\nPinned in: {lock_file()}")
 
 
-@weights.command("fetch")
+@weights.command("fetch", cls=Verb)
 def fetch_weights(
     name: WeightsName,
     accept_licence: Annotated[
@@ -52,8 +54,13 @@ def fetch_weights(
     say(f"licence  {entry.licence}; {entry.note}; {entry.page}")
 
 
-@weights.command("verify")
-def verify_weights(name: Annotated[str | None, typer.Argument(metavar="[NAME]")] = None) -> None:
+@weights.command("verify", cls=Verb)
+def verify_weights(
+    name: Annotated[
+        str | None,
+        typer.Argument(help="A name that list shows; default: all that are here.", metavar="NAME"),
+    ] = None,
+) -> None:
     """Hash what is here again and compare it with catalogue and lock."""
     from aleaseg.errors import WeightsRefused
     from aleaseg.extractors.weights import CATALOGUE, find, known_sha256, lock_file, verify
@@ -78,7 +85,7 @@ def verify_weights(name: Annotated[str | None, typer.Argument(metavar="[NAME]")]
         raise WeightsRefused("; ".join(refused))
 
 
-@weights.command("where")
+@weights.command("where", cls=Verb)
 def where_weights(name: WeightsName) -> None:
     """Print the path of the file that would be used."""
     from aleaseg.extractors.weights import locate
