@@ -11,6 +11,7 @@ from aleaseg.case import Dataset
 from aleaseg.errors import AleasegError, UsageError
 from aleaseg.manifest import Settings
 from aleaseg.run import Run
+from aleaseg.work import choose_device as choose_device
 
 if TYPE_CHECKING:
     from aleaseg.extractors import Extractor, ExtractorSettings
@@ -147,24 +148,6 @@ def given_weights(weights: str | Path | None) -> str | None:
     if weights is None or str(weights).partition(":")[0] == "random":
         return None if weights is None else str(weights)
     return str(Path(weights).resolve())
-
-
-def choose_device(asked: str) -> str:
-    """`cpu` or `cuda`, whichever `auto` finds.
-
-    Raises:
-        UsageError: `cuda` is asked for and is not there, or the name is unknown.
-    """
-    if asked not in ("auto", "cpu", "cuda"):
-        raise UsageError(f"unknown device {asked!r}; expected auto, cpu or cuda")
-    if asked == "cpu":
-        return "cpu"
-    import torch
-
-    there = torch.cuda.is_available()
-    if asked == "cuda" and not there:
-        raise UsageError("device cuda was asked for, and torch finds no GPU; use `--device cpu`")
-    return "cuda" if there else "cpu"
 
 
 def check_same_eye(name: str, model: Extractor | None, reference: Run) -> None:

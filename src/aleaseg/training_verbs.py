@@ -14,7 +14,7 @@ from aleaseg.terminal import Device, progress_bars, say
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from aleaseg.trainer import Trained
+    from aleaseg.training import Trained
 
 __all__ = ["predict", "train"]
 
@@ -75,8 +75,8 @@ def train(
     seed: Annotated[int, typer.Option(min=0, help="Of weights and batches; the split stays.")] = 0,
 ) -> None:
     """Train a network on a data set, with DUO or without; killed, it goes on where it was."""
-    from aleaseg.trainer import TrainerSettings
-    from aleaseg.trainer import train as train_model
+    from aleaseg.training import TrainerSettings
+    from aleaseg.training import train as train_model
 
     settings = TrainerSettings(
         dataset=str(dataset.resolve()),
@@ -120,8 +120,8 @@ def predict(
     device: Annotated[Device, typer.Option(help="Device networks run.")] = Device.auto,
 ) -> None:
     """Predict a mask for every image with a trained model; nothing is overwritten."""
-    from aleaseg.trainer import PredictSettings
-    from aleaseg.trainer import predict as predict_masks
+    from aleaseg.training import PredictSettings
+    from aleaseg.training import predict as predict_masks
 
     settings = PredictSettings(
         str(model.resolve()), str(images.resolve()), probabilities, held_out, device.value
@@ -160,7 +160,7 @@ def _show(trained: Trained) -> None:
     held_out = (
         f"; of the cases held out: loss {last['validation_loss']:.3f} (low = good), pseudo-Dice "
         f"{last['pseudo_dice']:.3f} (high = good)"
-        if trained.model.plan["held_out"]
+        if trained.model.plan.held_out
         else ""
     )
     say(f"Epoch {last['epoch']}: loss {last['loss']:.3f}{held_out}", wrap=True)

@@ -15,8 +15,11 @@ from pathlib import Path
 from pickle import PicklingError
 from typing import Protocol, TypeVar
 
+from aleaseg.errors import UsageError
+
 __all__ = [
     "Executor",
+    "choose_device",
     "cores",
     "in_processes",
     "in_threads",
@@ -45,6 +48,24 @@ class Executor(Protocol):
     ) -> Iterator[tuple[int, R]]:
         """Do it."""
         ...
+
+
+def choose_device(asked: str) -> str:
+    """`cpu` or `cuda`, whichever `auto` finds.
+
+    Raises:
+        UsageError: `cuda` is asked for and is not there, or the name is unknown.
+    """
+    if asked not in ("auto", "cpu", "cuda"):
+        raise UsageError(f"unknown device {asked!r}; expected auto, cpu or cuda")
+    if asked == "cpu":
+        return "cpu"
+    import torch
+
+    there = torch.cuda.is_available()
+    if asked == "cuda" and not there:
+        raise UsageError("device cuda was asked for, and torch finds no GPU; use `--device cpu`")
+    return "cuda" if there else "cpu"
 
 
 def cores() -> int:

@@ -18,8 +18,9 @@ from aleaseg.errors import SettingsDiffer, UsageError
 from aleaseg.measures.label_agreement import dice
 from aleaseg.predictions import crossfit
 from aleaseg.predictions import fold as folds
-from aleaseg.predictions.crossfit import Crossfit
-from aleaseg.predictions.working import fold_units, fold_weights
+from aleaseg.predictions.fitted import Crossfit
+from aleaseg.predictions.foldplan import FoldPlan
+from aleaseg.predictions.networks import fold_network, fold_units
 from aleaseg.run import Record, Run, read_json
 from aleaseg.scoring.catalogue import MEASURES, TRAINING
 from aleaseg.scoring.numbers import Numbers
@@ -73,7 +74,7 @@ def test_every_case_is_measured_with_its_fault(made):
     for name, measure in MEASURES.items():
         found = measure.suspicion(numbers, measure.fit(numbers))
         assert np.isfinite(found).sum() >= 18, name
-    plan = read_json(draw.run.path / "models" / "plan.json")
+    plan = FoldPlan.read(draw.run)
     assert plan["inside"]
     assert plan["steps"] == settings.steps
 
@@ -125,11 +126,11 @@ def test_the_table_has_a_row_for_every_case_and_a_column_for_every_measure(made)
 
 def test_a_case_without_a_new_fault_has_the_record_of_the_draw(made):
     _, _, draw = made
-    plan = read_json(draw.run.path / "models" / "plan.json")
+    plan = FoldPlan.read(draw.run)
     kept = {record.case: record for record in draw.run.records()}
     classes = list(draw.clean.classes)
     for case, fold in _chosen(draw, 2):
-        network, units = fold_weights(draw.run, plan, fold), fold_units(draw.run, fold)
+        network, units = fold_network(draw.run, plan, fold), fold_units(draw.run, fold)
         seen = _of_image(network, case, plan)
         record = _record(case, draw.clean, network, seen, units, plan, fold)
         own, other = numbers_of(kept[case.id], classes), numbers_of(record, classes)
@@ -190,7 +191,7 @@ def test_swap_in_finds_what_it_puts_in_and_a_mask_is_nothing_to_what_sees_the_im
 
 def test_chosen_cases_are_clean_and_held_out(made):
     _, _, draw = made
-    plan = read_json(draw.run.path / "models" / "plan.json")
+    plan = FoldPlan.read(draw.run)
     chosen = _chosen(draw, 100)
     assert len(chosen) == 18
     for case, fold in chosen:

@@ -34,9 +34,10 @@ def asked(monkeypatch):
     found = {}
     predict = late._predict
 
-    def spy(run, plan, case, fold, device):
+    def spy(run, plan, item):
+        case, fold = item
         found[case.id] = fold
-        return predict(run, plan, case, fold, device)
+        return predict(run, plan, item)
 
     monkeypatch.setattr(late, "_predict", spy)
     return found

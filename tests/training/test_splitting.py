@@ -8,7 +8,7 @@ import pytest
 from aleaseg.case import Case, Dataset
 from aleaseg.errors import UsageError
 from aleaseg.run import write_table
-from aleaseg.trainer.splitting import choose_split
+from aleaseg.training.splitting import choose_split
 
 
 def data(count=20, per_group=1):

@@ -13,7 +13,7 @@ from aleaseg.case import Geometry
 from aleaseg.errors import AleasegError, SettingsDiffer, UsageError
 from aleaseg.readers.voxels import write_nifti
 from aleaseg.run import read_json, read_table
-from aleaseg.trainer import TrainerSettings, open_model, train
+from aleaseg.training import TrainerSettings, open_model, train
 
 
 def weights(folder):
@@ -78,7 +78,7 @@ def test_what_a_training_writes(quick):
 
 @pytest.mark.parametrize("stop", [1, 2, 3, 5])
 def test_killed_it_goes_on_with_the_same_numbers(quick, kill_at, monkeypatch, stop):
-    from aleaseg.trainer import plan
+    from aleaseg.training import plan
 
     monkeypatch.setitem(plan._CHECKPOINT_EVERY, "cpu", 2)
     quick.train("whole", objective="duo")
@@ -96,7 +96,7 @@ def test_killed_it_goes_on_with_the_same_numbers(quick, kill_at, monkeypatch, st
 
 
 def test_killed_while_cases_are_prepared_it_goes_on_and_does_not_prepare_them_again(quick, monkeypatch):
-    from aleaseg.trainer import copies
+    from aleaseg.training import copies
 
     made, copy = [], copies._save
 
@@ -260,8 +260,7 @@ def test_the_same_image_on_both_sides_is_taken_out_of_the_training(quick):
 
 
 def test_a_full_disk_in_mid_checkpoint(quick, monkeypatch):
-    from aleaseg.trainer import plan
-    from aleaseg.training import loop
+    from aleaseg.training import loop, plan
 
     monkeypatch.setitem(plan._CHECKPOINT_EVERY, "cpu", 2)
     quick.train("whole")
@@ -283,7 +282,7 @@ def test_a_full_disk_in_mid_checkpoint(quick, monkeypatch):
 
 
 def test_a_full_disk_while_cases_are_prepared_is_no_fault_of_a_case(quick, monkeypatch):
-    from aleaseg.trainer import copies
+    from aleaseg.training import copies
 
     def full(path, array):
         raise OSError(errno.ENOSPC, "No space left on device")
