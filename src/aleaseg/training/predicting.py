@@ -14,7 +14,7 @@ from aleaseg.case import Case, Voxels, usable_image
 from aleaseg.errors import AleasegError, UsageError, one_line
 from aleaseg.readers.files import FLAT_ENDINGS, split_ending
 from aleaseg.readers.voxels import write_nifti, write_png
-from aleaseg.run import Run, begin, now, write_json
+from aleaseg.run import Run, aside, begin, now, write_json
 from aleaseg.training.images import open_images
 from aleaseg.training.inference import predict_logits
 from aleaseg.training.model import Model, open_model
