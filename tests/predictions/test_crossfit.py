@@ -16,6 +16,7 @@ import pytest
 from aleaseg.errors import AleasegError, UsageError
 from aleaseg.predictions.crossfit import CrossfitSettings, crossfit
 from aleaseg.predictions.fitted import Crossfit
+from aleaseg.predictions.foldplan import FoldPlan
 from aleaseg.readers import open_dataset
 from aleaseg.run import Run
 
@@ -120,7 +121,6 @@ def test_another_seed_has_other_numbers(finished, tmp_path, one_process):
 
 
 def test_every_case_is_predicted_by_the_network_that_did_not_see_it(finished):
-    from aleaseg.predictions.foldplan import FoldPlan
     from aleaseg.predictions.networks import fold_network
     from aleaseg.training.inference import predict_logits
     from aleaseg.training.preprocessing import prepare_image
@@ -212,9 +212,8 @@ def test_a_new_case_that_the_reference_knows_is_predicted_by_the_network_that_di
 
     run = Run(finished.run)
     dataset = open_dataset(finished.dataset, groups=r"^(g\d)")
-    plan = json.loads((finished.run / "models" / "plan.json").read_text())
     known = dataset.cases[0]
-    home = next(number for number, fold in enumerate(plan["folds"]) if known.id in fold)
+    home = FoldPlan.read(run).fold_of[known.id]
     stranger = replace(known, id="n1", group="n1")
     digest = next(record.image_hash for record in run.records() if record.case == known.id)
     (kept,) = Crossfit(run, dataset).read(known)

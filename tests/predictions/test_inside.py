@@ -1,5 +1,7 @@
 """What a network says beside its logits: shapes, what moves with the mask, what does not."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -10,7 +12,7 @@ from aleaseg.predictions.inside import _by_own_mask, _mean_features, foreground_
 from aleaseg.predictions.networks import predict_case, write_prediction
 from aleaseg.run import Run
 from aleaseg.training.grid import WorkingGrid
-from aleaseg.training.inference import predict_logits
+from aleaseg.training.inference import predict_features, predict_logits
 from aleaseg.training.plan import NetworkPlan
 from aleaseg.training.preprocessing import IGNORE, Preprocessing
 
@@ -68,6 +70,26 @@ def test_everything_has_its_shape_and_is_the_same_again(dims, tmp_path):
     for name, array in kept.items():
         assert array.dtype == (np.float16 if name in wide else np.float32)
         np.testing.assert_allclose(array, found[name], rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("name", ["unet", "umamba", "swin_unetr"])
+def test_any_network_is_looked_into(name):
+    """Its features are what its head makes the logits from, on the working grid."""
+    edges = (32, 64) if name == "swin_unetr" else (16, 16)
+    given = plan(2, name=name)
+    grid = WorkingGrid((1.0, 1.0), edges, (1, 1))
+    given = replace(given, preprocessing=replace(given.preprocessing, grid=grid))
+    torch.manual_seed(0)
+    net, (image, label) = given.training(0).build(train=False), case(2)
+    found = predict_case(net, image, label, given, foreground_units([(image, label)]))
+    logits, features = predict_features(net, image, edges)
+    np.testing.assert_array_equal(found["logits"], logits)
+    assert features.shape[1:] == image.shape[1:]
+    assert found["features"].shape == found["features_mask"].shape == (3, len(features))
+    for index in range(3):
+        np.testing.assert_allclose(
+            found["features_mask"][index], features[:, label == index].mean(axis=1), rtol=1e-4
+        )
 
 
 def test_without_inside_there_are_the_logits_alone():

@@ -41,8 +41,8 @@ def test_held_out_cases_are_predicted_on_their_own_grid_and_evaluate_reads_them(
         tmp_path / "out",
         progress=lambda *three: told.append(three),
     )
-    held = model.plan["held_out"]
-    assert sorted(done.masks) == held
+    held = model.plan.held_out
+    assert sorted(done.masks) == list(held)
     assert done.failed == {}
     assert told == [("predict", 1, 2), ("predict", 2, 2)]
     for case, mask in done.masks.items():
@@ -81,7 +81,7 @@ def test_nothing_is_overwritten_and_what_is_there_is_not_made_again(trained, ask
         predict(replace(settings, probabilities=True), tmp_path / "out")
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "file").write_text("mine")
-    with pytest.raises(UsageError, match="nothing is overwritten"):
+    with pytest.raises(UsageError, match="holds other files"):
         predict(settings, tmp_path / "other")
 
 
