@@ -173,5 +173,5 @@ def one_process(monkeypatch):
 
     monkeypatch.setattr(os, "cpu_count", lambda: 1)
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0}, raising=False)
-    monkeypatch.setattr(crossfit, "_run_folds", run_folds)
+    monkeypatch.setattr(crossfit, "run_folds", run_folds)
     return given

@@ -48,10 +48,10 @@ MODULES = [
     "aleaseg.reproduce.reproducing",
     "aleaseg.reproduce.work",
     "aleaseg.spectral.scale",
-    "aleaseg.trainer.copies",
-    "aleaseg.trainer.drawing",
-    "aleaseg.trainer.page",
-    "aleaseg.trainer.settings",
+    "aleaseg.training.copies",
+    "aleaseg.training.drawing",
+    "aleaseg.training.page",
+    "aleaseg.training.settings",
     "aleaseg.training.objective",
 ]
 

@@ -34,6 +34,7 @@ __all__ = [
     "Unreadable",
     "UsageError",
     "WeightsRefused",
+    "one_line",
 ]
 
 
@@ -113,3 +114,14 @@ class ShapeMismatch(CaseError):
 
 class BadVoxels(CaseError):
     """The file could be read, but its values cannot be used."""
+
+
+def one_line(case_id: str, error: Exception) -> str:
+    """What went wrong with a case, whatever it was.
+
+    >>> one_line("ct_01", ValueError("too  long"))
+    'ct_01: ValueError: too long'
+    """
+    if isinstance(error, CaseError):
+        return str(error)
+    return f"{case_id}: {type(error).__name__}: {' '.join(str(error).split())[:300]}"

@@ -13,7 +13,8 @@ from aleaseg.bench.result import BenchResult
 from aleaseg.bench.settings import DetectSettings
 from aleaseg.bench.swap_in import swap_in
 from aleaseg.bench.write import write_bench
-from aleaseg.run import Run, now, read_json, versions
+from aleaseg.predictions.foldplan import FoldPlan
+from aleaseg.run import Run, now, versions
 from aleaseg.work import cores
 
 __all__ = ["machine", "run_bench"]
@@ -57,7 +58,6 @@ def run_bench(
         progress("draws", number + 1, settings.draws)
     cases = suspicions(every)
     exchanged = swap_in(every[0], progress=progress) if settings.swap_in else None
-    plan = read_json(every[0].run.path / "models" / "plan.json")
     about = {
         "dataset": dataset.name,
         "cases": len(dataset.cases),
@@ -66,7 +66,7 @@ def run_bench(
         "draws": list(settings.numbers),
         "share": settings.share,
         "folds": settings.folds,
-        "steps": plan["steps"],
+        "steps": FoldPlan.read(every[0].run).steps,
         "impossible": sorted({fault for draw in every for fault in draw.impossible}),
         "command": command,
         "date": now()[:10],

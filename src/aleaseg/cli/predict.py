@@ -27,8 +27,8 @@ def predict(
     device: Annotated[Device, typer.Option(help="Where networks run.")] = Device.auto,
 ) -> None:
     """Predict a mask for every image with a trained model; nothing is overwritten."""
-    from aleaseg.trainer import PredictSettings
-    from aleaseg.trainer import predict as predict_masks
+    from aleaseg.training import PredictSettings
+    from aleaseg.training import predict as predict_masks
 
     settings = PredictSettings(
         str(model.resolve()), str(images.resolve()), probabilities, held_out, device.value

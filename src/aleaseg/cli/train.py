@@ -12,7 +12,7 @@ import typer
 from aleaseg.cli.terminal import Device, progress_bars, say, show_failed
 
 if TYPE_CHECKING:
-    from aleaseg.trainer import Trained
+    from aleaseg.training import Trained
 
 __all__ = ["train"]
 
@@ -73,8 +73,8 @@ def train(
     seed: Annotated[int, typer.Option(min=0, help="Of weights and batches; the split stays.")] = 0,
 ) -> None:
     """Train a network on a data set, with DUO or without; killed, it resumes."""
-    from aleaseg.trainer import TrainerSettings
-    from aleaseg.trainer import train as train_model
+    from aleaseg.training import TrainerSettings
+    from aleaseg.training import train as train_model
 
     settings = TrainerSettings(
         dataset=str(dataset.resolve()),
@@ -130,7 +130,7 @@ def _show(trained: Trained) -> None:
     held_out = (
         f"; of the cases held out: loss {last['validation_loss']:.3f} (low = good), pseudo-Dice "
         f"{last['pseudo_dice']:.3f} (high = good)"
-        if trained.model.plan["held_out"]
+        if trained.model.plan.held_out
         else ""
     )
     say(f"Epoch {last['epoch']}: loss {last['loss']:.3f}{held_out}", wrap=True)

@@ -235,7 +235,7 @@ def _histograms(drawer: _Drawer) -> dict[str, str]:
 
 def _curves(drawer: _Drawer) -> dict[str, str]:
     """Figure 7."""
-    from aleaseg.trainer import compare_trainings
+    from aleaseg.training import compare_trainings
 
     trainings = {
         name: drawer.work(what) / "model" for name, what in (("baseline", "plain"), ("DUO", "duo"))

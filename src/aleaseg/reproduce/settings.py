@@ -17,7 +17,7 @@ class Preset:
     """How every run of a reproduction is made.
 
     Attributes:
-        trainer: preset of `aleaseg.trainer`.
+        trainer: preset of `aleaseg.training`.
         size: of the networks.
         steps: of a training; None: the trainer's preset.
         patch: edges in voxels, by the number of axes; empty: the trainer's preset. Swin-UNETR wants multiples of

@@ -15,11 +15,12 @@ from aleaseg.auditing.eye import choose_eye
 from aleaseg.auditing.settings import AuditSettings
 from aleaseg.errors import AleasegError, UsageError
 from aleaseg.extractors import extractor_class
+from aleaseg.readers.splits import read_splits, to_bytes
 from aleaseg.reproduce.cells import Cell, Cut, Maps, Scores, Training
 from aleaseg.reproduce.datasets import Prepared
 from aleaseg.reproduce.grid import Grid
 from aleaseg.reproduce.settings import ReproduceSettings
-from aleaseg.run import Run, now, read_json, read_table, write_json
+from aleaseg.run import Run, now, read_table, write_aside, write_json
 from aleaseg.scoring.catalogue import MEASURES
 from aleaseg.selection.cutting import Cut as Threshold
 from aleaseg.work import choose_device
@@ -132,18 +133,18 @@ class Bench:
 
     def _training(self, cell: Training) -> dict[str, Any]:
         from aleaseg.evaluation import EvaluationSettings, evaluate
-        from aleaseg.trainer import PredictSettings, TrainerSettings, predict, train
+        from aleaseg.training import PredictSettings, TrainerSettings, predict, train
 
         data, folder, protocol = (
             self.datasets[cell.dataset],
             self.grid.work(cell),
             self.settings.protocol,
         )
-        fold = read_json(data.split)[0]
+        fold = read_splits(data.split)[0]
         kept = fold["train"] if cell.cut is None else self._kept(cell, fold["train"])
         split = folder / "split.json"
         if not split.is_file():
-            write_json(split, [{"train": kept, "val": fold["val"]}])
+            write_aside(split, to_bytes([{"train": kept, "val": fold["val"]}]))
         trained = train(
             TrainerSettings(
                 dataset=str(data.whole.resolve()),
@@ -191,13 +192,13 @@ class Bench:
             }
             for metric in ("dice", "iou")
         }
-        used = trained.model.plan["train"]
+        used = trained.model.plan.train
         return {
             **numbers,
             "train": len(used),
             "left_out": len(fold["train"]) - len(kept),
             "test": len(found.cases) - len(found.errors),
-            "steps": trained.model.plan["training"]["steps"],
+            "steps": trained.model.plan.schedule.steps,
             "fit_seconds": sum(row["seconds"] for row in trained.rows),
             "device": choose_device(self.settings.device),
             "troubles": [*trained.failed.values(), *predicted.failed.values(), *found.errors.values()][:20],

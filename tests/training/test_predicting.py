@@ -12,7 +12,7 @@ from aleaseg.errors import AleasegError, SettingsDiffer, UsageError
 from aleaseg.evaluation import EvaluationSettings, evaluate
 from aleaseg.readers import open_dataset
 from aleaseg.readers.voxels import read_image, read_label, write_nifti, write_png
-from aleaseg.trainer import PredictSettings, TrainerSettings, predict, train
+from aleaseg.training import PredictSettings, TrainerSettings, predict, train
 
 
 @pytest.fixture(scope="module")
@@ -41,8 +41,8 @@ def test_held_out_cases_are_predicted_on_their_own_grid_and_evaluate_reads_them(
         tmp_path / "out",
         progress=lambda *three: told.append(three),
     )
-    held = model.plan["held_out"]
-    assert sorted(done.masks) == held
+    held = model.plan.held_out
+    assert sorted(done.masks) == list(held)
     assert done.failed == {}
     assert told == [("predict", 1, 2), ("predict", 2, 2)]
     for case, mask in done.masks.items():
@@ -81,7 +81,7 @@ def test_nothing_is_overwritten_and_what_is_there_is_not_made_again(trained, ask
         predict(replace(settings, probabilities=True), tmp_path / "out")
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "file").write_text("mine")
-    with pytest.raises(UsageError, match="nothing is overwritten"):
+    with pytest.raises(UsageError, match="holds other files"):
         predict(settings, tmp_path / "other")
 
 
@@ -157,7 +157,7 @@ def test_pictures_get_pictures(tmp_path, one_process):
 def test_a_full_disk_stops_and_keeps_what_is_finished(trained, asked, tmp_path, monkeypatch):
     import errno
 
-    from aleaseg.trainer import predicting
+    from aleaseg.training import predicting
 
     _, data = trained
     written, write = [], predicting.write_nifti
@@ -177,7 +177,7 @@ def test_a_full_disk_stops_and_keeps_what_is_finished(trained, asked, tmp_path, 
 
 
 def test_channels_in_files_of_their_own(tmp_path):
-    from aleaseg.trainer.images import open_images
+    from aleaseg.training.images import open_images
 
     for name in ("a_0000", "a_0001", "b_0000", "c_0001", "c_0000", "d_0000", "d_0001", "d_0002"):
         write_nifti(
@@ -193,7 +193,7 @@ def test_channels_in_files_of_their_own(tmp_path):
 
 
 def test_series_whose_ids_are_paths_get_files(trained, asked, tmp_path):
-    from aleaseg.trainer.predicting import _files
+    from aleaseg.training.predicting import _files
 
     _, data = trained
     first, second, third = open_dataset(data).cases[:3]

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from aleaseg.trainer import TrainerSettings, train
+from aleaseg.training import TrainerSettings, train
 
 
 class Killed(BaseException):

@@ -1,21 +1,103 @@
-"""From a case to what the network sees: working grid, normalised, class indices."""
+"""From a case to what a network sees: on the working grid, normalised; of its label, class indices."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from aleaseg.case import Case, usable_image, usable_label
+from aleaseg.case import Case, Dataset, Voxels, usable_image, usable_label
+from aleaseg.errors import ShapeMismatch, UsageError
+from aleaseg.training.grid import WorkingGrid, working_shape
 
-__all__ = ["IGNORE", "fit_normalisation", "normalise", "prepare_image", "prepare_label", "resize"]
+__all__ = [
+    "IGNORE",
+    "Preprocessing",
+    "check_values",
+    "fit_normalisation",
+    "normalise",
+    "prepare_image",
+    "prepare_label",
+    "resize",
+]
+
+Rules = Sequence[Mapping[str, float] | None]
 
 # The class index of voxels that nobody annotated.
 IGNORE = 255
 _SAMPLED_CASES = 32
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """How a case becomes what a network sees.
+
+    Attributes:
+        grid: the working grid.
+        normalisation: a rule per channel, of `fit_normalisation`.
+        values: foreground label values, in the order of the network's channels after background.
+        ignore: the label value of what nobody annotated; None: there is none.
+        usual_voxels: working voxels of a usual case, see `working_shape`; None: those of a small grid.
+    """
+
+    grid: WorkingGrid
+    normalisation: Rules
+    values: tuple[int, ...]
+    ignore: int | None = None
+    usual_voxels: float | None = None
+
+    @classmethod
+    def from_dict(cls, kept: Mapping[str, Any]) -> Preprocessing:
+        """From what `asdict` made of one."""
+        grid, values = WorkingGrid.from_dict(kept["grid"]), tuple(kept["values"])
+        return cls(grid, kept["normalisation"], values, kept.get("ignore"), kept.get("usual_voxels"))
+
+    def image(self, case: Case, image: Voxels) -> NDArray[np.float16]:
+        """An image on the working grid, (channel, *working).
+
+        Args:
+            case: for the error's text.
+            image: as it was read.
+
+        Raises:
+            ShapeMismatch: it has other channels or axes than the cases that the grid was chosen from.
+            CaseError: it would be far larger than they are.
+        """
+        channels, dims = len(self.normalisation), len(self.grid.patch)
+        if image.array.shape[0] != channels or len(image.geometry.shape) != dims:
+            raise ShapeMismatch(
+                case.id,
+                f"an image (channel, *spatial) of shape {image.array.shape}",
+                f"{channels} channels in {dims}D as the other cases have",
+                "convert the images to the same channels and axes, or leave the case out",
+            )
+        shape = working_shape(self.grid, case.id, image.geometry, self.usual_voxels)
+        return prepare_image(image.array, shape, self.normalisation)
+
+    def label(self, label: NDArray, shape: Sequence[int]) -> NDArray[np.uint8]:
+        """Class indices of a label on a working shape; see `prepare_label`."""
+        return prepare_label(label, shape, self.values, self.ignore)
+
+
+def check_values(dataset: Dataset, instead: str = "") -> None:
+    """Refuse more label values than class indices have room for.
+
+    Args:
+        dataset: with classes.
+        instead: what else could be done, for the error.
+
+    Raises:
+        UsageError: there are more than 254.
+    """
+    if len(dataset.values) >= IGNORE:
+        raise UsageError(
+            f"{dataset.name} has {len(dataset.values)} label values; at most {IGNORE - 1} can be trained; name those "
+            f"that matter with `--classes`{instead}"
+        )
 
 
 def fit_normalisation(
@@ -66,7 +148,7 @@ def fit_normalisation(
     return rules
 
 
-def normalise(image: NDArray, rules: Sequence[Mapping[str, float] | None]) -> NDArray[np.float32]:
+def normalise(image: NDArray, rules: Rules) -> NDArray[np.float32]:
     """Normalise (channel, *spatial) by the rules of `fit_normalisation`.
 
     Values beyond ten standard deviations are cut: they would overflow half precision.
@@ -101,9 +183,7 @@ def resize(image: NDArray, shape: Sequence[int], *, nearest: bool = False) -> ND
     return resized
 
 
-def prepare_image(
-    image: NDArray, shape: Sequence[int], rules: Sequence[Mapping[str, float] | None]
-) -> NDArray[np.float16]:
+def prepare_image(image: NDArray, shape: Sequence[int], rules: Rules) -> NDArray[np.float16]:
     """An image on the working grid.
 
     Args:

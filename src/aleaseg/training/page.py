@@ -9,8 +9,8 @@ from typing import Any
 from aleaseg.report.javascript import write_if_changed
 from aleaseg.report.numbers import number
 from aleaseg.report.pages import asset, flat, templates
-from aleaseg.trainer.drawing import panel_svg, panels_of
-from aleaseg.trainer.history import DICE, History
+from aleaseg.training.drawing import panel_svg, panels_of
+from aleaseg.training.history import DICE, History
 
 __all__ = ["PAGE", "write_page"]
 
@@ -33,14 +33,14 @@ def write_page(
     """
     from markupsafe import Markup
 
-    environment = templates("aleaseg.trainer")
+    environment = templates("aleaseg.training")
     rows = history.rows()
     last: Mapping[str, Any] = rows[-1] if rows else {}
     training, network = plan["training"], plan["network"]
     epochs = -(-training["steps"] // training["epoch_steps"])
     style = [
         asset(package, name)
-        for package, name in (("aleaseg.report", "report.css"), ("aleaseg.trainer", "curves.css"))
+        for package, name in (("aleaseg.report", "report.css"), ("aleaseg.training", "curves.css"))
     ]
     page = environment.get_template("training.html.j2").render(
         name=str(manifest["dataset"]["name"]),

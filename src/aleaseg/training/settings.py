@@ -8,22 +8,21 @@ from typing import Literal
 
 from aleaseg.errors import UsageError
 from aleaseg.training.augment import Augmentation
-from aleaseg.training.objective import settings_of
 
-__all__ = ["PRESETS", "Preset", "TrainerSettings", "schedule"]
+__all__ = ["PRESETS", "TrainerSettings", "TrainingProtocol", "schedule"]
 
 
 @dataclass(frozen=True)
-class Preset:
+class TrainingProtocol:
     """A protocol.
 
     Attributes:
-        network, size: of `aleaseg.trainer.network`.
+        network, size: of `aleaseg.networks`.
         full: at the data's own resolution (nnU-Net's rule of the median spacing), patches of a fixed size;
             else on the small working grid of cross-fitting.
         edge: of the patch, in voxels, by the number of axes; where `full`.
         batch: patches a step, by the number of axes.
-        optimizer, learning_rate, augmentation: of `aleaseg.training.loop.TrainSettings`.
+        optimizer, learning_rate, augmentation: of `aleaseg.training.schedule.Schedule`.
         epochs: how many.
         iterations: steps of an epoch; None: a tenth of what a rule on the data gives (`default_steps`).
         deep_supervision: losses of several resolutions, where the network has them.
@@ -43,7 +42,7 @@ class Preset:
 
 
 PRESETS = {
-    "small": Preset(
+    "small": TrainingProtocol(
         network="small",
         size="tiny",
         full=False,
@@ -56,7 +55,7 @@ PRESETS = {
         iterations=None,
         deep_supervision=False,
     ),
-    "paper": Preset(
+    "paper": TrainingProtocol(
         network="unet",
         size="paper",
         full=True,
@@ -121,6 +120,8 @@ class TrainerSettings:
         """Refuse what cannot work."""
         if self.preset not in PRESETS:
             raise UsageError(f"unknown preset {self.preset!r}; expected one of: {', '.join(PRESETS)}")
+        from aleaseg.training.objective import settings_of
+
         try:
             settings_of(self.objective)
         except ValueError as error:
@@ -145,7 +146,7 @@ class TrainerSettings:
             raise UsageError(f"unknown precision {self.precision!r}; expected auto, float32 or bfloat16")
 
     @property
-    def protocol(self) -> Preset:
+    def protocol(self) -> TrainingProtocol:
         """The preset."""
         return PRESETS[self.preset]
 

@@ -12,7 +12,7 @@ from xml.etree.ElementTree import Element
 
 from aleaseg.report.numbers import number
 from aleaseg.report.svg import as_text, element, inline, known, short
-from aleaseg.trainer.history import DICE, History
+from aleaseg.training.history import DICE, History
 
 __all__ = ["Curve", "Panel", "compare_trainings", "panel_svg", "panels_of", "ticks"]
 
@@ -130,7 +130,7 @@ def compare_trainings(trainings: Mapping[str, str | Path]) -> str:
         across, _HEIGHT + 34 + 20 * lines, label="Validation loss and mean pseudo-Dice over epochs"
     )
     figure.set("xmlns", "http://www.w3.org/2000/svg")
-    style = files("aleaseg.trainer").joinpath("assets", "curves.css").read_text("utf-8")
+    style = files("aleaseg.training").joinpath("assets", "curves.css").read_text("utf-8")
     figure.append(element("style", text=style))
     figure.append(element("rect", width="100%", height="100%", fill="#ffffff"))
     figure.extend([*drawn, keys])

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,15 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aleaseg.case import Case, Voxels, usable_image
-from aleaseg.errors import AleasegError, SettingsDiffer, UsageError
-from aleaseg.predictions import Prediction
-from aleaseg.predictions.working import one_line, small_image
+from aleaseg.errors import AleasegError, UsageError, one_line
 from aleaseg.readers.files import FLAT_ENDINGS, split_ending
 from aleaseg.readers.voxels import write_nifti, write_png
-from aleaseg.run import Run, now, versions, write_json
-from aleaseg.trainer.images import open_images
-from aleaseg.trainer.model import Model, open_model
-from aleaseg.training.loop import predict_logits
+from aleaseg.run import Run, aside, begin, now, write_json
+from aleaseg.training.images import open_images
+from aleaseg.training.inference import predict_logits
+from aleaseg.training.model import Model, open_model
+from aleaseg.training.prediction import Prediction
 from aleaseg.work import choose_device
 
 if TYPE_CHECKING:
@@ -91,13 +87,13 @@ def predict(
     """
     model, run = open_model(settings.model), Run(out)
     device = choose_device(settings.device)
-    cases, wrong = open_images(settings.images, len(model.channels))
+    cases, wrong = open_images(settings.images, len(model.plan.channels))
     failed = {
         finding.case: f"{finding.case}: found {finding.found}; expected {finding.expected}; {finding.advice}"
         for finding in wrong
     }
     if settings.held_out:
-        kept = set(model.plan["held_out"])
+        kept = set(model.plan.held_out)
         cases = [case for case in cases if case.id in kept]
         failed = {case: text for case, text in failed.items() if case in kept}
     if not cases and not failed:
@@ -106,7 +102,7 @@ def predict(
     network = model.network()
     masks, twice = _files(cases, run.path)
     failed |= twice
-    _begin(run, settings, model)
+    begin(run.path, KIND, {**asdict(settings), "weights": model.sha256}, free=("device",))
     write_json(run.path / "dataset.json", _dataset_json(model, list(masks.values())), indent=4)
     todo = [case for case in cases if case.id in masks]
     for done, case in enumerate(todo, start=1):
@@ -115,36 +111,13 @@ def predict(
             try:
                 logits = _logits(case, model, network, device)
             except Exception as error:  # whatever one case does, the others go on; the text names it
-                failed[case.id] = one_line(case, error)
+                failed[case.id] = one_line(case.id, error)
                 del masks[case.id]
             else:
                 _write(case, *logits, model, masks[case.id], settings.probabilities)
         progress("predict", done, len(todo))
     run.update_manifest(failed=failed, finished=now())
     return Predicted(run.path, masks, failed)
-
-
-def _begin(run: Run, settings: PredictSettings, model: Model) -> None:
-    asked = {**asdict(settings), "weights": model.sha256}
-    if run.manifest_file.is_file() and run.manifest.get("kind") == KIND:
-        made = run.manifest["settings"]
-        differing = [
-            f"{name}: {made.get(name)!r} then, {value!r} now"
-            for name, value in asked.items()
-            if name != "device" and made.get(name) != value
-        ]
-        if differing:
-            raise SettingsDiffer(
-                f"{run.path} holds other predictions ({'; '.join(differing)}); give another folder with -o"
-            )
-        return
-    if run.path.exists() and (not run.path.is_dir() or any(run.path.iterdir())):
-        raise UsageError(
-            f"{run.path} holds other files, and nothing is overwritten; give an empty or a new folder with -o"
-        )
-    run.update_manifest(
-        kind=KIND, aleaseg=version("aleaseg"), created=now(), settings=asked, versions=versions()
-    )
 
 
 def _files(cases: Sequence[Case], folder: Path) -> tuple[dict[str, Path], dict[str, str]]:
@@ -180,16 +153,19 @@ def _dataset_json(model: Model, masks: Sequence[Path]) -> dict[str, Any]:
     ]
     labels = {
         "background": 0,
-        **{name: values[0] if len(values) == 1 else list(values) for name, values in model.classes.items()},
+        **{
+            name: values[0] if len(values) == 1 else list(values)
+            for name, values in model.plan.classes.items()
+        },
     }
-    if model.plan["ignore"] is not None:
-        labels["ignore"] = model.plan["ignore"]
-    regions = any(len(values) > 1 for values in model.classes.values())
+    if model.plan.preprocessing.ignore is not None:
+        labels["ignore"] = model.plan.preprocessing.ignore
+    regions = any(len(values) > 1 for values in model.plan.classes.values())
     return {
-        "channel_names": {str(number): name for number, name in enumerate(model.channels)},
+        "channel_names": {str(number): name for number, name in enumerate(model.plan.channels)},
         "labels": labels,
-        **({"regions_class_order": list(model.plan["values"])} if regions else {}),
-        "numTraining": len(model.plan["train"]),
+        **({"regions_class_order": list(model.plan.preprocessing.values)} if regions else {}),
+        "numTraining": len(model.plan.train),
         "file_ending": max(set(endings), key=endings.count, default=".nii.gz"),
     }
 
@@ -199,17 +175,18 @@ def _logits(
 ) -> tuple[Voxels, NDArray[np.float32]]:
     """The image, and raw logits on the working grid."""
     image = usable_image(case)
-    grid = model.grid
-    small = small_image(case, image, grid, model.plan["normalisation"], model.plan["usual_voxels"])
-    return image, predict_logits(network, small, grid.patch, device)
+    preprocessing = model.plan.preprocessing
+    return image, predict_logits(
+        network, preprocessing.image(case, image), preprocessing.grid.patch, device
+    )
 
 
 def _write(
     case: Case, image: Voxels, logits: NDArray[np.float32], model: Model, mask: Path, probabilities: bool
 ) -> None:
     geometry = image.geometry
-    prediction = Prediction(logits, "logit", geometry.shape, model.classes)
-    values = tuple(model.plan["values"])
+    prediction = Prediction(logits, "logit", geometry.shape, model.plan.classes)
+    values = model.plan.preprocessing.values
     kind = np.uint8 if max(values) < 256 else np.uint16 if max(values) < 65536 else np.int32
     try:
         if probabilities:
@@ -240,14 +217,5 @@ def _write_probabilities(
         rest -= of_value
     found[0] = rest.clip(0, 1)
     stem = mask.name.removesuffix(".gz").removesuffix(".nii").removesuffix(".png")
-    handle, name = tempfile.mkstemp(dir=mask.parent, prefix=f".{stem}.", suffix=".npz")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            np.savez_compressed(file, probabilities=found)
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(name, 0o666 & ~umask)
-        os.replace(name, mask.with_name(f"{stem}.npz"))
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+    with aside(mask.with_name(f"{stem}.npz")) as file:
+        np.savez_compressed(file, probabilities=found)

@@ -4,11 +4,15 @@ import json
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from aleaseg.case import Case, Dataset
 from aleaseg.errors import UsageError
 from aleaseg.run import write_table
-from aleaseg.trainer.splitting import choose_split
+from aleaseg.training.splitting import choose_split, hold_out
+
+laws = settings(deadline=None, derandomize=True, max_examples=40)
 
 
 def data(count=20, per_group=1):
@@ -113,7 +117,7 @@ def test_files_that_cannot_be_used(write, name, value, options, message):
 def test_paths_that_lead_nowhere(tmp_path, write):
     with pytest.raises(UsageError, match="does not exist; expected a selection"):
         choose_split(data(), selection=str(tmp_path))
-    with pytest.raises(UsageError, match="cannot be read"):
+    with pytest.raises(UsageError, match=r"does not exist; expected a splits_final\.json"):
         choose_split(data(), split=str(tmp_path / "splits_final.json"))
     path = write("splits_final.json", [{"train": ["c01"], "val": []}])
     with pytest.raises(UsageError, match="no fold 3; the split has the folds 0 to 0"):
@@ -121,8 +125,26 @@ def test_paths_that_lead_nowhere(tmp_path, write):
     with pytest.raises(UsageError, match="leave one away"):
         choose_split(data(), split=path, selection=path)
     (tmp_path / "text.json").write_text("no json")
-    with pytest.raises(UsageError, match="is no JSON"):
+    with pytest.raises(UsageError, match="is damaged"):
         choose_split(data(), split=str(tmp_path / "text.json"))
     (tmp_path / "t.csv").write_text("a,b\n1,2\n")
     with pytest.raises(UsageError, match="has the columns a, b; expected case and kept"):
         choose_split(data(), selection=str(tmp_path / "t.csv"))
+
+
+@laws
+@given(
+    st.lists(st.sampled_from("abcdefgh"), min_size=4, max_size=30), st.floats(0.1, 0.9), st.integers(0, 9)
+)
+def test_a_group_is_held_out_whole_or_not_at_all(of_case, share, seed):
+    groups = {f"case{index:02d}": group for index, group in enumerate(of_case)}
+    held = hold_out(groups, share, seed)
+    assert not {groups[case] for case in held} & {groups[case] for case in groups if case not in held}
+    largest = max(of_case.count(group) for group in of_case)
+    assert 0 <= len(held) - round(share * len(groups)) < largest
+    assert held == sorted(held) == hold_out(dict(reversed(groups.items())), share, seed)
+
+
+def test_another_seed_holds_out_others():
+    groups = {f"case{index:02d}": f"case{index:02d}" for index in range(40)}
+    assert hold_out(groups, 0.25, 0) != hold_out(groups, 0.25, 1)

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+
+import numpy as np
 
 from aleaseg.case import Dataset
 from aleaseg.errors import UsageError
-from aleaseg.predictions.folds import hold_out
-from aleaseg.readers.splits import Fold, as_folds
-from aleaseg.run import read_table
+from aleaseg.readers.splits import Fold, read_selection, read_splits
 
-__all__ = ["Split", "choose_split", "read_dropped", "read_splits"]
+__all__ = ["Split", "choose_split", "hold_out"]
 
 # Of the split alone: trainings of several seeds are tested on the same cases.
 _SEED = 0
@@ -51,7 +48,7 @@ def choose_split(
 
     Args:
         dataset: with groups; a group is never on both sides where the split is drawn here.
-        selection: what leaves cases out of the side that is trained on, see `read_dropped`; or a split.
+        selection: what leaves cases out of the side that is trained on, see `read_selection`; or a split.
         split: a splits_final.json.
         fold: which of its folds.
         share: of the cases that is held out where there is no split.
@@ -63,11 +60,11 @@ def choose_split(
     known = {case.id for case in cases}
     if not cases:
         raise UsageError(f"{dataset.name} has no case with a label; a training needs some")
-    folds = None if split is None else read_splits(Path(split))
-    dropped: set[str] = set()
+    folds = None if split is None else read_splits(split)
+    dropped: frozenset[str] = frozenset()
     if selection is not None:
-        found = read_dropped(Path(selection))
-        if not isinstance(found, set):
+        found = read_selection(selection)
+        if isinstance(found, list):
             if folds is not None:
                 raise UsageError(f"{selection} is a split, and --split {split} another; leave one away")
             folds = found
@@ -115,7 +112,7 @@ def _of_fold(
     return train & known, held & known, notes
 
 
-def _strange(strange: set[str], count: int, what: str, dataset: Dataset) -> list[str]:
+def _strange(strange: Set[str], count: int, what: str, dataset: Dataset) -> list[str]:
     if not strange:
         return []
     if len(strange) == count:
@@ -136,63 +133,24 @@ def _across(group_of: Mapping[str, str], train: set[str], held: set[str]) -> lis
     ]
 
 
-def read_splits(path: Path) -> list[Fold]:
-    """The folds of a splits_final.json.
-
-    Raises:
-        UsageError: it is missing, damaged, or no list of train and val lists.
-    """
-    return as_folds(_read(path), path)
-
-
-def read_dropped(path: Path) -> set[str] | list[Fold]:
-    """What leaves cases out: the ids; or, from a splits_final.json, its folds.
+def hold_out(groups: Mapping[str, str], share: float, seed: int) -> list[str]:
+    """The cases of a test part: whole groups by lot, until there are enough.
 
     Args:
-        path: a run with a selection, its folder `selection`, the manifest.json or selection.csv in it,
-            or a splits_final.json.
+        groups: case -> group.
+        share: of the cases, in (0, 1).
+        seed: of the order.
 
-    Raises:
-        UsageError: it is none of these.
+    Returns:
+        Sorted ids, at least `share` of them where the last group brings more.
+
+    >>> hold_out({"a1": "a", "a2": "a", "b1": "b", "b2": "b"}, 0.5, seed=0)
+    ['a1', 'a2']
     """
-    if path.is_dir():
-        inside = (path / "selection" / "manifest.json", path / "manifest.json")
-        path = next((file for file in inside if file.is_file()), path / "selection")
-    if path.suffix.lower() == ".csv":
-        return _dropped_in_table(path)
-    if not path.is_file():
-        raise UsageError(f"{path} does not exist; expected a selection, as `aleaseg select` writes it")
-    made = _read(path)
-    if isinstance(made, list):
-        return as_folds(made, path)
-    rows = made.get("dropped") if isinstance(made, dict) else None
-    if not isinstance(rows, list) or not all(isinstance(row, dict) and "case" in row for row in rows):
-        raise UsageError(
-            f"{path} is no selection; expected a run in which `aleaseg select` was called, its folder `selection`, "
-            "or a splits_final.json"
-        )
-    return {str(row["case"]) for row in rows}
-
-
-def _dropped_in_table(path: Path) -> set[str]:
-    try:
-        table = read_table(path)
-    except (OSError, ValueError) as error:
-        raise UsageError(f"{path} is no table ({' '.join(str(error).split())[:120]})") from error
-    if not {"case", "kept"} <= set(table.columns):
-        raise UsageError(
-            f"{path} has the columns {', '.join(map(str, table.columns))}; expected case and kept among them"
-        )
-    kept = table["kept"].astype(str).str.lower().isin(("true", "1"))
-    return {str(case) for case in table["case"][~kept]}
-
-
-def _read(path: Path) -> Any:
-    try:
-        return json.loads(path.read_bytes().decode("utf-8", "surrogatepass"))
-    except OSError as error:
-        raise UsageError(
-            f"{path} cannot be read ({error.strerror}); expected a splits_final.json"
-        ) from error
-    except ValueError as error:
-        raise UsageError(f"{path} is no JSON ({error})") from error
+    names = sorted(set(groups.values()))
+    wanted, held = round(share * len(groups)), list[str]()
+    for index in np.random.default_rng([seed, 1]).permutation(len(names)):
+        if len(held) >= wanted:
+            break
+        held += [case for case, group in groups.items() if group == names[index]]
+    return sorted(held)

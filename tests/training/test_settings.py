@@ -4,9 +4,9 @@ import pytest
 
 from aleaseg.cli.train import PresetName
 from aleaseg.errors import UsageError
-from aleaseg.trainer import PRESETS, TrainerSettings
-from aleaseg.trainer.network import NAMES
-from aleaseg.trainer.settings import schedule
+from aleaseg.networks import NETWORKS
+from aleaseg.training import PRESETS, TrainerSettings
+from aleaseg.training.settings import schedule
 
 
 def test_the_papers_protocol():
@@ -15,7 +15,7 @@ def test_the_papers_protocol():
     assert (paper.optimizer, paper.learning_rate) == ("sgd", 0.01)
     assert (paper.epochs, paper.iterations, paper.edge[3], paper.batch[3]) == (100, 250, 96, 2)
     assert TrainerSettings("", "paper").held_out == 0.2
-    assert {preset.network for preset in PRESETS.values()} <= set(NAMES)
+    assert {preset.network for preset in PRESETS.values()} <= set(NETWORKS)
 
 
 def test_the_command_line_names_every_preset():

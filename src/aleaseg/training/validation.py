@@ -15,8 +15,11 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from aleaseg.training.augment import augmentation
-from aleaseg.training.loop import Prepared, TrainSettings, batch_at
-from aleaseg.training.prepare import IGNORE
+from aleaseg.training.batches import batch_at
+from aleaseg.training.copies import WorkingCopy
+from aleaseg.training.plan import TrainingPlan
+from aleaseg.training.preprocessing import IGNORE
+from aleaseg.training.schedule import Schedule
 
 if TYPE_CHECKING:
     import torch
@@ -63,24 +66,20 @@ class Validation:
 
     Args:
         cases: working copies.
-        patch: edges.
-        settings: of the training; its batch and seed count.
-        classes: name -> indices of its channels.
+        plan: of the training: its patch and classes.
+        schedule: of the training; its batch and seed count.
         device: `cpu` or `cuda`.
     """
 
     def __init__(
-        self,
-        cases: Sequence[Prepared],
-        patch: Sequence[int],
-        settings: TrainSettings,
-        classes: Mapping[str, Sequence[int]],
-        device: str,
+        self, cases: Sequence[WorkingCopy], plan: TrainingPlan, schedule: Schedule, device: str
     ) -> None:
-        self.cases, self.patch, self.classes, self.device = cases, patch, classes, device
-        batch = min(settings.batch, max(1, len(cases)))
-        self.settings = replace(settings, batch=batch, seed=settings.seed + _SEED)
-        self.batches = -(-(settings.epoch_steps or settings.steps) // _SHARE) if cases else 0
+        places = {value: index for index, value in enumerate(plan.preprocessing.values, start=1)}
+        self.classes = {name: [places[value] for value in values] for name, values in plan.classes.items()}
+        self.cases, self.patch, self.device = cases, plan.preprocessing.grid.patch, device
+        batch = min(schedule.batch, max(1, len(cases)))
+        self.schedule = replace(schedule, batch=batch, seed=schedule.seed + _SEED)
+        self.batches = -(-(schedule.epoch_steps or schedule.steps) // _SHARE) if cases else 0
 
     def __call__(self, network: torch.nn.Module) -> Validated:
         """Look; the network is left in evaluation."""
@@ -94,11 +93,11 @@ class Validation:
         losses = []
         with (
             torch.inference_mode(),
-            torch.autocast(self.device, torch.bfloat16, self.settings.precision == "bfloat16"),
+            torch.autocast(self.device, torch.bfloat16, self.schedule.precision == "bfloat16"),
         ):
             for number in range(self.batches):
                 image, target = batch_at(
-                    number, self.cases, self.patch, self.settings, augmentation("none", len(self.patch))
+                    number, self.cases, self.patch, self.schedule, augmentation("none", len(self.patch))
                 )
                 target = target.to(self.device)
                 outputs = network(image.to(self.device))

@@ -1,40 +1,42 @@
-"""The plan of a training: grid, normalisation, split, schedule; made once and kept, so that a kill changes nothing."""
+"""How a training is planned: grid, network, normalisation, split, schedule, and the working copies they ask for."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
+from aleaseg import networks
 from aleaseg.case import Case, Dataset, Geometry
-from aleaseg.errors import UsageError
-from aleaseg.predictions.working import one_line
-from aleaseg.run import Run, write_aside, write_json
-from aleaseg.selection.folds import to_bytes
-from aleaseg.trainer.copies import make_copies
-from aleaseg.trainer.network import build, check_network, fitting_patch, outputs_of
-from aleaseg.trainer.settings import TrainerSettings, schedule
-from aleaseg.trainer.splitting import Split, choose_split
-from aleaseg.training.grid import Grid, choose_grid, default_steps, full_grid, median_spacing
-from aleaseg.training.loop import TrainSettings
-from aleaseg.training.prepare import IGNORE, fit_normalisation
+from aleaseg.errors import UsageError, one_line
+from aleaseg.networks.stages import halvings
+from aleaseg.readers.splits import SPLITS, to_bytes
+from aleaseg.run import Run, write_aside
+from aleaseg.training.copies import make_copies
+from aleaseg.training.grid import WorkingGrid, choose_grid, full_grid, median_spacing
+from aleaseg.training.model import COPIES, PLAN
+from aleaseg.training.plan import NetworkPlan, TrainingPlan
+from aleaseg.training.preprocessing import Preprocessing, check_values, fit_normalisation
+from aleaseg.training.schedule import Schedule, default_steps
+from aleaseg.training.settings import TrainerSettings, TrainingProtocol, schedule
+from aleaseg.training.splitting import Split, choose_split
+from aleaseg.work import cores
 
-__all__ = ["COPIES", "PLAN", "SPLITS", "make_plan"]
+__all__ = ["choose_working_grid", "make_plan", "screened"]
 
-COPIES, PLAN, SPLITS = "prepared", "plan.json", "splits_final.json"
 # A checkpoint takes a moment: on a GPU a step is quick, and an epoch is soon done again.
 _CHECKPOINT_EVERY = {"cpu": 25, "cuda": 250}
 _AHEAD = 8
+# Of each class of a case; as many as nnU-Net keeps.
+_MOST_PLACES = 10_000
 
 Progress = Callable[[str, int, int], None]
 
 
 def make_plan(
     run: Run, dataset: Dataset, settings: TrainerSettings, device: str, precision: str, progress: Progress
-) -> dict[str, Any]:
+) -> TrainingPlan:
     """Choose, write the working copies, and keep both.
 
     Args:
@@ -50,15 +52,12 @@ def make_plan(
         AleasegError: a copy could not be written.
     """
     protocol = settings.protocol
-    name, size = settings.network or protocol.network, settings.size or protocol.size
-    check_network(name, size)
+    network = NetworkPlan.chosen(
+        settings.network or protocol.network, settings.size or protocol.size, protocol.deep_supervision
+    )
     if not dataset.values:
         raise UsageError(f"{dataset.name} has no class; name them with --classes NAME=VALUE,...")
-    if len(dataset.values) > IGNORE - 1:
-        raise UsageError(
-            f"{dataset.name} has {len(dataset.values)} label values; at most {IGNORE - 1} can be trained; name those "
-            "that matter with --classes"
-        )
+    check_values(dataset)
     split = choose_split(
         dataset,
         selection=settings.selection,
@@ -67,40 +66,64 @@ def make_plan(
         share=settings.held_out,
     )
     wanted = {*split.train, *split.held_out}
-    geometries, failed = _geometries([case for case in dataset.cases if case.id in wanted])
+    geometries, failed = screened([case for case in dataset.cases if case.id in wanted])
     train = [dataset[case] for case in split.train if case in geometries]
     if not train:
         raise UsageError("no case can be trained on; `aleaseg check` says why for each")
-    seen = [geometries[case.id] for case in train]
-    network = {
-        "name": name,
-        "size": size,
-        "deep_supervision": outputs_of(name, protocol.deep_supervision),
-    }
-    grid = _grid(seen, settings, network)
-    # Before anything is written: a patch that does not divide is refused here.
-    build(network, grid, len(dataset.channels), len(dataset.values), train=True)
-    rules = fit_normalisation(train, dataset.channels, dataset.values)
-    usual = (
-        float(np.median([np.prod(grid.shape(geometry)) for geometry in seen])) if protocol.full else None
+    preprocessing = _preprocessing(
+        dataset, train, [geometries[case.id] for case in train], network, settings
     )
+    # Before anything is written: a patch that does not divide is refused here.
+    network.build(preprocessing, train=True)
     copies = make_copies(
         [dataset[case] for case in (*split.train, *split.held_out) if case in geometries],
         geometries,
         run.path / COPIES,
-        grid,
-        rules,
-        dataset.values,
-        dataset.ignore,
-        usual,
-        lambda done, total: progress("prepare", done, total),
+        preprocessing,
+        most_places=_MOST_PLACES,
+        progress=lambda done, total: progress("prepare", done, total),
     )
     failed |= {case: about["failed"] for case, about in copies.items() if "failed" in about}
     split = _usable(split, copies, failed)
     _check_classes(dataset, [copies[case] for case in split.train])
-    batch = min(settings.batch or protocol.batch[len(grid.patch)], len(split.train))
-    steps, iterations = schedule(settings, default_steps(len(split.train), len(dataset.values), batch))
-    how = TrainSettings(
+    plan = TrainingPlan(
+        preprocessing,
+        network,
+        tuple(dataset.channels),
+        dict(dataset.classes),
+        settings.objective,
+        _schedule(settings, preprocessing, len(split.train), device, precision),
+        split.train,
+        split.held_out,
+        split.notes,
+        failed,
+    )
+    write_aside(run.path / SPLITS, to_bytes(split.folds()))
+    plan.write(run.path / PLAN)
+    return plan
+
+
+def _preprocessing(
+    dataset: Dataset,
+    train: Sequence[Case],
+    geometries: Sequence[Geometry],
+    network: NetworkPlan,
+    settings: TrainerSettings,
+) -> Preprocessing:
+    grid = choose_working_grid(geometries, network, settings.protocol, settings.patch)
+    shapes = [grid.shape(geometry) for geometry in geometries]
+    usual = float(np.median([np.prod(shape) for shape in shapes])) if settings.protocol.full else None
+    rules = fit_normalisation(train, dataset.channels, dataset.values)
+    return Preprocessing(grid, rules, dataset.values, dataset.ignore, usual)
+
+
+def _schedule(
+    settings: TrainerSettings, preprocessing: Preprocessing, cases: int, device: str, precision: str
+) -> Schedule:
+    protocol = settings.protocol
+    batch = min(settings.batch or protocol.batch[len(preprocessing.grid.patch)], cases)
+    steps, iterations = schedule(settings, default_steps(cases, len(preprocessing.values), batch))
+    return Schedule(
         steps=steps,
         batch=batch,
         learning_rate=settings.learning_rate or protocol.learning_rate,
@@ -110,37 +133,18 @@ def make_plan(
         epoch_steps=iterations,
         augmentation=protocol.augmentation,
         precision="bfloat16" if precision == "bfloat16" else "float32",
-        workers=min(_AHEAD, max(0, (os.cpu_count() or 1) - 1)) if device == "cuda" else 0,
+        workers=min(_AHEAD, max(0, cores() - 1)) if device == "cuda" else 0,
     )
-    plan = {
-        "network": network,
-        "objective": settings.objective,
-        "grid": grid.to_dict(),
-        "usual_voxels": usual,
-        "normalisation": rules,
-        "channels": list(dataset.channels),
-        "classes": {name: list(values) for name, values in dataset.classes.items()},
-        "values": list(dataset.values),
-        "ignore": dataset.ignore,
-        "training": asdict(how),
-        "train": list(split.train),
-        "held_out": list(split.held_out),
-        "notes": list(split.notes),
-        "failed": failed,
-    }
-    write_aside(run.path / SPLITS, to_bytes(split.folds()))
-    write_json(run.path / PLAN, plan)
-    return plan
 
 
-def _geometries(cases: Sequence[Case]) -> tuple[dict[str, Geometry], dict[str, str]]:
-    """Of the cases that can be read and have as many axes as most; and why the others are left out."""
+def screened(cases: Sequence[Case]) -> tuple[dict[str, Geometry], dict[str, str]]:
+    """Geometries of the cases that can be read and have as many axes as most; and why the others are left out."""
     found, failed = {}, {}
     for case in cases:
         try:
             found[case.id] = case.read_geometry()
         except Exception as error:  # whatever one case does, the others go on; the text names it
-            failed[case.id] = one_line(case, error)
+            failed[case.id] = one_line(case.id, error)
     dims = [len(geometry.shape) for geometry in found.values()]
     most = max(set(dims), key=dims.count) if dims else 0
     for case_id, geometry in list(found.items()):
@@ -152,19 +156,35 @@ def _geometries(cases: Sequence[Case]) -> tuple[dict[str, Geometry], dict[str, s
     return found, failed
 
 
-def _grid(geometries: Sequence[Geometry], settings: TrainerSettings, network: Mapping[str, Any]) -> Grid:
+def choose_working_grid(
+    geometries: Sequence[Geometry],
+    network: NetworkPlan,
+    protocol: TrainingProtocol,
+    patch: tuple[int, ...] | None = None,
+) -> WorkingGrid:
+    """The working grid of a protocol, with a patch that the network takes.
+
+    Args:
+        geometries: of the cases, all 2D or all 3D.
+        network: which.
+        protocol: full resolution or a small grid.
+        patch: edges that are asked for; None: those that suit.
+
+    Raises:
+        UsageError: the patch has other axes, or is too small for the network.
+    """
     dims = len(geometries[0].shape)
-    if settings.patch is not None and len(settings.patch) != dims:
-        raise UsageError(f"--patch has {len(settings.patch)} edges, and the images have {dims} axes")
-    if settings.protocol.full:
-        edge = settings.protocol.edge[dims]
+    if patch is not None and len(patch) != dims:
+        raise UsageError(f"--patch has {len(patch)} edges, and the images have {dims} axes")
+    if protocol.full:
+        edge = protocol.edge[dims]
         grid = full_grid(geometries, (edge,) * 3 if dims == 3 else _flat_patch(geometries, edge))
     else:
         grid = choose_grid(geometries)
-    patch = settings.patch or fitting_patch(network, grid)
-    return (
-        grid if patch == grid.patch else Grid(grid.spacing_mm, patch, full_grid(geometries, patch).levels)
+    fits = patch or networks.fitting_patch(
+        network.name, grid.patch, spacing_mm=grid.spacing_mm, size=network.size
     )
+    return grid if fits == grid.patch else WorkingGrid(grid.spacing_mm, fits, halvings(fits))
 
 
 def _flat_patch(geometries: Sequence[Geometry], most: int) -> tuple[int, ...]:

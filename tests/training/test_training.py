@@ -13,7 +13,8 @@ from aleaseg.case import Geometry
 from aleaseg.errors import AleasegError, SettingsDiffer, UsageError
 from aleaseg.readers.voxels import write_nifti
 from aleaseg.run import read_json, read_table
-from aleaseg.trainer import TrainerSettings, open_model, train
+from aleaseg.training import TrainerSettings, open_model, train
+from aleaseg.training.plan import NetworkPlan
 
 
 def weights(folder):
@@ -78,9 +79,9 @@ def test_what_a_training_writes(quick):
 
 @pytest.mark.parametrize("stop", [1, 2, 3, 5])
 def test_killed_it_goes_on_with_the_same_numbers(quick, kill_at, monkeypatch, stop):
-    from aleaseg.trainer import plan
+    from aleaseg.training import planning
 
-    monkeypatch.setitem(plan._CHECKPOINT_EVERY, "cpu", 2)
+    monkeypatch.setitem(planning._CHECKPOINT_EVERY, "cpu", 2)
     quick.train("whole", objective="duo")
     with pytest.raises(kill_at.error):
         quick.train("cut", objective="duo", progress=kill_at(stop))
@@ -96,7 +97,7 @@ def test_killed_it_goes_on_with_the_same_numbers(quick, kill_at, monkeypatch, st
 
 
 def test_killed_while_cases_are_prepared_it_goes_on_and_does_not_prepare_them_again(quick, monkeypatch):
-    from aleaseg.trainer import copies
+    from aleaseg.training import copies
 
     made, copy = [], copies._save
 
@@ -138,9 +139,9 @@ def test_seeds_differ_and_objectives_differ_but_the_split_does_not(quick):
 def test_other_networks_and_other_patches(quick, network):
     done = quick.train(network=network, steps=2, epochs=1, batch=1)
     plan = done.model.plan
-    assert plan["network"] == {"name": network, "size": "tiny", "deep_supervision": False}
+    assert plan.network == NetworkPlan(network, "tiny")
     if network == "swin_unetr":
-        assert plan["grid"]["patch"] == [32, 32, 64], "as small as it can be trained"
+        assert plan.preprocessing.grid.patch == (32, 32, 64), "as small as it can be trained"
     assert np.isfinite(done.rows[0]["loss"])
     assert done.model.network() is not None
 
@@ -148,7 +149,7 @@ def test_other_networks_and_other_patches(quick, network):
 def test_all_cases_may_be_trained_on(quick):
     lines = []
     done = quick.train(held_out=0.0, announce=lines.append)
-    assert len(done.model.plan["train"]) == 10
+    assert len(done.model.plan.train) == 10
     assert "validation –, pseudo-Dice –" in lines[0]
     assert all(np.isnan(row["validation_loss"]) and row["loss"] > 0 for row in done.rows)
     assert "Pseudo-Dice" in done.page.read_text()
@@ -160,11 +161,11 @@ def test_the_papers_protocol_on_two_steps(quick):
         preset="paper", size="tiny", patch=(8, 16, 16), steps=2, epochs=None, batch=None, objective="duo"
     )
     plan = done.model.plan
-    assert plan["network"] == {"name": "unet", "size": "tiny", "deep_supervision": True}
-    how = plan["training"]
-    assert (how["optimizer"], how["learning_rate"], how["batch"]) == ("sgd", 0.01, 2)
-    assert (how["augmentation"], how["epoch_steps"], how["steps"]) == ("strong", 2, 2)
-    assert plan["grid"]["spacing_mm"] == [2.0, 1.0, 1.0], "the median, not a coarser one"
+    assert plan.network == NetworkPlan("unet", "tiny", deep_supervision=True)
+    how = plan.schedule
+    assert (how.optimizer, how.learning_rate, how.batch) == ("sgd", 0.01, 2)
+    assert (how.augmentation, how.epoch_steps, how.steps) == ("strong", 2, 2)
+    assert plan.preprocessing.grid.spacing_mm == (2.0, 1.0, 1.0), "the median, not a coarser one"
     assert len(done.rows) == 1
     assert set(weights(done.model.path)) == set(done.model.network().state_dict())
 
@@ -196,9 +197,9 @@ def test_pictures_of_two_channels_with_an_ignore_label(tmp_path, one_process):
         TrainerSettings(str(tmp_path / "data"), steps=2, epochs=1, objective="rw", device="cpu"),
         tmp_path / "model",
     )
-    assert done.model.plan["channels"] == ["T1", "T2"]
-    assert done.model.plan["values"] == [1, 2]
-    assert len(done.model.grid.patch) == 2
+    assert done.model.plan.channels == ("T1", "T2")
+    assert done.model.plan.preprocessing.values == (1, 2)
+    assert len(done.model.plan.preprocessing.grid.patch) == 2
     assert {"pseudo_dice/whole", "pseudo_dice/core"} <= done.rows[0].keys()
     classes = read_table(tmp_path / "model" / "duo_classes.csv")
     assert classes["class"].tolist() == ["label 1", "core"]
@@ -218,20 +219,22 @@ def test_a_class_that_no_case_shows(quick, tmp_path):
 
 
 def test_a_patch_that_divides_badly_and_one_of_other_axes(quick, tmp_path):
-    with pytest.raises(UsageError, match=r"9 x 12 x 12 does not divide by 2 x 2 x 2.*--patch 8,12,12"):
+    with pytest.raises(
+        UsageError, match=r"9 x 12 x 12 does not divide by 2 x 2 x 2.*8 x 12 x 12 or 10 x 12 x 12"
+    ):
         quick.train(patch=(9, 12, 12))
     with pytest.raises(UsageError, match=r"does not divide by .* the nearest that fit"):
         quick.train(patch=(10, 18, 18), network="unet")
     with pytest.raises(UsageError, match="--patch has 2 edges, and the images have 3 axes"):
         quick.train(patch=(8, 12))
-    with pytest.raises(UsageError, match="there is no network 'vnet'; expected one of: small, unet"):
+    with pytest.raises(UsageError, match="there is no network 'vnet'; expected one of small, unet"):
         quick.train(network="vnet")
     assert not (tmp_path / "model").exists()
 
 
 def test_a_patch_larger_than_every_volume_is_padded(quick):
     done = quick.train(patch=(16, 24, 24), steps=2, epochs=1)
-    assert done.model.grid.patch == (16, 24, 24)
+    assert done.model.plan.preprocessing.grid.patch == (16, 24, 24)
     assert np.isfinite(done.rows[0]["validation_loss"])
 
 
@@ -242,30 +245,29 @@ def test_a_bad_case_is_named_and_the_others_are_trained_on(quick):
     ((case, text),) = done.failed.items()
     assert first.name.startswith(case)
     assert case in text
-    assert case not in (*done.model.plan["train"], *done.model.plan["held_out"])
+    assert case not in (*done.model.plan.train, *done.model.plan.held_out)
 
 
 def test_the_same_image_on_both_sides_is_taken_out_of_the_training(quick):
     split = quick.train("first", steps=1, epochs=1).model.plan
-    held, other = split["held_out"][0], split["train"][0]
+    held, other = split.held_out[0], split.train[0]
     for folder, ending in (("imagesTr", "_0000.nii.gz"), ("labelsTr", ".nii.gz")):
         source = quick.data / folder / f"{held}{ending}"
         (quick.data / folder / f"{other}{ending}").write_bytes(source.read_bytes())
     done = quick.train("second", steps=1, epochs=1)
-    assert done.model.plan["held_out"] == split["held_out"]
-    assert other not in done.model.plan["train"]
+    assert done.model.plan.held_out == split.held_out
+    assert other not in done.model.plan.train
     assert done.notes == (
         f"{other} is left out of the training: its image is that of {held}, which is held out.",
     )
 
 
 def test_a_full_disk_in_mid_checkpoint(quick, monkeypatch):
-    from aleaseg.trainer import plan
-    from aleaseg.training import loop
+    from aleaseg.training import checkpoint, planning
 
-    monkeypatch.setitem(plan._CHECKPOINT_EVERY, "cpu", 2)
+    monkeypatch.setitem(planning._CHECKPOINT_EVERY, "cpu", 2)
     quick.train("whole")
-    written, write = [], loop.write_aside
+    written, write = [], checkpoint.write_aside
 
     def full(path, content):
         written.append(path)
@@ -274,7 +276,7 @@ def test_a_full_disk_in_mid_checkpoint(quick, monkeypatch):
         write(path, content)
 
     with monkeypatch.context() as patched:
-        patched.setattr(loop, "write_aside", full)
+        patched.setattr(checkpoint, "write_aside", full)
         with pytest.raises(AleasegError, match=r"step 4 could not be written .*that of step 2 is whole"):
             quick.train("cut")
     quick.train("cut")
@@ -283,7 +285,7 @@ def test_a_full_disk_in_mid_checkpoint(quick, monkeypatch):
 
 
 def test_a_full_disk_while_cases_are_prepared_is_no_fault_of_a_case(quick, monkeypatch):
-    from aleaseg.trainer import copies
+    from aleaseg.training import copies
 
     def full(path, array):
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -304,7 +306,7 @@ def test_folders_that_are_no_training(quick, tmp_path):
         quick.train("other")
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "manifest.json").write_text("{}")
-    with pytest.raises(UsageError, match="is no training"):
+    with pytest.raises(UsageError, match="is something else, not a training"):
         quick.train("run")
     with pytest.raises(UsageError, match="is no trained model"):
         open_model(tmp_path / "run")

@@ -12,25 +12,32 @@ checkpoint.pt, prepared/      only while it trains
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from aleaseg.errors import UsageError
-from aleaseg.predictions.working import grid_of
-from aleaseg.run import Run, read_json, write_aside
-from aleaseg.trainer.network import build
-from aleaseg.trainer.plan import PLAN
-from aleaseg.training.grid import Grid
+from aleaseg.run import Run, write_aside
+from aleaseg.training.plan import TrainingPlan
 
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["CHECKPOINT", "KIND", "WEIGHTS", "Model", "open_model", "write_weights"]
+__all__ = [
+    "CHECKPOINT",
+    "COPIES",
+    "KIND",
+    "PLAN",
+    "WEIGHTS",
+    "Model",
+    "open_model",
+    "read_weights",
+    "write_weights",
+]
 
 KIND = "training"
+PLAN, COPIES = "plan.json", "prepared"
 WEIGHTS, CHECKPOINT = "model.safetensors", "checkpoint.pt"
 
 
@@ -44,22 +51,7 @@ class Model:
     """
 
     path: Path
-    plan: Mapping[str, Any]
-
-    @property
-    def grid(self) -> Grid:
-        """Where the network works."""
-        return grid_of(self.plan)
-
-    @property
-    def classes(self) -> dict[str, tuple[int, ...]]:
-        """Name -> label values."""
-        return {name: tuple(values) for name, values in self.plan["classes"].items()}
-
-    @property
-    def channels(self) -> tuple[str, ...]:
-        """Names of the image's channels."""
-        return tuple(self.plan["channels"])
+    plan: TrainingPlan
 
     @cached_property
     def sha256(self) -> str:
@@ -72,23 +64,7 @@ class Model:
         Raises:
             UsageError: the weights are damaged, or those of another network.
         """
-        from safetensors import SafetensorError
-        from safetensors.torch import load_file
-
-        made = build(
-            self.plan["network"], self.grid, len(self.channels), len(self.plan["values"]), train=False
-        )
-        weights = self.path / WEIGHTS
-        try:
-            made.load_state_dict(load_file(weights))
-        except (SafetensorError, OSError) as error:
-            raise UsageError(f"{weights} is damaged ({error}); train again") from error
-        except RuntimeError as error:
-            raise UsageError(
-                f"{weights} holds the weights of another network than {self.path / PLAN} names "
-                f"({' '.join(str(error).split())[:200]}); keep the files of one training together"
-            ) from error
-        return made
+        return read_weights(self.path / WEIGHTS, self.plan.build(train=False), self.path / PLAN)
 
 
 def open_model(path: str | Path) -> Model:
@@ -104,12 +80,38 @@ def open_model(path: str | Path) -> Model:
         raise UsageError(
             f"the training in {path} is not finished; run the same `aleaseg train` again, and it goes on"
         )
-    return Model(run.path, read_json(run.path / PLAN))
+    return Model(run.path, TrainingPlan.read(run.path / PLAN))
 
 
-def write_weights(folder: Path, network: torch.nn.Module) -> None:
+def write_weights(path: Path, network: torch.nn.Module) -> None:
     """Keep the weights of a network."""
     from safetensors.torch import save
 
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
-    write_aside(folder / WEIGHTS, save(weights))
+    write_aside(path, save(weights))
+
+
+def read_weights(path: Path, network: torch.nn.Module, plan: Path) -> torch.nn.Module:
+    """The network with the weights that were kept.
+
+    Args:
+        path: of the weights.
+        network: of the plan.
+        plan: its file, for the error.
+
+    Raises:
+        UsageError: the weights are damaged, or those of another network.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        network.load_state_dict(load_file(path))
+    except (SafetensorError, OSError) as error:
+        raise UsageError(f"{path} is damaged ({error}); train again") from error
+    except RuntimeError as error:
+        raise UsageError(
+            f"{path} holds the weights of another network than {plan} names "
+            f"({' '.join(str(error).split())[:200]}); keep the files of one training together"
+        ) from error
+    return network

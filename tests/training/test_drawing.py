@@ -7,10 +7,10 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from aleaseg.trainer.drawing import Curve, Panel, compare_trainings, panel_svg, panels_of, ticks
-from aleaseg.trainer.history import History
-from aleaseg.trainer.validation import Validated
+from aleaseg.training.drawing import Curve, Panel, compare_trainings, panel_svg, panels_of, ticks
+from aleaseg.training.history import History
 from aleaseg.training.loop import Epoch
+from aleaseg.training.validation import Validated
 
 SVG = "{http://www.w3.org/2000/svg}"
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from aleaseg.run import read_table, write_table
-from aleaseg.trainer.validation import Validated
 from aleaseg.training.loop import Epoch
+from aleaseg.training.validation import Validated
 
 __all__ = ["CLASSES", "COLUMNS", "DICE", "TABLE", "History", "class_columns"]
 

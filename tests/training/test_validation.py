@@ -4,9 +4,12 @@ import numpy as np
 import torch
 from sklearn.metrics import f1_score
 
-from aleaseg.trainer.validation import Validation, pseudo_dice
-from aleaseg.training.loop import Prepared, TrainSettings
-from aleaseg.training.prepare import IGNORE
+from aleaseg.training.copies import copy_of, write_copy
+from aleaseg.training.grid import WorkingGrid
+from aleaseg.training.plan import NetworkPlan, TrainingPlan
+from aleaseg.training.preprocessing import IGNORE, Preprocessing
+from aleaseg.training.schedule import Schedule
+from aleaseg.training.validation import Validation, pseudo_dice
 
 
 def test_pseudo_dice_is_f1_of_the_pooled_voxels():
@@ -40,12 +43,14 @@ def test_the_same_patches_every_time_and_a_right_answer_scores_one(tmp_path):
     for index in range(3):
         label = np.zeros((6, 9, 9), np.uint8)
         label[1:4, 2:6, 2 : 5 + index] = 1
-        case = Prepared(f"c{index}", tmp_path / f"{index}.i.npy", tmp_path / f"{index}.l.npy")
-        np.save(case.image, np.where(label == 1, 1.0, -1.0)[None].astype(np.float16))
-        np.save(case.label, label)
+        case = copy_of(tmp_path, f"c{index}")
+        write_copy(case, np.where(label == 1, 1.0, -1.0)[None].astype(np.float16), label)
         cases.append(case)
-    how = TrainSettings(100, 2, epoch_steps=10)
-    validation = Validation(cases, (4, 8, 8), how, {"a": [1], "b": [2], "both": [1, 2]}, "cpu")
+    how = Schedule(100, 2, epoch_steps=10)
+    preprocessing = Preprocessing(WorkingGrid((1, 1, 1), (4, 8, 8), (0, 0, 0)), [None], (3, 7))
+    classes = {"a": (3,), "b": (7,), "both": (3, 7)}
+    plan = TrainingPlan(preprocessing, NetworkPlan("small"), ("MR",), classes, "plain", how, ())
+    validation = Validation(cases, plan, how, "cpu")
     network = Seen()
     first, second = validation(network.train()), validation(network.train())
     assert first == second or (np.isnan(first.dice["b"]) and first.loss == second.loss)
@@ -55,6 +60,6 @@ def test_the_same_patches_every_time_and_a_right_answer_scores_one(tmp_path):
     assert np.isnan(first.dice["b"])
     assert first.loss < 0.6, "class b has no voxel: its soft Dice is what is left"
     assert not network.training
-    nobody = Validation([], (4, 8, 8), how, {"a": [1]}, "cpu")(network)
+    nobody = Validation([], plan, how, "cpu")(network)
     assert np.isnan(nobody.loss)
     assert np.isnan(nobody.dice["a"])
