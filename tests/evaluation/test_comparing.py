@@ -216,7 +216,7 @@ def test_tables_and_page(written):
     assert "## good less bad" in text
     assert "good is better than bad: its Dice is" in text
     assert "aleaseg compare bad good" in text
-    assert {path.name for path in (out / "assets").iterdir()} == {"report.css", "compare.css"}
+    assert {path.name for path in (out / "assets").iterdir()} == {"page.css", "drawings.css", "compare.css"}
 
 
 def test_the_page_draws_the_three_outlines_and_no_markup_of_ids(written):
@@ -226,10 +226,10 @@ def test_the_page_draws_the_three_outlines_and_no_markup_of_ids(written):
     assert "&lt;b&gt;a" in html
     for kind in ("reference", "first", "second"):
         assert len(re.findall(f'class="outline {kind}"', html)) == 4, kind
-    style = (out / "assets" / "compare.css").read_text()
+    style = "".join((out / "assets" / name).read_text() for name in ("drawings.css", "compare.css"))
     for kind, hue in (("reference", "#ff5a52"), ("first", "#4aa8ff"), ("second", "#ffab1a")):
         assert f"--{kind}: {hue}" in style
-        assert f".outline.{kind} .line {{ stroke: var(--{kind})" in style
+        assert f".outline.{kind} .line {{ stroke: var(--{kind}, {hue})" in style
     assert "data:image/png;base64," in html
     assert str(out.parent) not in html, "folders by their names only: a page may be given away"
     assert "://" not in html, "nothing is fetched"

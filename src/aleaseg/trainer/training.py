@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 from aleaseg.case import Dataset
 from aleaseg.errors import AleasegError, SettingsDiffer, UsageError
 from aleaseg.eye import choose_device
+from aleaseg.pages.numbers import number
 from aleaseg.predictions.working import grid_of
-from aleaseg.report.numbers import number
 from aleaseg.run import Run, now, read_json, versions
 from aleaseg.trainer.copies import copy_of
 from aleaseg.trainer.history import COLUMNS, DICE, History
