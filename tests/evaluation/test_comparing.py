@@ -19,7 +19,6 @@ from aleaseg.evaluation import (
     open_evaluation,
 )
 from aleaseg.evaluation.comparing import distinct_names, verdict
-from aleaseg.evaluation.drawing import reach
 from aleaseg.evaluation.words import overview, sentence
 from aleaseg.run import read_table
 
@@ -301,10 +300,3 @@ def test_against(made, tmp_path):
     with pytest.raises(UsageError, match="no prediction of any"):
         evaluate_against(nowhere, tmp_path / "new")
     assert not (tmp_path / "new").exists()
-
-
-def test_axes_reach_beyond_every_number():
-    for numbers in ([0.013, -0.031], [-4.2], [0.0], [1e-7], [np.nan], [999.0]):
-        far = reach(numbers)
-        assert far >= np.nanmax(np.abs([*numbers, 0]))
-        assert far > 0
