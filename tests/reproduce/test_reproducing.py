@@ -54,7 +54,7 @@ def test_two_cells_to_a_finished_table_and_page(small_data, shared):
     assert numbers_in(shared, "table2") == 6  # Dice, mIoU and their mean, of two rows
     markdown = (shared / "table2.md").read_text()
     assert "| nnU-Net + DUO | nnU-Net | train-small-unet-duo-all-s0 |" in markdown
-    assert "(75.69; –)" in markdown
+    assert "(paper 75.69)" in markdown
     assert (shared / "work" / cells[0].name / "model" / "training.html").is_file()
     assert f"work/{cells[0].name}/model/training.html" in page.read_text()
 

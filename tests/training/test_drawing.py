@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from aleaseg.training.drawing import Curve, Panel, compare_trainings, panel_svg, panels_of, ticks
+from aleaseg.training.drawing import Curve, Panel, compare_trainings, panel_svg, panels_of
 from aleaseg.training.history import History
 from aleaseg.training.loop import Epoch
 from aleaseg.training.validation import Validated
@@ -72,15 +72,6 @@ def test_a_hundred_classes_stand_behind_their_mean():
     assert [group.get("class") for group in root if "curve" in (group.get("class") or "")][
         -1
     ] == "curve strong"
-
-
-def test_ticks_are_round_and_few():
-    for low, high in ((0, 1), (0.137, 0.139), (1, 100), (1, 1000), (-3.2, 7), (1e-9, 2e-9)):
-        found = ticks(low, high)
-        assert 2 <= len(found) <= 5
-        assert all(low - 1e-12 <= value <= high + 1e-12 for value in found)
-        np.testing.assert_allclose(np.diff(found), np.diff(found)[0])
-    assert ticks(5, 5) == [5.0]
 
 
 @pytest.fixture

@@ -37,7 +37,7 @@ def show_evaluation(evaluation: Evaluation) -> None:
     from rich.text import Text
 
     from aleaseg.evaluation.columns import METRICS
-    from aleaseg.report.numbers import ABSENT, interval, number
+    from aleaseg.pages.numbers import ABSENT, interval, number
 
     rows: dict[tuple[str, str], Any] = {
         (str(row["metric"]), str(row["class"])): row for row in evaluation.summary.to_dict("records")
@@ -88,7 +88,7 @@ def show_comparison(comparison: Comparison, most: int = 24) -> None:
     from rich.text import Text
 
     from aleaseg.evaluation.words import difference_form, form_of, sentence, title_of
-    from aleaseg.report.numbers import ABSENT, interval, number, p_value
+    from aleaseg.pages.numbers import ABSENT, interval, number, p_value
 
     for pair in comparison.pairs:
         rows: list[Any] = pair.rows.to_dict("records")

@@ -30,6 +30,7 @@ from aleaseg.evaluation.predicted import Found, PredictedFiles, find_predictions
 from aleaseg.evaluation.reference import Reference, open_reference
 from aleaseg.evaluation.settings import EvaluationSettings
 from aleaseg.evaluation.summary import ALL, CONFIDENCES, risk_coverage, summarise
+from aleaseg.pages.tables import records
 from aleaseg.readers.files import FLAT_ENDINGS
 from aleaseg.run import Run, begin, kind_of, read_table, write_aside, write_table
 from aleaseg.work import map_cases
@@ -281,9 +282,4 @@ def _join(cases: pd.DataFrame, confidences: Sequence[Confidence]) -> dict[str, i
 
 
 def _write(path: Path, frame: pd.DataFrame) -> None:
-    known = frame.astype(object).where(frame.notna(), None)
-    write_table(
-        path,
-        list(map(str, frame.columns)),
-        ({str(k): v for k, v in row.items()} for row in known.to_dict("records")),
-    )
+    write_table(path, list(map(str, frame.columns)), records(frame))

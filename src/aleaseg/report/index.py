@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 
 from aleaseg.measures.column import Column
+from aleaseg.pages.figures import auv_histograms, spectra
 from aleaseg.report.columns import for_page, values
 from aleaseg.report.draw import thumbnail_file
-from aleaseg.report.figures import auv_histograms, spectra
 from aleaseg.report.standing import confound_table
 from aleaseg.run import Run, file_name
 

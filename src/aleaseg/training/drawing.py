@@ -5,23 +5,21 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 from xml.etree.ElementTree import Element
 
-from aleaseg.report.numbers import number
-from aleaseg.report.svg import as_text, element, inline, known, short
+from aleaseg.pages.axes import Axes, ticks
+from aleaseg.pages.numbers import number
+from aleaseg.pages.svg import as_file, as_text, element, inline, known, moved, short, text
 from aleaseg.training.history import DICE, History
 
-__all__ = ["Curve", "Panel", "compare_trainings", "panel_svg", "panels_of", "ticks"]
+__all__ = ["Curve", "Panel", "compare_trainings", "panel_svg", "panels_of"]
 
 _WIDTH, _HEIGHT = 520.0, 300.0
-_LEFT, _RIGHT, _TOP, _BOTTOM = 58.0, 14.0, 14.0, 42.0
+_MARGINS = 58.0, 14.0, 14.0, 42.0
 # More curves than hues stand behind the others, and say their names when the pointer rests on them.
 _HUES = 8
-
-Row = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -118,47 +116,21 @@ def compare_trainings(trainings: Mapping[str, str | Path]) -> str:
         panel("Validation loss (low = good)", "validation_loss", False),
         panel("Mean pseudo-Dice (high = good)", DICE, True),
     ]
-    drawn, across = list[Element](), 0.0
-    for one in panels:
-        title = element("text", text=one.title, x=_LEFT, y=16, class_="name strong")
-        body = element("g", *_panel(one), transform="translate(0 22)")
-        drawn.append(element("g", title, body, transform=f"translate({short(across)} 0)"))
-        across += _WIDTH
-    lines = -(-len(trainings) // 2)
-    keys = element("g", *_keys(panels[0]), transform=f"translate(0 {short(_HEIGHT + 26)})")
-    figure = inline(
-        across, _HEIGHT + 34 + 20 * lines, label="Validation loss and mean pseudo-Dice over epochs"
-    )
-    figure.set("xmlns", "http://www.w3.org/2000/svg")
-    style = files("aleaseg.training").joinpath("assets", "curves.css").read_text("utf-8")
-    figure.append(element("style", text=style))
-    figure.append(element("rect", width="100%", height="100%", fill="#ffffff"))
-    figure.extend([*drawn, keys])
-    return as_text(figure) + "\n"
+    drawn = []
+    for place, one in enumerate(panels):
+        title = text(one.title, _MARGINS[0], 16, "name strong", "start")
+        drawn.append(moved(place * _WIDTH, 0.0, title, moved(0.0, 22.0, *_panel(one))))
+    drawn.append(moved(0.0, _HEIGHT + 26, *_keys(panels[0])))
+    height = _HEIGHT + 34 + 20 * -(-len(trainings) // 2)
+    label = "Validation loss and mean pseudo-Dice over epochs"
+    return as_file(inline(_WIDTH * len(panels), height, *drawn, label=label))
 
 
 def panel_svg(panel: Panel) -> str:
     """A drawing that stands in a page, its key below."""
     lines = -(-len(_named(panel)) // 2)
-    keys = element("g", *_keys(panel), transform=f"translate(0 {short(_HEIGHT)})")
+    keys = moved(0.0, _HEIGHT, *_keys(panel))
     return as_text(inline(_WIDTH, _HEIGHT + 20 * lines, *_panel(panel), keys, label=panel.title))
-
-
-def ticks(low: float, high: float, most: int = 5) -> list[float]:
-    """Round numbers between two, at most so many and two at least where there is room.
-
-    >>> ticks(0.0, 1.0), ticks(0.13, 1.9), ticks(3, 3)
-    ([0.0, 0.25, 0.5, 0.75, 1.0], [0.5, 1.0, 1.5], [3.0])
-    """
-    if not high > low:
-        return [float(low)]
-    power = 10.0 ** math.floor(math.log10(high - low))
-    for step in (0.1, 0.2, 0.25, 0.5, 1.0, 2.0, 2.5, 5.0, 10.0):
-        width = step * power
-        first, last = math.ceil(low / width - 1e-9), math.floor(high / width + 1e-9)
-        if last - first < most:
-            return [float(f"{place * width:.6g}") for place in range(first, last + 1)]
-    return [float(low), float(high)]
 
 
 def _panel(panel: Panel) -> list[Element]:
@@ -167,47 +139,18 @@ def _panel(panel: Panel) -> list[Element]:
     if high - low < 1e-9:
         low, high = low - 0.5, high + 0.5
     first, last = (min(panel.epochs), max(panel.epochs)) if panel.epochs else (0, 1)
-
-    def across(epoch: float) -> float:
-        return _LEFT + (epoch - first) / max(1, last - first) * (_WIDTH - _LEFT - _RIGHT)
-
-    def up(value: float) -> float:
-        return _HEIGHT - _BOTTOM - (value - low) / (high - low) * (_HEIGHT - _TOP - _BOTTOM)
-
-    drawn = []
+    axes = Axes(_WIDTH, _HEIGHT, (first, last), (low, high), margins=_MARGINS)
     for value in ticks(low, high):
-        y = up(value)
-        drawn.append(element("line", x1=_LEFT, x2=_WIDTH - _RIGHT, y1=y, y2=y, class_="grid"))
-        drawn.append(
-            element("text", text=f"{value:g}", x=_LEFT - 7, y=y + 4, class_="tick", text_anchor="end")
-        )
-    bottom = _HEIGHT - _BOTTOM
-    drawn += [
-        element(
-            "text", text=str(epoch), x=across(epoch), y=bottom + 17, class_="tick", text_anchor="middle"
-        )
-        for epoch in dict.fromkeys(round(value) for value in ticks(first, last, 8))
-    ]
-    middle = (_LEFT + _WIDTH - _RIGHT) / 2
-    drawn.append(
-        element("text", text="epoch", x=middle, y=bottom + 34, class_="tick", text_anchor="middle")
-    )
+        axes.level(value, f"{value:g}")
+    for epoch in ticks(first, last, 8, whole=True):
+        axes.below(axes.x(epoch), f"{epoch:g}")
+    axes.names("epoch")
     # The strong ones last, on top.
     for place, curve in sorted(enumerate(panel.curves), key=lambda one: one[1].strong):
-        drawn.append(_line(curve, _kind(panel, place), panel.epochs, across, up))
-    return drawn
-
-
-def _line(curve: Curve, kind: str, epochs: Sequence[int], across: Any, up: Any) -> Element:
-    path, pen = "", "M"
-    for epoch, value in zip(epochs, curve.values, strict=True):
-        path += f"{pen}{short(across(epoch))},{short(up(value))}" if known(value) else ""
-        pen = "L" if known(value) else "M"
-    last = next((value for value in reversed(curve.values) if known(value)), None)
-    said = element("title", text=f"{curve.name}: {number(last, '.4g')} in the end")
-    ends = [(epoch, value) for epoch, value in zip(epochs, curve.values, strict=True) if known(value)]
-    dots = [element("circle", cx=across(epoch), cy=up(value), r=2.4) for epoch, value in ends[-1:]]
-    return element("g", said, element("path", d=path), *dots, class_=kind)
+        end = next((value for value in reversed(curve.values) if known(value)), None)
+        title = f"{curve.name}: {number(end, '.4g')} in the end"
+        axes.curve(panel.epochs, curve.values, _kind(panel, place), title)
+    return axes.drawn
 
 
 def _kind(panel: Panel, place: int) -> str:
@@ -233,8 +176,8 @@ def _named(panel: Panel) -> list[tuple[int, Curve]]:
 def _keys(panel: Panel) -> list[Element]:
     keys = []
     for slot, (place, curve) in enumerate(_named(panel)):
-        x, y = _LEFT + (slot % 2) * 230, 12.0 + 20 * (slot // 2)
+        x, y = _MARGINS[0] + (slot % 2) * 230, 12.0 + 20 * (slot // 2)
         line = element("path", d=f"M{short(x)},{short(y - 4)}h26")
-        name = element("text", text=curve.name, x=x + 34, y=y, class_="name")
+        name = text(curve.name, x + 34, y, "name", "start")
         keys.append(element("g", element("g", line, class_=_kind(panel, place)), name))
     return keys

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from aleaseg.report.javascript import write_if_changed
-from aleaseg.report.numbers import number
-from aleaseg.report.pages import asset, flat, templates
+from aleaseg.pages.files import asset
+from aleaseg.pages.numbers import number
+from aleaseg.pages.templates import flat, write_html
 from aleaseg.training.drawing import panel_svg, panels_of
 from aleaseg.training.history import DICE, History
 
@@ -33,19 +33,16 @@ def write_page(
     """
     from markupsafe import Markup
 
-    environment = templates("aleaseg.training")
     rows = history.rows()
     last: Mapping[str, Any] = rows[-1] if rows else {}
     training, network = plan["training"], plan["network"]
     epochs = -(-training["steps"] // training["epoch_steps"])
-    style = [
-        asset(package, name)
-        for package, name in (("aleaseg.report", "report.css"), ("aleaseg.training", "curves.css"))
-    ]
-    page = environment.get_template("training.html.j2").render(
+    return write_html(
+        folder / PAGE,
+        "aleaseg.training",
         name=str(manifest["dataset"]["name"]),
         # Our own style sheets, not to be escaped.
-        style=Markup("\n".join(style)),
+        style=Markup(asset("page.css") + asset("drawings.css")),
         lead=f"{network['name']}, objective {plan['objective']}, {len(plan['train'])} cases to train on, "
         f"{len(plan['held_out'])} held out, classes {', '.join(plan['classes'])}",
         numbers=[
@@ -67,8 +64,6 @@ def write_page(
             }
         ),
     )
-    write_if_changed(folder / PAGE, page)
-    return folder / PAGE
 
 
 def _took(seconds: float) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 
 from aleaseg.case import Dataset
 from aleaseg.errors import AleasegError, UsageError
-from aleaseg.report.numbers import number
+from aleaseg.pages.numbers import number
 from aleaseg.run import Run, begin, now
 from aleaseg.training.copies import copy_of
 from aleaseg.training.history import COLUMNS, DICE, History

@@ -9,7 +9,21 @@ import pytest
 from PIL import Image
 
 from aleaseg.case import Geometry
-from aleaseg.report.pictures import case_pictures, ct_window, thumbnail, window
+from aleaseg.pages.slices import case_pictures, ct_window, thumbnail, window
+
+CLASSES = {"head": (1,), "tail & <b>": (2,)}
+SHAPE = (9, 12, 10)
+
+
+@pytest.fixture
+def volume():
+    """An image (channel, D, H, W), its geometry, and a mask."""
+    affine = np.zeros((4, 4))
+    affine[2, 0], affine[1, 1], affine[0, 2], affine[3, 3] = 2, 1, 1, 1
+    mask = np.zeros(SHAPE, dtype=int)
+    mask[2:6, 3:7, 2:5], mask[2:6, 3:7, 5:8] = 1, 2
+    image = np.random.default_rng(0).normal(100, 20, (1, *SHAPE))
+    return image, Geometry(SHAPE, (2.0, 1.0, 1.0), affine), mask
 
 
 def pixels(uri):
@@ -40,23 +54,21 @@ def test_a_ct_has_the_window_of_what_lies_in_the_mask(inside, limits):
     assert rescaled != [list(limits)]
 
 
-def test_constant_and_nan_images_are_drawn_grey(made):
+def test_constant_and_nan_images_are_drawn_grey():
     for array in (np.full((4, 5), 7.0), np.full((4, 5), np.nan)):
-        picture = case_pictures(array[None], Geometry((4, 5), (1, 1)), None, None, made.CLASSES)
+        picture = case_pictures(array[None], Geometry((4, 5), (1, 1)), None, None, CLASSES)
         assert pixels(picture["planes"][0]["images"][0]).shape == (4, 5)
 
 
-def test_a_volume_has_three_planes_with_both_outlines(made):
-    mask = made.label(0).array
-    pictures = case_pictures(
-        made.image(0).array, made.image(0).geometry, mask, np.roll(mask, 2, 1), made.CLASSES
-    )
+def test_a_volume_has_three_planes_with_both_outlines(volume):
+    image, geometry, mask = volume
+    pictures = case_pictures(image, geometry, mask, np.roll(mask, 2, 1), CLASSES)
     assert pictures["why"] == "disagreement"
     assert [plane["name"] for plane in pictures["planes"]] == ["axial", "coronal", "sagittal"]
     axial = pictures["planes"][0]
     assert axial["size"] == [10, 12]
     assert axial["letters"] == ["R", "L", "A", "P"]
-    assert set(axial["mask"]) == set(made.CLASSES)
+    assert set(axial["mask"]) == set(CLASSES)
     assert axial["mask"]["head"] != axial["oof"]["head"]
     assert pixels(axial["images"][0]).shape == (12, 10)
     x, y, width, height = axial["focus"]
@@ -64,11 +76,11 @@ def test_a_volume_has_three_planes_with_both_outlines(made):
     assert 0 <= y <= y + height <= 12
 
 
-def test_a_picture_has_one_plane_as_stored(made):
+def test_a_picture_has_one_plane_as_stored():
     array = np.arange(20, dtype=np.float32).reshape(1, 4, 5)
     mask = np.zeros((4, 5), dtype=int)
     mask[3, 4] = 1
-    pictures = case_pictures(array, Geometry((4, 5), (0.5, 0.25)), mask, None, made.CLASSES)
+    pictures = case_pictures(array, Geometry((4, 5), (0.5, 0.25)), mask, None, CLASSES)
     (plane,) = pictures["planes"]
     assert pictures["voxel"] == [3, 4]
     assert plane["voxel_mm"] == [0.25, 0.5]
@@ -84,22 +96,20 @@ def test_every_channel_is_there_up_to_four():
     assert len(pictures["planes"][0]["images"]) == 4
 
 
-def test_a_thumbnail_is_a_whole_svg_with_true_proportions(made):
-    mask = made.label(0).array
-    pictures = case_pictures(
-        made.image(0).array, made.image(0).geometry, mask, np.roll(mask, 2, 1), made.CLASSES
-    )
+def test_a_thumbnail_is_a_whole_svg_with_true_proportions(volume):
+    image, geometry, mask = volume
+    pictures = case_pictures(image, geometry, mask, np.roll(mask, 2, 1), CLASSES)
     for plane, aspect in zip(pictures["planes"], (12 / 10, 18 / 10, 18 / 12), strict=True):
         root = ElementTree.fromstring(thumbnail({**plane, "focus": []}))
         assert float(root.get("height")) / float(root.get("width")) == pytest.approx(aspect, rel=0.01)
         assert "script" not in {element.tag.rpartition("}")[2] for element in root.iter()}
 
 
-def test_a_thumbnail_comes_close_to_a_small_mask(made):
+def test_a_thumbnail_comes_close_to_a_small_mask():
     array = np.random.default_rng(0).random((1, 200, 200)).astype(np.float32)
     mask = np.zeros((200, 200), dtype=int)
     mask[20:30, 150:160] = 1
-    plane = case_pictures(array, Geometry((200, 200), (1, 1)), mask, None, made.CLASSES)["planes"][0]
+    plane = case_pictures(array, Geometry((200, 200), (1, 1)), mask, None, CLASSES)["planes"][0]
     x, y, width, height = map(float, ElementTree.fromstring(thumbnail(plane)).get("viewBox").split())
     assert width < 200
     assert x <= 300 <= 320 <= x + width

@@ -32,4 +32,4 @@ for (const table of document.querySelectorAll("table.sortable")) {
     head.setAttribute("aria-sort", down ? "descending" : "ascending");
   }
 }
-document.body.dataset.ready = "bench";
+document.body.dataset.ready = "tables";

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from aleaseg.case import Geometry
-from aleaseg.report.planes import planes_through, telling_voxel
+from aleaseg.pages.planes import planes_through, telling_voxel
 
 SHAPE = (6, 8, 10)
 

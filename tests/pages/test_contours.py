@@ -6,7 +6,7 @@ import numpy as np
 from scipy.ndimage import binary_dilation
 from skimage.draw import polygon
 
-from aleaseg.report.contours import outline
+from aleaseg.pages.contours import outline
 
 
 def points(path):

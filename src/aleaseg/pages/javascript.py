@@ -9,10 +9,9 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
-__all__ = ["as_script", "escape", "significant", "write_if_changed"]
+__all__ = ["as_script", "escape", "significant"]
 
 
 def significant(value: float, digits: int = 5) -> float | int | None:
@@ -62,17 +61,3 @@ def as_script(kind: str, key: str, value: Any, stamp: str = "") -> str:
         stamp: what it was made from; written into the first line.
     """
     return f"// {stamp}\nALEASEG.receive({escape(kind)},{escape(key)},{escape(value)});\n"
-
-
-def write_if_changed(path: Path, text: str) -> bool:
-    """Write a text file unless it holds the same already; True if it was written."""
-    content = text.encode("utf-8", "replace")
-    if path.exists() and path.read_bytes() == content:
-        return False
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # Renamed, so that a page never loads half a file; not flushed to the disk one by one as
-    # a run's records are: there are thousands, and all of them can be made again.
-    part = path.with_name(f".{path.name}.part")
-    part.write_bytes(content)
-    part.replace(path)
-    return True

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aleaseg.case import Geometry
-from aleaseg.report.contours import outline
-from aleaseg.report.planes import Plane, planes_through, telling_voxel
+from aleaseg.pages.contours import outline
+from aleaseg.pages.planes import Plane, planes_through, telling_voxel
 
 __all__ = [
     "MASK_COLOUR",

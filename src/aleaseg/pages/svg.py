@@ -7,7 +7,9 @@ from typing import Any
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
 
-__all__ = ["as_text", "element", "inline", "known", "mark", "short"]
+from aleaseg.pages.files import asset
+
+__all__ = ["as_file", "as_text", "element", "inline", "known", "mark", "moved", "short", "text"]
 
 _SHAPES = {
     "circle": "M-4,0a4,4 0 1 0 8,0a4,4 0 1 0 -8,0z",
@@ -29,6 +31,16 @@ def element(tag: str, *children: Element, text: str = "", **attributes: Any) -> 
     return made
 
 
+def text(said: str, x: float, y: float, kind: str = "tick", anchor: str = "middle") -> Element:
+    """A text that starts, has its middle or ends at a place."""
+    return element("text", text=said, x=x, y=y, class_=kind, text_anchor=anchor)
+
+
+def moved(x: float, y: float, *children: Element) -> Element:
+    """Elements moved together."""
+    return element("g", *children, transform=f"translate({short(x)} {short(y)})")
+
+
 def short(value: Any) -> str:
     """A number in two decimals at most; anything else as it is."""
     return f"{value:.2f}".rstrip("0").rstrip(".") if isinstance(value, float) else str(value)
@@ -36,13 +48,10 @@ def short(value: Any) -> str:
 
 def mark(shape: str, kind: str, x: float, y: float, title: str) -> Element:
     """A filled mark, one of circle, square, diamond, up, down, plus and bar, with a title to hover."""
-    return element(
-        "path",
-        element("title", text=title),
-        d=_SHAPES[shape],
-        class_=kind,
-        transform=f"translate({short(x)} {short(y)})",
-    )
+    made = moved(x, y, element("title", text=title))
+    made.tag = "path"
+    made.attrib |= {"d": _SHAPES[shape], "class": kind}
+    return made
 
 
 def known(value: Any) -> bool:
@@ -67,3 +76,12 @@ def inline(width: float, height: float, *children: Element, label: str) -> Eleme
 def as_text(drawing: Element) -> str:
     """The markup of a drawing."""
     return ElementTree.tostring(drawing, encoding="unicode")
+
+
+def as_file(drawing: Element, *, ground: bool = True) -> str:
+    """A drawing as a whole file: its own style, on a white ground or on none."""
+    drawing.set("xmlns", "http://www.w3.org/2000/svg")
+    drawing.insert(0, element("style", text=asset("drawings.css")))
+    if ground:
+        drawing.insert(1, element("rect", width="100%", height="100%", class_="ground"))
+    return as_text(drawing) + "\n"

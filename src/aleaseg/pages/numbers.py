@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-__all__ = ["ABSENT", "interval", "number", "p_value"]
+__all__ = ["ABSENT", "interval", "number", "p_value", "with_interval"]
 
 ABSENT = "–"
 
@@ -13,13 +13,13 @@ ABSENT = "–"
 def number(value: Any, form: str = ".2f") -> str:
     """A number with a real minus sign; an en dash where there is none.
 
-    >>> number(-0.125), number(0.125, "+.3f"), number(float("nan")), number(-0.001)
-    ('−0.12', '+0.125', '–', '0.00')
+    >>> number(-0.125), number(0.125, "+.3f"), number(float("nan")), number(-0.001), number(0.5, ".1%")
+    ('−0.12', '+0.125', '–', '0.00', '50.0%')
     """
     if value is None or not math.isfinite(value):
         return ABSENT
     text = format(value, form)
-    if float(text.replace(",", "")) == 0:
+    if float(text.replace(",", "").rstrip("%")) == 0:
         text = text.lstrip("+-")
     return text.replace("-", "−")
 
@@ -45,3 +45,13 @@ def p_value(value: Any) -> str:
     if value is not None and math.isfinite(value) and value < 0.001:
         return "< 0.001"
     return number(value, ".3f")
+
+
+def with_interval(value: Any, low: Any, high: Any, form: str = ".2f") -> str:
+    """A number, and behind it its interval where it has one.
+
+    >>> with_interval(0.87, 0.85, 0.89), with_interval(0.87, None, None)
+    ('0.87 (0.85–0.89)', '0.87')
+    """
+    spread = interval(low, high, form)
+    return f"{number(value, form)} ({spread})" if spread else number(value, form)
