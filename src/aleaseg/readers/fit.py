@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import itertools
 
 import numpy as np
 from numpy.typing import NDArray
 
 from aleaseg.case import Geometry
+from aleaseg.readers.headers import corners_apart
 
 __all__ = ["differs_in_world", "image_fault", "image_hash"]
 
@@ -72,9 +72,7 @@ def differs_in_world(first: Geometry, second: Geometry) -> str | None:
         return f"spacing {_mm(second.spacing_mm)} instead of {_mm(first.spacing_mm)}"
     if first.affine is None or second.affine is None:
         return None
-    lengths = (1,) * (3 - len(first.shape)) + first.shape
-    corners = np.array([(*corner, 1) for corner in itertools.product(*((0, n - 1) for n in lengths))])
-    apart = float(np.linalg.norm(corners @ (first.affine - second.affine).T[:, :3], axis=1).max())
+    apart = corners_apart(first.shape, first.affine, second.affine)
     if apart > _TOLERANCE_VOXELS * ours.min():
         return f"its corners lie up to {apart:.3g} mm away (origin, direction or spacing differ)"
     return None

@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from aleaseg.case import Geometry
+from aleaseg.case import Finding, Geometry, Voxels
 from aleaseg.errors import Unreadable
 from aleaseg.readers.files import COPY_AGAIN, FLAT_ENDINGS, first_bytes, refuse_text
-from aleaseg.readers.text_header import stored
+from aleaseg.readers.headers import skewed_axes, units_note
+from aleaseg.readers.text_header import length_unit, notes, stored
 
 __all__ = ["geometry_of", "header_and_channels", "quiet_itk", "read_flat_indices", "read_voxels", "reason"]
 
@@ -64,14 +65,14 @@ def header_and_channels(path: Path, case: str) -> tuple[Geometry, int]:
     return header.geometry, header.channels
 
 
-def read_voxels(path: Path, case: str) -> tuple[NDArray, Geometry]:
+def read_voxels(path: Path, case: str) -> Voxels:
     """Voxels in the type on disk, (channel, *spatial), slowest axis first. Alpha is dropped.
 
     Raises:
         Unreadable: the file is damaged or not what its name says.
     """
     if _by_pillow_better(path, case):
-        return _by_pillow(path, case)
+        return Voxels(*_by_pillow(path, case))
     sitk = quiet_itk()
     with _reader(path, case) as reader:
         header = _header(reader, path, case)
@@ -85,7 +86,18 @@ def read_voxels(path: Path, case: str) -> tuple[NDArray, Geometry]:
         array = np.moveaxis(array, -1, 0)[: header.channels]
     else:
         array = array.reshape(header.channels, *header.geometry.shape)
-    return np.ascontiguousarray(array), header.geometry
+    return Voxels(np.ascontiguousarray(array), header.geometry, _notes(header.geometry, path, case))
+
+
+def _notes(geometry: Geometry, path: Path, case: str) -> tuple[Finding, ...]:
+    if path.suffix.lower() in FLAT_ENDINGS:
+        return ()
+    unit = length_unit(path)
+    return (
+        *notes(path, geometry.spacing_mm, case),
+        *skewed_axes(geometry, path, case),
+        *((units_note(*unit, geometry.spacing_mm, path, case),) if unit else ()),
+    )
 
 
 def read_flat_indices(path: Path, case: str) -> tuple[NDArray, Geometry] | None:
@@ -227,5 +239,8 @@ def _header(reader: Any, path: Path, case: str) -> _Header:
         channels = {2: 1, 4: 3}.get(channels, channels)
         shape = size[:3][::-1]
         return _Header(Geometry(shape, (1.0,) * len(shape), None), channels)
-    geometry = geometry_of(size[:3], reader.GetSpacing(), reader.GetOrigin(), reader.GetDirection())
+    # ITK takes all lengths for mm, whatever unit stands beside them.
+    mm = (length_unit(path) or ("mm", 1.0))[1]
+    spacing, origin = ([mm * length for length in lengths] for lengths in (reader.GetSpacing(), reader.GetOrigin()))
+    geometry = geometry_of(size[:3], spacing, origin, reader.GetDirection())
     return _Header(geometry, channels)

@@ -1,4 +1,4 @@
-"""How many bytes of voxels stand behind the text header of an MHA, MHD or NRRD file.
+"""The text header of an MHA, MHD or NRRD file: its fields, and how many bytes of voxels stand behind it.
 
 ITK asks for memory before it looks, and its MetaImage reader prints to stderr
 where a file is cut off; so the header is compared with the file before ITK sees it.
@@ -10,11 +10,21 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from aleaseg.case import Finding
 from aleaseg.errors import Unreadable
+from aleaseg.readers.beside import MM
 from aleaseg.readers.files import COPY_AGAIN, inflated_at_most
+from aleaseg.readers.headers import note, two_spacings
 
-__all__ = ["Stored", "stored"]
+__all__ = ["Stored", "fields", "is_meta", "length_unit", "notes", "stored"]
 
+_MOST_HEADER = 1 << 18
+# Names of MetaImage for one thing; ITK takes the first that is there.
+_SYNONYMS = (
+    ("ElementSpacing", "ElementSize"),
+    ("Offset", "Position", "Origin"),
+    ("TransformMatrix", "Rotation", "Orientation"),
+)
 _META_NEEDS = (b"DimSize", b"ElementType", b"ElementDataFile")
 
 
@@ -29,6 +39,89 @@ class Stored:
 
     n_bytes: int
     at_most: int
+
+
+def is_meta(path: Path) -> bool:
+    """Whether a file is a MetaImage by its name; else it is taken for NRRD."""
+    return path.suffix.lower() in (".mha", ".mhd")
+
+
+def fields(path: Path) -> list[tuple[str, str]]:
+    """(name, value) of each field in the order of the file, names as they stand there; comments left out."""
+    with open(path, "rb") as file:
+        head = file.read(_MOST_HEADER)
+    if is_meta(path):
+        sign, text = "=", re.split(rb"(?m)^ElementDataFile\s*=", head)[0]
+    else:
+        sign, text = ":", re.split(rb"\r?\n\r?\n", head, maxsplit=1)[0]
+    found = []
+    for line in text.decode("utf-8", "replace").splitlines():
+        if line.startswith("#") or sign not in line:
+            continue
+        name, _, value = line.partition(sign)
+        found.append((name.strip(), value.removeprefix("=").strip()))
+    return found
+
+
+def length_unit(path: Path) -> tuple[str, float] | None:
+    """(unit, how many mm it is) where the header states another unit of length than mm; else None."""
+    for name, value in fields(path):
+        if name.lower() not in ("space units", "units", "distanceunits"):
+            continue
+        said = [one.lower() for one in re.findall(r'"([^"]*)"', value)] or [value.lower()]
+        units = {unit for unit in said if MM.get(unit, 1.0) != 1.0}
+        if len(units) == 1 and all(unit in units or unit not in MM for unit in said):
+            unit = units.pop()
+            return unit, MM[unit]
+    return None
+
+
+def notes(path: Path, spacing_mm: tuple[float, ...], case: str) -> tuple[Finding, ...]:
+    """Fields of a MetaImage that stand there twice with two values; NRRD refuses such a file.
+
+    Args:
+        path: ends in .mha or .mhd, else nothing is said.
+        spacing_mm: as it was read, in array order.
+        case: for the message.
+    """
+    if not is_meta(path):
+        return ()
+    said = fields(path)
+    found = []
+    for name in dict.fromkeys(name for name, _ in said):
+        values = list(dict.fromkeys(value for other, value in said if other == name))
+        if len(values) > 1 and name != "Comment":
+            found.append(_doubled(case, name, values, path))
+    for synonyms in _SYNONYMS:
+        told = {name: value for name, value in said if name in synonyms}
+        if len({_same(value) for value in told.values()}) < 2:
+            continue
+        if "ElementSize" in told:
+            size = tuple(float(number) for number in reversed(told["ElementSize"].split()))
+            ours = f"{path.name} as ElementSpacing"
+            found.append(two_spacings(case, ours, spacing_mm, "as ElementSize", size))
+        else:
+            found.append(
+                _doubled(case, " and ".join(told), [f"{key} {value}" for key, value in told.items()], path)
+            )
+    return tuple(found)
+
+
+def _same(value: str) -> str | tuple[float, ...]:
+    try:
+        return tuple(float(number) for number in value.split())
+    except ValueError:
+        return value
+
+
+def _doubled(case: str, name: str, values: list[str], path: Path) -> Finding:
+    return note(
+        case,
+        "doubled_field",
+        f"one {name}",
+        f"{' and '.join(value[:60] for value in values)} in {path.name}",
+        "it was read as ITK reads it; find out which is right and leave the other out",
+    )
 
 
 def stored(path: Path, case: str, size: int) -> Stored | None:
@@ -46,8 +139,8 @@ def stored(path: Path, case: str, size: int) -> Stored | None:
         Unreadable: the header is cut off, or the packed voxels behind it are.
     """
     with open(path, "rb") as file:
-        head = file.read(1 << 16)
-    if path.suffix.lower() in (".mha", ".mhd"):
+        head = file.read(_MOST_HEADER)
+    if is_meta(path):
         return _meta(path, case, size, head)
     text, blank, _ = head.partition(b"\n\n") if b"\r\n" not in head[:200] else head.partition(b"\r\n\r\n")
     apart = re.search(rb"(?im)^data ?file:[ \t]*(.+?)\s*$", text)
