@@ -17,7 +17,7 @@ import numpy as np
 from aleaseg.case import Case, Dataset, Finding, Geometry, Voxels
 from aleaseg.checks.far_out import far_out
 from aleaseg.errors import BadVoxels, CaseError, ShapeMismatch
-from aleaseg.readers.fit import differs_in_world, image_fault, image_hash
+from aleaseg.readers.fit import differs_in_world, image_fault, image_hash, known_to_one
 from aleaseg.run import write_json, write_table
 
 __all__ = ["CheckResult", "check", "join_groups", "same_image_groups", "summary", "write_check"]
@@ -250,7 +250,15 @@ def _fit_findings(case: Case, image: Voxels, label: Voxels) -> list[Finding]:
         ]  # fmt: skip
     apart = differs_in_world(image.geometry, label.geometry)
     if apart is None:
-        return []
+        alone = known_to_one(image.geometry, label.geometry)
+        if alone is None:
+            return []
+        return [
+            Finding(
+                case.id, "note", "one_geometry", "image and label that both say where they lie", alone,
+                "whether they lie in one place cannot be told; write the header of one into the other if they do",
+            )
+        ]  # fmt: skip
     return [
         Finding(
             case.id, "error", "geometry", "a label where its image lies", apart,

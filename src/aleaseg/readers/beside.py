@@ -92,9 +92,7 @@ def tiff_says(path: Path) -> TiffSays | None:
         with Image.open(path) as picture:
             tags: Any = picture.tag_v2  # type: ignore[attr-defined]
             text, across, down = str(tags.get(270, "")), tags.get(282), tags.get(283)
-            spacing = (
-                _ome(text) if "<OME" in text else _imagej(text, float(across or 0), float(down or 0))
-            )
+            spacing = _ome(text) if "<OME" in text else _imagej(text, float(across or 0), float(down or 0))
     # Whatever Pillow says of a TIFF that it does not know: the reader of voxels judges the file.
     except Exception:
         return None

@@ -27,9 +27,7 @@ def note(case: str, check: str, expected: str, found: str, advice: str) -> Findi
     return Finding(case, "note", check, expected, found, advice)
 
 
-def corners_apart(
-    shape: tuple[int, ...], first: NDArray[np.float64], second: NDArray[np.float64]
-) -> float:
+def corners_apart(shape: tuple[int, ...], first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
     """How far apart two affines put the corners of one array, at most, in mm.
 
     Args:
@@ -163,4 +161,3 @@ def _inside(says: TiffSays, axes: int) -> tuple[float, ...] | None:
     if axes == 2:
         return says.spacing_mm[1:]
     return says.spacing_mm if axes == 3 and says.spacing_mm[0] > 0 else None
-

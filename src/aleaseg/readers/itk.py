@@ -241,6 +241,8 @@ def _header(reader: Any, path: Path, case: str) -> _Header:
         return _Header(Geometry(shape, (1.0,) * len(shape), None), channels)
     # ITK takes all lengths for mm, whatever unit stands beside them.
     mm = (length_unit(path) or ("mm", 1.0))[1]
-    spacing, origin = ([mm * length for length in lengths] for lengths in (reader.GetSpacing(), reader.GetOrigin()))
+    spacing, origin = (
+        [mm * length for length in lengths] for lengths in (reader.GetSpacing(), reader.GetOrigin())
+    )
     geometry = geometry_of(size[:3], spacing, origin, reader.GetDirection())
     return _Header(geometry, channels)

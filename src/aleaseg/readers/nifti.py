@@ -311,7 +311,9 @@ def _placed(
         stated = tuple(abs(zoom) for zoom in zooms[: len(dims)][::-1])
         if not np.allclose(stated, geometry.spacing_mm, rtol=0.01, atol=0):
             ours = f"the affine of {path.name}"
-            found.append(two_spacings(case, ours, geometry.spacing_mm, "its pixdim, as ITK reads it", stated))
+            found.append(
+                two_spacings(case, ours, geometry.spacing_mm, "its pixdim, as ITK reads it", stated)
+            )
         notes = tuple(found)
     if unit != "mm":
         notes = (*notes, units_note(unit, mm, geometry.spacing_mm, path, case))
