@@ -24,7 +24,7 @@ import numpy as np
 import pandas as pd
 
 from aleaseg.case import Case, Dataset
-from aleaseg.errors import AleasegError, SettingsDiffer, UsageError
+from aleaseg.errors import AleasegError, CaseError, SettingsDiffer, UsageError
 from aleaseg.evaluation.columns import CASE_COLUMNS, METRIC_COLUMNS, describe, tolerances
 from aleaseg.evaluation.confidence import Confidence, read_confidence
 from aleaseg.evaluation.markdown import summary_markdown
@@ -34,6 +34,7 @@ from aleaseg.evaluation.reference import Reference, open_reference
 from aleaseg.evaluation.summary import ALL, CONFIDENCES, risk_coverage, summarise
 from aleaseg.manifest import now, versions
 from aleaseg.readers.files import FLAT_ENDINGS
+from aleaseg.readers.voxels import read_geometry
 from aleaseg.run import Run, read_json, read_table, write_aside, write_json, write_table
 
 __all__ = ["Evaluation", "EvaluationSettings", "begin", "evaluate", "is_evaluation", "open_evaluation"]
@@ -220,7 +221,7 @@ def evaluate(
     signs = _join(cases, confidences)
     summary = summarise(metrics, cases, list(dataset.classes))
     risk = risk_coverage(cases, {**CONFIDENCES, **signs})
-    if all(path.suffix.lower() in FLAT_ENDINGS for case in todo[:1] for path in case.label_files):
+    if all(_without_spacing(path, case) for case in todo[:1] for path in case.label_files):
         notes.append("The files know no spacing: distances are in pixels.")
     manifest = {
         "kind": KIND,
@@ -252,6 +253,16 @@ def evaluate(
     made = open_evaluation(run.path)
     write_aside(run.path / "summary.md", summary_markdown(made).encode("utf-8", "replace"))
     return made
+
+
+def _without_spacing(path: Path, case: Case) -> bool:
+    """Whether a picture states no spacing: neither in itself nor beside it."""
+    if path.suffix.lower() not in FLAT_ENDINGS:
+        return False
+    try:
+        return set(read_geometry(path, case.id).spacing_mm) == {1.0}
+    except CaseError:
+        return True
 
 
 def _plan(

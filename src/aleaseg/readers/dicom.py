@@ -133,7 +133,7 @@ def _sorted_out(name: str, looked: Mapping[Path, Peek | None]) -> _Folder:
     pictures = [one for one in looked.values() if one and one.kind in ("image", "colour")]
     gray = any(one.kind == "image" for one in pictures)
     for file, one in looked.items():
-        if one is None:
+        if one is None or not one.kind:
             if meant_as_slice(file, [picture.path for picture in pictures]) and pictures:
                 series[pictures[0].series].append(file)  # damaged: named when it is read
             else:
@@ -244,16 +244,13 @@ def _linked(
                     Finding(where, "error", "unreadable_label", error.expected, error.found, error.advice)
                 )
                 continue
-            placed = [
-                case for case, (one, _) in series.items() if peeked.place and one.place == peeked.place
-            ]
-            case = by_uid.get(file.refers) or (
-                placed[0]
-                if len(placed) == 1
-                else beside[0]
-                if len(beside) == 1 and not file.refers
-                else None
-            )
+            if not file.names:  # a plan that nothing was drawn for is no label
+                what = "an RTSTRUCT without structures"
+                findings.append(passed_over([file.path.name], what, (beside or [first])[0]))
+                continue
+            alike = [case for case, (one, _) in series.items() if peeked.place and one.place == peeked.place]
+            guesses = [] if file.refers else [those[0] for those in (beside, alike) if len(those) == 1]
+            case = by_uid.get(file.refers) or next(iter(guesses), None)
             if case is None:
                 findings.append(_unlinked(file, first))
             else:

@@ -44,13 +44,18 @@ _FRAME_TAGS = [
 _ONE_AT_A_TIME = threading.Lock()
 
 
+class Foreign(Unreadable):
+    """A file that is no DICOM, or does not say what it is: it may lie there by chance."""
+
+
 @dataclass(frozen=True)
 class Peek:
     """What kind of file one is.
 
     Attributes:
         path: the file.
-        kind: `image`, `colour`, `segmentation`, `structures` (RTSTRUCT), or in words what else: then it is no image.
+        kind: `image`, `colour`, `segmentation`, `structures` (RTSTRUCT), or in words what else: then it is no image;
+            empty where the header does not say.
         series: its SeriesInstanceUID.
         name: number and description of the series, as far as they are there.
         modality: such as `CT`.
@@ -135,10 +140,13 @@ def _kind(header: Any, sop: str) -> str:
         return "structures"
     if header.get("Rows") and sop != _DOSE:
         return "image" if int(header.get("SamplesPerPixel") or 1) == 1 else "colour"
+    if not sop:
+        return ""
     from pydicom.uid import UID
 
-    name = UID(sop).name if sop else "an index or another file without voxels"
-    return str(header.get("Modality") or name)
+    name = str(UID(sop).name)
+    # The header of a slice may be cut off before it says how many rows there are.
+    return "image" if "Image Storage" in name else str(header.get("Modality") or name)
 
 
 def read_header(path: Path, case: str, tags: Sequence[str] | None = None) -> Any:
@@ -154,10 +162,13 @@ def read_header(path: Path, case: str, tags: Sequence[str] | None = None) -> Any
     """
     import pydicom
 
-    head, _ = first_bytes(path, case, 132)
+    try:
+        head, _ = first_bytes(path, case, 132)
+    except Unreadable as error:
+        raise Foreign(case, error.found, error.expected, error.advice) from error
     bare = head[:2] == b"\x08\x00" and head[3:4] == b"\x00"  # begins with the data, as old files do
     if head[128:132] != b"DICM" and not bare:
-        raise Unreadable(
+        raise Foreign(
             case,
             f"{path}, which is no DICOM file",
             "a folder with the slices of one series",
@@ -198,12 +209,18 @@ def frames_of(path: Path, case: str) -> tuple[str, list[Frame]]:
         with _ONE_AT_A_TIME, warnings.catch_warnings():
             warnings.simplefilter("ignore")
             kind = _kind(header, str(header.get("SOPClassUID", "")))
-            if kind not in ("image", "colour"):
+            if kind and kind not in ("image", "colour"):
                 return kind, []
+            if not kind:
+                raise Foreign(
+                    case, f"{path}, a DICOM file that does not say what it is", "a slice", COPY_AGAIN
+                )
             if header.get("PerFrameFunctionalGroupsSequence"):
                 return kind, enhanced_frames(path, header)
             if int(header.get("NumberOfFrames") or 1) == 1:
                 return kind, [_frame(path, header, None, ())]
+    except Unreadable:
+        raise
     except Exception as error:
         raise damaged(path, case, error) from error
     raise Unreadable(

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from aleaseg.case import Finding, Geometry
 from aleaseg.errors import Unreadable
-from aleaseg.readers.dicom_header import Frame, frames_of, meant_as_slice
+from aleaseg.readers.dicom_header import Foreign, Frame, frames_of, meant_as_slice
 from aleaseg.readers.headers import note, two_spacings
 from aleaseg.readers.itk import geometry_of
 
@@ -115,12 +115,12 @@ def _frames(files: Sequence[Path], case: str) -> tuple[list[Frame], list[Finding
     """Every slice of the files, and notes on files that hold none."""
     frames: list[Frame] = []
     others: dict[str, list[str]] = {}
-    failed: list[tuple[Path, Unreadable]] = []
+    failed: list[tuple[Path, Foreign]] = []
     colour = 0
     for path in files:
         try:
             kind, found = frames_of(path, case)
-        except Unreadable as error:
+        except Foreign as error:
             failed.append((path, error))
             continue
         frames += found
@@ -129,8 +129,6 @@ def _frames(files: Sequence[Path], case: str) -> tuple[list[Frame], list[Finding
             others.setdefault(kind, []).append(path.name)
     slices = list(dict.fromkeys(frame.path for frame in frames))
     for path, error in failed:
-        if "no DICOM file" not in error.found and not error.found.startswith("0 bytes"):
-            raise error
         if meant_as_slice(path, slices):
             raise error
         others.setdefault("no DICOM file", []).append(path.name)
