@@ -21,6 +21,7 @@ import math
 import os
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +30,16 @@ from aleaseg.errors import UsageError
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Run", "file_name", "read_json", "read_table", "write_aside", "write_json", "write_table"]
+__all__ = [
+    "Run",
+    "file_name",
+    "naming",
+    "read_json",
+    "read_table",
+    "write_aside",
+    "write_json",
+    "write_table",
+]
 
 # A cell that starts with one of these is a formula to a spreadsheet program.
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
@@ -41,7 +51,27 @@ def file_name(case_id: str) -> str:
 
 
 def write_aside(path: Path, content: bytes) -> None:
-    """Write a whole file or nothing: to a temporary file beside it, then rename."""
+    """Write a whole file or nothing: to a temporary file beside it, then rename.
+
+    Raises:
+        OSError: it cannot be written; the error names the file.
+    """
+    with naming(path):
+        _write_aside(path, content)
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Give the name of a file to an error of writing it: a full disk says by itself that it is full, not for what."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None:
+            raise
+        raise OSError(error.errno, error.strerror or str(error), str(path)) from error
+
+
+def _write_aside(path: Path, content: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:

@@ -32,7 +32,9 @@ def voxels(found, array, bits=16):
     found.Rows, found.Columns = array.shape[-2:]
     found.BitsAllocated = found.BitsStored = bits
     found.HighBit, found.PixelRepresentation = bits - 1, 0
-    found.PixelData = array.tobytes() if bits > 1 else np.packbits(array.ravel(), bitorder="little").tobytes()
+    found.PixelData = (
+        array.tobytes() if bits > 1 else np.packbits(array.ravel(), bitorder="little").tobytes()
+    )
     if len(found.PixelData) % 2:
         found.PixelData += b"\0"
 
@@ -48,7 +50,11 @@ def write_slice(path, array, position, series, spacing=(1, 1), slope=1, intercep
     found = blank(CTImageStorage, series, "CT")
     found.ImagePositionPatient, found.ImageOrientationPatient = list(position), list(ACROSS)
     found.PixelSpacing, found.SliceThickness = list(spacing), 2
-    found.RescaleSlope, found.RescaleIntercept, found.InstanceNumber = slope, intercept, int(position[2]) + 1
+    found.RescaleSlope, found.RescaleIntercept, found.InstanceNumber = (
+        slope,
+        intercept,
+        int(position[2]) + 1,
+    )
     voxels(found, array.astype(np.uint16))
     for name, value in fields.items():
         setattr(found, name, value)
@@ -86,7 +92,14 @@ def write_enhanced(path, array, positions, rescale, series="1.2.3", spacing=(0.5
 
 
 def write_segmentation(
-    path, masks, series="1.2.3", step=2.0, spacing=(1, 1), kind="BINARY", orientation=ACROSS, origin=(0, 0, 0)
+    path,
+    masks,
+    series="1.2.3",
+    step=2.0,
+    spacing=(1, 1),
+    kind="BINARY",
+    orientation=ACROSS,
+    origin=(0, 0, 0),
 ):
     """A SEG: name -> mask (D, H, W), or fractions of 255; frames without a voxel are left out, as programs do."""
     found = blank(SEG, generate_uid(), "SEG")

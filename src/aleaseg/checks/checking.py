@@ -18,6 +18,7 @@ from aleaseg.case import Case, Dataset, Finding, Geometry, Voxels
 from aleaseg.checks.far_out import far_out
 from aleaseg.errors import BadVoxels, CaseError, ShapeMismatch
 from aleaseg.readers.fit import differs_in_world, image_fault, image_hash, known_to_one
+from aleaseg.readers.mask_values import between_only
 from aleaseg.run import write_json, write_table
 
 __all__ = ["CheckResult", "check", "join_groups", "same_image_groups", "summary", "write_check"]
@@ -233,6 +234,24 @@ def _label_findings(case: Case, label: Voxels, dataset: Dataset) -> list[Finding
             Finding(
                 case.id, "note", "empty_mask", "some foreground", f"none in {label.array.size} voxels",
                 "look whether there is truly nothing to mark",
+            )
+        )  # fmt: skip
+    elif 0 not in present and dataset.ignore not in present:
+        findings.append(
+            Finding(
+                case.id, "note", "no_background", "0 where there is nothing",
+                f"{', '.join(map(str, list(present)[:5]))} in all {label.array.size} voxels",
+                "if the lowest value means background, subtract it",
+            )
+        )  # fmt: skip
+    rims = between_only(label.array)
+    if rims:
+        told = ", ".join(f"{value} at {count} voxels" for value, count in rims[:5])
+        findings.append(
+            Finding(
+                case.id, "note", "interpolated_mask", "classes with an inside",
+                f"{told}, a voxel thin and only between lower and higher values",
+                "so interpolation leaves a mask; resample it with nearest neighbours",
             )
         )  # fmt: skip
     return findings

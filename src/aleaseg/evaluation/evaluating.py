@@ -341,7 +341,9 @@ def _measure(
 
 def _resolved(files: PredictedFiles) -> PredictedFiles:
     return PredictedFiles(
-        tuple(path.resolve() for path in files.masks), tuple(path.resolve() for path in files.soft)
+        tuple(path.resolve() for path in files.masks),
+        tuple(path.resolve() for path in files.soft),
+        files.root.resolve(),
     )
 
 

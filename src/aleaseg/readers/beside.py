@@ -1,4 +1,4 @@
-"""What stands beside or inside a picture about its voxels: spacing in a JSON or a TIFF's description, EXIF's orientation."""
+"""What a JSON beside a picture, a TIFF's description and EXIF say about its voxels: spacing and orientation."""
 
 from __future__ import annotations
 

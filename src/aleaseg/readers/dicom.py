@@ -248,7 +248,9 @@ def _linked(
                 what = "an RTSTRUCT without structures"
                 findings.append(passed_over([file.path.name], what, (beside or [first])[0]))
                 continue
-            alike = [case for case, (one, _) in series.items() if peeked.place and one.place == peeked.place]
+            alike = [
+                case for case, (one, _) in series.items() if peeked.place and one.place == peeked.place
+            ]
             guesses = [] if file.refers else [those[0] for those in (beside, alike) if len(those) == 1]
             case = by_uid.get(file.refers) or next(iter(guesses), None)
             if case is None:

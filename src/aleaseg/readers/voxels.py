@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import gzip
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from aleaseg.readers.beside import exif_orientation
 from aleaseg.readers.files import FLAT_ENDINGS, split_ending
 from aleaseg.readers.fit import differs_in_world
 from aleaseg.readers.headers import note, stated_spacing
+from aleaseg.readers.segments import read_segments
 from aleaseg.run import write_aside
 
 __all__ = [
@@ -45,6 +46,7 @@ def lazy_case(
     channels: int | None = None,
     to_one: Sequence[int] = (),
     drop: Sequence[int] = (),
+    by_name: Mapping[str, int] | None = None,
 ) -> Case:
     """A case of image files and at most one label file; nothing is opened, and it can be pickled.
 
@@ -55,16 +57,22 @@ def lazy_case(
         channels: see `read_image`.
         to_one: see `read_label`.
         drop: see `read_label`.
+        by_name: name of a segment -> label value, where the label is a segmentation of Slicer.
     """
     images = tuple(images)
+    read: Callable[[], Voxels] | None = None
+    if label is not None:
+        read = (
+            partial(read_label, label, case_id, tuple(to_one), tuple(drop))
+            if by_name is None
+            else partial(read_segments, label, case_id, by_name)
+        )
     return Case(
         id=case_id,
         image_files=images,
         label_files=() if label is None else (label,),
         read_image=partial(read_image, images, case_id, channels),
-        read_label=None
-        if label is None
-        else partial(read_label, label, case_id, tuple(to_one), tuple(drop)),
+        read_label=read,
         read_geometry=partial(read_geometry, images[0], case_id),
     )
 

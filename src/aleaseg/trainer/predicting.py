@@ -21,7 +21,7 @@ from aleaseg.predictions import Prediction
 from aleaseg.predictions.working import one_line, small_image
 from aleaseg.readers.files import FLAT_ENDINGS, split_ending
 from aleaseg.readers.voxels import write_nifti, write_png
-from aleaseg.run import Run, write_json
+from aleaseg.run import Run, naming, write_json
 from aleaseg.trainer.images import open_images
 from aleaseg.trainer.model import Model, open_model
 from aleaseg.training.loop import predict_logits
@@ -243,7 +243,7 @@ def _write_probabilities(
     stem = mask.name.removesuffix(".gz").removesuffix(".nii").removesuffix(".png")
     handle, name = tempfile.mkstemp(dir=mask.parent, prefix=f".{stem}.", suffix=".npz")
     try:
-        with os.fdopen(handle, "wb") as file:
+        with naming(mask.with_name(f"{stem}.npz")), os.fdopen(handle, "wb") as file:
             np.savez_compressed(file, probabilities=found)
         umask = os.umask(0)
         os.umask(umask)
