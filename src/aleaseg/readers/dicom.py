@@ -24,7 +24,15 @@ from numpy.typing import NDArray
 from aleaseg.case import Case, Dataset, Finding, Geometry, Voxels
 from aleaseg.errors import Unreadable, UsageError
 from aleaseg.readers.classes import asked_classes, choose
-from aleaseg.readers.dicom_header import Frame, Peek, meant_as_slice, name_form, peek, read_header
+from aleaseg.readers.dicom_header import (
+    Frame,
+    Peek,
+    meant_as_slice,
+    name_form,
+    peek,
+    quiet_pydicom,
+    read_header,
+)
 from aleaseg.readers.dicom_labels import LabelFile, label_file, read_dicom_label
 from aleaseg.readers.dicom_stack import Stack, passed_over, stack_of
 from aleaseg.readers.files import COPY_AGAIN, ENDINGS, first_bytes
@@ -389,7 +397,7 @@ def _slice_values(one: Frame, case: str) -> NDArray:
     try:
         array: NDArray = sitk.GetArrayFromImage(sitk.ReadImage(str(one.path)))
         if one.table:
-            from pydicom.pixels import apply_modality_lut
+            from pydicom.pixels.processing import apply_modality_lut
 
             array = apply_modality_lut(array, read_header(one.path, case))
     except (RuntimeError, MemoryError, ValueError, AttributeError, IndexError) as error:
@@ -403,7 +411,8 @@ def _stored_frames(path: Path, stack: Stack, case: str) -> NDArray:
 
     read_header(path, case)
     try:
-        array: NDArray = pydicom.dcmread(path).pixel_array
+        with quiet_pydicom():
+            array: NDArray = pydicom.dcmread(path).pixel_array
         return array[None] if array.ndim == 2 else array
     # pydicom lacks a decoder for some ways of packing, or meets damage in as many ways.
     except Exception as error:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 import threading
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,11 +38,11 @@ _KIND_TAGS = [
 _FRAME_TAGS = [
     *_KIND_TAGS, "Columns", "NumberOfFrames", "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing",
     "ImagerPixelSpacing", "SliceThickness", "SpacingBetweenSlices", "GantryDetectorTilt", "InstanceNumber",
-    "RescaleSlope", "RescaleIntercept", "RescaleType", "ModalityLUTSequence", "SharedFunctionalGroupsSequence",
+    "RescaleSlope", "RescaleIntercept", "RescaleType", "ModalityLUTSequence", "PhotometricInterpretation", "SharedFunctionalGroupsSequence",
     "PerFrameFunctionalGroupsSequence",
 ]  # fmt: skip
 # `warnings.catch_warnings` is one for all threads.
-_ONE_AT_A_TIME = threading.Lock()
+_ONE_AT_A_TIME = threading.RLock()
 
 
 class Foreign(Unreadable):
@@ -92,6 +93,7 @@ class Frame:
         rescale: (slope, intercept) of a frame; a file of one slice is rescaled when it is read.
         unit: what rescaled values are, as `HU`.
         table: whether values go through a look-up table instead.
+        dark: whether high values are shown dark (MONOCHROME1).
     """
 
     path: Path
@@ -109,17 +111,37 @@ class Frame:
     rescale: tuple[float, float]
     unit: str
     table: bool
+    dark: bool
+
+
+@contextmanager
+def quiet_pydicom() -> Iterator[None]:
+    """No warnings about values that do not follow the standard to the letter: pydicom gives them as values are read."""
+    with _ONE_AT_A_TIME, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
 
 
 def peek(path: Path) -> Peek | None:
     """What kind of file this is; None where it is no DICOM at all, or damaged."""
+    with quiet_pydicom():
+        return _peek(path)
+
+
+def _peek(path: Path) -> Peek | None:
     try:
         header = read_header(path, "", _KIND_TAGS)
-    except Unreadable:
+    except Foreign:
         return None
-    # A header so damaged that its values cannot be taken out is judged when the series is read.
-    except Exception:
-        return Peek(path, "image")
+    except Unreadable:
+        return Peek(path, "")
+    try:
+        return _told(path, header)
+    except Exception:  # values so damaged that they cannot be taken out
+        return Peek(path, "")
+
+
+def _told(path: Path, header: Any) -> Peek:
     sop = str(header.get("SOPClassUID", ""))
     number, said = header.get("SeriesNumber"), str(header.get("SeriesDescription") or "").strip()
     return Peek(
@@ -175,8 +197,7 @@ def read_header(path: Path, case: str, tags: Sequence[str] | None = None) -> Any
             f"take it out of the folder, or, if it was a slice, {COPY_AGAIN}",
         )
     try:
-        with _ONE_AT_A_TIME, warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about values that do not follow the standard to the letter
+        with quiet_pydicom():
             return pydicom.dcmread(
                 path,
                 stop_before_pixels=True,
@@ -206,8 +227,7 @@ def frames_of(path: Path, case: str) -> tuple[str, list[Frame]]:
     """
     header = read_header(path, case, _FRAME_TAGS)
     try:
-        with _ONE_AT_A_TIME, warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with quiet_pydicom():
             kind = _kind(header, str(header.get("SOPClassUID", "")))
             if kind and kind not in ("image", "colour"):
                 return kind, []
@@ -279,6 +299,7 @@ def _frame(path: Path, header: Any, number: int | None, groups: Sequence[Any]) -
         ),
         unit=str(found("RescaleType", transformed) or ""),
         table=bool(header.get("ModalityLUTSequence")),
+        dark=str(header.get("PhotometricInterpretation")) == "MONOCHROME1",
     )
 
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from aleaseg.case import Finding, Voxels
 from aleaseg.errors import ShapeMismatch, Unreadable
-from aleaseg.readers.dicom_header import Frame, Peek, damaged, enhanced_frames, read_header
+from aleaseg.readers.dicom_header import Frame, Peek, damaged, enhanced_frames, quiet_pydicom, read_header
 from aleaseg.readers.dicom_stack import Stack, stack_of
 from aleaseg.readers.headers import note
 from aleaseg.readers.structures import overlap_note
@@ -52,6 +52,11 @@ def label_file(peeked: Peek, case: str) -> LabelFile:
     Raises:
         Unreadable: its header is damaged.
     """
+    with quiet_pydicom():
+        return _label_file(peeked, case)
+
+
+def _label_file(peeked: Peek, case: str) -> LabelFile:
     header = read_header(peeked.path, case)
     try:
         if peeked.kind == "segmentation":
@@ -113,7 +118,12 @@ def read_dicom_label(
         Unreadable: a file is damaged, or the series is.
         ShapeMismatch: a segmentation lies on another grid.
     """
-    stack = stack_of(files, case_id)
+    with quiet_pydicom():
+        return _label(labels, values, stack_of(files, case_id), case_id)
+
+
+def _label(labels: Sequence[LabelFile], values: Mapping[str, int], stack: Stack, case_id: str) -> Voxels:
+    files = [frame.path for frame in stack.frames]
     if not stack.placed:
         raise Unreadable(
             case_id, f"slices without positions in {files[0].parent}", "positions, which a segmentation needs",

@@ -128,9 +128,9 @@ def _frames(files: Sequence[Path], case: str) -> tuple[list[Frame], list[Finding
         if not found:
             others.setdefault(kind, []).append(path.name)
     slices = list(dict.fromkeys(frame.path for frame in frames))
-    for path, error in failed:
+    for path, why in failed:
         if meant_as_slice(path, slices):
-            raise error
+            raise why
         others.setdefault("no DICOM file", []).append(path.name)
     if not frames:
         what = "; ".join(f"{', '.join(names[:3])} ({kind})" for kind, names in others.items())
@@ -294,6 +294,18 @@ def _oddities(
                 f"GantryDetectorTilt {first.tilt:.3g} degrees in {first.path.name}, and positions straight above one "
                 "another",
                 "positions were followed; look whether the scan leans",
+            )
+        )
+    dark = sum(one.dark for one in frames)
+    if dark:
+        how = "left as they are stored" if first.frame is not None else "turned round, as ITK does"
+        found.append(
+            note(
+                case,
+                "turned_values",
+                "high values shown bright (MONOCHROME2)",
+                f"MONOCHROME1 in {dark} of {len(frames)} slices; their values were {how}",
+                "look whether all cases of the data set have one sense of bright and dark",
             )
         )
     units = sorted({one.unit for one in frames if one.unit})

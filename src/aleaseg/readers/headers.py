@@ -15,7 +15,15 @@ from aleaseg.case import Finding, Geometry
 from aleaseg.errors import Unreadable
 from aleaseg.readers.beside import TiffSays, spacing_beside, tiff_says
 
-__all__ = ["corners_apart", "note", "skewed_axes", "stated_spacing", "two_spacings", "units_note"]
+__all__ = [
+    "corners_apart",
+    "note",
+    "skewed_axes",
+    "spare_bytes",
+    "stated_spacing",
+    "two_spacings",
+    "units_note",
+]
 
 # ITK calls axes orthogonal up to here; a header in single precision is a thousand times closer.
 _SKEW = 2e-4
@@ -64,6 +72,24 @@ def skewed_axes(geometry: Geometry, path: Path, case: str) -> tuple[Finding, ...
             "ITK and nnU-Net refuse such a NIfTI file; distances are measured here as if the angle were right; "
             "resample the image to a box",
         ),
+    )
+
+
+def spare_bytes(more: int, wanted: int, path: Path, case: str) -> Finding:
+    """A note that more voxels are stored than the header speaks of: its type or shape may be wrong.
+
+    Args:
+        more: bytes behind the voxels.
+        wanted: bytes of voxels as the header says.
+        path: for the message.
+        case: likewise.
+    """
+    return note(
+        case,
+        "spare_bytes",
+        f"{wanted} bytes of voxels, as the header says",
+        f"{more} bytes more in {path.name}",
+        "they were left; look whether the type and shape in the header are right",
     )
 
 

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from aleaseg.case import Finding, Geometry, Voxels
 from aleaseg.errors import Unreadable
 from aleaseg.readers.files import COPY_AGAIN, first_bytes, inflated_at_most, refuse_text
-from aleaseg.readers.headers import corners_apart, note, skewed_axes, two_spacings, units_note
+from aleaseg.readers.headers import corners_apart, note, skewed_axes, spare_bytes, two_spacings, units_note
 
 __all__ = ["NiftiHeader", "header_file", "read_header", "read_voxels"]
 
@@ -126,7 +126,7 @@ def read_voxels(path: Path, case: str) -> Voxels:
         Unreadable: the file is no NIfTI, damaged, or cut off.
     """
     header = read_header(path, case)
-    raw = _inflated(path, case, header)
+    raw, spare = _inflated(path, case, header)
     if header.dtype.names:  # RGB and RGBA are structures of bytes
         colours: NDArray = raw.view(header.dtype)
         array = np.stack([colours[name] for name in header.dtype.names[:3]])
@@ -142,7 +142,8 @@ def read_voxels(path: Path, case: str) -> Voxels:
         with np.errstate(over="ignore", invalid="ignore"):
             array *= working(header.slope)
             array += working(header.intercept)
-    return Voxels(array, header.geometry, header.notes)
+    more = (spare_bytes(spare, header.n_bytes, path, case),) if spare else ()
+    return Voxels(array, header.geometry, (*header.notes, *more))
 
 
 def _stream(path: Path, zipped: bool) -> BinaryIO:
@@ -158,10 +159,10 @@ def _damaged(path: Path, case: str, what: str) -> Unreadable:
     return Unreadable(case, f"a damaged header in {path}: {what}", _EXPECTED, COPY_AGAIN)
 
 
-def _inflated(path: Path, case: str, header: NiftiHeader) -> NDArray[np.uint8]:
-    """The bytes of the voxels."""
+def _inflated(path: Path, case: str, header: NiftiHeader) -> tuple[NDArray[np.uint8], int]:
+    """The bytes of the voxels, and how many follow them."""
     wanted = header.n_bytes
-    got = 0
+    got = spare = 0
     try:
         buffer = np.empty(wanted, np.uint8)
         for piece in _pieces(path, first_bytes(path, case, 2)[0] == b"\x1f\x8b", header.offset):
@@ -169,6 +170,7 @@ def _inflated(path: Path, case: str, header: NiftiHeader) -> NDArray[np.uint8]:
             part = np.frombuffer(piece, np.uint8)[: wanted - got]
             buffer[got : got + len(part)] = part
             got += len(part)
+            spare += len(piece) - len(part)
     except MemoryError as error:
         raise Unreadable(
             case, f"{wanted} bytes of voxels in {path}", "an image that fits into memory", "crop it"
@@ -180,7 +182,7 @@ def _inflated(path: Path, case: str, header: NiftiHeader) -> NDArray[np.uint8]:
         raise _cut(path, case, how) from error
     if got < wanted:
         raise _cut(path, case, f"is cut off: {got} of {wanted} bytes of voxels")
-    return buffer
+    return buffer, spare
 
 
 def _pieces(path: Path, zipped: bool, offset: int) -> Iterator[bytes | memoryview]:
@@ -253,6 +255,8 @@ def _parsed(block: bytes, path: Path, case: str, *, pair: bool) -> NiftiHeader:
     spatial, channels = _axes(dims, path, case)
     plain = slope is None or (slope == 1 and not intercept)
     geometry, notes = _placed(header, analyze, spatial, path, case)
+    if not analyze and float(header["scl_slope"]) == 0 and float(header["scl_inter"]) != 0:
+        notes = (*notes, _intercept_alone(float(header["scl_inter"]), path, case))
     return NiftiHeader(
         geometry=geometry,
         channels=channels,
@@ -303,7 +307,7 @@ def _placed(
     geometry = _geometry(dims, zooms, affine, path, case)
     if affine is not None:
         found = [*notes, *skewed_axes(geometry, path, case)]
-        if other is not None and np.isfinite(other).all():
+        if other is not None and geometry.affine is not None and np.isfinite(other).all():
             other = other[:, [2, 1, 0, 3]]
             apart = corners_apart(geometry.shape, geometry.affine, other)
             if apart > _APART * min(geometry.spacing_mm):
@@ -318,6 +322,16 @@ def _placed(
     if unit != "mm":
         notes = (*notes, units_note(unit, mm, geometry.spacing_mm, path, case))
     return geometry, notes
+
+
+def _intercept_alone(intercept: float, path: Path, case: str) -> Finding:
+    return note(
+        case,
+        "two_scales",
+        "a slope beside an intercept",
+        f"slope 0, which means no scaling, and intercept {intercept:.6g} in {path.name}, which ITK adds",
+        "read without it, as the standard has it; write the slope 1 if the intercept is meant",
+    )
 
 
 def _spm_scale(scale: float, path: Path, case: str) -> Finding:

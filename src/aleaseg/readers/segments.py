@@ -53,10 +53,10 @@ def segments_of(path: Path, case: str) -> tuple[Segment, ...]:
     """
     first_bytes(path, case, 1)
     said: dict[int, dict[str, str]] = {}
-    for name, value in fields(path):
-        match = _FIELD.fullmatch(name)
+    for field, text in fields(path):
+        match = _FIELD.fullmatch(field)
         if match:
-            said.setdefault(int(match[1]), {})[match[2]] = value
+            said.setdefault(int(match[1]), {})[match[2]] = text
     seen: Counter[str] = Counter()
     found = []
     for number in sorted(said):

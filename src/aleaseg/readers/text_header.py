@@ -7,6 +7,7 @@ where a file is cut off; so the header is compared with the file before ITK sees
 from __future__ import annotations
 
 import re
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from aleaseg.readers.beside import MM
 from aleaseg.readers.files import COPY_AGAIN, inflated_at_most
 from aleaseg.readers.headers import note, two_spacings
 
-__all__ = ["Stored", "fields", "is_meta", "length_unit", "notes", "stored"]
+__all__ = ["Stored", "fields", "inflated_bytes", "is_meta", "length_unit", "notes", "stored"]
 
 _MOST_HEADER = 1 << 18
 # Names of MetaImage for one thing; ITK takes the first that is there.
@@ -35,10 +36,15 @@ class Stored:
     Attributes:
         n_bytes: of voxels on the disk, packed or not.
         at_most: bytes of voxels that this can be.
+        packed: where a deflated stream begins, (file, offset); None where voxels are stored plainly, or
+            packed so that ITK sees by itself where they end early.
+        plain: whether they are stored as they are, and nothing else is.
     """
 
     n_bytes: int
     at_most: int
+    packed: tuple[Path, int] | None = None
+    plain: bool = False
 
 
 def is_meta(path: Path) -> bool:
@@ -146,7 +152,10 @@ def stored(path: Path, case: str, size: int) -> Stored | None:
     apart = re.search(rb"(?im)^data ?file:[ \t]*(.+?)\s*$", text)
     raw = re.search(rb"(?im)^encoding:\s*raw\s*$", text) is not None
     n_bytes = _size_beside(path, apart[1]) if apart else size - len(text) - len(blank)
-    return None if n_bytes is None else Stored(n_bytes, n_bytes if raw else inflated_at_most(n_bytes))
+    if n_bytes is None:
+        return None
+    skipped = re.search(rb"(?im)^(byte|line) ?skip:\s*-?[1-9]", text) is not None
+    return Stored(n_bytes, n_bytes if raw else inflated_at_most(n_bytes), plain=raw and not skipped)
 
 
 def _meta(path: Path, case: str, size: int, head: bytes) -> Stored | None:
@@ -172,7 +181,8 @@ def _meta(path: Path, case: str, size: int, head: bytes) -> Stored | None:
             )
         return None
     if not re.search(rb"(?im)^CompressedData\s*=\s*True", header):
-        return Stored(n_bytes, n_bytes)
+        ahead = re.search(rb"(?m)^HeaderSize\s*=\s*-?[1-9]", header)
+        return Stored(n_bytes, n_bytes, plain=ahead is None)
     packed = re.search(rb"(?m)^CompressedDataSize\s*=\s*(\d+)", header)
     if packed and n_bytes < int(packed[1]):
         raise Unreadable(
@@ -181,7 +191,25 @@ def _meta(path: Path, case: str, size: int, head: bytes) -> Stored | None:
             "a MetaImage file, whole",
             COPY_AGAIN,
         )
-    return Stored(n_bytes, inflated_at_most(n_bytes))
+    local = data[1].strip().upper() == b"LOCAL"
+    beside = path.parent / data[1].strip().decode("utf-8", "surrogateescape")
+    return Stored(n_bytes, inflated_at_most(n_bytes), (path, data.end()) if local else (beside, 0))
+
+
+def inflated_bytes(path: Path, offset: int, most: int) -> int:
+    """How many bytes a deflated stream holds, counted up to one more than `most`: ITK takes a short one for whole."""
+    inflater = zlib.decompressobj(wbits=47)
+    count = 0
+    with open(path, "rb") as file:
+        file.seek(offset)
+        while count <= most and not inflater.eof and (chunk := file.read(1 << 20)):
+            try:
+                while chunk and count <= most:
+                    count += len(inflater.decompress(chunk, 1 << 20))
+                    chunk = inflater.unconsumed_tail
+            except zlib.error:
+                return count
+    return count
 
 
 def _size_beside(path: Path, name: bytes) -> int | None:
