@@ -21,7 +21,7 @@ import numpy as np
 import pandas as pd
 
 from aleaseg.case import Case, Dataset
-from aleaseg.errors import AleasegError, UsageError
+from aleaseg.errors import AleasegError, CaseError, UsageError
 from aleaseg.evaluation.columns import CASE_COLUMNS, METRIC_COLUMNS, describe, tolerances
 from aleaseg.evaluation.confidence import Confidence, read_confidence
 from aleaseg.evaluation.markdown import summary_markdown
@@ -32,6 +32,7 @@ from aleaseg.evaluation.settings import EvaluationSettings
 from aleaseg.evaluation.summary import ALL, CONFIDENCES, risk_coverage, summarise
 from aleaseg.pages.tables import records
 from aleaseg.readers.files import FLAT_ENDINGS
+from aleaseg.readers.voxels import read_geometry
 from aleaseg.run import Run, begin, kind_of, read_table, write_aside, write_table
 from aleaseg.work import map_cases
 
@@ -159,7 +160,7 @@ def evaluate(
     signs = _join(cases, confidences)
     summary = summarise(metrics, cases, list(dataset.classes))
     risk = risk_coverage(cases, {**CONFIDENCES, **signs})
-    if all(path.suffix.lower() in FLAT_ENDINGS for case in todo[:1] for path in case.label_files):
+    if all(_without_spacing(path, case) for case in todo[:1] for path in case.label_files):
         notes.append("The files know no spacing: distances are in pixels.")
     run.update_manifest(
         dataset={
@@ -184,6 +185,16 @@ def evaluate(
     made = open_evaluation(run.path)
     write_aside(run.path / "summary.md", summary_markdown(made).encode("utf-8", "replace"))
     return made
+
+
+def _without_spacing(path: Path, case: Case) -> bool:
+    """Whether a picture states no spacing: neither in itself nor beside it."""
+    if path.suffix.lower() not in FLAT_ENDINGS:
+        return False
+    try:
+        return set(read_geometry(path, case.id).spacing_mm) == {1.0}
+    except CaseError:
+        return True
 
 
 def _plan(
@@ -256,7 +267,9 @@ def _measure_one(task: Task, item: tuple[Case, PredictedFiles]) -> tuple[list[Ro
 
 def _resolved(files: PredictedFiles) -> PredictedFiles:
     return PredictedFiles(
-        tuple(path.resolve() for path in files.masks), tuple(path.resolve() for path in files.soft)
+        tuple(path.resolve() for path in files.masks),
+        tuple(path.resolve() for path in files.soft),
+        files.root.resolve(),
     )
 
 

@@ -73,6 +73,7 @@ def open_folder(root: Path, images: Path, labels: Path | None, classes: str | No
             channels=len(names),
             to_one=meaning.to_one,
             drop=meaning.drop,
+            by_name=meaning.by_name,
         )
         for case in ids
     )
@@ -83,9 +84,9 @@ def open_folder(root: Path, images: Path, labels: Path | None, classes: str | No
         cases=cases,
         classes=meaning.classes,
         channels=names,
-        findings=tuple(findings),
+        findings=(*findings, *meaning.findings),
         declared=tuple(
-            sorted({*meaning.drop, *(v for values in meaning.classes.values() for v in values)})
+            sorted({*meaning.others, *(v for values in meaning.classes.values() for v in values)})
         ),
     )
 

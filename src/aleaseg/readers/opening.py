@@ -80,11 +80,11 @@ def _opened(root: Path, classes: str | None) -> Dataset:
         dataset = structures.open_structures(root, [""], classes)
     elif any((root / name / structures.MASKS).is_dir() for name in folders):
         dataset = structures.open_structures(root, folders, classes)
-    elif any(split_ending(name) for name in files):
+    elif any(split_ending(name) for name in files) and not dicom.is_export(root, files):
         dataset = folder.open_folder(root, root, None, classes)
-    elif not _inner(root, folders) and (series := dicom.find_series(root)):
-        dataset = dicom.open_dicom(root, series)
     if dataset is None or not (dataset.cases or dataset.findings):
+        if not _inner(root, folders) and (series := dicom.find_series(root)):
+            return dicom.open_dicom(root, series, classes)
         raise NotADataset(f"{root} is no data set that is known: {_seen(root, files, folders)}; {_LAYOUTS}")
     return dataset
 
