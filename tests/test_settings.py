@@ -27,6 +27,7 @@ from aleaseg.settings import (
     table_or_regex,
     whole_path,
 )
+from aleaseg.training.settings import PredictSettings, TrainerSettings
 
 VERBS = {
     "audit": AuditOfFolder,
@@ -37,6 +38,8 @@ VERBS = {
     "bench downstream": DownstreamSettings,
     "evaluate": EvaluationSettings,
     "compare": CompareSettings,
+    "train": TrainerSettings,
+    "predict": PredictSettings,
     "reproduce": ReproduceSettings,
 }
 

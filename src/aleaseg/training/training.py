@@ -90,10 +90,10 @@ def train(
     begin(
         run.path,
         KIND,
-        asdict(settings),
+        settings.asked(),
         # Where it was trained decides no number that matters: a training may go on elsewhere.
         free=("device", "precision"),
-        usual=asdict(TrainerSettings("")),
+        usual=TrainerSettings("").asked(),
         about={
             "dataset": {"path": str(dataset.root), "name": dataset.name, "layout": dataset.layout},
             "columns": {name: {"direction": how, "text": text} for name, (how, text) in COLUMNS.items()},
