@@ -84,8 +84,9 @@ def _against(
         [table.loc[known, name].to_numpy() for table in tables] for name in ("first", "second")
     )
     found = repeated_difference(first, second, tables[0].loc[known, "group"].to_numpy())
-    numbers = (100 * number for number in (found.difference, found.low, found.high))
-    return Against(row, baseline, pairs[0][1].name, *numbers, len(known), found.signs, found.claim)
+    difference, low, high = (100 * number for number in found[:3])
+    run, cases = pairs[0][1].name, len(known)
+    return Against(row, baseline, run, difference, low, high, cases, found.signs, found.claim)
 
 
 def _paired(pair: tuple[Training, Training], grid: Grid) -> pd.DataFrame | None:
