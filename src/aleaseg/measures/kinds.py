@@ -33,14 +33,15 @@ class Kind:
     """How cases of one kind vary as a whole.
 
     Attributes:
-        upto: share of the population that has a case's rarest class. Cases up to this share, and above that
-            of the kind before, are of this kind; `NOTHING`: cases whose mask is empty.
+        above, upto: share of the population that has a case's rarest class: cases between the two, the upper
+            one among them, are of this kind; up to `NOTHING`: cases whose mask is empty.
         cases: how many it was fitted to.
         softmin: location and scale of softmin, as a logit that is turned round.
         peak: those of the largest z of a case.
         whole: those of what the axis is joined to.
     """
 
+    above: float
     upto: float
     cases: int
     softmin: RobustScale
@@ -50,43 +51,46 @@ class Kind:
     def to_dict(self) -> dict[str, Any]:
         """For population.json."""
         scales = {name: getattr(self, name).to_dict() for name in ("softmin", "peak", "whole")}
-        return {"upto": self.upto, "cases": self.cases, **scales}
+        return {"above": self.above, "upto": self.upto, "cases": self.cases, **scales}
 
     @classmethod
     def from_dict(cls, entries: Mapping[str, Any]) -> Kind:
         """Back from `to_dict`."""
         scales = (RobustScale.from_dict(entries[name]) for name in ("softmin", "peak", "whole"))
-        return cls(float(entries["upto"]), int(entries["cases"]), *scales)
+        return cls(float(entries["above"]), float(entries["upto"]), int(entries["cases"]), *scales)
 
 
-def sort_kinds(rarest: NDArray[np.float64]) -> list[tuple[float, NDArray[np.bool_]]]:
+def sort_kinds(rarest: NDArray[np.float64]) -> list[tuple[float, float, NDArray[np.bool_]]]:
     """Sort a population into kinds by how common the rarest class of each case is.
 
-    From the rarest on, cases go together until they are enough for a population, or until a few of
-    them (`FEWEST`) meet many. Less than a few at the end, where a class that most cases have was
-    forgotten, are measured by the last kind and teach it nothing.
+    From the rarest on, cases go together until they are enough for a population, or until some of
+    them (`FEWEST`) meet many. Fewer than that are no kind and teach nothing: those that are rarer than
+    all others are measured by the next kind, those at the end, where a class that most cases have was
+    forgotten, by the last one.
 
     Args:
         rarest: (N,) share of the population that has it; `NOTHING` for an empty mask.
 
     Returns:
-        For each kind the share up to which it goes, and (N,) which cases it is made of.
+        For each kind above which share and up to which it goes, and (N,) which cases it is made of.
 
-    >>> [(upto, int(those.sum())) for upto, those in sort_kinds(np.repeat([0.1, 1.0, NOTHING], [6, 30, 24]))]
-    [(0.1, 6), (1.0, 30), (2.0, 24)]
+    >>> found = sort_kinds(np.repeat([0.05, 0.2, 1.0, NOTHING], [3, 6, 30, 24]))
+    >>> [(above, upto, int(those.sum())) for above, upto, those in found]
+    [(0.0, 0.2, 9), (0.2, 1.0, 30), (1.0, 2.0, 24)]
     """
-    found: list[tuple[float, NDArray[np.bool_]]] = []
+    found: list[tuple[float, float, NDArray[np.bool_]]] = []
     shares, counts = np.unique(rarest[rarest < NOTHING], return_counts=True)
-    begun, size, last = 0.0, 0, 0.0
+    above, size, last = 0.0, 0, 0.0
     for share, count in zip([*shares.tolist(), 1.0], [*counts.tolist(), SMALLEST_POPULATION], strict=True):
-        if size >= SMALLEST_POPULATION or (size >= FEWEST and count >= SMALLEST_POPULATION):
-            found.append((last, (rarest > begun) & (rarest <= last)))
-            begun, size = last, 0
+        if size >= SMALLEST_POPULATION or count >= SMALLEST_POPULATION:
+            if size >= FEWEST:
+                found.append((above, last, (rarest > above) & (rarest <= last)))
+            above, size = last, 0
         size, last = size + count, share
     if found:
-        found[-1] = (1.0, found[-1][1])
+        found[-1] = (found[-1][0], 1.0, found[-1][2])
     empty = rarest >= NOTHING
-    return [*found, (NOTHING, empty)] if empty.sum() >= FEWEST else found
+    return [*found, (1.0, NOTHING, empty)] if empty.sum() >= FEWEST else found
 
 
 def place_in(kinds: Sequence[Kind], rarest: NDArray[np.float64]) -> NDArray[np.int64]:

@@ -28,7 +28,7 @@ __all__ = ["LabelReference", "LabelSignals"]
 _FLOORS = {
     "disagreement": 0.02,
     "second": 0.02,
-    "false_positive": 0.3,
+    "false_positive": 0.1,
     "volume": 0.1,
     "components": 0.3,
     "border": 0.3,
@@ -147,19 +147,20 @@ class LabelReference:
         found = sort_kinds(self._rarest(signals))
         softmin = _turned_softmin(signals)
         kinds = [
-            Kind(upto, int(those.sum()), RobustScale.fit(softmin[those], _FLOOR)) for upto, those in found
+            Kind(above, upto, int(those.sum()), RobustScale.fit(softmin[those], _FLOOR))
+            for above, upto, those in found
         ]
         fitted = replace(self, kinds=tuple(kinds))
         peaks = np.concatenate([fitted._peak(fitted.signal_z(part)) for part in signals.parts()])
         kinds = [
             replace(kind, peak=RobustScale.fit(peaks[those], _WHOLE_FLOOR))
-            for kind, (_, those) in zip(kinds, found, strict=True)
+            for kind, (_, _, those) in zip(kinds, found, strict=True)
         ]
         fitted = replace(self, kinds=tuple(kinds))
         joined = np.concatenate([fitted._joined(fitted.signal_z(part), part) for part in signals.parts()])
         kinds = [
             replace(kind, whole=widened(RobustScale.fit(joined[those], _WHOLE_FLOOR), kind.cases))
-            for kind, (_, those) in zip(kinds, found, strict=True)
+            for kind, (_, _, those) in zip(kinds, found, strict=True)
         ]
         return replace(self, kinds=tuple(kinds))
 
@@ -176,6 +177,12 @@ class LabelReference:
             found[rows] = getattr(kind, name).z(values[rows])
         return found
 
+    def _softmin(self, signals: LabelSignals) -> NDArray[np.float64]:
+        """(N,) robust z; NaN for the few that have a rarer class than all others: it may be that hard to see."""
+        place, rarest = place_in(self.kinds, self._rarest(signals)), self._rarest(signals)
+        above = np.array([*(kind.above for kind in self.kinds), np.inf])[place]
+        return np.where(rarest > above, self._by_kind("softmin", _turned_softmin(signals), signals), np.nan)
+
     def _raw(self, signals: LabelSignals) -> dict[str, NDArray]:
         """The signals of classes, (N, C), on scales on which clean cases are about Gaussian."""
         there = signals.volume > 0
@@ -190,7 +197,7 @@ class LabelReference:
             # Not its logit: where the predictor is weak, overlaps spread over [0, 1] and none lies far
             # out, which is right: the disagreement of a weak predictor is weak evidence.
             "disagreement": 1 - overlap,
-            "false_positive": np.where(there | rare, np.nan, _logit(share)),
+            "false_positive": np.where(there | rare, np.nan, share),
             "volume": log_volume,
             "components": np.where(there, np.log(0.01 + signals.extra_components), np.nan),
             "border": np.where(there, np.log(0.02 + signals.border), np.nan),
@@ -216,7 +223,7 @@ class LabelReference:
                 [scale.z(column) for scale, column in zip(self.scales[name], columns, strict=True)], axis=1
             ).reshape(values.shape)
         z["volume"] = np.abs(z["volume"])
-        z["softmin"] = self._by_kind("softmin", _turned_softmin(signals), signals)[:, None]
+        z["softmin"] = self._softmin(signals)[:, None]
         along = [self._along(signals.centroid, a) for a in range(len(self.classes))]
         z["order"] = -_side_by_side(self.scales["order"]).z(np.stack(along, axis=1))
         z["absent"] = self._absent(signals)
@@ -288,19 +295,24 @@ class LabelReference:
 
     @classmethod
     def from_dict(cls, entries: Mapping[str, Any]) -> LabelReference:
-        """Back from `to_dict`; a population of before there were kinds has one, of all cases."""
+        """Back from `to_dict`.
+
+        A population of before there were kinds has one, of all cases, and is read where that is the same.
+
+        Raises:
+            ValueError: empty masks and others had one median in it.
+        """
         kinds = entries.get("kinds")
         if kinds is None:
+            shares = np.asarray(entries["prevalence"], dtype=float)
+            if ((1 - shares) * entries["cases"] >= SMALLEST_POPULATION).any():
+                raise ValueError(
+                    "empty masks and others have one median in this population; expected one for each kind "
+                    "of cases: make it again"
+                )
             (softmin,) = entries["scales"]["softmin"]
-            kinds = [
-                {
-                    "upto": 1.0,
-                    "cases": entries["cases"],
-                    "softmin": softmin,
-                    "peak": entries["peak"],
-                    "whole": entries["whole"],
-                }
-            ]
+            all_cases = {"above": 0.0, "upto": 1.0, "cases": entries["cases"], "softmin": softmin}
+            kinds = [{**all_cases, "peak": entries["peak"], "whole": entries["whole"]}]
         return cls(
             tuple(entries["classes"]),
             int(entries["cases"]),
