@@ -159,10 +159,10 @@ def read_label(
             "store the number of the class, not a colour or one layer per class",
         )
     label = _whole(array[0], path, case_id)
-    if len(to_one):
-        label = np.where(np.isin(label, to_one), label.dtype.type(1), label)
     if len(drop):
         label = np.where(np.isin(label, drop), label.dtype.type(0), label)
+    if len(to_one):
+        label = np.where(np.isin(label, to_one), label.dtype.type(1), label)
     return Voxels(np.ascontiguousarray(label), found.geometry, found.notes)
 
 
