@@ -285,7 +285,7 @@ class TestForeignFiles:
         assert [case.id for case in dataset.cases] == ["pat0/1 scout", "pat0/series 1.2.0", "pat1", "pat2"]
         chosen = open_dicom(disc, find_series(disc), image="*scout*")
         assert [case.id for case in chosen.cases] == ["pat0/1 scout"]
-        with pytest.raises(UsageError, match="no series matches 'x'.*1 scout"):
+        with pytest.raises(UsageError, match=r"no series matches 'x'.*1 scout"):
             open_dicom(disc, find_series(disc), image="x")
 
     def test_few_files_are_opened_where_names_are_alike(self, tmp_path, dicom, monkeypatch):

@@ -10,7 +10,7 @@ import SimpleITK
 from PIL import Image
 
 from aleaseg.checks import check
-from aleaseg.errors import CaseError, Unreadable
+from aleaseg.errors import BadVoxels, CaseError, NotADataset, Unreadable
 from aleaseg.readers import open_dataset
 from aleaseg.readers.headers import corners_apart
 from aleaseg.readers.voxels import read_geometry, read_image, read_label
@@ -321,3 +321,39 @@ def test_damage_is_an_error_in_one_line(tmp_path):
     (tmp_path / "a.png").write_bytes(content)
     with pytest.raises(CaseError, match="damaged at byte 8"):
         read_image([tmp_path / "a.png"], "x")
+
+
+class TestDeclaredTwice:
+    def declared(self, root, labels):
+        (root / "dataset.json").write_text(
+            '{"channel_names": {"0": "CT"}, "file_ending": ".nii.gz", "labels": ' + labels + "}"
+        )
+        return root
+
+    @pytest.mark.parametrize(
+        "labels",
+        ['{"background": 0, "liver": 1, "liver": 2}', '{"0": "background", "1": "liver", "2": "liver"}'],
+    )
+    def test_two_values_of_one_name_are_an_error_with_both(self, tmp_path, labels):
+        with pytest.raises(NotADataset, match="'liver' has two values, 1 and 2"):
+            open_dataset(self.declared(tmp_path, labels))
+
+    def test_said_twice_alike_is_once(self, tmp_path, write, image, label):
+        write(tmp_path / "imagesTr" / "a_0000.nii.gz", image[0])
+        write(tmp_path / "labelsTr" / "a.nii.gz", label)
+        same = '{"background": 0, "liver": 1, "liver": 1, "cyst": 2}'
+        assert dict(open_dataset(self.declared(tmp_path, same)).classes) == {"liver": (1,), "cyst": (2,)}
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA"])
+def test_a_mask_in_the_opacity_is_an_error(tmp_path, mode):
+    alpha = np.zeros((9, 12), np.uint8)
+    alpha[2:5, 3:7] = 255
+    picture = Image.new(mode, (12, 9))
+    picture.putalpha(Image.fromarray(alpha))
+    picture.save(tmp_path / "a.png")
+    with pytest.raises(BadVoxels, match="an opacity that varies"):
+        read_label(tmp_path / "a.png", "x")
+    picture.putalpha(255)
+    picture.save(tmp_path / "b.png")
+    assert not read_label(tmp_path / "b.png", "x").array.any()

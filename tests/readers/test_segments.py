@@ -107,3 +107,12 @@ def test_a_plain_mask_among_segmentations_says_so(tmp_path, masks, write, image)
         seg(tmp_path / "labels" / f"{case}.seg.nrrd", named, [masks[0]])
     errors = check(open_dataset(tmp_path)).errors
     assert {(one.case, one.check) for one in errors} >= {("p2", "unreadable_label")}
+
+
+def test_a_name_with_another_number_than_declared_is_told(tmp_path, masks):
+    declared = '{"channel_names": {"0": "CT"}, "file_ending": ".nrrd", "labels": {"background": 0, "liver": 1}}'
+    (tmp_path / "dataset.json").write_text(declared)
+    seg(tmp_path / "imagesTr" / "a.seg_0000.nrrd", [], [np.random.default_rng(0).integers(0, 99, SHAPE)])
+    seg(tmp_path / "labelsTr" / "a.seg.nrrd", [("liver", 2, 0)], [masks[0]])
+    (note,) = (one for one in check(open_dataset(tmp_path)).findings if one.check == "two_values")
+    assert "liver is 2 in a.seg.nrrd and 1 as declared" in note.found

@@ -21,7 +21,15 @@ from aleaseg.readers.files import COPY_AGAIN, FLAT_ENDINGS, first_bytes, refuse_
 from aleaseg.readers.headers import skewed_axes, spare_bytes, units_note
 from aleaseg.readers.text_header import inflated_bytes, length_unit, notes, stored
 
-__all__ = ["geometry_of", "header_and_channels", "quiet_itk", "read_flat_indices", "read_voxels", "reason"]
+__all__ = [
+    "geometry_of",
+    "header_and_channels",
+    "opacity_varies",
+    "quiet_itk",
+    "read_flat_indices",
+    "read_voxels",
+    "reason",
+]
 
 # LZW and JPEG pack an even picture tighter than deflate does.
 _FLAT_RATIO = 20_000
@@ -143,6 +151,23 @@ def read_flat_indices(path: Path, case: str) -> tuple[NDArray, Geometry] | None:
     except (OSError, ValueError, SyntaxError) as error:
         raise _unreadable(path, case, error) from error
     return array[None], Geometry(array.shape, (1.0, 1.0), None)
+
+
+def opacity_varies(path: Path) -> bool:
+    """Whether a picture has an opacity that is not the same everywhere; it is no channel and is not read."""
+    if path.suffix.lower() not in (".png", ".tif", ".tiff"):
+        return False
+    from PIL import Image
+
+    try:
+        with Image.open(path) as picture:
+            if picture.mode not in ("RGBA", "LA"):
+                return False
+            low, high = picture.getchannel("A").getextrema()
+            return bool(low != high)
+    # The reader of voxels has judged the file already.
+    except Exception:
+        return False
 
 
 def _by_pillow_better(path: Path, case: str) -> bool:
