@@ -110,7 +110,9 @@ def test_a_plain_mask_among_segmentations_says_so(tmp_path, masks, write, image)
 
 
 def test_a_name_with_another_number_than_declared_is_told(tmp_path, masks):
-    declared = '{"channel_names": {"0": "CT"}, "file_ending": ".nrrd", "labels": {"background": 0, "liver": 1}}'
+    declared = (
+        '{"channel_names": {"0": "CT"}, "file_ending": ".nrrd", "labels": {"background": 0, "liver": 1}}'
+    )
     (tmp_path / "dataset.json").write_text(declared)
     seg(tmp_path / "imagesTr" / "a.seg_0000.nrrd", [], [np.random.default_rng(0).integers(0, 99, SHAPE)])
     seg(tmp_path / "labelsTr" / "a.seg.nrrd", [("liver", 2, 0)], [masks[0]])

@@ -248,18 +248,19 @@ def _reader(path: Path, case: str) -> Iterator[Any]:
 def _refuse_damaged_png(path: Path, case: str) -> None:
     """Raise where a chunk of a PNG is cut off or differs from its checksum: libpng would print it to stderr."""
     content = path.read_bytes()
-    place, kind = len(_PNG), b""
-    while place + 12 <= len(content) and kind != b"IEND":
-        length = int.from_bytes(content[place : place + 4], "big")
+    place, kind, how = len(_PNG), b"", "cut off"
+    while place + 12 <= len(content):
         kind = content[place + 4 : place + 8]
-        end = place + 8 + length
-        if zlib.crc32(content[place + 4 : end]) != int.from_bytes(content[end : end + 4], "big"):
+        end = place + 8 + int.from_bytes(content[place : place + 4], "big")
+        if end + 4 > len(content):
             break
-        place = end + 4
-    else:
+        if zlib.crc32(content[place + 4 : end]) != int.from_bytes(content[end : end + 4], "big"):
+            how = "damaged"
+            break
         if kind == b"IEND":
             return
-    what = f"{path} that is damaged at byte {place} of {len(content)}"
+        place = end + 4
+    what = f"{path} that is {how} at byte {place} of {len(content)}"
     raise Unreadable(case, what, "a PNG file, whole", COPY_AGAIN)
 
 
