@@ -6,7 +6,6 @@ Segmentation Decathlon has it) is read as well.
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections import defaultdict
@@ -18,6 +17,7 @@ from aleaseg.case import Dataset, Finding
 from aleaseg.errors import NotADataset
 from aleaseg.readers.classes import asked_classes, choose
 from aleaseg.readers.files import ENDINGS, list_folder
+from aleaseg.readers.json_once import TwoValues, loads_once
 from aleaseg.readers.pairs import pair_up
 from aleaseg.readers.voxels import lazy_case
 
@@ -107,9 +107,11 @@ def open_nnunet(root: Path, classes: str | None = None) -> Dataset:
 
 def _load(path: Path) -> dict[str, Any]:
     try:
-        declared = json.loads(path.read_bytes())
+        declared = loads_once(path.read_bytes())
     except OSError as error:
         raise NotADataset(f"{path} cannot be read ({error.strerror}); change its permissions") from error
+    except TwoValues as error:
+        raise NotADataset(f"{path}: {error}; find out which is right and keep that; {_PAGE}") from error
     except ValueError as error:
         raise NotADataset(f"{path} is no JSON ({error}); mend it; {_PAGE}") from error
     if not isinstance(declared, dict):
@@ -139,7 +141,7 @@ def _labels(declared: Mapping[str, Any], path: Path) -> tuple[dict[str, tuple[in
             f'{path}: found no labels; expected for example {{"background": 0, "liver": 1}}; {_PAGE}'
         )
     if labels and all(str(key).isdecimal() and isinstance(name, str) for key, name in labels.items()):
-        labels = {name: int(key) for key, name in labels.items()}  # the older form
+        labels = _turned_round(labels, path)  # the older form
     classes: dict[str, tuple[int, ...]] = {}
     for name, given in labels.items():
         values = given if isinstance(given, list) else [given]
@@ -153,6 +155,18 @@ def _labels(declared: Mapping[str, Any], path: Path) -> tuple[dict[str, tuple[in
             classes[str(name)] = tuple(number for number in numbers if number)
     ignore = classes.pop("ignore", None)
     return classes, None if ignore is None else ignore[0]
+
+
+def _turned_round(labels: Mapping[str, str], path: Path) -> dict[str, int]:
+    """Name -> value of the older form's value -> name."""
+    found: dict[str, int] = {}
+    for key, name in labels.items():
+        if name in found:
+            raise NotADataset(
+                f"{path}: {name!r} has two values, {found[name]} and {key}; name each class once; {_PAGE}"
+            )
+        found[name] = int(key)
+    return found
 
 
 def _found(root: Path, ending: str, path: Path) -> tuple[Files, Files]:
