@@ -151,13 +151,13 @@ class LabelReference:
             for above, upto, those in found
         ]
         fitted = replace(self, kinds=tuple(kinds))
-        peaks = np.concatenate([fitted._peak(fitted.signal_z(part)) for part in signals.parts()])
+        told = np.concatenate([fitted._told(fitted.signal_z(part)) for part in signals.parts()])
         kinds = [
-            replace(kind, peak=RobustScale.fit(peaks[those], _WHOLE_FLOOR))
+            replace(kind, peak=RobustScale.fit(told[those, -1], _WHOLE_FLOOR))
             for kind, (_, _, those) in zip(kinds, found, strict=True)
         ]
         fitted = replace(self, kinds=tuple(kinds))
-        joined = np.concatenate([fitted._joined(fitted.signal_z(part), part) for part in signals.parts()])
+        joined = fitted._joined(told, signals)
         kinds = [
             replace(kind, whole=widened(RobustScale.fit(joined[those], _WHOLE_FLOOR), kind.cases))
             for kind, (_, _, those) in zip(kinds, found, strict=True)
@@ -242,20 +242,26 @@ class LabelReference:
 
     def _peak(self, z: Mapping[str, NDArray]) -> NDArray:
         """The largest of the measured signals: among many, one is always large, so it has its own scale."""
-        measured = [name for name in z if name not in ("absent", "second")]
-        flat = [z[name].reshape(len(z[name]), -1) for name in measured]
-        every = np.concatenate(flat, axis=1)
-        return np.max(np.nan_to_num(every, nan=0.0), axis=1, initial=0.0)
+        measured = [values for name, values in z.items() if name not in ("absent", "second")]
+        largest = [
+            np.fmax.reduce(values, axis=tuple(range(1, values.ndim)), initial=0.0) for values in measured
+        ]
+        return np.max(largest, axis=0)
 
-    def _joined(self, z: Mapping[str, NDArray], signals: LabelSignals) -> NDArray:
-        """(N,) the largest of what is told of the mask, but for whether a class is there."""
-        peak = self._by_kind("peak", self._peak(z), signals)
+    def _told(self, z: Mapping[str, NDArray]) -> NDArray:
+        """(N, 4) what is told of the mask: disagreement, second opinion, softmin, and the largest signal."""
         parts = (
             np.nan_to_num(aggregate(z["disagreement"]), nan=0.0),
             np.nan_to_num(aggregate(z["second"]), nan=-CLIP),
             np.nan_to_num(z["softmin"][:, 0], nan=-CLIP),
+            self._peak(z),
         )
-        return np.max(np.stack([*parts, np.nan_to_num(peak, nan=0.0)]), axis=0, initial=0.0)
+        return np.stack(parts, axis=1)
+
+    def _joined(self, told: NDArray, signals: LabelSignals) -> NDArray:
+        """(N,) the largest of what is told of the mask, but for whether a class is there."""
+        peak = np.nan_to_num(self._by_kind("peak", told[:, -1], signals), nan=0.0)
+        return np.max(np.column_stack([told[:, :-1], peak]), axis=1, initial=0.0)
 
     def _missed(self, z: Mapping[str, NDArray]) -> NDArray:
         """(N,) z of a class that is not there; minus infinity where none is missed.
@@ -276,7 +282,7 @@ class LabelReference:
         found = [np.zeros(0)]
         for part in signals.parts():
             z = self.signal_z(part)
-            whole = self._by_kind("whole", self._joined(z, part), part)
+            whole = self._by_kind("whole", self._joined(self._told(z), part), part)
             found.append(np.where(np.isnan(whole), np.nan, np.maximum(whole, self._missed(z))))
         return np.where(unknown, np.nan, np.concatenate(found))
 
