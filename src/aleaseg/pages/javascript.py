@@ -24,18 +24,22 @@ def significant(value: float, digits: int = 5) -> float | int | None:
 
 
 def _plain(value: Any) -> Any:
+    # The usual ones first: the page of ten thousand cases sends some ten million.
+    kind = type(value)
+    if kind is float:
+        return significant(value)
+    if kind is str or kind is int or kind is bool or value is None:
+        return value
     if isinstance(value, Mapping):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
-    if isinstance(value, bool) or value is None:
-        return value
-    if hasattr(value, "tolist") and not isinstance(value, str):
-        return _plain(value.tolist())
     if isinstance(value, float):
         return significant(value)
     if isinstance(value, int | str):
         return value
+    if hasattr(value, "tolist"):
+        return _plain(value.tolist())
     return str(value)
 
 

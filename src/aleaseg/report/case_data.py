@@ -19,12 +19,15 @@ __all__ = ["case_data"]
 _CLASS_COLUMNS = ("volume_mm3", "oof_dice", "softmin", "perception_scale", "auv")
 
 
-def case_data(run: Run, cases: pd.DataFrame, columns: list[Column]) -> Iterator[tuple[str, dict[str, Any]]]:
+def case_data(
+    run: Run, cases: pd.DataFrame, scores: pd.DataFrame, columns: list[Column]
+) -> Iterator[tuple[str, dict[str, Any]]]:
     """The id of each case and what its page shows.
 
     Args:
         run: the run.
         cases: `in_order(run.cases)`.
+        scores: of each case and class.
         columns: `describe(cases, manifest)`.
 
     Yields:
@@ -35,7 +38,7 @@ def case_data(run: Run, cases: pd.DataFrame, columns: list[Column]) -> Iterator[
     numbers = {column.name: values(cases, column.name) for column in columns if column.role != "confound"}
     standings = {name: percentiles(column) for name, column in numbers.items()}
     medians = {name: float(np.nanmedian(column)) for name, column in numbers.items()}
-    by_class = _by_class(run)
+    by_class = _ByClass(scores)
     reasons = values(cases, "reasons") if "reasons" in cases else [""] * len(cases)
     for row, case in enumerate(cases["case"].astype(str)):
         statistics = [
@@ -53,37 +56,47 @@ def case_data(run: Run, cases: pd.DataFrame, columns: list[Column]) -> Iterator[
                 "case": case,
                 "reasons": reasons_in_words(reasons[row]),
                 "statistics": statistics,
-                "classes": by_class.get(case, []),
+                "classes": by_class(case),
                 **_facts(run, case),
             },
         )
 
 
-def _by_class(run: Run) -> dict[str, list[dict[str, Any]]]:
-    """Per case its classes, each number with where it stands among the cases that have the class."""
-    if not (run.path / "scores.csv").exists():
-        return {}
-    scores = run.scores
-    names = [name for name in _CLASS_COLUMNS if name in scores]
-    for name in names:
-        scores[name] = pd.to_numeric(scores[name], errors="coerce")
-        standing = scores.groupby("class", sort=False)[name].transform(
-            lambda part: percentiles(part.to_numpy())
+class _ByClass:
+    """The classes of each case, each number with where it stands among the cases that have the class.
+
+    Args:
+        scores: of the run, a row per case and class.
+    """
+
+    def __init__(self, scores: pd.DataFrame) -> None:
+        self._names = [name for name in _CLASS_COLUMNS if name in scores]
+        self._rows = scores.groupby("case", sort=False).indices
+        self._classes, self._status, self._present = (
+            list(scores[name]) if name in scores else [""] * len(scores)
+            for name in ("class", "status", "present")
         )
-        scores[f"{name}|standing"] = standing
-    result: dict[str, list[dict[str, Any]]] = {}
-    for row in scores.to_dict("records"):
-        present = str(row.get("present")).lower()
-        result.setdefault(str(row["case"]), []).append(
+        of_class = list(scores.groupby("class", sort=False).indices.values())
+        self._values = np.full((len(scores), len(self._names)), np.nan)
+        self._standing = np.full_like(self._values, np.nan)
+        for column, name in enumerate(self._names):
+            self._values[:, column] = pd.to_numeric(scores[name], errors="coerce")
+            for rows in of_class:
+                self._standing[rows, column] = percentiles(self._values[rows, column])
+
+    def __call__(self, case: str) -> list[dict[str, Any]]:
+        """What its page shows of each class."""
+        rows = self._rows.get(case, ())
+        return [
             {
-                "class": row["class"],
-                "present": {"true": True, "false": False}.get(present),
-                "status": row.get("status") or "",
-                "values": {name: row[name] for name in names},
-                "standing": {name: row[f"{name}|standing"] for name in names},
+                "class": self._classes[row],
+                "present": {"true": True, "false": False}.get(str(self._present[row]).lower()),
+                "status": self._status[row] or "",
+                "values": dict(zip(self._names, self._values[row].tolist(), strict=True)),
+                "standing": dict(zip(self._names, self._standing[row].tolist(), strict=True)),
             }
-        )
-    return result
+            for row in rows
+        ]
 
 
 def _facts(run: Run, case: str) -> dict[str, Any]:

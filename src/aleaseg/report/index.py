@@ -37,16 +37,18 @@ def reasons_in_words(reasons: str) -> list[str]:
     return in_words(reasons) if reasons else []
 
 
-def index_data(run: Run, cases: pd.DataFrame, columns: list[Column], report: Path) -> dict[str, Any]:
+def index_data(
+    run: Run, cases: pd.DataFrame, scores: pd.DataFrame, columns: list[Column], report: Path
+) -> dict[str, Any]:
     """All that the group page draws.
 
     Args:
         run: the run.
         cases: `in_order(run.cases)`.
+        scores: of each case and class.
         columns: `describe(cases, manifest)`.
         report: the report folder; tells which cases have a small picture.
     """
-    scores = run.scores if (run.path / "scores.csv").exists() else pd.DataFrame(columns=["case", "class"])
     ids = [str(case) for case in cases["case"]]
     hashes = [file_name(case) for case in ids]
     data: dict[str, Any] = {

@@ -69,10 +69,11 @@ def write_report(
         notes.append(f"{len(troubles)} case(s) could not be drawn; their pages say why.")
     _forget_others(report, {file_name(str(case)) for case in cases["case"]})
     _write_assets(report)
-    for case, data in case_data(run, cases, columns):
+    scores = run.scores if (run.path / "scores.csv").exists() else pd.DataFrame(columns=["case", "class"])
+    for case, data in case_data(run, cases, scores, columns):
         name = file_name(case)
         write_if_changed(report / "cases" / f"{name}.js", as_script("case", name, data))
-    index = index_data(run, cases, columns, report)
+    index = index_data(run, cases, scores, columns, report)
     write_if_changed(report / "data" / "index.js", as_script("index", "", index))
     context = _context(run, manifest, cases, columns, notes)
     write_html(report / "case.html", "aleaseg.report", **context)
