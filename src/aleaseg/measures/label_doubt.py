@@ -35,6 +35,9 @@ _FLOORS = {
 }
 _FLOOR = 0.1
 _WHOLE_FLOOR = 0.3
+# Of empty masks most numbers are quite alike, such as how sure a network is of nothing at all: less
+# than a factor of e in its odds is no difference, and the axis is not finer than its signals.
+_EMPTY_FLOOR = 1.0
 # So many numbers for pairs of classes are held at a time.
 _CELLS = 2**21
 
@@ -147,19 +150,22 @@ class LabelReference:
         found = sort_kinds(self._rarest(signals))
         softmin = _turned_softmin(signals)
         kinds = [
-            Kind(above, upto, int(those.sum()), RobustScale.fit(softmin[those], _FLOOR))
+            Kind(above, upto, int(those.sum()), RobustScale.fit(softmin[those], _least(upto, _FLOOR)))
             for above, upto, those in found
         ]
         fitted = replace(self, kinds=tuple(kinds))
         told = np.concatenate([fitted._told(fitted.signal_z(part)) for part in signals.parts()])
         kinds = [
-            replace(kind, peak=RobustScale.fit(told[those, -1], _WHOLE_FLOOR))
+            replace(kind, peak=RobustScale.fit(told[those, -1], _least(kind.upto, _WHOLE_FLOOR)))
             for kind, (_, _, those) in zip(kinds, found, strict=True)
         ]
         fitted = replace(self, kinds=tuple(kinds))
         joined = fitted._joined(told, signals)
         kinds = [
-            replace(kind, whole=widened(RobustScale.fit(joined[those], _WHOLE_FLOOR), kind.cases))
+            replace(
+                kind,
+                whole=widened(RobustScale.fit(joined[those], _least(kind.upto, _WHOLE_FLOOR)), kind.cases),
+            )
             for kind, (_, _, those) in zip(kinds, found, strict=True)
         ]
         return replace(self, kinds=tuple(kinds))
@@ -356,6 +362,10 @@ def _heard(signals: LabelSignals) -> NDArray[np.bool_]:
         for one, two, k in zip(signals.dice.T, _second(signals).T, known.T, strict=True)
     ]
     return np.array(better, dtype=bool)
+
+
+def _least(upto: float, floor: float) -> float:
+    return _EMPTY_FLOOR if upto >= NOTHING else floor
 
 
 def _turned_softmin(signals: LabelSignals) -> NDArray[np.float64]:
