@@ -5,7 +5,8 @@ import os
 
 import pytest
 
-from aleaseg.run import naming, write_aside, write_json
+from aleaseg.run import write_aside, write_json
+from aleaseg.run.files import naming
 
 
 def full(*_args, **_kwargs):

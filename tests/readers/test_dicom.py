@@ -189,6 +189,7 @@ class TestTilt:
         ({"PixelSpacing": None}, ["no_spacing"]),
         ({"PhotometricInterpretation": "MONOCHROME1"}, ["turned_values"]),
         ({"ImagePositionPatient": None}, ["no_position"]),
+        ({"ImageOrientationPatient": [1, 0, 0, 0.3, 0.954, 0]}, ["skewed_axes"]),
     ],
 )
 def test_what_headers_lack_or_say_twice_is_told(tmp_path, dicom, fields, wanted):
@@ -287,6 +288,28 @@ class TestForeignFiles:
         assert [case.id for case in chosen.cases] == ["pat0/1 scout"]
         with pytest.raises(UsageError, match=r"no series matches 'x'.*1 scout"):
             open_dicom(disc, find_series(disc), image="x")
+
+    def test_colour_pictures_of_a_report_are_passed_over(self, disc, dicom):
+        found = dicom.blank("1.2.840.10008.5.1.4.1.1.7", "8.8", "OT")
+        found.SamplesPerPixel, found.PhotometricInterpretation, found.PlanarConfiguration = 3, "RGB", 0
+        found.Rows = found.Columns = 4
+        found.BitsAllocated = found.BitsStored = 8
+        found.HighBit, found.PixelRepresentation, found.PixelData = 7, 0, bytes(48)
+        dicom.save(found, disc / "pat1" / "dose report")
+        (note,) = check(open_dataset(disc)).findings
+        assert "dose report (a colour picture)" in note.found
+
+    def test_a_series_spread_over_folders_is_told(self, disc):
+        (disc / "pat1" / "more").mkdir()
+        (disc / "pat1" / "IM4").rename(disc / "pat1" / "more" / "IM4")
+        (note,) = (one for one in check(open_dataset(disc)).findings if one.check == "spread_series")
+        assert "pat1, pat1/more" in note.found
+
+    def test_slices_may_end_in_img(self, disc):
+        for path in list((disc / "pat1").iterdir()):
+            path.rename(path.with_suffix(".img"))
+        assert check(open_dataset(disc)).findings == ()
+        assert check(open_dataset(disc / "pat1")).findings == ()
 
     def test_few_files_are_opened_where_names_are_alike(self, tmp_path, dicom, monkeypatch):
         from aleaseg.readers import dicom as reader

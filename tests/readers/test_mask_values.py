@@ -108,6 +108,23 @@ def test_grey_masks_among_0_and_1_are_refused(tmp_path):
         open_dataset(tmp_path)
 
 
+@pytest.mark.parametrize("how", ["jpg", "smoothed"])
+def test_grey_levels_between_several_classes_are_refused(tmp_path, how):
+    def write(number, mask):
+        label = (
+            85 * mask + 85 * ndimage.binary_dilation(mask, iterations=6) + 85 * blob(number + 50)
+        ).astype(np.uint8)
+        if how == "jpg":
+            Image.fromarray(label).save(tmp_path / "masks" / f"p{number}.jpg")
+        else:
+            small = Image.fromarray(label).resize((36, 32), Image.BILINEAR)
+            png(tmp_path, number, np.asarray(small.resize((72, 64), Image.BILINEAR)))
+
+    data_set(tmp_path, write)
+    with pytest.raises(UsageError, match="write them again as PNG"):
+        open_dataset(tmp_path)
+
+
 @pytest.mark.parametrize("count", [2, 5, 40])
 def test_true_classes_stay_classes(tmp_path, count):
     """Regions with an inside, however many, are no grey levels."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from importlib.resources import files
 from pathlib import Path
 
+from aleaseg.run.files import naming
+
 __all__ = ["asset", "copy_assets", "write_if_changed"]
 
 _SHARED = "aleaseg.pages"
@@ -38,6 +40,7 @@ def write_if_changed(path: Path, text: str) -> bool:
     # Renamed, so that a page never loads half a file; not flushed to the disk one by one as
     # a run's records are: there are thousands, and all of them can be made again.
     part = path.with_name(f".{path.name}.part")
-    part.write_bytes(content)
-    part.replace(path)
+    with naming(path):
+        part.write_bytes(content)
+        part.replace(path)
     return True

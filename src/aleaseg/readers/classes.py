@@ -149,7 +149,9 @@ def meaning_of_found(
         )
     if declared:
         return Meaning(declared)
-    values = sorted({value for one in seen.values() if not one.grey for value in one.values})
+    values = sorted(
+        {value for one in seen.values() if not (one.grey or one.blurred) for value in one.values}
+    )
     classes, drop = choose({f"class_{value}": (value,) for value in values}, asked)
     return Meaning(classes, drop=drop, others=drop)
 

@@ -23,6 +23,7 @@ from aleaseg.readers.dicom_labels import LabelFile, label_file, read_dicom_label
 from aleaseg.readers.dicom_stack import passed_over
 from aleaseg.readers.dicom_voxels import read_series, series_geometry
 from aleaseg.readers.files import ENDINGS, first_bytes
+from aleaseg.readers.headers import note
 
 __all__ = ["Found", "find_series", "is_export", "open_dicom"]
 
@@ -30,7 +31,8 @@ __all__ = ["Found", "find_series", "is_export", "open_dicom"]
 _OTHERS = (
     ".txt", ".json", ".csv", ".tsv", ".xml", ".md", ".html", ".htm", ".pdf", ".zip", ".py", ".log", ".yaml", ".yml",
     ".exe", ".dll", ".inf", ".ini", ".db", ".bat", ".cmd", ".jar", ".ico", ".gif", ".css", ".js", ".doc", ".docx",
-    ".npz", ".npy", ".pkl", ".pt", ".pth", ".h5", ".mat", *ENDINGS,
+    ".npz", ".npy", ".pkl", ".pt", ".pth", ".h5", ".mat",
+    *(ending for ending in ENDINGS if ending != ".img"),  # which some exports give to slices
 )  # fmt: skip
 _NAMED_OTHERS = ("DICOMDIR", "LICENSE", "README", "VERSION", "LOCKFILE")
 # So many files that are no DICOM, and none that is: this is something else.
@@ -188,6 +190,7 @@ def open_dicom(
         for case, (_, files) in series.items()
         if case in labels or not labels
     ]
+    findings += _spread(series)
     _tell_others(found, [case.id for case in made] or list(series), findings)
     modality = next(iter(series.values()))[0].modality
     return Dataset(
@@ -308,6 +311,24 @@ def _unlabelled(series: Mapping[str, Series], labels: Mapping[str, Any]) -> list
             )
         )
     return found
+
+
+def _spread(series: Mapping[str, Series]) -> list[Finding]:
+    """Notes on series that lie in several folders: their slices may belong together, or be copies."""
+    folders: dict[str, list[str]] = defaultdict(list)
+    for case, (one, _) in series.items():
+        folders[one.series].append(case)
+    return [
+        note(
+            cases[0],
+            "spread_series",
+            "a series in one folder",
+            f"the series {uid} in {len(cases)} folders: {', '.join(cases[:5])}",
+            "if its slices are spread over them, put them into one folder; if they are copies, keep one",
+        )
+        for uid, cases in folders.items()
+        if uid and len(cases) > 1
+    ]
 
 
 def _tell_others(found: Found, ids: Sequence[str], findings: list[Finding]) -> None:

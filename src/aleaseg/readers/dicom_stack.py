@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from aleaseg.case import Finding, Geometry
 from aleaseg.errors import Unreadable
 from aleaseg.readers.dicom_header import Foreign, Frame, frames_of, meant_as_slice
-from aleaseg.readers.headers import note, two_spacings
+from aleaseg.readers.headers import note, skewed_axes, two_spacings
 from aleaseg.readers.itk import geometry_of
 
 __all__ = ["Stack", "passed_over", "stack_of"]
@@ -149,12 +149,12 @@ def _frames(files: Sequence[Path], case: str) -> tuple[list[Frame], list[Finding
 
 def _sound(first: Frame, case: str) -> None:
     numbers = (*first.orientation, *first.spacing, *first.position)
-    across, down, normal = _axes(first) if len(first.orientation) == 6 else (np.zeros(3),) * 3
+    across, down, _ = _axes(first) if len(first.orientation) == 6 else (np.zeros(3),) * 3
     if (
         not np.isfinite(numbers).all()
         or len(first.spacing) != 2
         or min(first.spacing) <= 0
-        or min(np.linalg.norm(across), np.linalg.norm(down), np.linalg.norm(normal)) < 0.5
+        or min(np.linalg.norm(across), np.linalg.norm(down), np.linalg.norm(np.cross(across, down))) < 0.5
     ):
         raise Unreadable(
             case,
@@ -167,7 +167,8 @@ def _sound(first: Frame, case: str) -> None:
 def _axes(first: Frame) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """Directions along a row, along a column, and from slice to slice."""
     across, down = np.array(first.orientation[:3]), np.array(first.orientation[3:])
-    return across, down, np.cross(across, down)
+    normal = np.cross(across, down)
+    return across, down, normal / (np.linalg.norm(normal) or 1.0)
 
 
 def _ordered(frames: list[Frame], case: str, notes: list[Finding]) -> Stack:
@@ -200,7 +201,7 @@ def _ordered(frames: list[Frame], case: str, notes: list[Finding]) -> Stack:
         frames[0].position if placed else (0.0, 0.0, 0.0),
         np.stack([across, down, along / length], axis=1).ravel(),
     )
-    notes += shifted
+    notes += shifted or skewed_axes(geometry, first.path, case)
     notes += _oddities(frames, placed, gaps, step, case, tilted=bool(shifted))
     return Stack(tuple(frames), geometry, tuple(notes), placed)
 

@@ -26,6 +26,11 @@ _INSIDE = (1, 255, 65535)
 _FEWEST_GREYS = 3
 _AT_ENDS = 0.8
 _ALIKE = 0.6
+# Of the foreground between the ends: what JPEG leaves, what smoothing of a small lesion leaves; and how much of
+# that may lie within a tenth of the range (a third where blobs were smoothed, at most).
+_LOSS, _SMOOTH, _CROWD = 0.15, 0.6, 0.33
+_FEWEST_BLURRED = 12
+_ALONE = 0.4
 _LOOKED_AT = 20_000
 _FEWEST = 10
 _THIN = 0.8
@@ -40,11 +45,13 @@ class Seen:
         path: the file.
         values: foreground values, sorted.
         grey: whether they look like the grey levels of a mask of two.
+        blurred: whether most of them have no inside, as grey levels between several classes.
     """
 
     path: Path
     values: tuple[int, ...]
     grey: bool
+    blurred: bool = False
 
 
 @dataclass(frozen=True)
@@ -81,8 +88,9 @@ def look_into(labels: Sequence[tuple[str, Path]], most: int) -> dict[str, Seen]:
             continue
         values = np.unique(label)
         grey = _is_grey(label, values)
-        seen[case] = Seen(path, tuple(int(value) for value in values if value), grey)
-        found.update(() if grey else values.tolist())
+        blurred = not grey and _is_blurred(label, values)
+        seen[case] = Seen(path, tuple(int(value) for value in values if value), grey, blurred)
+        found.update(() if grey or (blurred and len(values) <= most) else values.tolist())
         if len(found) > most:
             raise UsageError(
                 f"{path} and others hold {len(found)} different label values; expected the numbers of "
@@ -101,7 +109,15 @@ def guess_binary(seen: Mapping[str, Seen]) -> Guess | None:
         UsageError: 1 and 255 in one mask may be one class or two, or grey masks lie among others that no cut fits.
     """
     grey = {case: one for case, one in seen.items() if one.grey}
-    plain = {case: one for case, one in seen.items() if not one.grey and one.values}
+    blurred = [one for one in seen.values() if one.blurred]
+    plain = {case: one for case, one in seen.items() if not (one.grey or one.blurred) and one.values}
+    if len(blurred) > len(plain) + len(grey):
+        raise UsageError(
+            f"{len(blurred)} of {len(seen)} masks, such as {blurred[0].path}, hold grey levels "
+            f"({len(blurred[0].values)} values, most of them without an inside): masks of several classes, packed "
+            "with loss or smoothed; write them again as PNG with one number per class, or name the classes with "
+            "--classes"
+        )
     if grey and len(grey) >= len(plain):
         return _cut(grey, plain)
     values = {value for one in plain.values() for value in one.values}
@@ -174,11 +190,33 @@ def _is_grey(label: NDArray, values: NDArray) -> bool:
     counts = np.bincount(label.ravel(), minlength=top + 1)
     tenth = max(1, top // 10)
     ends = counts[: tenth + 1].sum() + counts[top - tenth :].sum()
-    if ends < _AT_ENDS * label.size:
+    if ends < _AT_ENDS * label.size or _has_middle(counts, top):
         return False
     at = _sample(np.flatnonzero((label > 0) & (label < top)))
     own, beside = _neighbours(label, at)
     return bool((beside == own[:, None]).mean() < _ALIKE)
+
+
+def _has_middle(counts: NDArray[np.intp], top: int) -> bool:
+    """Whether grey levels crowd somewhere between the ends, as about a class of their own.
+
+    Loss leaves few between the ends, and smoothing spreads them evenly; a class in between does neither.
+    """
+    between = counts[int(np.ceil(0.2 * top)) : int(0.8 * top) + 1]
+    share = between.sum() / max(1, counts[top // 5 :].sum())
+    crowd = np.convolve(between, np.ones(max(1, top // 10))).max() / max(1, between.sum())
+    return bool(share > _LOSS and (share > _SMOOTH or crowd > _CROWD))
+
+
+def _is_blurred(label: NDArray, values: NDArray) -> bool:
+    """Whether most values of a mask lie alone: so loss and smoothing leave several classes."""
+    if len(values) < _FEWEST_BLURRED:
+        return False
+    own, beside = _neighbours(label, _sample(np.flatnonzero(label)))
+    alike = (beside == own[:, None]).mean(axis=1)
+    found, place = np.unique(own, return_inverse=True)
+    means = np.bincount(place, weights=alike) / np.bincount(place)
+    return bool(len(found) >= _FEWEST_BLURRED and (means < _ALONE).mean() > 0.5)
 
 
 def between_only(label: NDArray) -> list[tuple[int, int]]:
