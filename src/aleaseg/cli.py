@@ -254,8 +254,9 @@ def check(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON in place of a table.")] = False,
 ) -> None:
     """Look at every file of a data set: what is broken, missing, or odd."""
+    from aleaseg.checks import as_json as all_found
     from aleaseg.checks import check as check_dataset
-    from aleaseg.checks import summary, write_check
+    from aleaseg.checks import closing, summary, write_check
     from aleaseg.readers import open_dataset
 
     opened = open_dataset(dataset, classes=classes)
@@ -265,12 +266,12 @@ def check(
         write_check(out, result)
     if as_json:
         import json
-        from dataclasses import asdict
 
-        typer.echo(json.dumps([asdict(finding) for finding in result.findings], indent=1))
+        typer.echo(json.dumps(all_found(result), indent=1))
     else:
         show_findings(result.findings)
         say(summary(result), wrap=True)
+        say(closing(result), wrap=True)
     raise typer.Exit(1 if result.errors else 0)
 
 

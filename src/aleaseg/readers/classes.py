@@ -11,12 +11,13 @@ import numpy as np
 from aleaseg.errors import CaseError, UsageError
 from aleaseg.readers.voxels import read_label
 
-__all__ = ["Meaning", "asked_classes", "choose", "evenly", "find_values", "meaning_of_found"]
+__all__ = ["SAMPLE", "Meaning", "asked_classes", "choose", "evenly", "find_values", "meaning_of_found", "meaning_of_values"]
 
 Classes = dict[str, tuple[int, ...]]
 Item = TypeVar("Item")
 
-_SAMPLE = 24
+SAMPLE = 24
+"""How many label files are looked into, at most, for what their values mean."""
 _MOST_VALUES = 256
 _FORM = "write names, as `liver,tumour`, or names and label values, as `liver=1,tumour=2` or `organ=1+2`"
 
@@ -99,7 +100,7 @@ def find_values(labels: Sequence[tuple[str, Path]]) -> list[int]:
         UsageError: there are so many values that they cannot be classes.
     """
     found: set[int] = set()
-    for case, path in evenly(labels, _SAMPLE):
+    for case, path in evenly(labels, SAMPLE):
         try:
             found.update(np.unique(read_label(path, case).array).tolist())
         except CaseError:
@@ -143,7 +144,24 @@ def meaning_of_found(
     declared = {name: values for name, values in asked.items() if values is not None}
     if declared and (len(declared) > 1 or list(declared.values()) != [(1,)]):
         return Meaning(declared)
-    values = find_values(labels)
+    return meaning_of_values(find_values(labels), asked)
+
+
+def meaning_of_values(
+    values: Sequence[int], asked: Mapping[str, tuple[int, ...] | None]
+) -> Meaning:
+    """The same from the values in a sample of the labels.
+
+    Args:
+        values: foreground values, sorted.
+        asked: see `asked_classes`.
+
+    Raises:
+        UsageError: names were asked for that are not known here.
+    """
+    declared = {name: values for name, values in asked.items() if values is not None}
+    if declared and (len(declared) > 1 or list(declared.values()) != [(1,)]):
+        return Meaning(declared)
     if len(values) <= 1 and (not asked or len(asked) == 1):
         # 2 in a mask whose sample holds 0 and 1 must stay 2, and be found as undeclared.
         return Meaning({next(iter(asked), "foreground"): (1,)}, to_one=tuple(sorted({*values, 1, 255})))

@@ -1,0 +1,151 @@
+"""What became of every file below a data set: used, known to be something else, or passed over and named."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import replace
+
+from aleaseg.case import Account, Dataset, Finding
+from aleaseg.readers.files import split_ending
+from aleaseg.readers.tree import Tree, join
+
+__all__ = ["TEST_FOLDERS", "with_account"]
+
+TEST_FOLDERS = ("imagests", "labelsts", "imagestest", "labelstest", "imagesval", "labelsval")
+"""Parts that nnU-Net and others keep beside the training part, in small letters."""
+
+_BY_ENDING = {
+    "text": (".md", ".txt", ".rst", ".pdf", ".html", ".htm", ".doc", ".docx", ".rtf", ".odt", ".log", ".url", ".bib"),
+    "table": (".csv", ".tsv", ".xlsx", ".xls", ".ods", ".parquet"),
+    "settings": (".json", ".yaml", ".yml", ".toml", ".ini", ".cfg", ".xml", ".inf"),
+    "program": (".py", ".ipynb", ".sh", ".m", ".r", ".bat", ".exe", ".dll", ".jar", ".js", ".css"),
+    "model": (".pth", ".pt", ".ckpt", ".onnx", ".safetensors", ".pkl"),
+    "diffusion directions": (".bval", ".bvec"),
+    "shortcut": (".lnk", ".desktop"),
+    "checksum": (".md5", ".sha1", ".sha256", ".sha512"),
+}  # fmt: skip
+_BY_NAME = {
+    "text": ("license", "licence", "readme", "changes", "changelog", "authors", "citation", "notice", "version"),
+    "program": ("makefile", "dockerfile"),
+    "index of a system": ("thumbs.db", "desktop.ini", "icon\r", "dicomdir"),
+}  # fmt: skip
+_PACKED = (".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".7z", ".rar", ".zst")
+_UNFINISHED = (".part", ".partial", ".crdownload", ".tmp", ".download", ".filepart", ".aria2", ".swp", "~")
+_OTHER_VOXELS = (
+    ".img", ".hdr", ".dcm", ".ima", ".npz", ".npy", ".h5", ".hdf5", ".mat", ".zarr", ".gipl", ".vtk", ".vti",
+    ".mgh", ".mgz", ".mnc", ".gif", ".webp", ".svs", ".czi", ".stl", ".obj", ".ply", ".raw", ".b2nd", ".dicom",
+    ".vol", ".svg",
+)  # fmt: skip
+_OF_HEADERS = {".raw": (".mhd", ".nhdr", ".hdr"), ".zraw": (".mhd",), ".img": (".hdr",), ".hdr": (".img",)}
+_MOST_NAMES = 8
+
+
+def with_account(dataset: Dataset, tree: Tree) -> Dataset:
+    """The data set with its account completed, and a note for each cause for which files were passed over.
+
+    Args:
+        dataset: its account says what the reader itself passed over, and why.
+        tree: of its folder.
+    """
+    used = {
+        os.path.abspath(path)
+        for case in dataset.cases
+        for path in (*case.image_files, *case.label_files)
+    } | {os.path.abspath(path) for finding in dataset.findings for path in finding.files}
+    told = dict(dataset.account.passed_over)
+    known: Counter[str] = Counter(dataset.account.known)
+    passed = dict(told)
+    count = 0
+    base = os.path.abspath(tree.root)
+    for here, found in tree.walk():
+        if found.refused:
+            passed[here + "/"] = f"the folder cannot be listed ({found.refused})"
+        for name in found.folders:
+            if tree.is_ours(join(here, name)):
+                known["folder that aleaseg wrote"] += 1
+        for name in found.hidden:
+            kind = _hidden(name)
+            if kind:
+                known[kind] += 1
+            else:
+                passed[join(here, name)] = "hidden, as its name begins with a dot"
+        stems = {split[0] for name in found.files if (split := split_ending(name))}
+        for name in found.files:
+            path = join(here, name)
+            if os.path.join(base, *path.split("/")) in used:
+                count += 1
+            elif path in told:
+                continue
+            elif name in found.dead:
+                target = os.readlink(tree.path(path))
+                passed[path] = f"a link to {target}, which is not there"
+            elif kind := _known(here, name, stems):
+                known[kind] += 1
+            else:
+                passed[path] = _why(name)
+    account = replace(
+        dataset.account, used=count, known=dict(sorted(known.items())), passed_over=tuple(sorted(passed.items()))
+    )
+    return replace(dataset, account=account, findings=(*dataset.findings, *_notes(account)))
+
+
+def _hidden(name: str) -> str:
+    """What a hidden file or folder is; empty where it may be a case."""
+    if name.startswith("._"):
+        return "shadow file of macOS"
+    if split_ending(name.lstrip(".")):
+        return ""
+    return "hidden folder" if name.endswith("/") else "hidden file"
+
+
+def _known(folder: str, name: str, stems: Iterable[str]) -> str:
+    """What a file is that belongs to no case; empty where nobody knows."""
+    parts = [re.sub(r"[ _-]", "", part).lower() for part in folder.split("/")]
+    if any(part in TEST_FOLDERS for part in parts):
+        return "file of a test or validation part"
+    lower = name.lower()
+    stem, ending = os.path.splitext(lower)
+    for kind, names in _BY_NAME.items():
+        if lower in names or (stem in names and kind == "text"):
+            return kind
+    if ending in _OF_HEADERS and os.path.splitext(name)[0] in stems:
+        return "voxels of a header"
+    return next((kind for kind, endings in _BY_ENDING.items() if ending in endings), "")
+
+
+def _why(name: str) -> str:
+    lower = name.lower()
+    if lower.endswith(_UNFINISHED):
+        return "an unfinished or spare copy"
+    if split_ending(name):
+        return "an image or mask that belongs to no case of this layout"
+    if lower.endswith(_PACKED):
+        return "packed; unpack it if it holds cases"
+    if lower.endswith(_OTHER_VOXELS):
+        return "a format that is not read in this layout"
+    ending = os.path.splitext(name)[1]
+    return f"the ending {ending} says nothing" if ending else "a name without ending says nothing"
+
+
+def _notes(account: Account) -> list[Finding]:
+    """One note for each cause."""
+    by_why: dict[str, list[str]] = {}
+    for path, why in account.passed_over:
+        by_why.setdefault(why, []).append(path)
+    return [
+        Finding(
+            "", "note", "passed_over", "files of cases, or files that are known to be something else",
+            f"{why}: {_names(paths)}",
+            "if they belong to the data set, give them names and a place as the layout has them, or choose files with "
+            "--image and --label; else leave them",
+        )
+        for why, paths in by_why.items()
+    ]  # fmt: skip
+
+
+def _names(paths: list[str]) -> str:
+    more = f" and {len(paths) - _MOST_NAMES} more" if len(paths) > _MOST_NAMES else ""
+    return ", ".join(paths[:_MOST_NAMES]) + more
