@@ -146,7 +146,9 @@ def test_check_prints_a_table_or_json(finished, type_aleaseg, tmp_path):
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
     assert told["cases"] == 24
-    assert told["closing"].startswith("24 cases, 2 classes from dataset.json (left, right); 49 files: 48 used")
+    assert told["closing"].startswith(
+        "24 cases, 2 classes from dataset.json (left, right); 49 files: 48 used"
+    )
     assert {path.name for path in (tmp_path / "found").iterdir()} == {"check.csv", "check.json"}
 
 

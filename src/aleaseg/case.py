@@ -131,6 +131,7 @@ class Account:
             looked into ends in a slash.
         classes_from: what says which classes there are, such as `dataset.json`.
         guesses: what nothing declares and was taken to be so, in words.
+        others: what single files are known to be, where the layout says it: path -> kind.
     """
 
     used: int = 0
@@ -138,6 +139,7 @@ class Account:
     passed_over: tuple[tuple[str, str], ...] = ()
     classes_from: str = ""
     guesses: tuple[str, ...] = ()
+    others: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

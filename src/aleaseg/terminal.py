@@ -164,7 +164,9 @@ def show_findings(findings: tuple[Finding, ...], most: int = 50) -> None:
         table.add_column(name, overflow="fold")
     for finding in findings[:most]:
         what = f"{finding.found}\nexpected: {finding.expected}\n{finding.advice}"
-        table.add_row(Text(finding.case or "(data set)"), Text(f"{finding.check}\n{finding.severity}"), Text(what))
+        table.add_row(
+            Text(finding.case or "(data set)"), Text(f"{finding.check}\n{finding.severity}"), Text(what)
+        )
     _console().print(table)
     if len(findings) > most:
         say(f"... and {len(findings) - most} more; all are in check.csv")

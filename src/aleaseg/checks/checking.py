@@ -104,7 +104,9 @@ def check(
         *far_out(geometries),
     ]
     findings.sort(key=lambda finding: (finding.severity != "error", finding.case, finding.check))
-    ids = {case.id for case in dataset.cases} | {finding.case for finding in dataset.findings if finding.case}
+    ids = {case.id for case in dataset.cases} | {
+        finding.case for finding in dataset.findings if finding.case
+    }
     return CheckResult(tuple(findings), known, len(ids), dataset.classes, dataset.account)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -76,7 +77,7 @@ def _classes(result: CheckResult) -> str:
 def _files(account: Account) -> str:
     known = sum(account.known.values())
     passed = [path for path, _ in account.passed_over]
-    kinds = [f"{count} {kind}" for kind, count in account.known.items()]
+    kinds = [_count(count, kind) for kind, count in account.known.items()]
     told = f"{_count(account.used + known + len(passed), 'file')}: {', '.join([f'{account.used} used', *kinds])}"
     if not passed:
         return f"{told}, none passed over"
@@ -86,10 +87,13 @@ def _files(account: Account) -> str:
 
 def _folded(paths: Sequence[str]) -> list[str]:
     """The first path of each folder first, so that many of one folder do not hide the others."""
-    seen: set[str] = set()
-    first = [path for path in paths if not (path.rpartition("/")[0] in seen or seen.add(path.rpartition("/")[0]))]  # type: ignore[func-returns-value]
-    return first + [path for path in paths if path not in set(first)]
+    first = {path.rpartition("/")[0]: path for path in reversed(paths)}
+    firsts = set(first.values())
+    return [path for path in paths if path in firsts] + [path for path in paths if path not in firsts]
 
 
 def _count(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"
+    """`1 case`, `2 files of a test part`: what is counted is the word before `of`, `that` or `not`, else the last."""
+    if number != 1:
+        what = re.sub(r"^(.*?)(?= of | that | not |$)", r"\1s", what, count=1)
+    return f"{number} {what}"

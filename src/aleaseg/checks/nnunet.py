@@ -37,6 +37,16 @@ def notes(dataset: Dataset) -> list[Finding]:
         return []
     found = [*_keys(dataset.root, declared), *_labels(declared), *_name(dataset.root), *_splits(dataset)]
     if not declared.get("dataset"):
+        found += [
+            _note(
+                "folders",
+                f"a folder called {name}",
+                "none of that name",
+                f"call it {name}; nnU-Net asks for it",
+            )
+            for name in ("imagesTr", "labelsTr")
+            if not (dataset.root / name).is_dir() and (name == "imagesTr" or dataset.has_labels)
+        ]
         found += _names(dataset.root, str(declared.get("file_ending") or ".nii.gz"), _listing(dataset.root))
     return found
 
@@ -44,7 +54,11 @@ def notes(dataset: Dataset) -> list[Finding]:
 def case_notes(case: Case, image: Voxels, label: Voxels) -> list[Finding]:
     """What nnU-Net compares more strictly than this package: the spacing, to five digits (`numpy.allclose`)."""
     ours, theirs = image.geometry.spacing_mm, label.geometry.spacing_mm
-    if len(ours) != len(theirs) or image.geometry.shape != label.geometry.shape or np.allclose(theirs, ours):
+    if (
+        len(ours) != len(theirs)
+        or image.geometry.shape != label.geometry.shape
+        or np.allclose(theirs, ours)
+    ):
         return []
     return [
         _note(
@@ -118,7 +132,11 @@ def _labels(declared: Mapping[str, Any]) -> list[Finding]:
     advice = "number the labels anew in dataset.json and in the masks; nnU-Net refuses them as they are"
     if "background" not in labels or labels["background"] != 0:
         given = labels.get("background", "no background")
-        return [_note("labels", '"background": 0 among the labels', f"{given}", "name the background; " + advice)]
+        return [
+            _note(
+                "labels", '"background": 0 among the labels', f"{given}", "name the background; " + advice
+            )
+        ]
     regions = [name for name, values in labels.items() if isinstance(values, list) and len(values) > 1]
     found = []
     values: set[int] = set()
@@ -134,11 +152,20 @@ def _labels(declared: Mapping[str, Any]) -> list[Finding]:
         told = ", ".join(map(str, sorted(values)))
         found.append(_note("labels", "label values without gaps, 0, 1, 2, ...", told, advice))
     if ignored is not None and ignored != max(values) + 1:
-        found.append(_note("labels", f"ignore as the highest value, {max(values) + 1}", f"ignore is {ignored}", advice))
+        found.append(
+            _note(
+                "labels", f"ignore as the highest value, {max(values) + 1}", f"ignore is {ignored}", advice
+            )
+        )
     same = [name for name in labels if list(labels.values()).count(labels[name]) > 1]
     if same:
         found.append(
-            _note("labels", "a value of its own for each class", f"{' and '.join(same)} share one", "give each its own")
+            _note(
+                "labels",
+                "a value of its own for each class",
+                f"{' and '.join(same)} share one",
+                "give each its own",
+            )
         )
     order = declared.get("regions_class_order")
     if regions and (not isinstance(order, list) or len(order) != len(labels) - 1 - ("ignore" in labels)):
@@ -154,7 +181,9 @@ def _labels(declared: Mapping[str, Any]) -> list[Finding]:
 def _name(root: Path) -> list[Finding]:
     """`Dataset004_Hippocampus`: only where the name tries to be one, as any folder may be moved to nnUNet_raw."""
     name = root.resolve().name
-    if not re.match(r"(dataset|task)[ _-]?\d", name, re.IGNORECASE) or re.fullmatch(r"Dataset\d{3}_.+", name):
+    if not re.match(r"(dataset|task)[ _-]?\d", name, re.IGNORECASE) or re.fullmatch(
+        r"Dataset\d{3}_.+", name
+    ):
         return []
     return [
         _note(

@@ -28,7 +28,7 @@ def geometry_advice(image: Geometry, label: Geometry) -> str:
     if is_turned(image, label):
         return (
             "both headers say the same place, with axes that run other ways: reorient the label to the image "
-            "(such as SimpleITK.Resample with nearest neighbours, or DICOMOrient on both); leave the headers as they are"
+            "(SimpleITK.Resample with nearest neighbours, or DICOMOrient on both); leave the headers as they are"
         )
     return (
         "look at both in a viewer that follows the headers (3D Slicer, ITK-SNAP): where the mask lies right there, "

@@ -3,34 +3,31 @@
 from __future__ import annotations
 
 import os
-import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
 
 from aleaseg.case import Account, Dataset, Finding
 from aleaseg.readers.files import split_ending
+from aleaseg.readers.folder_names import TEST_FOLDERS, plain
 from aleaseg.readers.tree import Tree, join
 
-__all__ = ["TEST_FOLDERS", "with_account"]
-
-TEST_FOLDERS = ("imagests", "labelsts", "imagestest", "labelstest", "imagesval", "labelsval")
-"""Parts that nnU-Net and others keep beside the training part, in small letters."""
+__all__ = ["with_account"]
 
 _BY_ENDING = {
-    "text": (".md", ".txt", ".rst", ".pdf", ".html", ".htm", ".doc", ".docx", ".rtf", ".odt", ".log", ".url", ".bib"),
+    "text file": (".md", ".txt", ".rst", ".pdf", ".html", ".htm", ".doc", ".docx", ".rtf", ".odt", ".log", ".bib"),
     "table": (".csv", ".tsv", ".xlsx", ".xls", ".ods", ".parquet"),
-    "settings": (".json", ".yaml", ".yml", ".toml", ".ini", ".cfg", ".xml", ".inf"),
+    "settings file": (".json", ".yaml", ".yml", ".toml", ".ini", ".cfg", ".xml", ".inf"),
     "program": (".py", ".ipynb", ".sh", ".m", ".r", ".bat", ".exe", ".dll", ".jar", ".js", ".css"),
-    "model": (".pth", ".pt", ".ckpt", ".onnx", ".safetensors", ".pkl"),
-    "diffusion directions": (".bval", ".bvec"),
-    "shortcut": (".lnk", ".desktop"),
+    "model file": (".pth", ".pt", ".ckpt", ".onnx", ".safetensors", ".pkl"),
+    "file of diffusion directions": (".bval", ".bvec"),
+    "shortcut": (".lnk", ".desktop", ".url"),
     "checksum": (".md5", ".sha1", ".sha256", ".sha512"),
 }  # fmt: skip
 _BY_NAME = {
-    "text": ("license", "licence", "readme", "changes", "changelog", "authors", "citation", "notice", "version"),
+    "text file": ("license", "licence", "readme", "changes", "changelog", "authors", "citation", "notice", "version"),
     "program": ("makefile", "dockerfile"),
-    "index of a system": ("thumbs.db", "desktop.ini", "icon\r", "dicomdir"),
+    "system file": ("thumbs.db", "desktop.ini", "icon\r", "dicomdir"),
 }  # fmt: skip
 _PACKED = (".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".7z", ".rar", ".zst")
 _UNFINISHED = (".part", ".partial", ".crdownload", ".tmp", ".download", ".filepart", ".aria2", ".swp", "~")
@@ -42,6 +39,19 @@ _OTHER_VOXELS = (
 _OF_HEADERS = {".raw": (".mhd", ".nhdr", ".hdr"), ".zraw": (".mhd",), ".img": (".hdr",), ".hdr": (".img",)}
 _MOST_NAMES = 8
 
+_SPARE = "an unfinished or spare copy"
+_NO_CASE = "an image or mask that belongs to no case of this layout"
+_ARCHIVE = "packed"
+_FORMAT = "a format that is not read in this layout"
+_ELSE = "if it is a case, give it a name that the layout knows; else nothing has to be done"
+_ADVICE = {
+    _SPARE: "look whether the file itself is whole",
+    _NO_CASE: "if it is a case, name and place it as the others, or say which files are meant with --image PATTERN and "
+    "--label PATTERN; else nothing has to be done",
+    _ARCHIVE: "unpack it if it holds cases",
+    _FORMAT: "if it is a case, convert it, such as to .nii.gz; else nothing has to be done",
+}
+
 
 def with_account(dataset: Dataset, tree: Tree) -> Dataset:
     """The data set with its account completed, and a note for each cause for which files were passed over.
@@ -51,9 +61,7 @@ def with_account(dataset: Dataset, tree: Tree) -> Dataset:
         tree: of its folder.
     """
     used = {
-        os.path.abspath(path)
-        for case in dataset.cases
-        for path in (*case.image_files, *case.label_files)
+        os.path.abspath(path) for case in dataset.cases for path in (*case.image_files, *case.label_files)
     } | {os.path.abspath(path) for finding in dataset.findings for path in finding.files}
     told = dict(dataset.account.passed_over)
     known: Counter[str] = Counter(dataset.account.known)
@@ -61,7 +69,7 @@ def with_account(dataset: Dataset, tree: Tree) -> Dataset:
     count = 0
     base = os.path.abspath(tree.root)
     for here, found in tree.walk():
-        if found.refused:
+        if found.refused and here:
             passed[here + "/"] = f"the folder cannot be listed ({found.refused})"
         for name in found.folders:
             if tree.is_ours(join(here, name)):
@@ -79,6 +87,8 @@ def with_account(dataset: Dataset, tree: Tree) -> Dataset:
                 count += 1
             elif path in told:
                 continue
+            elif path in dataset.account.others:
+                known[dataset.account.others[path]] += 1
             elif name in found.dead:
                 target = os.readlink(tree.path(path))
                 passed[path] = f"a link to {target}, which is not there"
@@ -87,7 +97,10 @@ def with_account(dataset: Dataset, tree: Tree) -> Dataset:
             else:
                 passed[path] = _why(name)
     account = replace(
-        dataset.account, used=count, known=dict(sorted(known.items())), passed_over=tuple(sorted(passed.items()))
+        dataset.account,
+        used=count,
+        known=dict(sorted(known.items())),
+        passed_over=tuple(sorted(passed.items())),
     )
     return replace(dataset, account=account, findings=(*dataset.findings, *_notes(account)))
 
@@ -103,29 +116,28 @@ def _hidden(name: str) -> str:
 
 def _known(folder: str, name: str, stems: Iterable[str]) -> str:
     """What a file is that belongs to no case; empty where nobody knows."""
-    parts = [re.sub(r"[ _-]", "", part).lower() for part in folder.split("/")]
-    if any(part in TEST_FOLDERS for part in parts):
+    if any(plain(part) in TEST_FOLDERS for part in folder.split("/")):
         return "file of a test or validation part"
     lower = name.lower()
     stem, ending = os.path.splitext(lower)
     for kind, names in _BY_NAME.items():
-        if lower in names or (stem in names and kind == "text"):
+        if lower in names or (stem in names and kind == "text file"):
             return kind
     if ending in _OF_HEADERS and os.path.splitext(name)[0] in stems:
-        return "voxels of a header"
+        return "part of an image"
     return next((kind for kind, endings in _BY_ENDING.items() if ending in endings), "")
 
 
 def _why(name: str) -> str:
     lower = name.lower()
     if lower.endswith(_UNFINISHED):
-        return "an unfinished or spare copy"
+        return _SPARE
     if split_ending(name):
-        return "an image or mask that belongs to no case of this layout"
+        return _NO_CASE
     if lower.endswith(_PACKED):
-        return "packed; unpack it if it holds cases"
+        return _ARCHIVE
     if lower.endswith(_OTHER_VOXELS):
-        return "a format that is not read in this layout"
+        return _FORMAT
     ending = os.path.splitext(name)[1]
     return f"the ending {ending} says nothing" if ending else "a name without ending says nothing"
 
@@ -138,9 +150,7 @@ def _notes(account: Account) -> list[Finding]:
     return [
         Finding(
             "", "note", "passed_over", "files of cases, or files that are known to be something else",
-            f"{why}: {_names(paths)}",
-            "if they belong to the data set, give them names and a place as the layout has them, or choose files with "
-            "--image and --label; else leave them",
+            f"{why}: {_names(paths)}", _ADVICE.get(why, _ELSE),
         )
         for why, paths in by_why.items()
     ]  # fmt: skip

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from aleaseg.case import Account, Case, Dataset, Finding, Geometry, Voxels
+from aleaseg.case import Account, Case, Dataset, Geometry, Voxels
 from aleaseg.errors import BadVoxels, CaseError, ShapeMismatch, Unreadable
 from aleaseg.readers.classes import SAMPLE, Meaning, asked_classes, evenly, meaning_of_values
 from aleaseg.readers.npz import ENDING, read_array, read_headers, refuse_objects
@@ -61,7 +61,9 @@ def open_arrays(tree: Tree, classes: str | None = None) -> Dataset:
         cases=tuple(_case(case, path, labelled, colours, meaning) for case, path in sorted(paths.items())),
         classes=meaning.classes,
         channels=("red", "green", "blue") if colours == 3 else ("image",),
-        declared=tuple(sorted({*meaning.drop, *(v for values in meaning.classes.values() for v in values)})),
+        declared=tuple(
+            sorted({*meaning.drop, *(v for values in meaning.classes.values() for v in values)})
+        ),
         account=Account(classes_from=masks),
     )
 
@@ -129,7 +131,10 @@ def _paths(tree: Tree) -> list[str]:
     if here:
         return here
     return [
-        join(folder, name) for folder in tree.folders() for name in tree.list(folder).files if name.endswith(ENDING)
+        join(folder, name)
+        for folder in tree.folders()
+        for name in tree.list(folder).files
+        if name.endswith(ENDING)
     ]
 
 
@@ -163,14 +168,19 @@ def _image(path: Path, case_id: str) -> tuple[Geometry, str, int]:
     colours = 3 if len(shape) in (3, 4) and shape[-1] == 3 and _colours_said(headers, shape) else 1
     spatial = shape[:-1] if colours == 3 else shape
     if len(spatial) not in (2, 3) or 0 in spatial:
-        raise ShapeMismatch(case_id, f"{name} of shape {shape} in {path}", _EXPECTED, "store one image per file")
+        raise ShapeMismatch(
+            case_id, f"{name} of shape {shape} in {path}", _EXPECTED, "store one image per file"
+        )
     spacing = (1.0,) * len(spatial)
     if "spacing" in headers and tuple(headers["spacing"][0]) in ((len(spatial),), (3,)):
         refuse_objects(headers, ("spacing",), path, case_id)
         told = [float(mm) for mm in read_array(path, case_id, "spacing")][: len(spatial)]
         if not all(np.isfinite(told)) or min(told) <= 0:
             raise BadVoxels(
-                case_id, f"the spacing {told} in {path}", "positive numbers of mm", "write the spacing again"
+                case_id,
+                f"the spacing {told} in {path}",
+                "positive numbers of mm",
+                "write the spacing again",
             )
         spacing = tuple(told[::-1])  # SimpleITK's order, x first
     return Geometry(spatial, spacing), name, colours
@@ -199,7 +209,9 @@ def _label_array(path: Path, case_id: str, shape: tuple[int, ...]) -> NDArray:
             "bring the label to the image's grid",
         )  # fmt: skip
     array = read_array(path, case_id, name)
-    whole = np.isfinite(array) & (np.floor(array) == array) if array.dtype.kind == "f" else np.ones(shape, bool)
+    whole = (
+        np.isfinite(array) & (np.floor(array) == array) if array.dtype.kind == "f" else np.ones(shape, bool)
+    )
     if not whole.all() or np.abs(array.astype(np.float64)).max(initial=0) > np.iinfo(np.int32).max:
         raise BadVoxels(
             case_id, f"label values that are no whole numbers below 2^31 in {path}", "whole numbers",

@@ -21,6 +21,7 @@ from aleaseg.readers.classes import asked_classes, choose
 from aleaseg.readers.files import split_ending
 from aleaseg.readers.folder import channel_names, meaning_of
 from aleaseg.readers.pairs import pair_up
+from aleaseg.readers.roles import Chosen, matches
 from aleaseg.readers.tree import Tree, join
 from aleaseg.readers.voxels import lazy_case
 
@@ -32,7 +33,18 @@ _LABEL_SUFFIX = re.compile(
 )
 # What an image and its label share; a label may say more (space, desc, label).
 _SHARED = ("sub", "ses", "acq", "ce", "rec", "run", "echo", "part", "chunk")
-_NOT_IMAGES = ("bold", "dwi", "epi", "fieldmap", "magnitude1", "magnitude2", "phasediff", "sbref", "probseg", "events")
+_NOT_IMAGES = (
+    "bold",
+    "dwi",
+    "epi",
+    "fieldmap",
+    "magnitude1",
+    "magnitude2",
+    "phasediff",
+    "sbref",
+    "probseg",
+    "events",
+)
 
 
 def is_bids(tree: Tree) -> bool:
@@ -45,32 +57,28 @@ def is_bids(tree: Tree) -> bool:
     )
 
 
-def open_bids(tree: Tree, classes: str | None = None) -> Dataset:
+def open_bids(tree: Tree, classes: str | None = None, chosen: Chosen | None = None) -> Dataset:
     """Open a BIDS data set.
 
     Args:
         tree: of the folder that holds the subjects.
         classes: see `open_dataset`.
+        chosen: which files are images and which are labels, of those that would be taken.
 
     Raises:
         UsageError: several contrasts of an image have a label each or none says which is meant, or
             there are several sets of labels; the message says what to type. Or `classes` cannot be read.
     """
-    images, labels, passed = _sorted(tree)
+    images, labels, others = _sorted(tree, chosen or Chosen())
     findings: list[Finding] = []
     by_case = _labels_of(images, labels, tree, findings)
     used = {case: images[case] for case in images if case in by_case} if by_case else images
-    passed += [
-        (path.relative_to(tree.root).as_posix(), "a contrast without a label, where others of the subject have one")
-        for case, path in images.items()
-        if case not in used and _has_labelled_twin(case, used)
-    ]
-    left = {path for path, _ in passed}
-    kept_images = {
-        case: [path] for case, path in images.items() if path.relative_to(tree.root).as_posix() not in left
-    }
+    if by_case:
+        for case in [case for case in images if case not in used and _has_labelled_twin(case, used)]:
+            others[images.pop(case).relative_to(tree.root).as_posix()] = "image of another contrast"
     if not by_case:
         _refuse_contrasts(tree, images)
+    kept_images = {case: [path] for case, path in images.items()}
     ids, wrong = pair_up(kept_images, by_case)
     declared = _names_of_values(tree)
     pairs = [(case, by_case[case][0]) for case in ids if case in by_case]
@@ -107,7 +115,7 @@ def open_bids(tree: Tree, classes: str | None = None) -> Dataset:
         channels=names,
         findings=(*findings, *wrong),
         declared=tuple(sorted({*drop, *(value for values in kept.values() for value in values)})),
-        account=Account(passed_over=tuple(passed), classes_from=source),
+        account=Account(others=others, classes_from=source),
     )
 
 
@@ -118,11 +126,11 @@ def _entities(name: str) -> dict[str, str]:
     return {**found, "suffix": parts[-1]}
 
 
-def _sorted(tree: Tree) -> tuple[dict[str, Path], list[tuple[str, Path]], list[tuple[str, str]]]:
-    """Images by name, (name, path) of labels, and what is neither."""
+def _sorted(tree: Tree, chosen: Chosen) -> tuple[dict[str, Path], list[tuple[str, Path]], dict[str, str]]:
+    """Images by name, (name, path) of labels, and what is neither: path -> kind."""
     images: dict[str, Path] = {}
     labels: list[tuple[str, Path]] = []
-    passed: list[tuple[str, str]] = []
+    others: dict[str, str] = {}
     for path in tree.images():
         name = path.rpartition("/")[2]
         split = split_ending(name)
@@ -133,17 +141,21 @@ def _sorted(tree: Tree) -> tuple[dict[str, Path], list[tuple[str, Path]], list[t
         if inside not in ("derivatives", "sourcedata", "code") and not _SUBJECT.fullmatch(inside):
             continue
         if suffix == "probseg":
-            passed.append((path, "a probability map, which is not read"))
-        elif inside == "derivatives" or _LABEL_SUFFIX.fullmatch(suffix):
-            if _LABEL_SUFFIX.fullmatch(suffix):
+            others[path] = "probability map"
+        elif _LABEL_SUFFIX.fullmatch(suffix) and inside != "sourcedata":
+            if matches(chosen.label, path):
                 labels.append((stem, tree.path(path)))
             else:
-                passed.append((path, "a derivative that is no label"))
+                others[path] = "file not asked for"
+        elif inside == "derivatives":
+            others[path] = "derived image"
         elif inside == "sourcedata" or suffix in _NOT_IMAGES or not stem.startswith("sub-"):
-            passed.append((path, "no image that a label could belong to"))
-        else:
+            others[path] = "image of another kind"
+        elif matches(chosen.image, path):
             images[stem] = tree.path(path)
-    return images, labels, passed
+        else:
+            others[path] = "file not asked for"
+    return images, labels, others
 
 
 def _labels_of(
@@ -188,13 +200,13 @@ def _labels_of(
         told = "; ".join(f"{kind} ({len(cases)})" for kind, cases in sorted(kinds.items()))
         one = by_case[several[0]][0]
         raise UsageError(
-            f"{len(several)} images of {tree.root} have several labels: {told}; choose one kind with --label, such as "
-            f"--label '{join('derivatives/*', '*_' + _entities(split_stem(one))['suffix'])}.nii.gz'"
+            f"{len(several)} of the images of {tree.root} have several labels each: {told}; choose with, for example, "
+            f"--label '{join('derivatives/*', '*_' + _entities(_stem(one))['suffix'])}.nii.gz'"
         )
     return dict(by_case)
 
 
-def split_stem(path: Path) -> str:
+def _stem(path: Path) -> str:
     """The name of a file without its ending."""
     split = split_ending(path.name)
     return split[0] if split else path.name
@@ -211,7 +223,7 @@ def _refuse_contrasts(tree: Tree, images: Mapping[str, Path]) -> None:
     suffixes = sorted({_entities(case)["suffix"] for case in images})
     if len(suffixes) > 1:
         raise UsageError(
-            f"{tree.root} has images of {len(suffixes)} kinds ({', '.join(suffixes)}) and no labels below derivatives/; "
+            f"{tree.root} has images of {len(suffixes)} kinds ({', '.join(suffixes)}) and no labels; "
             f"choose one kind with --image, such as --image '*_{suffixes[0]}.nii.gz'"
         )
 
@@ -226,9 +238,9 @@ def _names_of_values(tree: Tree) -> dict[str, tuple[int, ...]]:
                 try:
                     with open(tree.path(join(here, name)), newline="", encoding="utf-8-sig") as file:
                         rows = list(csv.DictReader(file, delimiter="\t"))
-                    named = {row["name"]: (int(row["index"]),) for row in rows if int(row["index"]) != 0}
+                    values = [(row["name"], int(row["index"])) for row in rows]
                 except (OSError, ValueError, KeyError, TypeError, csv.Error):
                     continue
-                if named:
-                    return named
+                if values:
+                    return {name: (value,) for name, value in values if value}
     return {}

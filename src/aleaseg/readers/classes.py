@@ -11,7 +11,16 @@ import numpy as np
 from aleaseg.errors import CaseError, UsageError
 from aleaseg.readers.voxels import read_label
 
-__all__ = ["SAMPLE", "Meaning", "asked_classes", "choose", "evenly", "find_values", "meaning_of_found", "meaning_of_values"]
+__all__ = [
+    "SAMPLE",
+    "Meaning",
+    "asked_classes",
+    "choose",
+    "evenly",
+    "find_values",
+    "meaning_of_found",
+    "meaning_of_values",
+]
 
 Classes = dict[str, tuple[int, ...]]
 Item = TypeVar("Item")
@@ -147,9 +156,7 @@ def meaning_of_found(
     return meaning_of_values(find_values(labels), asked)
 
 
-def meaning_of_values(
-    values: Sequence[int], asked: Mapping[str, tuple[int, ...] | None]
-) -> Meaning:
+def meaning_of_values(values: Sequence[int], asked: Mapping[str, tuple[int, ...] | None]) -> Meaning:
     """The same from the values in a sample of the labels.
 
     Args:

@@ -95,7 +95,6 @@ def open_datalist(path: Path, classes: str | None = None) -> Dataset:
         )  # fmt: skip
     images, labels, wrong = _files(path, [entry for _, entry in sound])
     findings += wrong
-    known = _tests(content)
     asked = asked_classes(classes)
     declared = content.get("labels") if isinstance(content, dict) else None
     if isinstance(declared, dict):
@@ -128,7 +127,7 @@ def open_datalist(path: Path, classes: str | None = None) -> Dataset:
         ignore=ignore,
         findings=tuple(findings),
         declared=tuple(sorted({*drop, *(value for values in kept.values() for value in values)})),
-        account=Account(known=known, classes_from=source),
+        account=Account(others=_tests(content), classes_from=source),
     )
 
 
@@ -150,11 +149,21 @@ def _entries(content: Any) -> Iterator[tuple[str, Any]]:
                 yield from ((part, entry) for entry in listed)
 
 
-def _tests(content: Any) -> Mapping[str, int]:
+def _tests(content: Any) -> Mapping[str, str]:
+    """The files of the test part, and what they are."""
     if not isinstance(content, dict):
         return {}
-    count = sum(len(content[part]) for part in _TEST_PARTS if isinstance(content.get(part), list))
-    return {"entry of a test part": count} if count else {}
+    found: list[Any] = []
+    for part in _TEST_PARTS:
+        listed = content.get(part)
+        for entry in listed if isinstance(listed, list) else ():
+            image = entry.get("image") if isinstance(entry, dict) else entry
+            found += image if isinstance(image, list) else [image]
+    return {
+        os.path.normpath(name).replace(os.sep, "/"): "file of a test or validation part"
+        for name in found
+        if isinstance(name, str)
+    }
 
 
 def _is_sound(entry: Any) -> bool:
@@ -166,7 +175,11 @@ def _is_sound(entry: Any) -> bool:
 
 
 def _is_label(label: Any) -> bool:
-    return label is None or isinstance(label, str) or (isinstance(label, list) and all(isinstance(x, str) for x in label))
+    return (
+        label is None
+        or isinstance(label, str)
+        or (isinstance(label, list) and all(isinstance(one, str) for one in label))
+    )
 
 
 def _files(
@@ -184,7 +197,10 @@ def _files(
     for case, those in listed.items():
         image, label = those[0]["image"], those[0].get("label")
         files = [_resolved(path, name) for name in (image if isinstance(image, list) else [image])]
-        masks = [_resolved(path, name) for name in (label if isinstance(label, list) else [label] if label else [])]
+        masks = [
+            _resolved(path, name)
+            for name in (label if isinstance(label, list) else [label] if label else [])
+        ]
         several = len(masks) > 1 or len(those) > 1
         if several or (with_labels and not masks):
             told = sorted({str(one.get("label")) for one in those})
@@ -210,7 +226,8 @@ def _ids(entries: Sequence[Mapping[str, Any]]) -> list[str]:
     distinct = sorted(set(paths))
     names = Counter(_stem(path.rpartition("/")[2]) for path in distinct)
     return [
-        _stem(path.rpartition("/")[2]) if names[_stem(path.rpartition("/")[2])] == 1 else _stem(path) for path in paths
+        _stem(path.rpartition("/")[2]) if names[_stem(path.rpartition("/")[2])] == 1 else _stem(path)
+        for path in paths
     ]
 
 
@@ -221,4 +238,6 @@ def _stem(path: str) -> str:
 
 
 def _resolved(path: Path, name: str) -> Path:
-    return path.parent / os.path.expandvars(name.replace("\\", "/") if "\\" in name and "/" not in name else name)
+    return path.parent / os.path.expandvars(
+        name.replace("\\", "/") if "\\" in name and "/" not in name else name
+    )

@@ -18,7 +18,7 @@ from aleaseg.case import Account, Dataset, Finding
 from aleaseg.errors import CaseError
 from aleaseg.readers.classes import SAMPLE, Meaning, asked_classes, choose, evenly, meaning_of_found
 from aleaseg.readers.nnunet import Declared
-from aleaseg.readers.pairs import by_key, match_stems, pair_alike, pair_up
+from aleaseg.readers.pairs import CONTRASTS, by_key, match_stems, pair_alike, pair_up
 from aleaseg.readers.roles import Chosen, Roles, assign_roles
 from aleaseg.readers.tree import Tree
 from aleaseg.readers.voxels import count_channels, lazy_case
@@ -26,9 +26,7 @@ from aleaseg.readers.voxels import count_channels, lazy_case
 __all__ = ["channel_names", "meaning_of", "open_folder"]
 
 _CHANNEL = re.compile(r"(.+)_(\d{4})")
-_CONTRAST = re.compile(
-    r"(.*[^ ._-])[ ._-](t1|t1w|t1n|t1c|t1ce|t1gd|t1post|t2|t2w|t2f|t2flair|flair|adc|dwi|swi|pd|pdw)", re.IGNORECASE
-)
+_CONTRAST = re.compile(rf"(.*[^ ._-])[ ._-]({CONTRASTS})", re.IGNORECASE)
 # More channels than this, where no label vouches for them, are frames or cases.
 _MOST_CHANNELS = 4
 _SAMPLE = 8
@@ -59,7 +57,9 @@ def open_folder(
         for case in [case for case in ids if len(cases[case]) != len(names)]:
             ids.remove(case)
             findings.append(_contrast_fault(case, cases[case], labels.get(case, ()), names))
-    meaning, source = meaning_of([(case, labels[case][0]) for case in ids if case in labels], classes, declared)
+    meaning, source = meaning_of(
+        [(case, labels[case][0]) for case in ids if case in labels], classes, declared
+    )
     if declared:
         names = declared.channels
     elif len(names) < 2:
@@ -83,10 +83,10 @@ def open_folder(
         channels=names,
         ignore=declared.ignore if declared else None,
         findings=(*roles.findings, *findings),
-        declared=tuple(sorted({*meaning.drop, *(v for values in meaning.classes.values() for v in values)})),
-        account=Account(
-            passed_over=tuple(roles.passed_over), classes_from=source, guesses=tuple(roles.guesses)
+        declared=tuple(
+            sorted({*meaning.drop, *(v for values in meaning.classes.values() for v in values)})
         ),
+        account=Account(others=roles.others, classes_from=source, guesses=tuple(roles.guesses)),
     )
 
 
@@ -113,10 +113,15 @@ def meaning_of(
     if asked and all(values is not None for values in asked.values()):
         return meaning, "--classes"
     few = len(labels) <= SAMPLE
-    return meaning, f"the values of {len(labels)} masks" if few else f"the values of {SAMPLE} of {len(labels)} masks"
+    return (
+        meaning,
+        f"the values of {len(labels)} masks" if few else f"the values of {SAMPLE} of {len(labels)} masks",
+    )
 
 
-def _paired(roles: Roles) -> tuple[dict[str, list[Path]], dict[str, list[Path]], tuple[str, ...], list[Finding]]:
+def _paired(
+    roles: Roles,
+) -> tuple[dict[str, list[Path]], dict[str, list[Path]], tuple[str, ...], list[Finding]]:
     """Images and labels by case id, names of the channels (none: numbered ones), and notes."""
     if numbered := _numbered(roles.images, roles.labels):
         _, keys = match_stems(numbered, roles.labels, beside=roles.beside)
@@ -176,7 +181,8 @@ def _contrasts(
             grouped[match[1]].setdefault(match[2].lower(), []).extend(paths)
     sets = Counter(tuple(kinds) for kinds in grouped.values())
     usual = sets.most_common(1)[0][0] if sets else ()
-    if len(usual) < 2 or 2 * sum(sets.values()) < len({_CONTRAST.sub(r"\1", stem) for stem in roles.images}):
+    others = sum(not _CONTRAST.fullmatch(stem) for stem in roles.images)
+    if len(usual) < 2 or others > len(grouped):
         return None
     _, label_ids = match_stems(grouped, roles.labels, beside=roles.beside)
     if roles.labels and not grouped.keys() & set(label_ids.values()):
@@ -198,7 +204,9 @@ def _order(usual: Sequence[str]) -> Callable[[str], tuple[int, str]]:
     return lambda kind: (usual.index(kind) if kind in usual else len(usual), kind)
 
 
-def _contrast_fault(case: str, files: Sequence[Path], labels: Sequence[Path], names: Sequence[str]) -> Finding:
+def _contrast_fault(
+    case: str, files: Sequence[Path], labels: Sequence[Path], names: Sequence[str]
+) -> Finding:
     return Finding(
         case, "error", "channels", f"{len(names)} images, one for each of {', '.join(names)}",
         f"{len(files)}: {', '.join(path.name for path in files)}",
@@ -207,7 +215,7 @@ def _contrast_fault(case: str, files: Sequence[Path], labels: Sequence[Path], na
 
 
 def channel_names(files: Sequence[tuple[str, Sequence[Path]]]) -> tuple[str, ...]:
-    """Names of the channels of files that nothing declares: from the number of files, or from a sample of at most 8 files."""
+    """Names of the channels that nothing declares: by the number of files, or by a sample of at most 8 of them."""
     most = Counter(len(paths) for _, paths in files).most_common(1)
     if most and most[0][0] > 1:
         return tuple(f"channel_{number}" for number in range(most[0][0]))

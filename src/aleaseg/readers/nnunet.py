@@ -21,7 +21,7 @@ from aleaseg.readers.classes import asked_classes, choose
 from aleaseg.readers.files import ENDINGS, split_ending
 from aleaseg.readers.nnunet_files import Files, Found, find_files, lists_that_differ
 from aleaseg.readers.pairs import pair_up
-from aleaseg.readers.roles import no_labels
+from aleaseg.readers.promises import no_labels
 from aleaseg.readers.tree import Tree
 from aleaseg.readers.voxels import lazy_case
 
@@ -75,7 +75,12 @@ def open_nnunet(tree: Tree, classes: str | None = None) -> Dataset:
     kept, drop = choose(all_classes, asked_classes(classes))
     ending = declared.get("file_ending") or ".nii.gz"
     if not isinstance(ending, str) or ending.lower() not in ENDINGS:
-        raise NotADataset(f"{path}: file_ending is {ending!r}; expected one of {', '.join(ENDINGS)}")
+        dot = (
+            f"write '.{ending}'"
+            if f".{ending}".lower() in ENDINGS
+            else f"expected one of {', '.join(ENDINGS)}"
+        )
+        raise NotADataset(f"{path}: file_ending is {ending!r}; {dot}")
     found = Found()
     if declared.get("dataset"):
         found.images, found.labels = _listed(declared["dataset"], tree.root, path, findings)

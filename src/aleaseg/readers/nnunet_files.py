@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from aleaseg.case import Finding
 from aleaseg.errors import NotADataset
@@ -153,7 +153,8 @@ def lists_that_differ(
     Args:
         declared: the content of `dataset.json`.
         path: of it.
-        images, labels: files by case id.
+        images: files by case id.
+        labels: likewise.
         ids: of the cases that are whole.
     """
     findings = []
@@ -177,18 +178,26 @@ def lists_that_differ(
     unnamed = sorted(there - counts.keys())
     twice = sorted(name for name, count in counts.items() if count > 1)
     broken = names.count(None)
-    for severity, check, cases, found, advice in (
-        ("error", "listed_missing", lost, "without a file", "find the files, or mend the list"),
-        ("note", "not_listed", unnamed, "not in the list; they are read", "add them to the list if they belong there"),
-        ("note", "listed_twice", twice, "more than once in the list", "list each case once"),
-        ("error", "dataset_key", ["?"] * broken, "entries of another form", 'write {"image": "...", "label": "..."}'),
-    ):
-        if cases:
-            told = f"{len(cases)} {found}" + (f": {_some(cases)}" if cases[0] != "?" else "")
-            findings.append(
-                Finding("", severity, check, f"the cases that `training` in {path.name} lists", told, advice, (path,))  # type: ignore[arg-type]
-            )
-    return findings
+    said: tuple[tuple[Literal["error", "note"], str, str, str], ...] = (
+        ("error", "listed_missing", _told(lost, "without a file"), "find the files, or mend the list"),
+        ("note", "not_listed", _told(unnamed, "not in the list; they are read"), "add them where they belong there"),
+        ("note", "listed_twice", _told(twice, "more than once in the list"), "list each case once"),
+        (
+            "error", "dataset_key", f"{broken} of another form" if broken else "",
+            'write {"image": "...", "label": "..."}',
+        ),
+    )  # fmt: skip
+    return findings + [
+        Finding(
+            "", severity, check, f"the cases that `training` in {path.name} lists", found, advice, (path,)
+        )
+        for severity, check, found, advice in said
+        if found
+    ]
+
+
+def _told(cases: Sequence[str], what: str) -> str:
+    return f"{len(cases)} {what}: {_some(cases)}" if cases else ""
 
 
 def _listed_case(entry: object, there: Collection[str]) -> str | None:

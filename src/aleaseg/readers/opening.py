@@ -9,9 +9,10 @@ from aleaseg.case import Dataset
 from aleaseg.errors import NotADataset, UsageError
 from aleaseg.readers import arrays, bids, datalist, dicom, folder, nnunet, public, raters, structures
 from aleaseg.readers.account import with_account
+from aleaseg.readers.folder_names import role_of_folder
 from aleaseg.readers.groups import assign
-from aleaseg.readers.roles import Chosen, role_of_folder
-from aleaseg.readers.tree import Tree, join
+from aleaseg.readers.roles import Chosen
+from aleaseg.readers.tree import Tree
 
 __all__ = ["open_dataset"]
 
@@ -87,7 +88,9 @@ def _by_json(tree: Tree, path: Path, classes: str | None, chosen: Chosen) -> Dat
     """What a JSON file declares."""
     if chosen:
         if not nnunet.declares_classes(path):
-            raise UsageError(f"{path} names the files; --image and --label have no place there; give its folder")
+            raise UsageError(
+                f"{path} names the files; --image and --label have no place there; give its folder"
+            )
         return folder.open_folder(tree, classes, chosen, nnunet.read_declared(path))
     if datalist.is_datalist(path, tree):
         return datalist.open_datalist(path, classes)
@@ -102,41 +105,37 @@ def _opened(tree: Tree, classes: str | None, chosen: Chosen) -> Dataset:
         raise NotADataset(f"{root} cannot be listed ({listed.refused}); {_LAYOUTS}")
     if declaring := datalist.find(tree):
         return _by_json(tree, root / declaring, classes, chosen)
-    dataset: Dataset | None = None
-    if chosen:
-        dataset = folder.open_folder(tree, classes, chosen)
-    elif not _inner(tree):
-        dataset = _recognised(tree, classes)
+    dataset = None if _inner(tree) and not chosen else _recognised(tree, classes, chosen)
     if dataset is None or not (dataset.cases or dataset.findings):
         raise NotADataset(f"{root} is no data set that is known: {_seen(tree)}; {_LAYOUTS}")
     return dataset
 
 
-def _recognised(tree: Tree, classes: str | None) -> Dataset | None:
+def _recognised(tree: Tree, classes: str | None, chosen: Chosen) -> Dataset | None:
     """The first layout that fits, from the most to the least telling one."""
     listed = tree.list()
-    if known := public.recognise(tree):
+    if not chosen and (known := public.recognise(tree)):
         return public.open_public(tree, known, classes)
     if bids.is_bids(tree):
-        return bids.open_bids(tree, classes)
+        return bids.open_bids(tree, classes, chosen)
     folders = tree.folders()
     if not any(role_of_folder(name) == "image" for name in folders):
         if structures.MASKS in listed.folders and any(map(structures.is_image, listed.files)):
-            return structures.open_structures(tree, [""], classes)
+            return structures.open_structures(tree, [""], classes, chosen)
         cases = [name for name in folders if structures.MASKS in tree.list(name).folders]
         if cases:
             # Others among them are cases without masks, if they hold an image.
-            return structures.open_structures(tree, folders, classes)
-        if raters.is_raters(tree):
+            return structures.open_structures(tree, folders, classes, chosen)
+        if not chosen and raters.is_raters(tree):
             return raters.open_raters(tree.root)
-        if arrays.has_arrays(tree):
+        if not chosen and arrays.has_arrays(tree):
             return arrays.open_arrays(tree, classes)
     readable = sum(1 for _ in tree.images())
-    if sum(len(found.files) for _, found in tree.walk()) > 2 * readable:
+    if not chosen and sum(len(found.files) for _, found in tree.walk()) > 2 * readable:
         slices = [one for one in dicom.find_series(tree.root) if not _is_ours(tree, one[1][0])]
         if sum(len(files) for _, files in slices) > readable:
             return dicom.open_dicom(tree.root, slices)
-    return folder.open_folder(tree, classes) if readable else None
+    return folder.open_folder(tree, classes, chosen) if readable else None
 
 
 def _is_ours(tree: Tree, path: Path) -> bool:

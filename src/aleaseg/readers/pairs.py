@@ -11,16 +11,19 @@ from pathlib import Path
 from aleaseg.case import Finding
 from aleaseg.readers.files import split_ending
 
-__all__ = ["LABEL_WORD", "by_key", "by_stem", "looks_like_label", "match_stems", "pair_alike", "pair_up"]
+__all__ = ["CONTRASTS", "by_key", "by_stem", "looks_like_label", "match_stems", "pair_alike", "pair_up"]
 
 _WORDS = (
-    r"masks?|segs?|segm|segmentations?|dseg|labels?|lbls?|gts?|ground[ ._-]?truth|annotations?|annot|rois?|contours?"
+    r"masks?|segs?|segm|segmentations?|dseg|labels?|lbls?|gts?|ground[ ._-]?truth|annotations?|annot|rois?|"
+    r"contours?"
 )
-LABEL_WORD = re.compile(rf"(?:{_WORDS})", re.IGNORECASE)
 _LABEL_END = re.compile(rf"[ ._-](?:{_WORDS})(?P<number>[ ._-]?\d{{1,2}})?$", re.IGNORECASE)
 _LABEL_START = re.compile(rf"(?:{_WORDS})(?:[ ._-]+(?=.)|(?=\d))", re.IGNORECASE)
 _LABEL_WHOLE = re.compile(rf"(?:{_WORDS})(?:[ ._-]?\d{{1,2}})?", re.IGNORECASE)
-_IMAGE_END = re.compile(r"([ ._-](image|img|imaging|scan|volume|ct|mr|mri|pet|us)|_0000)$", re.IGNORECASE)
+CONTRASTS = "t1|t1w|t1n|t1c|t1ce|t1gd|t1post|t2|t2w|t2f|t2flair|flair|adc|dwi|swi|pd|pdw"
+_IMAGE_END = re.compile(
+    rf"([ ._-](image|img|imaging|scan|volume|ct|mr|mri|pet|us|{CONTRASTS})|_0000)$", re.IGNORECASE
+)
 _IMAGE_START = re.compile(r"(?:image|img|volume|vol|scan|ct|mr|mri)(?:[ ._-]+(?=.)|(?=\d))", re.IGNORECASE)
 _IMAGE_WHOLE = re.compile(r"(?:image|img|imaging|scan|volume|ct|mr|mri|pet)(?:_0000)?", re.IGNORECASE)
 
@@ -69,9 +72,7 @@ def match_stems(
         label_ids[stem] = stem if found is None else found
     wanted = set(label_ids.values())
     image_ids = {
-        stem: stem
-        if stem in wanted
-        else next((case for _, case in names[stem] if case in wanted), stem)
+        stem: stem if stem in wanted else next((case for _, case in names[stem] if case in wanted), stem)
         for stem in image_stems
     }
     return image_ids, label_ids

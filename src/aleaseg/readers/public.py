@@ -102,7 +102,10 @@ def _word(root: Path) -> tuple[Files, Files]:
 def _feta(root: Path) -> tuple[Files, Files]:
     """`sub-001/anat/sub-001_rec-mial_T2w.nii.gz` with `..._dseg.nii.gz`."""
     images, labels = (
-        {path.parents[1].name: [path] for path in sorted(root.glob(f"sub-*/anat/*_{kind}.nii.gz"), reverse=True)}
+        {
+            path.parents[1].name: [path]
+            for path in sorted(root.glob(f"sub-*/anat/*_{kind}.nii.gz"), reverse=True)
+        }
         for kind in ("T2w", "dseg")
     )
     return dict(sorted(images.items())), dict(sorted(labels.items()))

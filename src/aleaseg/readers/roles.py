@@ -10,22 +10,26 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from aleaseg.case import Finding
-from aleaseg.errors import UsageError
-from aleaseg.readers.account import TEST_FOLDERS
+from aleaseg.errors import NotADataset, UsageError
 from aleaseg.readers.files import split_ending
+from aleaseg.readers.folder_names import TEST_FOLDERS, plain, role_of_folder
 from aleaseg.readers.pairs import looks_like_label, match_stems
+from aleaseg.readers.promises import promised_labels
 from aleaseg.readers.tree import Tree
 
-__all__ = ["Chosen", "Roles", "assign_roles", "role_of_folder"]
+__all__ = ["Chosen", "Roles", "assign_roles", "matches"]
 
-_IMAGE_FOLDERS = ("imagestr", "images", "image", "imgs", "img")
-_LABEL_FOLDERS = ("labelstr", "labels", "masks", "label", "mask", "segmentations", "annotations")
-# Names that are often labels, but not always: taken, and said to be a guess.
-_LABEL_FOLDERS_TOO = (
-    *("gt", "gts", "groundtruth", "groundtruths", "seg", "segs", "segmentation", "annotation", "lbl", "lbls"),
-    *("labelmaps", "labelmap", "contours", "rois", "roi", "targets", "manual", "reference"),
+_NO_LABELS = (
+    "predictions",
+    "prediction",
+    "preds",
+    "pred",
+    "output",
+    "outputs",
+    "results",
+    "previews",
+    "overlays",
 )
-_NO_LABELS = ("predictions", "prediction", "preds", "pred", "output", "outputs", "results", "previews", "overlays")
 _UNLABELLED = ("test", "testing", "ts", "unlabeled", "unlabelled", "inference", "holdout")
 
 Files = dict[str, list[Path]]
@@ -48,6 +52,11 @@ class Chosen:
         return self.image is not None or self.label is not None
 
 
+def matches(pattern: str | None, path: str) -> bool:
+    """Whether a pattern of `Chosen` chooses a path below the data set's folder; without a pattern every one."""
+    return pattern is None or fnmatchcase(path if "/" in pattern else path.rpartition("/")[2], pattern)
+
+
 @dataclass
 class Roles:
     """What the files of a tree are.
@@ -56,7 +65,7 @@ class Roles:
         images, labels: by name of case.
         beside: whether both lie in the same folders.
         findings: guesses and promises that were not kept, for the data set as a whole.
-        passed_over: (path, why).
+        others: path -> what it is known to be.
         guesses: in words.
     """
 
@@ -64,18 +73,8 @@ class Roles:
     labels: Files = field(default_factory=dict)
     beside: bool = False
     findings: list[Finding] = field(default_factory=list)
-    passed_over: list[tuple[str, str]] = field(default_factory=list)
+    others: dict[str, str] = field(default_factory=dict)
     guesses: list[str] = field(default_factory=list)
-
-
-def role_of_folder(name: str) -> str:
-    """`image` or `label` where the name of a folder says it, `perhaps` where it may be labels, else nothing."""
-    plain = re.sub(r"[ ._-]", "", name).lower()
-    if plain in _IMAGE_FOLDERS:
-        return "image"
-    if plain in _LABEL_FOLDERS:
-        return "label"
-    return "perhaps" if plain in _LABEL_FOLDERS_TOO else ""
 
 
 def assign_roles(tree: Tree, chosen: Chosen | None = None) -> Roles:
@@ -104,7 +103,7 @@ def _folder_role(path: str) -> tuple[str, str]:
 
 
 def _of_test_part(path: str) -> bool:
-    return any(re.sub(r"[ ._-]", "", part).lower() in TEST_FOLDERS for part in path.split("/")[:-1])
+    return any(plain(part) in TEST_FOLDERS for part in path.split("/")[:-1])
 
 
 def _key(path: str) -> str:
@@ -132,7 +131,9 @@ def _in_folders(tree: Tree, by_folder: Mapping[str, tuple[str, str]]) -> Roles:
     roles = Roles()
     labels: dict[str, list[str]] = {}
     for kind in ("label", "perhaps"):
-        fitting = {where: paths for where, paths in groups[kind].items() if _fit(images, _keyed(tree, paths))}
+        fitting = {
+            where: paths for where, paths in groups[kind].items() if _fit(images, _keyed(tree, paths))
+        }
         # Folders whose names fit nothing are labels all the same where there are no others: the pairs are missed.
         labels = fitting or (dict(groups[kind]) if kind == "label" else {})
         if labels:
@@ -143,12 +144,12 @@ def _in_folders(tree: Tree, by_folder: Mapping[str, tuple[str, str]]) -> Roles:
     roles.labels = _keyed(tree, _one_folder(tree, labels, "labels", "--label"))
     if not roles.labels:
         within = {key for key in roles.images if looks_like_label(key.rpartition("/")[2])}
-        if _fit({key: [] for key in roles.images.keys() - within}, dict.fromkeys(within, [])):
+        if _fit({key: [] for key in roles.images.keys() - within}, {key: [] for key in within}):
             roles.labels = {key: roles.images.pop(key) for key in sorted(within)}
             roles.beside = True
             roles.guesses.append("files that are called masks, among the images, are their labels")
     if not roles.labels:
-        roles.findings += _promised(tree, groups["image"])
+        roles.findings += promised_labels(tree, groups["image"])
         roles.findings += _perhaps_labels(tree, roles.images, groups[""], by_folder)
     else:
         _leave_unlabelled(tree, roles)
@@ -193,43 +194,6 @@ def _say_guess(roles: Roles, tree: Tree, labels: Mapping[str, Sequence[str]]) ->
         )  # fmt: skip
 
 
-def _promised(tree: Tree, images: Mapping[str, Sequence[str]]) -> list[Finding]:
-    """An error for each folder of labels beside the images in which no label was found."""
-    findings = []
-    parents = {where.rpartition("/")[0] for where in images}
-    for parent in sorted(parents):
-        found = tree.list(parent)
-        for name in (*found.folders, *found.dead):
-            where = f"{parent}/{name}".lstrip("/")
-            if role_of_folder(name) in ("label", "perhaps"):
-                findings.append(no_labels(tree, where))
-    return findings
-
-
-def no_labels(tree: Tree, where: str) -> Finding:
-    """The error of a folder that should hold labels, and what lies in it."""
-    path = tree.path(where)
-    files: list[str] = []
-    if path.is_symlink() and not path.exists():
-        found = f"{where} is a link to {path.readlink()}, which is not there"
-    elif not path.exists():
-        found = f"there is no {where}"
-    elif (listing := tree.list(where)).refused:
-        found = f"{where}/ cannot be listed ({listing.refused})"
-    else:
-        files = [f"{here}/{name}" for here, below in tree.walk(where) for name in below.files]
-        names = ", ".join(name.removeprefix(f"{where}/") for name in files[:3]) + ", ..." * (len(files) > 3)
-        found = f"{where}/ holds {len(files)} files, none of which is a label that is read ({names})"
-        if not files:
-            found = f"{where}/ is empty"
-    return Finding(
-        "", "error", "labels_not_found", f"a label for each image, in {where}/", found,
-        "put the labels there, as .nii.gz, .nrrd, .mha or .png, under the names of their images; for images alone, "
-        "give the folder of images",
-        tuple(tree.path(name) for name in files),
-    )  # fmt: skip
-
-
 def _perhaps_labels(
     tree: Tree, images: Files, rest: Mapping[str, list[str]], by_folder: Mapping[str, tuple[str, str]]
 ) -> list[Finding]:
@@ -237,7 +201,7 @@ def _perhaps_labels(
     by_top: dict[str, list[str]] = defaultdict(list)
     for path in rest.get("", []):
         top, slash, below = path.rpartition("/")
-        if slash and re.sub(r"[ ._-]", "", top.rpartition("/")[2]).lower() not in _NO_LABELS:
+        if slash and plain(top.rpartition("/")[2]) not in _NO_LABELS:
             by_top[top].append(below)
     return [
         Finding(
@@ -257,9 +221,7 @@ def _leave_unlabelled(tree: Tree, roles: Roles) -> None:
         top, slash, _ = key.partition("/")
         if slash and top.lower() in _UNLABELLED and top not in labelled:
             for path in roles.images.pop(key):
-                roles.passed_over.append(
-                    (path.relative_to(tree.root).as_posix(), "an image of a test part without labels")
-                )
+                roles.others[path.relative_to(tree.root).as_posix()] = "file of a test or validation part"
 
 
 # -- side by side, or as chosen ------------------------------------------------------------------------
@@ -271,7 +233,17 @@ def _side_by_side(tree: Tree, files: Sequence[str]) -> Roles:
     images, labels = _keyed(tree, [path for path in files if path not in set(called)]), _keyed(tree, called)
     image_ids, label_ids = match_stems(images, labels, beside=True)
     if set(image_ids.values()) & set(label_ids.values()):
-        return Roles(images, labels, True, guesses=["files that are called masks are labels of the images beside them"])
+        return Roles(
+            images,
+            labels,
+            True,
+            guesses=["files that are called masks are labels of the images beside them"],
+        )
+    if any(_folder_role(path)[0] == "label" for path in files) and not images:
+        raise NotADataset(
+            f"{tree.root} has {len(files)} masks in folders of labels and no image that is read; add images/, or "
+            "say which files are images with --image PATTERN"
+        )
     images = _keyed(tree, files)
     _refuse_twins(tree, images)
     return Roles(images)
@@ -283,7 +255,9 @@ def _refuse_twins(tree: Tree, images: Files) -> None:
         tuple(sorted(path.name[len(key.rpartition("/")[2]) :].lower() for path in paths))
         for key, paths in images.items()
     ]
-    twins = [pair for pair in endings if len(pair) == 2 and pair[0] != pair[1] and set(pair) != {".hdr", ".img"}]
+    twins = [
+        pair for pair in endings if len(pair) == 2 and pair[0] != pair[1] and set(pair) != {".hdr", ".img"}
+    ]
     if twins and 2 * len(twins) >= len(endings):
         one, other = twins[0]
         lossy = other if one not in (".jpg", ".jpeg") else one
@@ -303,7 +277,11 @@ def _as_chosen(tree: Tree, files: Sequence[str], chosen: Chosen) -> Roles:
         images = [
             path
             for path in left
-            if (_folder_role(path)[0] == "image" if in_folders else not looks_like_label(_key(path).rpartition("/")[2]))
+            if (
+                _folder_role(path)[0] == "image"
+                if in_folders
+                else not looks_like_label(_key(path).rpartition("/")[2])
+            )
         ]
     elif chosen.label is None:
         taken = set(images)
@@ -311,23 +289,39 @@ def _as_chosen(tree: Tree, files: Sequence[str], chosen: Chosen) -> Roles:
             path
             for path in left
             if path not in taken
-            and (looks_like_label(_key(path).rpartition("/")[2]) or _folder_role(path)[0] in ("label", "perhaps"))
+            and (
+                looks_like_label(_key(path).rpartition("/")[2])
+                or _folder_role(path)[0] in ("label", "perhaps")
+            )
         ]
     roles = Roles(beside=True)
     roles.images = _chosen_keys(tree, images, chosen.image)
     roles.labels = _chosen_keys(tree, labels, chosen.label)
+    bare = [
+        {key.rpartition("/")[2]: paths for key, paths in files.items()}
+        for files in (roles.images, roles.labels)
+    ]
+    if (
+        chosen.image
+        and chosen.label
+        and [len(part) for part in bare] == [len(roles.images), len(roles.labels)]
+    ):
+        # Each name is there once, so that the folders say nothing more.
+        roles.images, roles.labels = bare
     taken = {*images, *labels}
-    roles.passed_over = [(path, "not asked for with --image and --label") for path in files if path not in taken]
+    roles.others = {path: "file not asked for" for path in files if path not in taken}
     return roles
 
 
 def _matching(files: Sequence[str], pattern: str | None, option: str, tree: Tree) -> list[str]:
     if pattern is None:
         return []
-    found = [path for path in files if fnmatchcase(path if "/" in pattern else path.rpartition("/")[2], pattern)]
+    found = [path for path in files if matches(pattern, path)]
     if not found:
         some = ", ".join(files[:3]) or "none"
-        raise UsageError(f"{option} {pattern!r} fits none of the {len(files)} files of {tree.root}, such as {some}")
+        raise UsageError(
+            f"{option} {pattern!r} fits none of the {len(files)} files of {tree.root}, such as {some}"
+        )
     return found
 
 

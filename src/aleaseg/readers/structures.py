@@ -18,7 +18,8 @@ from aleaseg.errors import BadVoxels, ShapeMismatch
 from aleaseg.readers.classes import asked_classes, choose
 from aleaseg.readers.files import split_ending
 from aleaseg.readers.pairs import pair_up
-from aleaseg.readers.roles import no_labels
+from aleaseg.readers.promises import no_labels
+from aleaseg.readers.roles import Chosen, matches
 from aleaseg.readers.tree import Tree, join
 from aleaseg.readers.voxels import lazy_case, read_label
 
@@ -33,28 +34,36 @@ def is_image(name: str) -> bool:
     return _stem(name) in _IMAGES
 
 
-def open_structures(tree: Tree, folders: Sequence[str], classes: str | None = None) -> Dataset:
+def open_structures(
+    tree: Tree, folders: Sequence[str], classes: str | None = None, chosen: Chosen | None = None
+) -> Dataset:
     """Open a data set of one folder per case.
 
     Args:
         tree: of the folder.
         folders: names of the cases in it; `[""]` where it is itself the one case.
         classes: see `open_dataset`; names of structures.
+        chosen: which files are images and which are masks, of those that would be taken.
 
     Raises:
         UsageError: `classes` cannot be read or names what is not there.
     """
+    chosen = chosen or Chosen()
     images: dict[str, list[Path]] = {}
     masks: dict[str, dict[str, Path]] = {}
     findings: list[Finding] = []
     for name in folders:
         case = name or tree.root.resolve().name
         listed = tree.list(name)
-        images_here = [tree.path(join(name, file)) for file in listed.files if is_image(file)]
+        images_here = [
+            tree.path(path)
+            for file in listed.files
+            if matches(chosen.image, path := join(name, file)) and (is_image(file) or chosen.image)
+        ]
         if images_here:
             images[case] = images_here
         if MASKS in listed.folders:
-            named, doubles = _masks(tree, join(name, MASKS), case)
+            named, doubles = _masks(tree, join(name, MASKS), case, chosen.label)
             findings += doubles
             if named:
                 masks[case] = named
@@ -83,30 +92,32 @@ def open_structures(tree: Tree, folders: Sequence[str], classes: str | None = No
         findings=tuple(findings),
         account=Account(
             classes_from=f"the names in {MASKS}/",
-            passed_over=tuple(
-                (path.relative_to(tree.root).as_posix(), "its class was not asked for")
+            others={
+                path.relative_to(tree.root).as_posix(): "file not asked for"
                 for case in ids
                 for name, path in masks.get(case, {}).items()
                 if name not in kept
-            ),
+            },
         ),
     )
 
 
-def _masks(tree: Tree, folder: str, case: str) -> tuple[dict[str, Path], list[Finding]]:
+def _masks(
+    tree: Tree, folder: str, case: str, pattern: str | None
+) -> tuple[dict[str, Path], list[Finding]]:
     """The mask of each structure, and an error where there are two of one."""
     named: dict[str, Path] = {}
     findings = []
     for file in tree.list(folder).files:
         split = split_ending(file)
-        if split is None:
+        if split is None or not matches(pattern, join(folder, file)):
             continue
         path = tree.path(join(folder, file))
         if split[0] in named:
             findings.append(
                 Finding(
                     case, "error", "same_id", "one mask per structure",
-                    f"{named[split[0]].name} and {file} in {folder}/", "keep one of them there, and the other elsewhere",
+                    f"{named[split[0]].name} and {file} in {folder}/", "keep one of them there",
                     (path,),
                 )
             )  # fmt: skip

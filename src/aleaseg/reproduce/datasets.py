@@ -28,6 +28,7 @@ TEST_SHARE = 0.2
 # Of the split alone, which stays whatever seed trains.
 _SPLIT_SEED = 0
 
+
 @dataclass(frozen=True)
 class Source:
     """A data set that was found.
