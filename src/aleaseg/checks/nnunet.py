@@ -38,7 +38,7 @@ def notes(dataset: Dataset) -> list[Finding]:
     found = [*_keys(dataset.root, declared), *_labels(declared), *_name(dataset.root), *_splits(dataset)]
     if not declared.get("dataset"):
         found += [
-            _note(
+            _refusal(
                 "folders",
                 f"a folder called {name}",
                 "none of that name",
@@ -61,7 +61,7 @@ def case_notes(case: Case, image: Voxels, label: Voxels) -> list[Finding]:
     ):
         return []
     return [
-        _note(
+        _refusal(
             "spacing", "the same spacing to five digits",
             f"{_mm(theirs)} in the label, {_mm(ours)} in the image",
             "copy the image's spacing into the label; nnU-Net refuses the case", case.id, case.label_files,
@@ -94,14 +94,14 @@ def _keys(root: Path, declared: Mapping[str, Any]) -> list[Finding]:
     missing = [key for key in _REQUIRED if key not in declared]
     if missing:
         found.append(
-            _note(
+            _refusal(
                 "keys", f"{', '.join(_REQUIRED)} in dataset.json", f"no {' and no '.join(missing)}",
                 "add what is missing; nnU-Net refuses the data set without it", files=(path,),
             )
         )  # fmt: skip
     if path.read_bytes().startswith(b"\xef\xbb\xbf"):
         found.append(
-            _note(
+            _refusal(
                 "json", "dataset.json in UTF-8", "a byte order mark before it",
                 "save it as UTF-8 without BOM; nnU-Net cannot read it", files=(path,),
             )
@@ -109,14 +109,14 @@ def _keys(root: Path, declared: Mapping[str, Any]) -> list[Finding]:
     ending = declared.get("file_ending")
     if isinstance(ending, str) and ending.lower() not in _READ:
         found.append(
-            _note(
+            _refusal(
                 "file_ending", f"one of {', '.join(_READ)}", f"file_ending {ending}",
                 "convert the files; nnU-Net has no reader for them", files=(path,),
             )
         )  # fmt: skip
     if not isinstance(declared["channel_names"], dict):
         found.append(
-            _note(
+            _refusal(
                 "channel_names", 'channel_names such as {"0": "CT"}', str(declared["channel_names"])[:60],
                 "write it with numbers as keys; nnU-Net cannot read a list", files=(path,),
             )
@@ -133,7 +133,7 @@ def _labels(declared: Mapping[str, Any]) -> list[Finding]:
     if "background" not in labels or labels["background"] != 0:
         given = labels.get("background", "no background")
         return [
-            _note(
+            _refusal(
                 "labels", '"background": 0 among the labels', f"{given}", "name the background; " + advice
             )
         ]
@@ -150,17 +150,17 @@ def _labels(declared: Mapping[str, Any]) -> list[Finding]:
         return []
     if sorted(values) != list(range(len(values))):
         told = ", ".join(map(str, sorted(values)))
-        found.append(_note("labels", "label values without gaps, 0, 1, 2, ...", told, advice))
+        found.append(_refusal("labels", "label values without gaps, 0, 1, 2, ...", told, advice))
     if ignored is not None and ignored != max(values) + 1:
         found.append(
-            _note(
+            _refusal(
                 "labels", f"ignore as the highest value, {max(values) + 1}", f"ignore is {ignored}", advice
             )
         )
     same = [name for name in labels if list(labels.values()).count(labels[name]) > 1]
     if same:
         found.append(
-            _note(
+            _refusal(
                 "labels",
                 "a value of its own for each class",
                 f"{' and '.join(same)} share one",
@@ -170,7 +170,7 @@ def _labels(declared: Mapping[str, Any]) -> list[Finding]:
     order = declared.get("regions_class_order")
     if regions and (not isinstance(order, list) or len(order) != len(labels) - 1 - ("ignore" in labels)):
         found.append(
-            _note(
+            _refusal(
                 "labels", "regions_class_order with one value for each region", f"{order!r} for {', '.join(regions)}",
                 "add it to dataset.json; nnU-Net cannot train with regions without it",
             )
@@ -186,7 +186,7 @@ def _name(root: Path) -> list[Finding]:
     ):
         return []
     return [
-        _note(
+        _refusal(
             "name", "a folder called DatasetNNN_Name, with three digits", name,
             "rename the folder; nnU-Net does not find the data set under this name",
         )
@@ -203,7 +203,7 @@ def _names(root: Path, ending: str, listing: Mapping[str, Sequence[str]]) -> lis
     shown = [name for name in bare if name not in hidden]
     if shown:
         found.append(
-            _note(
+            _refusal(
                 "image_names", f"images called CASE_0000{ending}", f"{len(shown)} without a channel: {_some(shown)}",
                 "rename them, _0000 for the first channel; nnU-Net cuts five signs off each name and finds no case",
                 files=[root / "imagesTr" / name for name in shown],
@@ -211,7 +211,7 @@ def _names(root: Path, ending: str, listing: Mapping[str, Sequence[str]]) -> lis
         )  # fmt: skip
     if hidden:
         found.append(
-            _note(
+            _refusal(
                 "hidden_files", "no hidden images", f"{len(hidden)} in imagesTr: {_some(hidden)}",
                 "keep them elsewhere (macOS: dot_clean); nnU-Net takes hidden files for cases",
             )
@@ -226,7 +226,7 @@ def _names(root: Path, ending: str, listing: Mapping[str, Sequence[str]]) -> lis
     )
     if numbered:
         found.append(
-            _note(
+            _refusal(
                 "label_names", f"labels called CASE{ending}", f"{len(numbered)} with a channel: {_some(numbered)}",
                 "take _0000 off the labels' names; nnU-Net looks for CASE alone",
                 files=[root / "labelsTr" / name for name in numbered],
@@ -245,7 +245,7 @@ def _splits(dataset: Dataset) -> list[Finding]:
         parts = [(set(fold["train"]), set(fold["val"])) for fold in folds]
     except (OSError, ValueError, LookupError, TypeError):
         return [
-            _note(
+            _refusal(
                 "splits", '[{"train": [...], "val": [...]}, ...] in UTF-8', "what nnU-Net cannot read",
                 "write it again; a byte order mark has to go", files=(path,),
             )
@@ -256,14 +256,14 @@ def _splits(dataset: Dataset) -> list[Finding]:
     found = []
     if strange:
         found.append(
-            _note(
+            _refusal(
                 "splits", "cases of this data set", f"{len(strange)} others: {_some(strange)}",
                 "mend the names; nnU-Net stops where it cannot load a case", files=(path,),
             )
         )  # fmt: skip
     if both:
         found.append(
-            _note(
+            _refusal(
                 "splits", "no case in both parts of a fold", f"{len(both)}: {_some(both)}",
                 "draw the folds again; validation would see what it trained on", files=(path,),
             )
@@ -271,7 +271,7 @@ def _splits(dataset: Dataset) -> list[Finding]:
     return found
 
 
-def _note(
+def _refusal(
     what: str, expected: str, found: str, advice: str, case: str = "", files: Sequence[Path] = ()
 ) -> Finding:
     return Finding(case, "note", f"nnunet_{what}", expected, found, advice, tuple(files))

@@ -109,7 +109,7 @@ def _hidden(name: str) -> str:
     """What a hidden file or folder is; empty where it may be a case."""
     if name.startswith("._"):
         return "shadow file of macOS"
-    if split_ending(name.lstrip(".")):
+    if split_ending(name.lstrip(".")) or name.lower().endswith((*_OTHER_VOXELS, *_PACKED)):
         return ""
     return "hidden folder" if name.endswith("/") else "hidden file"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -153,6 +154,10 @@ def _in_folders(tree: Tree, by_folder: Mapping[str, tuple[str, str]]) -> Roles:
         roles.findings += _perhaps_labels(tree, roles.images, groups[""], by_folder)
     else:
         _leave_unlabelled(tree, roles)
+    parts = sorted({key.split("/")[0] for key in roles.images if "/" in key})
+    if len(parts) > 1:
+        more = f" and {len(parts) - 4} more" if len(parts) > 4 else ""
+        roles.guesses.append(f"{', '.join(parts[:4])}{more} are parts of one data set")
     return roles
 
 
@@ -327,18 +332,19 @@ def _matching(files: Sequence[str], pattern: str | None, option: str, tree: Tree
 
 def _chosen_keys(tree: Tree, paths: Sequence[str], pattern: str | None) -> Files:
     """By case: what the one star in the last part of the pattern stands for, else the name without its ending."""
-    last = (pattern or "").rpartition("/")[2]
+    *folders, last = (pattern or "").split("/")
     before, star, after = last.partition("*")
+    # Folders that the pattern names say nothing of the case.
+    named = "/".join(itertools.takewhile(lambda part: not re.search(r"[*?\[]", part), folders))
     found: Files = defaultdict(list)
     for path in paths:
-        folder, slash, _ = _key(path).rpartition("/")
+        key = _key(path.removeprefix(f"{named}/") if named else path)
+        folder, slash, stem = key.rpartition("/")
         name = path.rpartition("/")[2]
         end = len(name) - len(after)
         if star and not re.search(r"[*?\[]", after + before) and len(before) < end:
             stem = name[len(before) : end]
             split = split_ending(stem)
             stem = split[0] if split else stem
-        else:
-            stem = _key(path).rpartition("/")[2]
         found[folder + slash + stem].append(tree.path(path))
     return dict(found)
