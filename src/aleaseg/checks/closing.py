@@ -67,7 +67,7 @@ def finding_row(finding: Finding) -> dict[str, Any]:
 def _classes(result: CheckResult) -> str:
     names, source = list(result.classes), result.account.classes_from
     if not names:
-        return "no labels"
+        return "no classes"
     told = f" ({', '.join(names)})" if len(names) <= _MOST_CLASSES else ""
     guessed = "guessed " if source.startswith("the values") else ""
     what = "class" if len(names) == 1 else "classes"

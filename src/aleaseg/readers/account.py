@@ -43,6 +43,7 @@ _SPARE = "an unfinished or spare copy"
 _NO_CASE = "an image or mask that belongs to no case of this layout"
 _ARCHIVE = "packed"
 _FORMAT = "a format that is not read in this layout"
+_UNKNOWN = "names that say nothing"
 _ELSE = "if it is a case, give it a name that the layout knows; else nothing has to be done"
 _ADVICE = {
     _SPARE: "look whether the file itself is whole",
@@ -138,8 +139,7 @@ def _why(name: str) -> str:
         return _ARCHIVE
     if lower.endswith(_OTHER_VOXELS):
         return _FORMAT
-    ending = os.path.splitext(name)[1]
-    return f"the ending {ending} says nothing" if ending else "a name without ending says nothing"
+    return _UNKNOWN
 
 
 def _notes(account: Account) -> list[Finding]:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from aleaseg.case import Account, Case, Dataset, Geometry, Voxels
 from aleaseg.errors import BadVoxels, CaseError, ShapeMismatch, Unreadable
 from aleaseg.readers.classes import SAMPLE, Meaning, asked_classes, evenly, meaning_of_values
+from aleaseg.readers.folder import told_sample
 from aleaseg.readers.npz import ENDING, read_array, read_headers, refuse_objects
 from aleaseg.readers.tree import Tree, join
 
@@ -53,7 +54,6 @@ def open_arrays(tree: Tree, classes: str | None = None) -> Dataset:
     paths = {path.removesuffix(ENDING): tree.path(path) for path in _paths(tree)}
     labelled, colours, values = _looked_into(paths)
     meaning = meaning_of_values(values, asked_classes(classes)) if labelled else Meaning({})
-    masks = f"the values of {min(SAMPLE, len(paths))} of {len(paths)} masks" if labelled else ""
     return Dataset(
         name=tree.root.resolve().name,
         root=tree.root,
@@ -64,7 +64,7 @@ def open_arrays(tree: Tree, classes: str | None = None) -> Dataset:
         declared=tuple(
             sorted({*meaning.drop, *(v for values in meaning.classes.values() for v in values)})
         ),
-        account=Account(classes_from=masks),
+        account=Account(classes_from=told_sample(len(paths)) if labelled else ""),
     )
 
 

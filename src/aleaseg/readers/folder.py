@@ -23,7 +23,7 @@ from aleaseg.readers.roles import Chosen, Roles, assign_roles
 from aleaseg.readers.tree import Tree
 from aleaseg.readers.voxels import count_channels, lazy_case
 
-__all__ = ["channel_names", "meaning_of", "open_folder"]
+__all__ = ["channel_names", "meaning_of", "open_folder", "told_sample"]
 
 _CHANNEL = re.compile(r"(.+)_(\d{4})")
 _CONTRAST = re.compile(rf"(.*[^ ._-])[ ._-]({CONTRASTS})", re.IGNORECASE)
@@ -119,6 +119,12 @@ def meaning_of(
     )
 
 
+def told_sample(count: int) -> str:
+    """How many masks were looked into for what their values mean."""
+    some = f"{count} mask{'' if count == 1 else 's'}"
+    return f"the values of {some}" if count <= SAMPLE else f"the values of {SAMPLE} of {some}"
+
+
 def _paired(
     roles: Roles,
 ) -> tuple[dict[str, list[Path]], dict[str, list[Path]], tuple[str, ...], list[Finding]]:
@@ -164,8 +170,10 @@ def _numbered(images: Files, labels: Files) -> dict[str, list[Path]] | None:
         return None
     if labels:
         # The labels decide: they carry the bare id, or the whole stem.
-        bare = set(match_stems(grouped, labels)[1].values())
-        return dict(grouped) if len(grouped.keys() & bare) > len(images.keys() & labels.keys()) else None
+        bare = grouped.keys() & set(match_stems(grouped, labels)[1].values())
+        whole = images.keys() & labels.keys()
+        if bare or whole:
+            return dict(grouped) if len(bare) > len(whole) else None
     one_by_one = len(sets) == 1 and len(usual) <= _MOST_CHANNELS and (len(grouped) > 1 or len(usual) == 1)
     return dict(grouped) if one_by_one else None
 
