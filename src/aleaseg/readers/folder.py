@@ -112,11 +112,7 @@ def meaning_of(
         return meaning, ""
     if asked and all(values is not None for values in asked.values()):
         return meaning, "--classes"
-    few = len(labels) <= SAMPLE
-    return (
-        meaning,
-        f"the values of {len(labels)} masks" if few else f"the values of {SAMPLE} of {len(labels)} masks",
-    )
+    return meaning, told_sample(len(labels))
 
 
 def told_sample(count: int) -> str:
