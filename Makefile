@@ -1,21 +1,28 @@
-# Two commands: `make demo` and `make test`. Each makes .venv and installs what is pinned.
+# Two commands: `make demo` and `make test`. Each makes .venv and installs what is pinned, and no more than it needs.
 PYTHON ?= python3
 BIN := .venv/bin
+PACKAGE := .venv/.package
 STAMP := .venv/.installed
 NNUNET := nnunetv2 acvl-utils dynamic-network-architectures batchgenerators batchgeneratorsv2
 
-.PHONY: install demo test test-all lint wheel bench clean
+.PHONY: install demo test test-all lint wheel clean
 
 install: $(STAMP)
 
-$(STAMP): pyproject.toml constraints.txt
+# The package and what it needs to run: enough for the demo.
+$(PACKAGE): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "aleaseg needs Python >= 3.11; call: make PYTHON=python3.11 ..."; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install -q -c constraints.txt -e '.[dev]'
-	$(BIN)/python -m pip install -q --no-deps -c constraints.txt $(NNUNET)
+	$(BIN)/python -m pip install -c constraints.txt -e .
+	touch $(PACKAGE)
+
+# What tests, linters and the optional parts need beside it.
+$(STAMP): $(PACKAGE)
+	$(BIN)/python -m pip install -c constraints.txt -e '.[dev]'
+	$(BIN)/python -m pip install --no-deps -c constraints.txt $(NNUNET)
 	touch $(STAMP)
 
-demo: $(STAMP)
+demo: $(PACKAGE)
 	$(BIN)/aleaseg demo -o demo
 
 test: $(STAMP) lint

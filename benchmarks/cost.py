@@ -23,13 +23,13 @@ import torch
 from aleaseg.case import Case, usable_image, usable_label
 from aleaseg.extractors import make_extractor
 from aleaseg.predictions import Prediction
-from aleaseg.predictions.crossfit import Crossfit
+from aleaseg.predictions.fitted import Crossfit
+from aleaseg.predictions.foldplan import FoldPlan
 from aleaseg.predictions.inside import image_part, mask_part
-from aleaseg.predictions.working import fold_units, fold_weights, grid_of, small_image
+from aleaseg.predictions.networks import fold_network, fold_units
 from aleaseg.readers import open_dataset
-from aleaseg.run import Run, read_json
+from aleaseg.run import Run
 from aleaseg.scoring.record import score_case
-from aleaseg.training.prepare import prepare_label
 
 
 class Plain:
@@ -46,21 +46,21 @@ class Plain:
 
 def row(data: Path, folder: Path, cases: int) -> str:
     dataset, run = open_dataset(data), Run(folder)
-    plan = read_json(run.path / "models" / "plan.json")
-    grid, fold = grid_of(plan), 0
-    network, units = fold_weights(run, plan, fold), fold_units(run, fold) or []
+    plan, fold = FoldPlan.read(run), 0
+    patch = plan.preprocessing.grid.patch
+    network, units = fold_network(run, plan, fold), fold_units(run, fold) or []
     whole = Crossfit(run, dataset)
     plain = Plain(whole)
     seconds: dict[str, list[float]] = {"extraction": [], "default": [], "all": []}
-    chosen = [dataset[case_id] for case_id in plan["folds"][fold][: cases + 1]]
+    chosen = [dataset[case_id] for case_id in plan.folds[fold][: cases + 1]]
     for case in chosen:
         image = usable_image(case)
-        small = small_image(case, image, grid, plan["normalisation"])
+        small = plan.preprocessing.image(case, image)
         label = usable_label(case, image.geometry.shape)
-        indices = prepare_label(label, small.shape[1:], plan["values"], dataset.ignore)
+        indices = plan.preprocessing.label(label, small.shape[1:])
         started = time.perf_counter()
-        image_part(network, small, grid.patch)
-        mask_part(network, small, indices, grid.patch, units)
+        image_part(network, small, patch)
+        mask_part(network, small, indices, patch, units)
         seconds["extraction"].append(time.perf_counter() - started)
         for name, source in (("default", plain), ("all", whole)):
             whole._last = None

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from aleaseg.bench.write import write_frame_markdown
+from aleaseg.pages.markdown import table_markdown
+from aleaseg.pages.tables import frame_table
 from aleaseg.run import read_table
 
 HERE = Path(__file__).parent
@@ -96,7 +97,7 @@ def main() -> None:
             shutil.copy(bench / "bench.md", HERE / f"detection_{name}.md")
     for title, rows in (("goal", goal), ("measures", every), ("weak", weak), ("alarms", alarms)):
         print(f"\n## {title}\n")
-        print("\n".join(write_frame_markdown(pd.DataFrame(rows))))
+        print("\n".join(table_markdown(frame_table(pd.DataFrame(rows)))))
 
 
 if __name__ == "__main__":

@@ -33,12 +33,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from aleaseg.trainer.copies import places_of
-from aleaseg.training import loop
-from aleaseg.training.loop import Prepared, TrainSettings, fit
+from aleaseg.training import batches
+from aleaseg.training.copies import WorkingCopy, copy_of, write_copy
+from aleaseg.training.loop import fit
 from aleaseg.training.objective import make_objective, settings_of
-from aleaseg.training.prepare import IGNORE
+from aleaseg.training.preprocessing import IGNORE
 from aleaseg.training.reproducible import reproducible
+from aleaseg.training.schedule import Schedule
 from page import processor, replace_between
 
 PAGE = Path(__file__).with_suffix(".md")
@@ -112,32 +113,26 @@ class Theirs:
         self.trainer.train_step(batch)
         return made - started, time.process_time() - made
 
-    def prepared(self, place: Path) -> list[Prepared]:
+    def prepared(self, place: Path) -> list[WorkingCopy]:
         """Its cases as the native trainer keeps them."""
         cases = []
         data = self.trainer.dataset_class(self.trainer.preprocessed_dataset_folder)
         for case in data.identifiers:
             image, label = (np.asarray(array) for array in data.load_case(case)[:2])
-            stem = place / case
             label = np.where(label[0] < 0, IGNORE, label[0]).astype(np.uint8)
-            kept = Prepared(
-                case, *(stem.with_suffix(f".{what}.npy") for what in ("image", "label", "places"))
-            )
-            for file, array in (
-                (kept.image, image.astype(np.float16)),
-                (kept.label, label),
-                (kept.places, places_of(label)),
-            ):
-                np.save(file, array)
+            kept = copy_of(place, case)
+            write_copy(kept, image.astype(np.float16), label, 10_000)
             cases.append(kept)
         return cases
 
 
-def race(theirs: Theirs, objective: str, cases: Sequence[Prepared], size: str, place: Path) -> np.ndarray:
+def race(
+    theirs: Theirs, objective: str, cases: Sequence[WorkingCopy], size: str, place: Path
+) -> np.ndarray:
     """(repeats, 4) seconds: native batch and learning, nnU-Net's batch and learning."""
     patch, batch, _ = SIZES[size]
     repeats = REPEATS[size]
-    settings = TrainSettings(
+    settings = Schedule(
         1 + repeats,
         batch,
         0.01,
@@ -147,7 +142,7 @@ def race(theirs: Theirs, objective: str, cases: Sequence[Prepared], size: str, p
         checkpoint_every=10**9,
     )
     made, rows, begun = 0.0, [], 0.0
-    batch_at = loop.batch_at
+    batch_at = batches.batch_at
 
     def timed(*given: Any) -> Any:
         nonlocal made
@@ -165,7 +160,7 @@ def race(theirs: Theirs, objective: str, cases: Sequence[Prepared], size: str, p
 
     network = copy.deepcopy(theirs.network)
     loss = make_objective(settings_of(objective), network, [case.id for case in cases], 2)
-    loop.batch_at = timed
+    batches.batch_at = timed
     try:
         with reproducible(True):
             begun = time.process_time()
@@ -179,7 +174,7 @@ def race(theirs: Theirs, objective: str, cases: Sequence[Prepared], size: str, p
                 on_step=on_step,
             )
     finally:
-        loop.batch_at = batch_at
+        batches.batch_at = batch_at
     return np.array(rows[1:])  # libraries wake up in the first
 
 

@@ -25,7 +25,9 @@ def data() -> Path:
     """The folder of real data; the test skips where it is absent."""
     folder = Path(os.environ.get("ALEASEG_TEST_DATA", HERE.parent.parent / "shared" / "data"))
     if not folder.is_dir():
-        pytest.skip(f"no real data at {folder} (set ALEASEG_TEST_DATA)")
+        pytest.skip(
+            "no real data here: ALEASEG_TEST_DATA names a folder with Dataset004_Hippocampus and the others"
+        )
     return folder
 
 
@@ -171,5 +173,5 @@ def one_process(monkeypatch):
 
     monkeypatch.setattr(os, "cpu_count", lambda: 1)
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0}, raising=False)
-    monkeypatch.setattr(crossfit, "_run_folds", run_folds)
+    monkeypatch.setattr(crossfit, "run_folds", run_folds)
     return given

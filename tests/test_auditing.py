@@ -4,15 +4,18 @@ import dataclasses
 import json
 import os
 import shutil
+from collections import Counter
 
 import numpy as np
 import pytest
 
 import aleaseg
-from aleaseg import auditing
-from aleaseg.auditing import Settings, run_audit
+from aleaseg.auditing.beginning import begin_audit
+from aleaseg.auditing.running import run_audit
+from aleaseg.auditing.settings import AuditSettings
 from aleaseg.case import Geometry
-from aleaseg.errors import SettingsDiffer, UsageError
+from aleaseg.errors import SettingsDiffer, Unreadable, UsageError
+from aleaseg.readers import open_dataset, read_headers
 from aleaseg.readers.voxels import write_nifti
 from aleaseg.run import Run
 
@@ -23,7 +26,9 @@ SPACING = (2.0, 1.0, 1.0)
 
 def audit(dataset, out, page=False, **given):
     """Two folds of three steps, no page."""
-    settings = Settings(dataset=str(dataset), **{"steps": 3, "groups": GROUPS, "device": "cpu", **given})
+    settings = AuditSettings(
+        dataset=str(dataset), **{"steps": 3, "groups": GROUPS, "device": "cpu", **given}
+    )
     return run_audit(settings, Run(out), page=page)
 
 
@@ -333,7 +338,7 @@ def test_the_variance_extractor_leaves_the_label_axis_as_it_is(tmp_path, finishe
 
 
 def test_a_budget_that_bites_is_told(tmp_path, finished, one_process):
-    done = audit(finished.dataset, tmp_path / "run", steps=5000, budget_minutes=0.1)
+    done = audit(finished.dataset, tmp_path / "run", steps=5000, budget=0.1)
     # Two folds one after the other share what preparing and predicting leave.
     assert len(one_process) == 1
     assert 1.0 <= one_process[0] <= 0.9 * 10.0 / 2
@@ -363,27 +368,40 @@ def test_what_cannot_work_is_refused_before_anything_is_written(tmp_path, finish
         assert not (tmp_path / "run").exists()
 
 
-def test_every_setting_is_kept_and_told_apart(tmp_path, finished, monkeypatch):
+def test_every_setting_is_kept_and_told_apart(tmp_path, finished):
     shutil.copytree(finished.run, tmp_path / "run")
     made = Run(tmp_path / "run").manifest["settings"]
-    names = {field.name for field in dataclasses.fields(Settings)}
+    names = set(AuditSettings("").asked())
     assert names <= set(made)
-    settings = Settings(**{name: made[name] for name in names})
-    monkeypatch.setattr(auditing, "_predict", lambda *given: pytest.fail("went on"))
-    monkeypatch.setattr(auditing, "_can_work", lambda *given: None)
-    monkeypatch.setattr(auditing, "_reference", lambda *given: None)
+    assert not {"accept_licence", "cache", "out"} & set(made)  # they decide no number
+    settings = AuditSettings(**{name: made[name] for name in names})
+    dataset = open_dataset(settings.dataset, groups=settings.groups)
+    begin_audit(Run(tmp_path / "run"), settings, dataset)
     for name, other in (
         ("seed", 1),
         ("steps", 9),
         ("extractor", "task"),
-        ("budget_minutes", 5.0),
+        ("budget", 5.0),
         ("device", "cuda"),
         ("predictions", "/oof"),
         ("sites", "g"),
         ("reference", "/r"),
     ):
         with pytest.raises(SettingsDiffer, match=f"{name}: .* then, {other!r} now"):
-            run_audit(dataclasses.replace(settings, **{name: other}), Run(tmp_path / "run"))
+            begin_audit(Run(tmp_path / "run"), dataclasses.replace(settings, **{name: other}), dataset)
+
+
+def test_a_run_from_before_the_budget_had_its_name_goes_on(tmp_path, finished):
+    shutil.copytree(finished.run, tmp_path / "run")
+    manifest = json.loads((tmp_path / "run" / "manifest.json").read_text())
+    del manifest["settings"]["budget"]
+    manifest["settings"]["budget_minutes"] = 30.0
+    (tmp_path / "run" / "manifest.json").write_text(json.dumps(manifest))
+    dataset = open_dataset(finished.dataset, groups=GROUPS)
+    asked = AuditSettings(finished.dataset, groups=GROUPS, steps=8, budget=30.0)
+    begin_audit(Run(tmp_path / "run"), asked, dataset)
+    with pytest.raises(SettingsDiffer, match=r"budget: 30\.0 then, None now"):
+        begin_audit(Run(tmp_path / "run"), dataclasses.replace(asked, budget=None), dataset)
 
 
 def test_a_case_more_is_another_data_set(tmp_path, write_small, finished):
@@ -395,7 +413,10 @@ def test_a_case_more_is_another_data_set(tmp_path, write_small, finished):
     for name in ("imagesTr/g0_00_0000", "labelsTr/g0_00"):
         path = tmp_path / "data set" / f"{name}.nii.gz"
         shutil.copy(path, path.with_name(path.name.replace("g0_00", "g0_99")))
-    with pytest.raises(SettingsDiffer, match="cases: 24 then, 25 now"):
+    with pytest.raises(
+        SettingsDiffer,
+        match=r"cases: 24 then, 25 now; case ids: others than then; groups and sites: others than then",
+    ):
         audit(tmp_path / "data set", tmp_path / "run", steps=8, device="auto")
 
 
@@ -436,3 +457,35 @@ def test_nothing_of_the_data_set_is_touched(finished):
     assert len(os.listdir(finished.dataset / "imagesTr")) == 24
     assert not list(finished.run.rglob("*.npy")), "working copies are taken away again"
     assert not [path for path in finished.run.rglob(".*") if path.is_file()], "nothing half-written is left"
+
+
+# -- headers ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("given", [{}, {"extractor": "task"}, {"predictions": "eye"}], ids=str)
+def test_every_header_is_opened_once(tmp_path, write_small, one_process, monkeypatch, given):
+    from aleaseg.readers import voxels
+
+    write_small(tmp_path / "data", 20)
+    opened = Counter()
+    read = voxels.read_geometry
+
+    def counted(path, case):
+        opened[case] += 1
+        return read(path, case)
+
+    monkeypatch.setattr(voxels, "read_geometry", counted)
+    done = audit(tmp_path / "data", tmp_path / "run", page=True, **given)
+    assert dict(opened) == dict.fromkeys(done.run.cases["case"], 1)
+    assert len(opened) == 20
+
+
+def test_a_header_that_cannot_be_read_is_the_cases_fault_and_no_others(tmp_path, write_small, one_process):
+    write_small(tmp_path / "data", 22)
+    (tmp_path / "data" / "imagesTr" / "g0_04_0000.nii.gz").write_bytes(b"no image")
+    opened = read_headers(open_dataset(tmp_path / "data"))
+    with pytest.raises(Unreadable, match="g0_04"):
+        opened["g0_04"].read_geometry()
+    assert opened["g1_05"].read_geometry().shape == (12, 16, 16)
+    done = audit(tmp_path / "data", tmp_path / "run")
+    assert list(done.troubles) == ["g0_04"]

@@ -225,7 +225,8 @@ def test_a_full_disk_is_one_line_and_nothing_is_lost(finished, tmp_path, type_al
 
 def test_an_image_that_may_not_be_read(tmp_path, monkeypatch, write_small, one_process):
     """As root everything may be read: there the refusal is simulated."""
-    from aleaseg.auditing import Settings, run_audit
+    from aleaseg.auditing.running import run_audit
+    from aleaseg.auditing.settings import AuditSettings
 
     write_small(tmp_path / "data", 5)
     locked = tmp_path / "data" / "imagesTr" / "g0_02_0000.nii.gz"
@@ -244,7 +245,7 @@ def test_an_image_that_may_not_be_read(tmp_path, monkeypatch, write_small, one_p
 
         monkeypatch.setattr(io, "open", refuse)
         monkeypatch.setattr(builtins, "open", refuse)
-    settings = Settings(str(tmp_path / "data"), predictions=str(tmp_path / "data" / "labelsTr"))
+    settings = AuditSettings(str(tmp_path / "data"), predictions=str(tmp_path / "data" / "labelsTr"))
     done = run_audit(settings, Run(tmp_path / "run"), page=False)
     assert set(done.troubles) == {"g0_02"}
     assert "no permission to read" in done.troubles["g0_02"]

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from aleaseg import demo
+from aleaseg.bench import phantom as demo
 from aleaseg.corruption import images, masks
 from aleaseg.errors import UsageError
 

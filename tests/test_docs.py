@@ -1,9 +1,12 @@
 """The pages say what is true: snippets run, commands parse, nothing is left out, links lead somewhere."""
 
 import ast
+import importlib
 import re
 import shlex
 import shutil
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -19,6 +22,9 @@ PAGES = [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
 # Its snippets are run against a larger run by tests/selection/test_docs.py.
 RUN_ELSEWHERE = DOCS / "select.md"
 COMMANDS = typer.main.get_command(app).commands
+GROUPS = {
+    verb: [*command.commands.values()] for verb, command in COMMANDS.items() if hasattr(command, "commands")
+}
 PAGE_OF = {verb: DOCS / f"{verb}.md" for verb in COMMANDS} | {
     "score": DOCS / "audit.md",
     "predict": DOCS / "train.md",
@@ -101,6 +107,15 @@ def command_lines(page):
                 yield words[1:]
 
 
+def typed(words):
+    """The command that words name, and what stands after them: `bench detect` is one within another."""
+    command, rest = typer.main.get_command(app), list(words)
+    while rest and rest[0] in getattr(command, "commands", {}):
+        command = command.commands[rest.pop(0)]
+    assert not hasattr(command, "commands") or not rest, f"no verb {' '.join(words)!r}"
+    return command, rest
+
+
 LINES = [(page, words) for page in PAGES for words in command_lines(page)]
 
 
@@ -108,10 +123,10 @@ LINES = [(page, words) for page in PAGES for words in command_lines(page)]
 def test_commands_parse(page, words):
     if words in ([], ["--help"]):
         return
-    verb, *rest = words
-    assert verb in COMMANDS, f"{name(page)}: no verb {verb!r}"
-    if "--help" not in rest:
-        COMMANDS[verb].make_context(verb, rest)  # raises for an unknown option or a missing argument
+    if "--help" in words or "--version" in words:
+        return
+    command, rest = typed(words)
+    command.make_context(" ".join(words), rest)  # raises for an unknown option or a missing argument
 
 
 def test_a_wrong_command_would_be_found():
@@ -123,9 +138,10 @@ def test_a_wrong_command_would_be_found():
 @pytest.mark.parametrize("page", PAGES, ids=name)
 def test_commands_within_sentences_exist(page):
     for code in re.findall(r"`aleaseg ([a-z][^`]*)`", prose(page)):
-        verb, *rest = code.split()
-        assert verb in COMMANDS, f"`aleaseg {code}`"
-        options = {option for parameter in COMMANDS[verb].params for option in parameter.opts} | {"--help"}
+        words = code.split()
+        assert words[0] in COMMANDS, f"`aleaseg {code}`"
+        command, rest = typed(words) if words[0] in GROUPS else (COMMANDS[words[0]], words[1:])
+        options = {option for parameter in command.params for option in parameter.opts} | {"--help"}
         for word in rest:
             assert not word.startswith("-") or word in options, f"`aleaseg {code}`: {word}"
 
@@ -135,11 +151,21 @@ def test_every_verb_and_option_is_documented(verb):
     page = PAGE_OF[verb]
     text = page.read_text(encoding="utf-8")
     assert f"aleaseg {verb}" in text
-    for parameter in COMMANDS[verb].params:
-        for option in parameter.opts:
-            if option.startswith("-") and option != "--help":
-                assert re.search(rf"`{option}[` ]", prose(page)), f"{name(page)} does not explain {option}"
+    for command in GROUPS.get(verb, [COMMANDS[verb]]):
+        for parameter in command.params:
+            for option in (*parameter.opts, *parameter.secondary_opts):
+                if option.startswith("-") and option != "--help":
+                    assert re.search(rf"`{option}[` ]", prose(page)), (
+                        f"{name(page)} does not explain {option}"
+                    )
     assert page.name in (DOCS / "index.md").read_text(encoding="utf-8")
+
+
+def test_the_docs_hold_the_text_of_every_help():
+    done = subprocess.run([sys.executable, DOCS / "command_line.py"], capture_output=True, check=True)
+    assert done.stdout.decode() == (DOCS / "command_line.md").read_text(encoding="utf-8"), (
+        "run: python docs/command_line.py > docs/command_line.md"
+    )
 
 
 # -- measures, reasons, findings ------------------------------------------------------------------
@@ -155,21 +181,36 @@ def test_every_column_is_documented():
     from aleaseg.scoring import columns
 
     noise = np.random.default_rng(0).normal(size=(16, 16, 16))
-    named = {*columns.CASE_COLUMNS, *columns.SCORE_COLUMNS, *columns.MEASURE_COLUMNS, *columns._TEXTS}
+    named = {*columns.CASE_COLUMNS, *columns.SCORE_COLUMNS, *columns.MEASURE_COLUMNS, *columns.COLUMNS}
     named |= {f"img_{statistic}" for statistic in image_statistics(noise, (1, 1, 1))}
     named |= set(mask_statistics(noise > 0, (1, 1, 1)))
     text = all_docs()
     assert not sorted(column for column in named if f"`{column}`" not in text)
 
 
-def test_directions_in_the_map_are_those_of_the_manifest():
-    from aleaseg.scoring.columns import describe_columns
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if "<!-- end -->" in page.read_text("utf-8")], ids=name
+)
+def test_tables_of_measures_are_made_from_the_table_of_measures(page):
+    from aleaseg.scoring.index import filled
 
-    for row in re.findall(r"^\| (`.*?) \|.*\| (high|low)(.*?)\|$", (DOCS / "index.md").read_text(), re.M):
-        for column in re.findall(r"`(\w+)`", row[0]):
-            direction = describe_columns([column])[column]["direction"]
-            assert direction.split(" = ")[0] == row[1], column
-            assert direction.split(" = ")[1] in row[2], column
+    text = page.read_text(encoding="utf-8")
+    assert filled(text) == text, "write them anew: python -m aleaseg.scoring.index docs"
+
+
+def test_the_index_has_every_measure_its_page_and_its_function():
+    from aleaseg.scoring.catalogue import MEASURES
+
+    index = (DOCS / "measures" / "index.md").read_text(encoding="utf-8")
+    for measure in MEASURES.values():
+        (row,) = re.findall(rf"^\| `{re.escape(measure.name)}` \|.*$", index, re.M)
+        assert measure.direction.value in row
+        assert f"({measure.page}.md)" in row
+        module, _, function = measure.formula.partition("aleaseg.measures.")[2].partition(".")
+        found = importlib.import_module(f"aleaseg.measures.{module}")
+        for part in function.split("."):
+            found = getattr(found, part)
+        assert found is measure.function
 
 
 def test_every_reason_is_documented_with_its_sentence():

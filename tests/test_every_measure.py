@@ -8,17 +8,22 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from aleaseg.auditing import Settings, run_audit
+from aleaseg.auditing.running import run_audit
+from aleaseg.auditing.settings import AuditSettings
 from aleaseg.errors import SettingsDiffer, UsageError
 from aleaseg.run import Run
 from aleaseg.scoring.catalogue import MEASURES
+from aleaseg.scoring.columns import COLUMNS
+from aleaseg.scoring.measure import Recorded
 
 pytestmark = pytest.mark.usefixtures("one_process")
 GROUPS = r"^(g\d)"
 
 
 def audit(dataset, out, **given):
-    settings = Settings(dataset=str(dataset), **{"steps": 3, "groups": GROUPS, "device": "cpu", **given})
+    settings = AuditSettings(
+        dataset=str(dataset), **{"steps": 3, "groups": GROUPS, "device": "cpu", **given}
+    )
     return run_audit(settings, Run(out), page=False).run
 
 
@@ -34,11 +39,17 @@ def test_every_measure_has_a_column_in_its_own_direction(tmp_path, write_small):
         about = run.manifest["columns"][name]
         assert about["direction"] in ("high = bad", "low = bad")
         assert about["text"]
-        worse = "high = bad" if MEASURES[name].higher_is_worse else "low = bad"
-        assert about["direction"] == worse, name
+        assert (about["direction"], about["title"]) == (MEASURES[name].direction, MEASURES[name].title)
+        low, high = MEASURES[name].limits or (None, None)
+        assert low is None or table[name].min() >= low, name
+        assert high is None or table[name].max() <= high, name
     for name in ("doubt", "image_doubt", "label_doubt", "auv", "oof_dice", "softmin"):
         np.testing.assert_allclose(table[name], cases[name], rtol=1e-6, atol=1e-8, err_msg=name)
     rows = run.measures
+    assert set(rows["measure"]) <= set(COLUMNS), "a number that no table declares"
+    emitted = set(zip(rows["measure"], rows["variant"], strict=True))
+    recorded = [m for m in MEASURES.values() if isinstance(m, Recorded)]
+    assert {(m.measure, m.variant) for m in recorded} <= emitted, "a measure that no record holds"
     assert {"aum", "forgetting", "fisher", "tta_dice", "in_sample_dice", "energy"} <= set(rows["measure"])
     el2n = rows[(rows["measure"] == "el2n") & (rows["variant"] == "early")].set_index("case")["value"]
     np.testing.assert_allclose(table["el2n/early"], el2n.loc[table.index], rtol=1e-6)
@@ -75,11 +86,8 @@ def test_a_run_from_before_the_setting_goes_on(tmp_path, finished):
     manifest = json.loads((tmp_path / "run" / "manifest.json").read_text())
     del manifest["settings"]["measures"]
     (tmp_path / "run" / "manifest.json").write_text(json.dumps(manifest))
-    plan = json.loads((tmp_path / "run" / "models" / "plan.json").read_text())
-    del plan["inside"]
-    (tmp_path / "run" / "models" / "plan.json").write_text(json.dumps(plan))
-    names = {field.name for field in dataclasses.fields(Settings)} - {"measures"}
-    settings = Settings(**{name: manifest["settings"][name] for name in names})
+    names = set(AuditSettings("").asked()) - {"measures"}
+    settings = AuditSettings(**{name: manifest["settings"][name] for name in names})
     run = run_audit(settings, Run(tmp_path / "run"), page=False).run
     for name in ("cases.csv", "scores.csv", "measures.csv"):
         assert (run.path / name).read_bytes() == (finished.run / name).read_bytes()

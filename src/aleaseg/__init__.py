@@ -11,11 +11,12 @@ AUV and doubt are in [0, 1], high = bad; the semantic perception scale S is in
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from aleaseg.extras import late
 
 if TYPE_CHECKING:
-    from aleaseg.auditing import audit as audit
+    from aleaseg.auditing.running import audit as audit
     from aleaseg.case import Case as Case
     from aleaseg.case import Dataset as Dataset
     from aleaseg.checks import check as check
@@ -37,7 +38,7 @@ _FACE = {
     "LabelDenoising": "aleaseg.losses",
     "Run": "aleaseg.run",
     "aleatoric_uncertainty_value": "aleaseg.measures.auv",
-    "audit": "aleaseg.auditing",
+    "audit": "aleaseg.auditing.running",
     "check": "aleaseg.checks",
     "open_dataset": "aleaseg.readers",
     "select": "aleaseg.selection",
@@ -47,11 +48,7 @@ _FACE = {
 
 __all__ = sorted(_FACE)
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _FACE:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}; it has {', '.join(__all__)}")
-    return getattr(importlib.import_module(_FACE[name]), name)
+__getattr__ = late(__name__, _FACE)
 
 
 def __dir__() -> list[str]:

@@ -5,7 +5,7 @@
     │   ├── NotADataset       the folder has no layout that is known
     │   ├── SettingsDiffer    the run folder was made with other settings
     │   ├── NewerVersion      a file was written by a newer aleaseg
-    │   ├── SelectionRefused  a cut would harm a class; `--force` overrides
+    │   ├── SelectionRefused  a cut would harm a class; force overrides
     │   └── WeightsRefused    weights are missing, unsafe, or not those of the model
     ├── CaseError             one case is bad; the others go on (exit status 1)
     │   ├── Unreadable        a file cannot be read as what it says it is
@@ -18,6 +18,8 @@ and what to do.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 __all__ = [
     "AleasegError",
@@ -32,6 +34,7 @@ __all__ = [
     "Unreadable",
     "UsageError",
     "WeightsRefused",
+    "one_line",
 ]
 
 
@@ -56,7 +59,16 @@ class NewerVersion(UsageError):
 
 
 class SelectionRefused(UsageError):
-    """The cut would leave a class with too few cases."""
+    """The cut would leave a class with too few cases.
+
+    Args:
+        message: which, and what to do.
+        described: the cut that was refused, in lines, as `aleaseg.selection.describe` has them.
+    """
+
+    def __init__(self, message: str, described: Sequence[str] = ()) -> None:
+        self.described = tuple(described)
+        super().__init__(message)
 
 
 class WeightsRefused(UsageError):
@@ -102,3 +114,14 @@ class ShapeMismatch(CaseError):
 
 class BadVoxels(CaseError):
     """The file could be read, but its values cannot be used."""
+
+
+def one_line(case_id: str, error: Exception) -> str:
+    """What went wrong with a case, whatever it was.
+
+    >>> one_line("ct_01", ValueError("too  long"))
+    'ct_01: ValueError: too long'
+    """
+    if isinstance(error, CaseError):
+        return str(error)
+    return f"{case_id}: {type(error).__name__}: {' '.join(str(error).split())[:300]}"

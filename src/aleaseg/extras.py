@@ -1,13 +1,15 @@
-"""The one door to optional packages."""
+"""What is imported late: optional packages, and the heavy parts of our own."""
 
 from __future__ import annotations
 
 import importlib
+from collections.abc import Callable, Mapping
 from types import ModuleType
+from typing import Any
 
 from aleaseg.errors import MissingExtra
 
-__all__ = ["need"]
+__all__ = ["late", "need"]
 
 # module -> the extra of this package that brings it
 _EXTRAS = {
@@ -36,3 +38,21 @@ def need(module: str) -> ModuleType:
         root = module.partition(".")[0]
         line = f"pip install 'aleaseg[{_EXTRAS[root]}]'" if root in _EXTRAS else f"pip install {root}"
         raise MissingExtra(f"{module} is needed for this and is not installed; run: {line}") from error
+
+
+def late(package: str, face: Mapping[str, str]) -> Callable[[str], Any]:
+    """The `__getattr__` of a package whose names are imported when they are first asked for.
+
+    Args:
+        package: its name.
+        face: name -> the module that has it.
+    """
+
+    def get(name: str) -> Any:
+        if name not in face:
+            raise AttributeError(
+                f"module {package!r} has no attribute {name!r}; it has {', '.join(sorted(face))}"
+            )
+        return getattr(importlib.import_module(face[name]), name)
+
+    return get

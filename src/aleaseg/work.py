@@ -1,4 +1,4 @@
-"""How work on many cases is shared out: one rule for cores, one for memory, one map.
+"""How work on many cases is shared out: one rule for cores, one for memory, one for the device, one map.
 
 A process holds one case at a time. How many work side by side follows from the cores that this process
 may use (a SLURM job's or a container's, not the node's) and from what the largest case needs of the
@@ -8,16 +8,22 @@ memory. An executor does the work: processes on this machine, threads, or one af
 from __future__ import annotations
 
 import os
+import signal
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from pickle import PicklingError
 from typing import Protocol, TypeVar
 
+from aleaseg.errors import UsageError
+
 __all__ = [
     "Executor",
+    "choose_device",
     "cores",
+    "deaf_children",
     "in_processes",
     "in_threads",
     "map_cases",
@@ -67,6 +73,24 @@ def memory_bytes() -> int | None:
     return min(found, default=None)
 
 
+def choose_device(asked: str) -> str:
+    """`cpu` or `cuda`, whichever `auto` finds.
+
+    Raises:
+        UsageError: `cuda` is asked for and is not there, or the name is unknown.
+    """
+    if asked not in ("auto", "cpu", "cuda"):
+        raise UsageError(f"unknown device {asked!r}; expected auto, cpu or cuda")
+    if asked == "cpu":
+        return "cpu"
+    import torch
+
+    there = torch.cuda.is_available()
+    if asked == "cuda" and not there:
+        raise UsageError("device cuda was asked for, and torch finds no GPU; use `--device cpu`")
+    return "cuda" if there else "cpu"
+
+
 def side_by_side(
     items: int, bytes_each: float = 0, *, device: str = "cpu", workers: int | None = None
 ) -> int:
@@ -110,9 +134,24 @@ def in_processes(function: Callable[[T], R], items: Iterable[T], workers: int) -
     from joblib import Parallel, delayed, parallel_config
 
     with parallel_config(backend="loky", inner_max_num_threads=1):
-        yield from Parallel(n_jobs=workers, return_as="generator_unordered")(
-            delayed(_placed)(function, place, item) for place, item in enumerate(items)
-        )
+        with deaf_children():
+            results = Parallel(n_jobs=workers, return_as="generator_unordered")(
+                delayed(_placed)(function, place, item) for place, item in enumerate(items)
+            )
+        yield from results
+
+
+@contextmanager
+def deaf_children() -> Iterator[None]:
+    """Processes that are started meanwhile never hear Ctrl-C, which a terminal sends to all: this one ends them."""
+    if threading.current_thread() is not threading.main_thread():  # only there a signal can be seen to
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _placed(function: Callable[[T], R], place: int, item: T) -> tuple[int, R]:

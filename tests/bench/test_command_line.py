@@ -10,7 +10,7 @@ OPTIONS = ("--draws", "1", "--folds", "2", "--steps", "6", "--groups", r"_(\d\d)
 
 
 def bench(type_aleaseg, data, out, *more):
-    return type_aleaseg("bench", data, "-o", out, *OPTIONS, *more, timeout=400)
+    return type_aleaseg("bench", "detect", data, "-o", out, *OPTIONS, *more, timeout=400)
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +49,7 @@ def test_the_page_names_folders_and_no_paths(benched):
     data, out, _ = benched
     text = (out / "bench.md").read_text() + (out / "index.html").read_text()
     assert str(data.parent) not in text
-    assert re.search(r"aleaseg bench '?data set'?", text.replace("&#39;", "'"))
+    assert re.search(r"aleaseg bench detect '?data set'?", text.replace("&#39;", "'"))
 
 
 def test_called_again_it_does_nothing_again(benched, type_aleaseg):
@@ -65,7 +65,7 @@ def test_called_again_it_does_nothing_again(benched, type_aleaseg):
 
 def test_other_settings_are_refused_and_named(benched, type_aleaseg):
     data, out, _ = benched
-    done = type_aleaseg("bench", data, "-o", out, "--draws", "1", "--folds", "3", "--steps", "6")
+    done = type_aleaseg("bench", "detect", data, "-o", out, "--draws", "1", "--folds", "3", "--steps", "6")
     assert done.returncode == 2
     assert "folds: 2 then, 3 now" in done.stderr
 
@@ -76,14 +76,36 @@ def test_what_cannot_work_is_said_in_one_line(tmp_path, benched, write_small, ty
     (tmp_path / "taken").mkdir()
     (tmp_path / "taken" / "notes.txt").write_text("mine")
     for words, said in (
-        (("bench", data, "-o", tmp_path / "a", "--downstream", "--raters"), "two benches"),
-        (("bench", tmp_path / "few", "-o", tmp_path / "b"), "at least 20"),
-        (("bench", data, "-o", tmp_path / "c", "--share", "1.5"), "share is 1.5"),
-        (("bench", data, "-o", tmp_path / "taken"), "holds other files"),
-        (("bench", data, "-o", tmp_path / "d", "--raters"), "npz"),
+        (("bench", "detect", tmp_path / "few", "-o", tmp_path / "b"), "at least 20"),
+        (("bench", "detect", data, "-o", tmp_path / "c", "--share", "1.5"), "share is 1.5"),
+        (("bench", "detect", data, "-o", tmp_path / "taken"), "holds other files"),
+        (("bench", "raters", data, "-o", tmp_path / "d"), "npz"),
     ):
         done = type_aleaseg(*words)
         assert done.returncode == 2, (words, done.stdout, done.stderr)
         assert said in done.stderr, done.stderr
         assert len(done.stderr.strip().splitlines()) <= 2, done.stderr
     assert [path.name for path in (tmp_path / "taken").iterdir()] == ["notes.txt"]
+
+
+def test_what_was_typed_once_is_answered_with_what_to_type_now(type_aleaseg, tmp_path):
+    for words, now in (
+        (("x", "-o", "y"), "type: aleaseg bench detect x -o y"),
+        (("x y", "--downstream", "-o", "z"), "type: aleaseg bench downstream 'x y' -o z"),
+        (("--raters", "x", "-o", "y", "--steps", "3"), "type: aleaseg bench raters x -o y --steps 3"),
+    ):
+        done = type_aleaseg("bench", *words, cwd=tmp_path)
+        assert done.returncode == 2
+        assert done.stderr.rstrip().endswith(now), done.stderr
+        assert len(done.stderr.strip().splitlines()) == 1
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("bench", "option"),
+    [("raters", "--draws"), ("raters", "--classes"), ("downstream", "--swap-in"), ("detect", "--randoms")],
+)
+def test_the_option_of_another_bench_is_refused(type_aleaseg, bench, option):
+    done = type_aleaseg("bench", bench, "x", "-o", "y", option, "1")
+    assert done.returncode == 2
+    assert f"No such option: {option}" in done.stderr

@@ -10,42 +10,30 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from aleaseg import work as sharing
 from aleaseg.bench import downstream
+from aleaseg.bench.choices import choose_cases
 from aleaseg.bench.downstream import (
     DownstreamResult,
     DownstreamSettings,
-    choose_cases,
-    hold_out,
-    paired_difference,
     run_downstream,
     write_downstream,
 )
+from aleaseg.bench.downstream_tables import result_of
+from aleaseg.bench.draw import dice_by_class
 from aleaseg.case import Case, Dataset, Geometry, Voxels
 from aleaseg.errors import SettingsDiffer, UsageError
+from aleaseg.predictions import Prediction
+from aleaseg.predictions.foldplan import FoldPlan
 from aleaseg.run import Run, read_table
+from aleaseg.training.grid import WorkingGrid
+from aleaseg.training.plan import NetworkPlan
+from aleaseg.training.preprocessing import Preprocessing
 
 laws = settings(deadline=None, derandomize=True, max_examples=40)
 
 
 # -- which cases ------------------------------------------------------------------------------
-
-
-@laws
-@given(
-    st.lists(st.sampled_from("abcdefgh"), min_size=4, max_size=30), st.floats(0.1, 0.9), st.integers(0, 9)
-)
-def test_a_group_is_held_out_whole_or_not_at_all(of_case, share, seed):
-    groups = {f"case{index:02d}": group for index, group in enumerate(of_case)}
-    held = hold_out(groups, share, seed)
-    assert not {groups[case] for case in held} & {groups[case] for case in groups if case not in held}
-    largest = max(of_case.count(group) for group in of_case)
-    assert 0 <= len(held) - round(share * len(groups)) < largest
-    assert held == sorted(held) == hold_out(dict(reversed(groups.items())), share, seed)
-
-
-def test_another_seed_holds_out_others():
-    groups = {f"case{index:02d}": f"case{index:02d}" for index in range(40)}
-    assert hold_out(groups, 0.25, 0) != hold_out(groups, 0.25, 1)
 
 
 CASES = [f"case{index:02d}" for index in range(30)]
@@ -88,69 +76,6 @@ def test_equal_suspicions_are_left_out_by_lot_and_not_by_name():
 
 
 # -- what they say ----------------------------------------------------------------------------
-
-
-def scattered(seed=0, seeds=3, cases=40):
-    rng = np.random.default_rng(seed)
-    return rng.uniform(0.5, 0.9, (seeds, cases)), [f"p{index // 2}" for index in range(cases)]
-
-
-def test_a_constant_gap_is_found_without_scatter():
-    baseline, group = scattered()
-    found = paired_difference(baseline + 0.02, baseline, group)
-    np.testing.assert_allclose([found.difference, found.low, found.high], 0.02, atol=1e-12)
-    assert (found.signs, found.claim) == ("+++", "helps")
-    assert paired_difference(baseline - 0.02, baseline, group)[3:] == ("---", "harms")
-
-
-def test_the_other_way_round_it_is_the_same_turned_over():
-    (one, group), (other, _) = scattered(0), scattered(1)
-    there, back = paired_difference(one, other, group), paired_difference(other, one, group)
-    np.testing.assert_allclose(
-        [there.difference, there.low, there.high], [-back.difference, -back.high, -back.low], atol=1e-12
-    )
-    assert there.signs == back.signs.translate(str.maketrans("+-", "-+"))
-
-
-def test_the_interval_is_that_of_a_plain_bootstrap_of_groups():
-    (one, group), (other, _) = scattered(0), scattered(1)
-    one += np.repeat(np.random.default_rng(2).normal(0, 0.1, 20), 2)
-    found = paired_difference(one, other, group)
-    gaps = (one - other).mean(axis=0).reshape(20, 2)
-    rng = np.random.default_rng(3)
-    plain = [gaps[rng.integers(0, 20, 20)].mean() for _ in range(4000)]
-    np.testing.assert_allclose([found.low, found.high], np.quantile(plain, [0.025, 0.975]), atol=0.006)
-    alone = paired_difference(one, other, np.arange(40))
-    assert found.high - found.low > 1.1 * (alone.high - alone.low)
-
-
-def test_one_seed_that_disagrees_takes_the_claim_away():
-    baseline, group = scattered()
-    gain = np.array([[0.1], [-0.01], [0.1]])
-    found = paired_difference(baseline + gain, baseline, group)
-    assert found.low > 0
-    assert (found.signs, found.claim) == ("+-+", "no claim")
-    assert paired_difference(baseline + abs(gain), baseline, group).claim == "helps"
-
-
-def test_seeds_that_agree_claim_nothing_where_the_interval_holds_0():
-    baseline, group = scattered()
-    gain = np.where(np.arange(40) == 0, 0.5, 0.0)
-    found = paired_difference(baseline + gain, baseline, group)
-    assert found.low == 0 < found.high
-    assert (found.signs, found.claim) == ("+++", "no claim")
-
-
-def test_a_single_training_claims_nothing_and_an_equal_one_has_the_sign_0():
-    baseline, group = scattered(seeds=1)
-    assert paired_difference(baseline + 0.1, baseline, group)[3:] == ("+", "no claim")
-    assert paired_difference(baseline, baseline, group)[3:] == ("0", "no claim")
-
-
-@pytest.mark.parametrize("choice", [np.zeros((3, 5)), np.zeros(40), np.full((3, 40), np.nan)])
-def test_what_is_not_paired_is_refused(choice):
-    with pytest.raises(ValueError, match="expected finite"):
-        paired_difference(choice, np.zeros((3, 40)), np.arange(40))
 
 
 def reports_of(table):
@@ -218,7 +143,7 @@ def small_result(shift=0.05):
         "training_seconds": 10,
     }
     groups = {case: case for case in base}
-    return downstream._result(about, reports_of(table), made, groups), base
+    return result_of(about, reports_of(table), made, groups), base
 
 
 def test_the_table_is_the_mean_over_classes_and_then_cases_for_every_seed():
@@ -297,8 +222,12 @@ def test_what_cannot_work_is_refused():
 def test_the_first_objective_trains_every_choice_and_the_others_all_cases():
     chosen = {"all": CASES, "all + duo": CASES, "doubt": CASES[:20], "random 1": CASES[10:]}
     asked = DownstreamSettings("x", objectives="seg,duo", trainings=1)
-    cells = downstream._cells(chosen, asked, {"batch": 4, "values": [1, 2]})
-    assert {cell.choice: cell.objective for cell in cells} == {
+    seen = Preprocessing(WorkingGrid((1.0, 1.0), (8, 8), (1, 1)), [None], (1, 2))
+    folds = FoldPlan(
+        seen, NetworkPlan("small"), ("MR",), {"a": (1,)}, (("c",),), {}, None, 9, 4, 0, "cpu", False, {}
+    )
+    cells = downstream._trainings(chosen, asked, folds, ["t"])
+    assert {cell.choice: cell.plan.objective for cell in cells} == {
         "all": "seg", "all + duo": "duo", "doubt": "seg", "random 1": "seg",
     }  # fmt: skip
     assert len({cell.file(Path("f"), ".json") for cell in cells}) == 4
@@ -325,13 +254,15 @@ def test_dice_is_taken_on_the_cases_own_grid_where_it_is_annotated():
     logits[1:] = -1
     logits[1, 1:3, 1:3] = 1
     logits[1, 0, 0] = 1
-    found = downstream._test(case, logits, dataset)
+    found = dice_by_class(case, Prediction(logits, "logit", (8, 8), dataset.classes), dataset, of_mask=True)
     fine = np.kron(logits.argmax(axis=0), np.ones((2, 2))) == 1
     assert np.isnan(found["b"])
     assert found["a"] == found["both"]
     wanted = 2 * (fine & (label == 1)).sum() / ((fine & (label != 9)).sum() + (label == 1).sum())
     assert found["a"] == pytest.approx(wanted)
-    all_of_it = downstream._test(case, np.stack([logits[0], logits[0] + 1, logits[0]]), dataset)
+    whole = Prediction(np.stack([logits[0], logits[0] + 1, logits[0]]), "logit", (8, 8), dataset.classes)
+    all_of_it = dice_by_class(case, whole, dataset)
+    assert np.isnan(all_of_it["b"]), "neither has it"
     assert all_of_it["a"] == pytest.approx(2 * 16 / (16 + 56))
 
 
@@ -347,7 +278,7 @@ ASKED = {
 
 @pytest.mark.slow
 def test_a_whole_run_goes_on_where_it_was_left(tmp_path, write_small, one_process, monkeypatch):
-    from aleaseg.training import loop
+    from aleaseg.training import batches
 
     data = tmp_path / "data"
     write_small(data, 32, faults=False, ids=[f"case{index:02d}" for index in range(32)])
@@ -379,7 +310,7 @@ def test_a_whole_run_goes_on_where_it_was_left(tmp_path, write_small, one_proces
 
     # Finished: nothing is trained again. One killed in the middle goes on from its checkpoint.
     steps = []
-    real = loop.batch_at
+    real = batches.batch_at
 
     def counted(step, *rest):
         steps.append(step)
@@ -387,7 +318,7 @@ def test_a_whole_run_goes_on_where_it_was_left(tmp_path, write_small, one_proces
             raise KeyboardInterrupt
         return real(step, *rest)
 
-    monkeypatch.setattr(loop, "batch_at", counted)
+    monkeypatch.setattr(batches, "batch_at", counted)
     again = run_downstream(asked, out)
     assert steps == []
     pd.testing.assert_frame_equal(again.choices, result.choices)
@@ -396,11 +327,11 @@ def test_a_whole_run_goes_on_where_it_was_left(tmp_path, write_small, one_proces
     file = work / "softmin_1.json"
     first = json.loads(file.read_text())
     file.unlink()
-    settings_of = downstream.TrainSettings
+    schedule = downstream.Schedule
     monkeypatch.setattr(
         downstream,
-        "TrainSettings",
-        lambda *given, **named: settings_of(*given, **named, checkpoint_every=2),
+        "Schedule",
+        lambda *given, **named: schedule(*given, **named, checkpoint_every=2),
     )
     with pytest.raises(KeyboardInterrupt):
         run_downstream(asked, out)
@@ -416,19 +347,17 @@ def test_a_whole_run_goes_on_where_it_was_left(tmp_path, write_small, one_proces
 
 @pytest.mark.slow
 def test_trainings_side_by_side_have_the_numbers_of_one_after_the_other(tmp_path, write_small, monkeypatch):
-    import os
-
     data = tmp_path / "data"
     write_small(data, 32, faults=False, ids=[f"case{index:02d}" for index in range(32)])
     asked = DownstreamSettings(str(data), **{**ASKED, "measures": "softmin", "trainings": 1})
     out = Run(tmp_path / "out")
-    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    monkeypatch.setattr(sharing, "cores", lambda: 2)
     first = run_downstream(asked, out)
     assert first.dice["dice"].max() > 0
     work = out.path / "draws" / "0" / "trainings"
     for file in work.glob("*_0.json"):
         file.unlink()
-    monkeypatch.setattr(os, "cpu_count", lambda: 1)
+    monkeypatch.setattr(sharing, "cores", lambda: 1)
     pd.testing.assert_frame_equal(run_downstream(asked, out).choices, first.choices)
 
 

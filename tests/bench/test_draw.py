@@ -10,18 +10,21 @@ from aleaseg.bench import draw as drawing
 from aleaseg.bench import swap_in as swapping
 from aleaseg.bench.draw import fit_draw, mean_dice, open_draw
 from aleaseg.bench.mixed import draws, suspicions
+from aleaseg.bench.opening import begin_bench, open_clean
 from aleaseg.bench.result import CASE_FIELDS, CONFOUNDS, SWAP_IN_COLUMNS
-from aleaseg.bench.settings import BenchSettings, begin_bench, open_clean
+from aleaseg.bench.settings import BenchSettings, DetectSettings
 from aleaseg.bench.swap_in import _chosen, _of_image, _record, swap_in
 from aleaseg.corruption import FAULTS
 from aleaseg.errors import SettingsDiffer, UsageError
 from aleaseg.measures.label_agreement import dice
 from aleaseg.predictions import crossfit
 from aleaseg.predictions import fold as folds
-from aleaseg.predictions.crossfit import Crossfit
-from aleaseg.predictions.working import fold_units, fold_weights
+from aleaseg.predictions.fitted import Crossfit
+from aleaseg.predictions.foldplan import FoldPlan
+from aleaseg.predictions.networks import fold_network, fold_units
 from aleaseg.run import Record, Run, read_json
-from aleaseg.scoring.catalogue import MEASURES, TRAINING
+from aleaseg.scoring.catalogue import MEASURES
+from aleaseg.scoring.measure import Eye
 from aleaseg.scoring.numbers import Numbers
 
 GROUPS = r"_(\d\d)$"  # every case a group of its own
@@ -36,7 +39,7 @@ def made(tmp_path_factory, write_small):
     """A draw of 24 small cases by two folds of eight steps, in one process: settings, folder, draw."""
     folder = tmp_path_factory.mktemp("draw")
     write_small(folder / "data", 24, faults=False)
-    settings = BenchSettings(str(folder / "data"), draws=1, share=0.25, folds=2, steps=8, groups=GROUPS)
+    settings = DetectSettings(str(folder / "data"), draws=1, share=0.25, folds=2, steps=8, groups=GROUPS)
     out = Run(folder / "bench")
 
     def run_folds(run, plan, todo, workers, seconds, progress):
@@ -46,7 +49,7 @@ def made(tmp_path_factory, write_small):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "cpu_count", lambda: 1)
         patch.setattr(os, "sched_getaffinity", lambda pid: {0}, raising=False)
-        patch.setattr(crossfit, "_run_folds", run_folds)
+        patch.setattr(crossfit, "run_folds", run_folds)
         data = open_clean(settings)
         begin_bench(out, settings, data, "detection")
         (draw,) = draws(out, data, settings, nothing)
@@ -73,9 +76,9 @@ def test_every_case_is_measured_with_its_fault(made):
     for name, measure in MEASURES.items():
         found = measure.suspicion(numbers, measure.fit(numbers))
         assert np.isfinite(found).sum() >= 18, name
-    plan = read_json(draw.run.path / "models" / "plan.json")
-    assert plan["inside"]
-    assert plan["steps"] == settings.steps
+    plan = FoldPlan.read(draw.run)
+    assert plan.inside
+    assert plan.steps == settings.steps
 
 
 def test_a_finished_draw_is_not_done_again(made, monkeypatch):
@@ -125,16 +128,16 @@ def test_the_table_has_a_row_for_every_case_and_a_column_for_every_measure(made)
 
 def test_a_case_without_a_new_fault_has_the_record_of_the_draw(made):
     _, _, draw = made
-    plan = read_json(draw.run.path / "models" / "plan.json")
+    plan = FoldPlan.read(draw.run)
     kept = {record.case: record for record in draw.run.records()}
     classes = list(draw.clean.classes)
     for case, fold in _chosen(draw, 2):
-        network, units = fold_weights(draw.run, plan, fold), fold_units(draw.run, fold)
+        network, units = fold_network(draw.run, plan, fold), fold_units(draw.run, fold)
         seen = _of_image(network, case, plan)
         record = _record(case, draw.clean, network, seen, units, plan, fold)
         own, other = numbers_of(kept[case.id], classes), numbers_of(record, classes)
         assert record.model == kept[case.id].model == f"fold_{fold}"
-        training = {m.measure for m in MEASURES.values() if m.eye == TRAINING} - {"el2n"}
+        training = {m.measure for m in MEASURES.values() if m.eye is Eye.TRAINING} - {"el2n"}
         expected = {key for key in own.columns if key[0] not in training} - {("el2n", "early", "")}
         assert set(other.columns) == expected, "all but what a training says"
         for key in expected:
@@ -155,7 +158,7 @@ def test_swap_in_finds_what_it_puts_in_and_a_mask_is_nothing_to_what_sees_the_im
     assert told[-1] == ("swap-in", 3, 3)
     assert list(table.columns) == list(SWAP_IN_COLUMNS)
     assert set(table["fault"]) == set(few)
-    assert not {name for name, m in MEASURES.items() if m.eye == TRAINING} & set(table["measure"])
+    assert not {name for name, m in MEASURES.items() if m.eye is Eye.TRAINING} & set(table["measure"])
     assert table["auroc"].between(0, 1).all()
     assert (table["low"] <= table["high"]).all()
     assert (table["n"] == 3).all()
@@ -178,7 +181,7 @@ def test_swap_in_finds_what_it_puts_in_and_a_mask_is_nothing_to_what_sees_the_im
         ]
         population = Numbers.of(draw.run.records(), classes)
         for measure in MEASURES.values():
-            if measure.sees != "image" or measure.eye == TRAINING:
+            if measure.sees != "image" or measure.eye is Eye.TRAINING:
                 continue
             frozen = measure.fit(population)
             values = [measure.value(numbers, frozen)[0] for numbers in found]
@@ -190,12 +193,12 @@ def test_swap_in_finds_what_it_puts_in_and_a_mask_is_nothing_to_what_sees_the_im
 
 def test_chosen_cases_are_clean_and_held_out(made):
     _, _, draw = made
-    plan = read_json(draw.run.path / "models" / "plan.json")
+    plan = FoldPlan.read(draw.run)
     chosen = _chosen(draw, 100)
     assert len(chosen) == 18
     for case, fold in chosen:
         assert case.id not in draw.truth
-        assert case.id in plan["folds"][fold]
+        assert case.id in plan.folds[fold]
     assert [case.id for case, _ in _chosen(draw, 4)] == [case.id for case, _ in chosen[:4]]
 
 
@@ -214,7 +217,7 @@ def test_settings_that_cannot_work_and_settings_that_differ(made, tmp_path):
     begin_bench(out, settings, draw.clean, "detection")
     with pytest.raises(SettingsDiffer, match="steps: 8 then, 9 now"):
         begin_bench(out, dataclasses.replace(settings, steps=9), draw.clean, "detection")
-    with pytest.raises(SettingsDiffer, match="kind"):
+    with pytest.raises(UsageError, match="is a detection bench, not a downstream bench"):
         begin_bench(out, settings, draw.clean, "downstream")
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(UsageError, match="holds other files"):

@@ -12,6 +12,7 @@ from aleaseg.bench.settings import BenchSettings
 from aleaseg.bench.shown import sight
 from aleaseg.errors import SettingsDiffer, UsageError
 from aleaseg.metrics.correlation import partial_spearman, spearman
+from aleaseg.predictions.foldplan import FoldPlan
 from aleaseg.run import Run, read_table
 from aleaseg.scoring.catalogue import MEASURES
 
@@ -177,10 +178,10 @@ def test_a_small_bench(tmp_path, one_process):
     assert not found.about["left_out"]
     assert found.cases["disagreement"].between(0, 1).all()
     assert (found.cases[["auv", "oof_dice", "softmin", "entropy", "doubt"]].notna().mean() > 0.8).all()
-    plan = json.loads((out.path / "draws" / "0" / "models" / "plan.json").read_text())
-    assert not plan["failed"]
-    assert len(plan["folds"]) == 3
-    of_patient = [{case: int(case[1:]) // 2 for case in fold} for fold in plan["folds"]]
+    plan = FoldPlan.read(Run(out.path / "draws" / "0"))
+    assert not plan.failed
+    assert len(plan.folds) == 3
+    of_patient = [{case: int(case[1:]) // 2 for case in fold} for fold in plan.folds]
     assert sum(len(set(fold.values())) for fold in of_patient) == 12
 
     records = sorted((out.path / "draws" / "0" / "cases").glob("*.json"))

@@ -125,7 +125,8 @@ def test_shape_and_geometry(root):
     nearly[0, 3] = 1e-3
     write(root, "nearly", label_geometry=replace(GEOMETRY, affine=nearly))
     assert found(root) == {
-        ("shape", "error", "shape"), ("moved", "error", "geometry"), ("wide", "error", "geometry"),
+        ("shape", "error", "shape"), ("shape", "note", "no_background"),
+        ("moved", "error", "geometry"), ("wide", "error", "geometry"),
     }  # fmt: skip
 
 

@@ -13,8 +13,8 @@ from aleaseg.checks import check
 from aleaseg.checks.turned import geometry_advice
 from aleaseg.errors import UsageError
 from aleaseg.readers import open_dataset
+from aleaseg.readers.splits import read_splits
 from aleaseg.readers.voxels import write_nifti
-from aleaseg.selection.folds import read_folds
 
 SHAPE = (6, 7, 8)
 AFFINE = np.array([[0, 0, 1.0, 0], [0, 1, 0, 0], [2, 0, 0, 0], [0, 0, 0, 1]])
@@ -67,7 +67,7 @@ class TestLabels:
         assert type_aleaseg("check", root).returncode == 1
 
     def test_images_alone_can_still_be_predicted(self, root):
-        from aleaseg.trainer.images import open_images
+        from aleaseg.training.images import open_images
 
         self.gone(root)
         cases, wrong = open_images(root, 1)
@@ -136,13 +136,13 @@ class TestAdvice:
         folds = [{"train": ["a"], "val": ["b"]}]
         path = tmp_path / "splits_final.json"
         path.write_bytes(b"\xef\xbb\xbf" + json.dumps(folds).encode())
-        assert read_folds(path) == folds
+        assert read_splits(path) == folds
 
     def test_nobody_is_told_to_delete_a_file_of_his(self, tmp_path):
         path = tmp_path / "splits_final.json"
         path.write_text("[{]")
         with pytest.raises(UsageError) as caught:
-            read_folds(path)
+            read_splits(path)
         said = str(caught.value).removeprefix(str(path))
         assert said != str(caught.value), "the file is named"
         assert "delete" not in said

@@ -39,8 +39,6 @@ def test_laws(name, ndim, dtype, seed):
     ("fault", "size"),
     [
         (masks.shift, {"voxels": (0, 0)}),
-        (masks.dilate, {"radius": 0}),
-        (masks.erode, {"radius": 0}),
         (masks.hole, {"radius": 0}),
     ],
 )
@@ -71,20 +69,6 @@ def test_shift_fills_with_background_and_does_not_wrap():
 def test_shift_keeps_a_flat_stack_in_view():
     mask = np.ones((4, 20, 20), np.uint8)
     assert masks.shift(mask, np.random.default_rng(0)).any()
-
-
-@pytest.mark.parametrize("ndim", [2, 3])
-def test_dilate_and_erode_move_the_border_by_two(ndim):
-    mask = two_classes(ndim)
-    grown = masks.dilate(mask, np.random.default_rng(0))
-    shrunk = masks.erode(mask, np.random.default_rng(0))
-    assert np.argwhere(grown).min() == 10
-    assert np.argwhere(grown).max() == 29
-    assert np.argwhere(shrunk).min() == 14
-    assert np.argwhere(shrunk).max() == 25
-    np.testing.assert_array_equal(grown[mask > 0], mask[mask > 0])
-    np.testing.assert_array_equal(shrunk[shrunk > 0], mask[shrunk > 0])
-    assert shrunk[(19, *[20] * (ndim - 1))] == 1, "the border between two classes stays"
 
 
 def test_swap_exchanges_all_of_both():

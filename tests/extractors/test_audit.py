@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from aleaseg.auditing import Settings, run_audit
+from aleaseg.auditing.running import run_audit
+from aleaseg.auditing.settings import AuditSettings
 from aleaseg.errors import UsageError
 from aleaseg.run import Run
 
@@ -107,7 +108,7 @@ def small(tmp_path_factory, write_small):
 
 def asked(dataset, **given):
     base = {"extractor": "medsam2", "weights": "random", "steps": 2, "device": "cpu"}
-    return Settings(dataset=str(dataset), **{**base, **given})
+    return AuditSettings(dataset=str(dataset), **{**base, **given})
 
 
 @pytest.mark.parametrize(
@@ -232,8 +233,8 @@ def test_auto_takes_a_foundation_model_whose_weights_are_there(tmp_path, small, 
 
 def test_auto_passes_the_own_network_over_where_it_does_not_suit(small, monkeypatch):
     from aleaseg import extractors
+    from aleaseg.auditing.eye import choose_eye
     from aleaseg.extractors import ExtractorSettings, choose_extractor, weights
-    from aleaseg.eye import choose_eye
     from aleaseg.readers import open_dataset
 
     monkeypatch.setattr(weights, "find", lambda name: None)
@@ -257,9 +258,9 @@ def test_auto_passes_the_own_network_over_where_it_does_not_suit(small, monkeypa
     name, why = chosen()
     assert name == "task"
     assert "minutes of a core; `--extractor own` takes it all the same" in why
-    eye, why = choose_eye(Settings("", measures="all"), dataset, "crossfit")
-    assert eye.name == "task"
-    assert "every reading" in why
+    eye = choose_eye(AuditSettings("", measures="all"), dataset, "crossfit")
+    assert eye.asked.name == "task"
+    assert "every reading" in eye.why
 
 
 def scored_with(name, **about):
@@ -271,33 +272,37 @@ def scored_with(name, **about):
 
 
 def test_without_labels_the_reference_lends_its_eye_too(small):
-    from aleaseg.eye import choose_eye
+    from aleaseg.auditing.eye import choose_eye
     from aleaseg.readers import open_dataset
 
     bare = open_dataset(small)
     bare = bare.with_cases([replace(case, read_label=None) for case in bare.cases])
     free = {"prompt": "auto_box", "normalize": "raw", "weights": "random:2"}
     reference = scored_with("tiny-medsam2", **free)
-    reference.manifest["extractor"]["window"] = [-160.0, 240.0]  # its channel was called CT
-    eye, why = choose_eye(Settings(""), bare, None, reference)
-    assert (eye.name, eye.prompt, eye.weights) == ("tiny-medsam2", "auto_box", "random:2")
-    assert eye.window == (-160.0, 240.0)
-    assert why == "the reference was scored with it"
+    # Its channel was called CT, and so it had a window.
+    made = choose_eye(
+        AuditSettings("", extractor="tiny-medsam2", window=(-160.0, 240.0), **free), bare, None
+    )
+    reference.manifest["extractor"] |= json.loads(json.dumps(made.model.identity()))
+    eye = choose_eye(AuditSettings(""), bare, None, reference)
+    assert (eye.asked.name, eye.asked.prompt, eye.asked.weights) == ("tiny-medsam2", "auto_box", "random:2")
+    assert eye.asked.window == (-160.0, 240.0)
+    assert eye.why == "the reference was scored with it"
     with pytest.raises(UsageError, match="looks at labels, and data has none"):
-        choose_eye(Settings(""), bare, None, scored_with("tiny-medsam2", weights="random:2"))
-    eye, why = choose_eye(Settings(""), bare, None, scored_with("task"))
-    assert eye.name == "variance"
-    assert "only intensities" in why
+        choose_eye(AuditSettings(""), bare, None, scored_with("tiny-medsam2", weights="random:2"))
+    eye = choose_eye(AuditSettings(""), bare, None, scored_with("task"))
+    assert eye.asked.name == "variance"
+    assert "only intensities" in eye.why
     automatic = scored_with("own")
     automatic.manifest["settings"]["extractor"] = "auto"
-    eye, why = choose_eye(Settings(""), bare, None, automatic)
-    assert eye.name == "variance"
-    assert "told by labels" in why
+    eye = choose_eye(AuditSettings(""), bare, None, automatic)
+    assert eye.asked.name == "variance"
+    assert "told by labels" in eye.why
 
 
 @pytest.mark.parametrize("made", ["nnunet", "variance", "a_plug_in"])
 def test_another_eye_than_the_references_is_refused_whatever_brings_no_weights(made):
-    from aleaseg.eye import check_same_eye
+    from aleaseg.auditing.eye import check_same_eye
 
     with pytest.raises(UsageError, match=f"another extractor \\(name: '{made}' there, 'task' here"):
         check_same_eye("task", None, scored_with(made))
@@ -307,10 +312,10 @@ def test_another_eye_than_the_references_is_refused_whatever_brings_no_weights(m
 def test_the_network_that_was_tried_is_let_go_before_cases_are_scored(
     tmp_path, small, monkeypatch, one_process
 ):
-    from aleaseg import auditing
+    from aleaseg.auditing import running
 
     kept = []
-    monkeypatch.setattr(auditing, "warnings_before", lambda eye, dataset: kept.append(eye) or [])
+    monkeypatch.setattr(running, "warnings_before", lambda eye, dataset: kept.append(eye) or [])
     run_audit(
         asked(small, extractor="tiny-medsam2", predictions=str(small / "labelsTr")),
         Run(tmp_path / "run"),

@@ -7,10 +7,13 @@ import numpy as np
 import pytest
 import torch
 
-from aleaseg.training.grid import Grid
-from aleaseg.training.loop import Prepared, TrainSettings, fit
-from aleaseg.training.network import build_network
+from aleaseg.training.copies import copy_of, write_copy
+from aleaseg.training.grid import WorkingGrid
+from aleaseg.training.loop import fit
 from aleaseg.training.objective import make_objective, settings_of
+from aleaseg.training.plan import NetworkPlan
+from aleaseg.training.preprocessing import Preprocessing
+from aleaseg.training.schedule import Schedule
 
 GOLDEN = json.loads(Path(__file__).with_name("training_losses.json").read_text())
 SHAPES = {"3d": ((10, 16, 20), (8, 12, 12), (0, 1, 1)), "2d": ((18, 30), (16, 16), (2, 2))}
@@ -26,9 +29,8 @@ def cases_in(folder, shape):
             label[tuple(slice(a, a + edge // part) for a, edge in zip(start, shape, strict=True))] = value
         label[..., -1:] = 255
         image = (label.clip(0, 2) + rng.normal(0, 0.3, shape))[None].astype(np.float16)
-        case = Prepared(f"c{index}", folder / f"{index}.i.npy", folder / f"{index}.l.npy")
-        np.save(case.image, image)
-        np.save(case.label, label)
+        case = copy_of(folder, f"c{index}")
+        write_copy(case, image, label)
         yield case
 
 
@@ -38,14 +40,15 @@ def test_losses_are_what_they_were(tmp_path, key):
     shape, patch, levels = SHAPES[dims]
     cases = list(cases_in(tmp_path, shape))
     torch.manual_seed(3)
-    network = build_network(Grid((1.0,) * len(patch), patch, levels), 1, 3)
+    grid = WorkingGrid((1.0,) * len(patch), patch, levels)
+    network = NetworkPlan("small").build(Preprocessing(grid, [None], (1, 2)), train=True)
     objective = make_objective(settings_of(name), network, [case.id for case in cases], 2, seed=5)
     losses = []
     fit(
         network,
         cases,
         patch,
-        TrainSettings(9, 2, seed=5),
+        Schedule(9, 2, seed=5),
         checkpoint=tmp_path / "checkpoint.pt",
         objective=objective,
         on_step=lambda step, loss: losses.append(loss),

@@ -9,8 +9,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from aleaseg.measures.doubt import ImageReference, LabelReference, LabelSignals
-from aleaseg.measures.robust import RobustScale, doubt_from_z
+from aleaseg.measures.doubt import ImageReference, LabelReference, LabelSignals, doubt_from_z
+from aleaseg.measures.robust import RobustScale
 
 numbers = hnp.arrays(float, st.integers(1, 40), elements=st.floats(-1e3, 1e3).map(lambda x: round(x, 3)))
 QUICK = settings(max_examples=40, deadline=None)

@@ -11,8 +11,6 @@ from aleaseg.measures.auv import (
     aggregate,
     aleatoric_uncertainty_value,
     case_uncertainty,
-    keep,
-    keep_by_class,
     quantile_threshold,
 )
 from aleaseg.measures.log_minmax import EqualValuesWarning
@@ -135,60 +133,16 @@ def test_case_uncertainty_against_references():
 )
 def test_filter_keeps_what_equation_7_says(n, p, kept):
     auv = np.random.default_rng(n).permutation(n) / n
-    assert int(keep(auv, p).sum()) == kept
+    assert int((auv <= quantile_threshold(auv, p)).sum()) == kept
     assert quantile_threshold(auv, p) == np.quantile(auv, p, method="inverted_cdf")
-    assert auv[keep(auv, p)].max() < auv[~keep(auv, p)].min()
 
 
 def test_filter_at_its_edges():
     auv = [0.1, 0.5, 0.5, 0.5, NAN, 1.0]
-    assert keep(auv, 0.4).tolist() == [True, True, True, True, True, False]
-    assert keep(auv, 1.0).all()
-    assert keep(auv, 1e-6).tolist() == [True, False, False, False, True, False]
+    assert [quantile_threshold(auv, p) for p in (1e-6, 0.4, 0.8, 1.0)] == [0.1, 0.5, 0.5, 1.0]
     assert quantile_threshold([NAN]) == math.inf
-    assert keep([NAN, NAN]).all()
     # 0.55 * 20 is 11.000000000000002 in floating point.
-    assert int(keep(np.arange(20) / 20, 0.55).sum()) == 11
+    assert quantile_threshold(np.arange(20) / 20, 0.55) == 0.5
     for p in (0, -0.1, 1.01, NAN):
         with pytest.raises(ValueError, match="share of cases to keep"):
-            keep(auv, p)
-
-
-def test_class_specific_readings():
-    auv = np.array(
-        [
-            [0.0, 0.0],
-            [0.1, 1.0],
-            [1.0, 0.1],
-            [1.0, 1.0],
-            [0.2, NAN],
-            [NAN, 0.2],
-            [1.0, NAN],
-            [NAN, NAN],
-        ]
-    )
-    # Each class: six values, three of them 1; p = .5 puts the threshold below 1.
-    assert keep_by_class(auv, 0.5, "class", target=0).tolist() == [
-        True,
-        True,
-        False,
-        False,
-        True,
-        True,
-        False,
-        True,
-    ]
-    assert keep_by_class(auv, 0.5, "any").tolist() == [True, True, True, False, True, True, False, True]
-    assert keep_by_class(auv, 0.5, "all").tolist() == [True, False, False, False, True, True, False, True]
-
-
-def test_class_specific_filter_refuses():
-    auv = np.zeros((3, 2))
-    with pytest.raises(ValueError, match="'class', 'any', 'all'"):
-        keep_by_class(auv, 0.9, "union")
-    with pytest.raises(ValueError, match="only 'class' takes a target"):
-        keep_by_class(auv, 0.9, "class")
-    with pytest.raises(ValueError, match="only 'class' takes a target"):
-        keep_by_class(auv, 0.9, "any", target=1)
-    with pytest.raises(ValueError, match="from 0 to 1"):
-        keep_by_class(auv, 0.9, "class", target=2)
+            quantile_threshold(auv, p)

@@ -73,19 +73,6 @@ def test_thresholds_and_issues_are_cleanlabs(channels):
 
 
 @settings(max_examples=20, deadline=None)
-@given(st.lists(st.integers(0, 999), min_size=1, max_size=4), st.integers(2, 4))
-def test_merged_thresholds_are_those_of_all_voxels(seeds, channels):
-    parts = [random_case(seed, channels) for seed in seeds]
-    merged = Thresholds.of(*parts[0])
-    for part in parts[1:]:
-        merged = merged.merge(Thresholds.of(*part))
-    p, label, where = (np.concatenate([part[i] for part in parts], axis=-1) for i in range(3))
-    whole = Thresholds.of(p, label, where)
-    np.testing.assert_allclose(merged.values, whole.values)
-    np.testing.assert_array_equal(merged.count, whole.count)
-
-
-@settings(max_examples=20, deadline=None)
 @given(cases, st.integers(0, 99))
 def test_the_order_of_the_channels_does_not_matter(case, seed):
     p, label, where = case
@@ -121,8 +108,6 @@ def test_nothing_annotated_is_no_number():
 def test_bad_input_says_what_was_expected():
     p, label = np.full((2, 3), 0.5), np.array([0, 1, 1])
     two, three = Thresholds.of(p, label), Thresholds(np.ones(3), np.ones(3, int))
-    with pytest.raises(ValueError, match="2 and of 3 channels"):
-        two.merge(three)
     with pytest.raises(ValueError, match="got 2 channels; expected those of the thresholds, 3"):
         issue_share(p, label, three)
     with pytest.raises(ValueError, match="got 3 channels; expected those of the thresholds, 2"):

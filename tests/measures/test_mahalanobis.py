@@ -1,7 +1,6 @@
 """Mahalanobis distance: against scikit-learn and plain NumPy, and the laws of its moments."""
 
 import dataclasses
-import json
 
 import numpy as np
 import pytest
@@ -204,21 +203,6 @@ def test_a_direction_without_spread_does_not_count():
 
 
 # -- edges -------------------------------------------------------------------------------------------
-
-
-def test_frozen_and_thawed_it_is_the_same():
-    rows = population()
-    rows[:, 1] = np.nan
-    moments = {
-        str(c): Moments.from_dict(json.loads(json.dumps(Moments.of(rows[:, c]).to_dict())))
-        for c in range(3)
-    }
-    reference = MahalanobisReference.fit(moments)
-    text = json.dumps(reference.to_dict(), allow_nan=False)
-    thawed = MahalanobisReference.from_dict(json.loads(text))
-    assert thawed.classes == reference.classes == ("0", "1", "2")
-    np.testing.assert_array_equal(thawed.distance(rows), reference.distance(rows))
-    np.testing.assert_array_equal(thawed.relative(rows), fitted(rows).relative(rows))
 
 
 def test_bad_input_is_named():

@@ -11,6 +11,7 @@ from aleaseg.metrics.paired import (
     mean_over_cases,
     mean_with_interval,
     paired_difference,
+    repeated_difference,
     signed_rank,
 )
 
@@ -123,3 +124,79 @@ def test_what_does_not_fit_is_refused():
         paired_difference([1.0], [1.0, 2.0], ["a"])
     with pytest.raises(ValueError, match="with N = 2"):
         mean_over_cases([1.0], case_resamples(["a", "b"]))
+
+
+# -- several trainings of each --------------------------------------------------------------------
+
+
+def scattered(seed=0, seeds=3, cases=40):
+    rng = np.random.default_rng(seed)
+    return rng.uniform(0.5, 0.9, (seeds, cases)), [f"p{index // 2}" for index in range(cases)]
+
+
+def test_a_constant_gap_is_found_without_scatter():
+    baseline, group = scattered()
+    found = repeated_difference(baseline, baseline + 0.02, group)
+    np.testing.assert_allclose([found.difference, found.low, found.high], 0.02, atol=1e-12)
+    assert (found.signs, found.claim) == ("+++", "helps")
+    assert repeated_difference(baseline, baseline - 0.02, group)[3:] == ("---", "harms")
+
+
+def test_the_other_way_round_it_is_the_same_turned_over():
+    (one, group), (other, _) = scattered(0), scattered(1)
+    there, back = repeated_difference(other, one, group), repeated_difference(one, other, group)
+    np.testing.assert_allclose(
+        [there.difference, there.low, there.high], [-back.difference, -back.high, -back.low], atol=1e-12
+    )
+    assert there.signs == back.signs.translate(str.maketrans("+-", "-+"))
+
+
+def test_the_interval_is_that_of_a_plain_bootstrap_of_groups():
+    (one, group), (other, _) = scattered(0), scattered(1)
+    one += np.repeat(np.random.default_rng(2).normal(0, 0.1, 20), 2)
+    found = repeated_difference(other, one, group)
+    gaps = (one - other).mean(axis=0).reshape(20, 2)
+    rng = np.random.default_rng(3)
+    plain = [gaps[rng.integers(0, 20, 20)].mean() for _ in range(4000)]
+    np.testing.assert_allclose([found.low, found.high], np.quantile(plain, [0.025, 0.975]), atol=0.006)
+    alone = repeated_difference(other, one, np.arange(40))
+    assert found.high - found.low > 1.1 * (alone.high - alone.low)
+
+
+def test_one_seed_that_disagrees_takes_the_claim_away():
+    baseline, group = scattered()
+    gain = np.array([[0.1], [-0.01], [0.1]])
+    found = repeated_difference(baseline, baseline + gain, group)
+    assert found.low > 0
+    assert (found.signs, found.claim) == ("+-+", "no claim")
+    assert repeated_difference(baseline, baseline + abs(gain), group).claim == "helps"
+
+
+def test_seeds_that_agree_claim_nothing_where_the_interval_holds_0():
+    baseline, group = scattered()
+    gain = np.where(np.arange(40) == 0, 0.5, 0.0)
+    found = repeated_difference(baseline, baseline + gain, group)
+    assert found.low == 0 < found.high
+    assert (found.signs, found.claim) == ("+++", "no claim")
+
+
+def test_a_single_training_claims_nothing_and_an_equal_one_has_the_sign_0():
+    baseline, group = scattered(seeds=1)
+    assert repeated_difference(baseline, baseline + 0.1, group)[3:] == ("+", "no claim")
+    assert repeated_difference(baseline, baseline, group)[3:] == ("0", "no claim")
+
+
+@pytest.mark.parametrize("second", [np.zeros((3, 5)), np.zeros(40)])
+def test_what_is_not_paired_by_seed_is_refused(second):
+    with pytest.raises(ValueError, match="expected one shape"):
+        repeated_difference(np.zeros((3, 40)), second, np.arange(40))
+
+
+def test_over_several_classes_it_is_the_paired_difference_of_the_mean_over_seeds():
+    rng = np.random.default_rng(4)
+    first, second = rng.uniform(0.4, 0.9, (2, 3, 2, 30))
+    second[:, 1, 5:9] = np.nan
+    group = np.arange(30) // 2
+    found = repeated_difference(first, second, group)
+    by_class = paired_difference(first.mean(axis=0), second.mean(axis=0), group)
+    np.testing.assert_allclose(found[:3], by_class[2:5])

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from aleaseg import networks
 from aleaseg.errors import UsageError
 from aleaseg.losses import LabelDenoising
-from aleaseg.networks.stages import plan_stages
+from aleaseg.networks.stages import halvings, plan_stages
 
 
 def patch_of(name, dims):
@@ -92,14 +92,26 @@ def test_spacing_counts(name):
 @pytest.mark.parametrize("name", networks.NETWORKS)
 def test_duo_hooks_the_last_feature(name):
     denoising = LabelDenoising(a_network(name), ["a", "b"], 2)
-    assert denoising.layer == {"swin_unetr": "network.out.conv.conv"}.get(name, "decoder.seg_layers.1")
-    assert denoising.head.weight.shape == (2, 12 if name == "swin_unetr" else 8)
+    at = {"swin_unetr": "network.out.conv.conv", "small": "model.2.conv"}
+    assert denoising.layer == at.get(name, "decoder.seg_layers.1")
+    assert denoising.head.weight.shape == (2, {"swin_unetr": 12, "small": 48}.get(name, 8))
+
+
+@pytest.mark.parametrize("dims", [2, 3])
+@pytest.mark.parametrize("name", networks.NETWORKS)
+def test_the_head_makes_the_logits_of_what_is_put_into_it(name, dims):
+    network, seen = a_network(name, dims).eval(), []
+    network.head.register_forward_pre_hook(lambda module, given: seen.append(given[0]))
+    logits = network(torch.randn(1, 2, *patch_of(name, dims)))
+    (features,) = seen
+    torch.testing.assert_close(network.head(features), logits)
+    assert features.shape[1] > 3
 
 
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"name": "vnet"}, "there is no network 'vnet'; expected one of unet, swin_unetr, umamba"),
+        ({"name": "vnet"}, "there is no network 'vnet'; expected one of small, unet, swin_unetr, umamba"),
         ({"size": "huge"}, "there is no size 'huge' of unet; expected one of paper, tiny"),
         ({"dims": 1, "patch": (8,)}, "1 spatial axes; networks have 2 or 3"),
         ({"patch": (32, 32)}, "patch is (32, 32); expected 3 numbers above 0, one for each axis"),
@@ -108,6 +120,16 @@ def test_duo_hooks_the_last_feature(name):
             "spacing_mm is (1, 0, 1); expected 3 numbers above 0, one for each axis",
         ),
         ({"strides": [[1, 1], [2, 2]]}, "strides is (1, 1); expected 3 numbers above 0, one for each axis"),
+        ({"levels": (1, 1)}, "levels is (1, 1); expected 3 numbers, one for each axis"),
+        (
+            {"name": "small", "strides": [[1, 1, 1], [2, 2, 2]]},
+            "small takes no strides but levels, how often each axis is halved; leave them out",
+        ),
+        (
+            {"name": "small", "patch": (9, 32, 32), "levels": (1, 2, 2)},
+            "a patch of 9 x 32 x 32 does not divide by 2 x 4 x 4, as the network halves it; the nearest that fit: "
+            "8 x 32 x 32 or 10 x 32 x 32",
+        ),
         ({"in_channels": 0}, "0 channels in and 3 out; expected one at least"),
     ],
 )
@@ -132,6 +154,9 @@ def test_a_fitting_patch_is_taken_and_fits(name, size, patch, spacing):
     assert networks.fitting_patch(name, found, spacing_mm=spacing, size=size) == found
     if name == "swin_unetr":
         assert all(edge % 32 == 0 and edge - asked <= 63 for edge, asked in zip(found, patch, strict=True))
+    elif name == "small":
+        divisor = [2**level for level in halvings(found)]
+        assert not any(edge % by for edge, by in zip(found, divisor, strict=True))
     else:
         most = 4 if size == "tiny" else None
         divisor = plan_stages(found, spacing, most).divisor
@@ -148,6 +173,7 @@ def test_every_network_stands_for_itself():
     code = (
         "import sys; from aleaseg import networks; assert 'torch' not in sys.modules; "
         "networks.build('umamba', dims=2, in_channels=1, out_channels=2, patch=(16, 16), size='tiny'); "
+        "networks.fitting_patch('small', (15, 15)); "
         "assert not {'monai', 'nnunetv2', 'dynamic_network_architectures'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)

@@ -1,28 +1,31 @@
 """What a network says beside its logits: shapes, what moves with the mask, what does not."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from safetensors.numpy import load_file
 
+from aleaseg.predictions.foldplan import FoldPlan
 from aleaseg.predictions.inside import _by_own_mask, _mean_features, foreground_units, image_part, mask_part
-from aleaseg.predictions.working import predict_case, write_prediction
+from aleaseg.predictions.networks import predict_case, write_prediction
 from aleaseg.run import Run
-from aleaseg.training.grid import Grid
-from aleaseg.training.loop import predict_logits
-from aleaseg.training.network import build_network
-from aleaseg.training.prepare import IGNORE
+from aleaseg.training.grid import WorkingGrid
+from aleaseg.training.inference import predict_features, predict_logits
+from aleaseg.training.plan import NetworkPlan
+from aleaseg.training.preprocessing import IGNORE, Preprocessing
 
 GRIDS = {
-    3: Grid((1.0, 1.0, 1.0), (8, 12, 12), (0, 1, 1)),
-    2: Grid((1.0, 1.0), (16, 16), (1, 1)),
+    3: WorkingGrid((1.0, 1.0, 1.0), (8, 12, 12), (0, 1, 1)),
+    2: WorkingGrid((1.0, 1.0), (16, 16), (1, 1)),
 }
 SHAPES = {3: (8, 14, 11), 2: (15, 18)}
 
 
 def network(dims):
     torch.manual_seed(3)
-    return build_network(GRIDS[dims], 1, 3)
+    return plan(dims).training(0).build(train=False)
 
 
 def case(dims, seed=0):
@@ -34,8 +37,10 @@ def case(dims, seed=0):
     return image, label
 
 
-def plan(dims, inside=True):
-    return {"grid": GRIDS[dims].to_dict(), "device": "cpu", "inside": inside}
+def plan(dims, inside=True, name="small"):
+    seen, classes = Preprocessing(GRIDS[dims], [None], (1, 2)), {"a": (1,), "b": (2,)}
+    folds = (("a",), ("b",))
+    return FoldPlan(seen, NetworkPlan(name), ("MR",), classes, folds, {}, None, 9, 2, 0, "cpu", inside, {})
 
 
 @pytest.mark.parametrize("dims", [2, 3])
@@ -67,11 +72,29 @@ def test_everything_has_its_shape_and_is_the_same_again(dims, tmp_path):
         np.testing.assert_allclose(array, found[name], rtol=1e-3, atol=1e-3)
 
 
-@pytest.mark.parametrize("told", [{"inside": False}, {}])
-def test_without_inside_there_are_the_logits_alone(told):
+@pytest.mark.parametrize("name", ["unet", "umamba", "swin_unetr"])
+def test_any_network_is_looked_into(name):
+    """Its features are what its head makes the logits from, on the working grid."""
+    edges = (32, 64) if name == "swin_unetr" else (16, 16)
+    given = plan(2, name=name)
+    grid = WorkingGrid((1.0, 1.0), edges, (1, 1))
+    given = replace(given, preprocessing=replace(given.preprocessing, grid=grid))
+    torch.manual_seed(0)
+    net, (image, label) = given.training(0).build(train=False), case(2)
+    found = predict_case(net, image, label, given, foreground_units([(image, label)]))
+    logits, features = predict_features(net, image, edges)
+    np.testing.assert_array_equal(found["logits"], logits)
+    assert features.shape[1:] == image.shape[1:]
+    assert found["features"].shape == found["features_mask"].shape == (3, len(features))
+    for index in range(3):
+        np.testing.assert_allclose(
+            found["features_mask"][index], features[:, label == index].mean(axis=1), rtol=1e-4
+        )
+
+
+def test_without_inside_there_are_the_logits_alone():
     net, (image, label) = network(3), case(3)
-    given = {"grid": GRIDS[3].to_dict(), "device": "cpu", **told}
-    found = predict_case(net, image, label, given, None)
+    found = predict_case(net, image, label, plan(3, inside=False), None)
     assert set(found) == {"logits"}
     np.testing.assert_array_equal(found["logits"], predict_logits(net, image, GRIDS[3].patch))
     np.testing.assert_array_equal(image_part(net, image, GRIDS[3].patch)["logits"], found["logits"])

@@ -9,8 +9,9 @@ from safetensors.numpy import load_file
 
 from aleaseg.predictions import late
 from aleaseg.predictions.crossfit import CrossfitSettings, crossfit
+from aleaseg.predictions.foldplan import FoldPlan
 from aleaseg.readers import open_dataset
-from aleaseg.run import Run, read_json
+from aleaseg.run import Run
 
 SETTINGS = CrossfitSettings(steps=2, workers=1)
 
@@ -34,9 +35,10 @@ def asked(monkeypatch):
     found = {}
     predict = late._predict
 
-    def spy(run, plan, case, fold, device):
+    def spy(run, plan, item):
+        case, fold = item
         found[case.id] = fold
-        return predict(run, plan, case, fold, device)
+        return predict(run, plan, item)
 
     monkeypatch.setattr(late, "_predict", spy)
     return found
@@ -54,8 +56,7 @@ def test_mended_and_changed_cases_are_predicted_by_the_fold_of_their_group(broke
     found = asked(monkeypatch)
     dataset = open_dataset(folder, groups=r"^(g\d)")
     told = crossfit(run, dataset, SETTINGS)
-    plan = read_json(run.path / "models" / "plan.json")
-    homes = {case[:2]: number for number, fold in enumerate(plan["folds"]) for case in fold}
+    homes = {case[:2]: fold for case, fold in FoldPlan.read(run).fold_of.items()}
     assert found == {"g0_00": homes["g0"], "g0_02": homes["g0"], "g1_03": homes["g1"]}
     assert told["failed"] == {}
     assert run.prediction_file("g0_00").exists()

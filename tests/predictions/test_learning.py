@@ -8,14 +8,19 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from aleaseg.predictions import fold as folds
-from aleaseg.predictions import learning
-from aleaseg.predictions.crossfit import Crossfit, CrossfitSettings, crossfit
+from aleaseg.predictions import foldplan, learning
+from aleaseg.predictions.crossfit import CrossfitSettings, crossfit
+from aleaseg.predictions.fitted import Crossfit
+from aleaseg.predictions.foldplan import FoldPlan, copies_folder, plan_file
 from aleaseg.predictions.learning import LOOKS, Watch, learning_file, read_learning
-from aleaseg.predictions.working import grid_of, prepare_case, prepared_file
 from aleaseg.readers import open_dataset
 from aleaseg.run import Run, read_json
-from aleaseg.training.loop import TrainSettings
+from aleaseg.training.copies import make_copies
+from aleaseg.training.grid import WorkingGrid
+from aleaseg.training.plan import NetworkPlan
+from aleaseg.training.planning import screened
+from aleaseg.training.preprocessing import Preprocessing
+from aleaseg.training.schedule import Schedule
 
 CASES, STEPS = 4, 9
 
@@ -36,12 +41,19 @@ class Killed(Exception):
     pass
 
 
+def planned(folds, steps):
+    seen = Preprocessing(WorkingGrid((1.0, 1.0), (4, 4), (0, 0)), [None], (1,))
+    folds = tuple(map(tuple, folds))
+    return FoldPlan(
+        seen, NetworkPlan("small"), ("MR",), {"a": (1,)}, folds, {}, None, steps, 2, 0, "cpu", True, {}
+    )
+
+
 def test_looks_survive_a_kill_and_the_logits_are_those_without_looks(tmp_path, dataset, monkeypatch):
-    monkeypatch.setattr(folds, "TrainSettings", partial(TrainSettings, checkpoint_every=2))
+    monkeypatch.setattr(foldplan, "Schedule", partial(Schedule, checkpoint_every=2))
     whole, told = fitted(tmp_path / "whole", dataset)
     assert told["failed"] == {}
-    plan = read_json(whole.path / "models" / "plan.json")
-    homes = {case: number for number, ids in enumerate(plan["folds"]) for case in ids}
+    homes = FoldPlan.read(whole).fold_of
 
     predict = learning.predict_logits
     calls = []
@@ -91,8 +103,7 @@ def test_looks_survive_a_kill_and_the_logits_are_those_without_looks(tmp_path, d
 def test_every_case_is_watched_by_a_fold_that_trains_on_it(tmp_path):
     for count in (2, 3, 5):
         ids = [[f"c{fold}{i}" for i in range(2)] for fold in range(count)]
-        plan = {"folds": ids, "steps": 250, "grid": {"patch": (4, 4)}, "device": "cpu"}
-        watched = [Watch(Run(tmp_path), plan, fold, None) for fold in range(count)]
+        watched = [Watch(Run(tmp_path), planned(ids, 250), fold, None) for fold in range(count)]
         assert sorted(case for watch in watched for case in watch.cases) == sorted(
             case for of in ids for case in of
         )
@@ -104,8 +115,7 @@ def test_every_case_is_watched_by_a_fold_that_trains_on_it(tmp_path):
 def test_there_are_eight_looks_however_short_the_training(tmp_path, monkeypatch, steps):
     import torch
 
-    plan = {"folds": [["a"], ["b"]], "steps": steps, "grid": {"patch": (4, 4)}, "device": "cpu"}
-    watch = Watch(Run(tmp_path), plan, 0, torch.nn.Identity())
+    watch = Watch(Run(tmp_path), planned([["a"], ["b"]], steps), 0, torch.nn.Identity())
     seen = []
     monkeypatch.setattr(watch, "_look", lambda case, number: seen.append((case, number)))
     for step in range(1, steps + 1):
@@ -122,11 +132,11 @@ def test_a_look_that_was_taken_is_not_taken_again(tmp_path, dataset, monkeypatch
     monkeypatch.setattr(learning, "predict_logits", lambda *given: pytest.fail("looked again"))
     monkeypatch.setattr(
         learning,
-        "prepared_file",
-        lambda run, case: type("P", (), {"arrays": lambda self: (None, np.zeros(1))})(),
+        "copy_of",
+        lambda folder, case: type("P", (), {"arrays": lambda self: (None, np.zeros(1))})(),
     )
-    plan = read_json(run.path / "models" / "plan.json")
-    fold = next(number for number, ids in enumerate(plan["folds"]) if case not in ids)
+    plan = FoldPlan.read(run)
+    fold = next(number for number, ids in enumerate(plan.folds) if case not in ids)
     Watch(run, plan, fold, None)._look(case, 3)
     assert learning_file(run, case).read_bytes() == before
 
@@ -142,18 +152,19 @@ def test_looks_at_a_mask_that_was_mended_since_are_forgotten(tmp_path, dataset):
     assert "features_mask" in load_file(run.prediction_file(mended.id)), "late cases have an inside too"
 
 
-def test_a_plan_from_before_the_inside_goes_on(tmp_path, dataset):
+def test_a_plan_from_before_there_were_versions_goes_on(tmp_path, dataset):
+    """As it was written when there was one network, and before there was an inside."""
     run, _ = fitted(tmp_path / "run", dataset, inside=False)
-    file = run.path / "models" / "plan.json"
-    plan = read_json(file)
-    del plan["inside"]
-    file.write_text(json.dumps(plan))
+    plan, kept = FoldPlan.read(run), read_json(plan_file(run))
+    seen = kept["preprocessing"]
+    older = {name: kept[name] for name in ("folds", "groups", "files", "steps", "batch", "seed", "device")}
+    older |= {"grid": seen["grid"], "normalisation": seen["normalisation"], "values": seen["values"]}
+    plan_file(run).write_text(json.dumps({**older, "channels": 1, "failed": {}}))
+    assert FoldPlan.read(run).folds == plan.folds
     (run.path / "models" / "fold_1.json").unlink()
     os.utime(dataset.cases[0].label_files[0], ns=(1, 1))
-    for case in dataset.cases:
-        prepare_case(
-            case, prepared_file(run, case.id), grid_of(plan), plan["normalisation"], plan["values"], None
-        )
+    make_copies(dataset.cases, screened(dataset.cases)[0], copies_folder(run), plan.preprocessing)
     _, told = fitted(tmp_path / "run", dataset, inside=False)
     assert told["failed"] == {}
     assert run.prediction_file(dataset.cases[0].id).exists()
+    assert read_json(plan_file(run))["version"] == 2

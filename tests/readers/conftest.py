@@ -1,5 +1,8 @@
 """Small images and data sets on disk."""
 
+import importlib.util
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -41,3 +44,12 @@ def write(geometry):
         return path
 
     return _write
+
+
+@pytest.fixture(scope="session")
+def dicom():
+    """The module `dicom_files`: writes slices, enhanced images, SEG and RTSTRUCT."""
+    spec = importlib.util.spec_from_file_location("dicom_files", Path(__file__).with_name("dicom_files.py"))
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

@@ -82,7 +82,6 @@ def test_missing_slices_are_told(series):
 @pytest.mark.parametrize(
     ("change", "match"),
     [
-        (lambda folder: write_slice(folder / "e", 5, 12.0, series="9.9"), "2 series in"),
         (lambda folder: write_slice(folder / "e", 5, 12.0, size=(3, 3)), "2 sizes of slices"),
         (lambda folder: write_slice(folder / "e", 5, 9.0), "two slices at one position"),
         (lambda folder: (folder / "e").write_bytes(b""), "0 bytes in"),
@@ -96,6 +95,13 @@ def test_series_that_cannot_be_read(series, change, match, capfd):
     with pytest.raises(Unreadable, match=match):
         open_dataset(series)["scan"].read_image()
     assert capfd.readouterr() == ("", "")
+
+
+def test_two_series_in_a_folder_are_two_cases(series):
+    write_slice(series / "e", 5, 12.0, series="9.9")
+    cases = open_dataset(series).cases
+    assert [case.read_image().array.shape[1] for case in cases] == [4, 1]
+    assert [case.id for case in cases] == ["scan/series 1.2.3", "scan/series 9.9"]
 
 
 def test_a_real_series(data):

@@ -10,6 +10,7 @@ import pytest
 from aleaseg.case import Case, Dataset, Geometry, Voxels
 from aleaseg.errors import Unreadable
 from aleaseg.run import Record, Run, write_json, write_table
+from aleaseg.scoring.columns import describe_columns
 
 SHAPE = (9, 12, 10)
 CLASSES = {"head": (1,), "tail & <b>": (2,)}
@@ -146,7 +147,7 @@ def made_run(path, count=24, population=True, bad=()):
          "versions": {"python": "3"}, "extractor": {"name": "task", "why": "no weights & no <b>"},
          "predictions": {"source": "crossfit"}, "crossfit": {"folds": 5},
          "notes": ["a note with <em>markup</em>"],
-         "columns": {"doubt": {"role": "score", "direction": "high = bad", "text": "the larger of both"}},
+         "columns": describe_columns(cases[0]),
          "population": {"cases": count, "above_half": half} if population else None}
     )  # fmt: skip
     finding = {"expected": "a label", "found": "none", "advice": "add it"}
@@ -171,7 +172,10 @@ def many_cases(path, count):
         }
         cases.append({"case": f"c{number}", "status": "ok", **doubts, "depth": number})
     write_table(run.path / "cases.csv", list(cases[0]), cases)
-    write_json(run.manifest_file, {"dataset": {"name": "many", "cases": count}})
+    write_json(
+        run.manifest_file,
+        {"dataset": {"name": "many", "cases": count}, "columns": describe_columns(cases[0])},
+    )
     return run
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from aleaseg.report.figures import auv_histograms, spectra
+from aleaseg.pages.figures import auv_histograms, spectra
 
 
 def test_the_four_cases_are_ordered_from_fastest_to_slowest_decay(fake):

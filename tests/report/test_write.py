@@ -8,8 +8,9 @@ import pytest
 
 from aleaseg.errors import UsageError
 from aleaseg.report import write_report
-from aleaseg.report.columns import describe
+from aleaseg.report.columns import describe, for_page
 from aleaseg.run import Run, file_name, read_json, write_json
+from aleaseg.scoring.columns import describe_columns
 
 
 def received(path):
@@ -70,7 +71,7 @@ def test_rows_are_the_most_doubtful_first_and_columns_fit_together(fake):
     reasons = index["reasons"]
     assert reasons["texts"][reasons["codes"][0]] == "oof_dice=0.41; noise=6.2"
     columns = {column["name"]: column for column in index["columns"]}
-    assert columns["doubt"]["text"] == "the larger of both"
+    assert columns["doubt"]["text"].startswith("the larger of image and label doubt")
     assert columns["img_noise"]["role"] == "statistic"
     pairs = {(entry["measure"], entry["confound"]): entry for entry in index["confounds"]}
     assert pairs["auv", "volume_mm3"]["rho"] == pytest.approx(1)
@@ -144,7 +145,10 @@ def test_columns_have_titles_and_units():
         {"case": ["a", "b"], "volume_mm3": [1.0, 2.0], "fov_mm3": [5.0, 6.0], "depth": ["", ""],
          "img_sharp_h_1": [1.0, 2.0], "img_odd": [0.0, 1.0], "auv": ["", ""], "site": ["", ""]}
     )  # fmt: skip
-    columns = {column.name: (column.title, column.unit) for column in describe(frame, {})}
+    columns = {
+        column.name: (column.title, column.unit)
+        for column in describe(frame, {"columns": describe_columns(frame)})
+    }
     assert columns == {
         "volume_mm3": ("Area", "mm²"),
         "fov_mm3": ("Field of view", "mm²"),
@@ -152,9 +156,25 @@ def test_columns_have_titles_and_units():
         "img_odd": ("Odd", ""),
     }
     frame["depth"] = [3, 4]
-    columns = {column.name: (column.title, column.unit) for column in describe(frame, {})}
+    columns = {
+        column.name: (column.title, column.unit)
+        for column in describe(frame, {"columns": describe_columns(frame)})
+    }
     assert columns["volume_mm3"] == ("Volume", "mm³")
     assert columns["depth"] == ("Depth", "slices")
+
+
+def test_the_manifest_alone_says_what_a_column_is():
+    frame = pd.DataFrame({"case": ["a", "b"], "mine": [1.0, 2.0], "auv": [0.0, 1.0], "site": ["x", "y"]})
+    said = {"title": "My own", "direction": "low = bad", "role": "measure", "unit": "K", "range": [0, 1]}
+    auv, mine, site = describe(frame, {"columns": describe_columns(["auv", "site"]) | {"mine": said}})
+    assert (mine.title, mine.unit, mine.role, mine.direction.sign) == ("My own", "K", "score", -1)
+    assert for_page(mine)["unit_range"]
+    assert (auv.role, auv.higher_is_worse) == ("score", True)
+    assert site.role == "confound"
+    # A manifest that says less, or something that nobody knows, is no reason to show nothing.
+    (old,) = describe(frame[["mine"]], {"columns": {"mine": {"direction": "sideways"}}})
+    assert (old.title, old.role, old.direction.sign) == ("Mine", "score", 0)
 
 
 def test_a_folder_that_is_no_run_is_refused(tmp_path):

@@ -54,13 +54,13 @@ def test_two_cells_to_a_finished_table_and_page(small_data, shared):
     assert numbers_in(shared, "table2") == 6  # Dice, mIoU and their mean, of two rows
     markdown = (shared / "table2.md").read_text()
     assert "| nnU-Net + DUO | nnU-Net | train-small-unet-duo-all-s0 |" in markdown
-    assert "(75.69; –)" in markdown
+    assert "(paper 75.69)" in markdown
     assert (shared / "work" / cells[0].name / "model" / "training.html").is_file()
     assert f"work/{cells[0].name}/model/training.html" in page.read_text()
 
 
 def test_what_is_finished_is_not_done_again(small_data, shared, monkeypatch):
-    from aleaseg.trainer import training
+    from aleaseg.training import training
 
     two_cells(
         small_data, shared, "table2", ("train-small-unet-plain-all-s0", "train-small-unet-duo-all-s0")
@@ -76,16 +76,16 @@ def test_what_is_finished_is_not_done_again(small_data, shared, monkeypatch):
 
 
 def test_a_cell_that_fails_is_named_and_the_others_go_on(small_data, shared, tmp_path, monkeypatch):
-    import aleaseg.trainer
+    import aleaseg.training
 
-    real = aleaseg.trainer.train
+    real = aleaseg.training.train
 
     def train(settings, *given, **more):
         if settings.objective == "duo" or settings.network != "unet":
             raise AleasegError("the disk is full")
         return real(settings, *given, **more)
 
-    monkeypatch.setattr(aleaseg.trainer, "train", train)
+    monkeypatch.setattr(aleaseg.training, "train", train)
     found = reproduce(["table2"], tiny(small_data), tmp_path / "out")
     assert set(found.failed.values()) == {"the disk is full"}
     assert len(found.failed) == 5

@@ -192,8 +192,8 @@ def test_a_half_finished_table_says_so(planned, tmp_path):
     finish(grid, Training("lits", objective="en"), failed="lits_007: found |a| <file> of 0 bytes")
     page = write_reproduced(table, grid, {"preset": "paper"}, "aleaseg reproduce table6")
     markdown, html = (tmp_path / "table6.md").read_text(), page.read_text()
-    assert "| baseline | 70.00 (69.31; +0.69) | 95.00 |" in markdown
-    assert "| EN | – (69.87; –) | – |" in markdown
+    assert "| baseline | 70.00 (paper 69.31, +0.69) | 95.00 |" in markdown
+    assert "| EN | – (paper 69.87) | – |" in markdown
     assert "1 of 6 finished" in markdown
     assert r"lits\_007: found \|a\| \<file\> of 0 bytes" in markdown
     assert "&lt;file&gt; of 0 bytes" in html

@@ -1,7 +1,6 @@
-"""The numbers of many cases: gathered once, merged, taken, looked at by other classes."""
+"""The numbers of many cases: gathered once, taken, looked at by other classes."""
 
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -82,18 +81,6 @@ def test_every_number_is_where_its_case_and_key_say(records):
 
 
 @settings(max_examples=40, deadline=None)
-@given(cases(), st.integers(0, 6), st.integers(0, 6))
-def test_shards_merge_into_the_whole_in_any_grouping(records, cut, second):
-    low, high = sorted((min(cut, len(records)), min(second, len(records))))
-    one, two, three = (
-        numbers_of(part, CLASSES) for part in (records[:low], records[low:high], records[high:])
-    )
-    whole = numbers_of(records, CLASSES)
-    same(one.merge(two).merge(three), whole)
-    same(one.merge(two.merge(three)), whole)
-
-
-@settings(max_examples=40, deadline=None)
 @given(cases(), st.randoms(use_true_random=False))
 def test_taking_cases_is_gathering_them_alone(records, random):
     whole = numbers_of(records, CLASSES)
@@ -135,11 +122,6 @@ def test_records_are_read_once_and_let_go():
     numbers = numbers_of(records, ())
     np.testing.assert_array_equal(numbers.case("s"), np.arange(50.0))
     assert next(records, None) is None
-
-
-def test_shards_of_other_classes_do_not_merge():
-    with pytest.raises(ValueError, match=r"the shards have the classes \('a',\) and \('b',\)"):
-        numbers_of([], ["a"]).merge(numbers_of([], ["b"]))
 
 
 def test_a_class_that_nobody_measured_is_a_column_of_nothing():

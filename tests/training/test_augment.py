@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from aleaseg.training.augment import augmentation
-from aleaseg.training.prepare import IGNORE
+from aleaseg.training.preprocessing import IGNORE
 
 SHAPES = {2: (24, 32), 3: (8, 24, 16)}
 

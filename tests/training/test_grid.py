@@ -1,27 +1,31 @@
 """The working grid, what lies on it, and the network for it."""
 
+import json
+from dataclasses import asdict
+
 import numpy as np
 import pytest
 
 from aleaseg.case import Case, Geometry, Voxels
 from aleaseg.errors import CaseError, Unreadable
 from aleaseg.training.grid import (
-    Grid,
+    WorkingGrid,
     choose_grid,
-    default_steps,
     full_grid,
     median_spacing,
     working_shape,
 )
-from aleaseg.training.network import build_network
-from aleaseg.training.prepare import (
+from aleaseg.training.plan import NetworkPlan
+from aleaseg.training.preprocessing import (
     IGNORE,
+    Preprocessing,
     fit_normalisation,
     normalise,
     prepare_image,
     prepare_label,
     resize,
 )
+from aleaseg.training.schedule import default_steps
 
 
 def geometries(*cases):
@@ -78,7 +82,7 @@ def test_sizes_differ_and_the_field_of_view_is_kept():
         for shape, mm in (((40, 60, 60), (2, 1, 1)), ((80, 60, 60), (1, 1, 1)))
     )
     assert a == b
-    assert Grid(**{k: tuple(v) for k, v in grid.to_dict().items()}) == grid
+    assert WorkingGrid.from_dict(json.loads(json.dumps(asdict(grid)))) == grid
 
 
 def test_mixed_dimensions_and_nothing_are_refused():
@@ -101,8 +105,8 @@ def test_the_network_gives_logits_of_the_patch(kind):
 
     shape, spacing = KINDS[kind]
     grid = choose_grid(geometries((shape, spacing)) * 2)
-    small = Grid(grid.spacing_mm, tuple(2**level * 2 for level in grid.levels), grid.levels)
-    network = build_network(small, 2, 4)
+    small = WorkingGrid(grid.spacing_mm, tuple(2**level * 2 for level in grid.levels), grid.levels)
+    network = NetworkPlan("small").build(Preprocessing(small, [None] * 2, (1, 2, 3)), train=True)
     with torch.inference_mode():
         assert network(torch.zeros(1, 2, *small.patch)).shape == (1, 4, *small.patch)
 

@@ -8,19 +8,16 @@ import torch
 
 from aleaseg.errors import AleasegError, UsageError
 from aleaseg.training.augment import augmentation
-from aleaseg.training.grid import Grid
-from aleaseg.training.loop import (
-    Prepared,
-    TrainSettings,
-    batch_at,
-    fit,
-    predict_features,
-    predict_logits,
-)
-from aleaseg.training.network import build_network
-from aleaseg.training.prepare import IGNORE
+from aleaseg.training.batches import batch_at
+from aleaseg.training.copies import WorkingCopy, copy_of, write_copy
+from aleaseg.training.grid import WorkingGrid
+from aleaseg.training.inference import predict_features, predict_logits
+from aleaseg.training.loop import fit
+from aleaseg.training.plan import NetworkPlan
+from aleaseg.training.preprocessing import IGNORE, Preprocessing
+from aleaseg.training.schedule import Schedule
 
-GRID = Grid((1.0, 1.0, 1.0), (8, 12, 12), (0, 1, 1))
+GRID = WorkingGrid((1.0, 1.0, 1.0), (8, 12, 12), (0, 1, 1))
 
 
 @pytest.fixture
@@ -35,18 +32,17 @@ def prepared(tmp_path):
             start = [int(rng.integers(0, max(1, s // 2 - 1))) for s in shape]
             label[tuple(slice(a, a + max(1, s // 2)) for a, s in zip(start, shape, strict=True))] = 1
             image = (label * 2.0 + rng.normal(0, 0.3, shape) - 1)[None].astype(np.float16)
-            case = Prepared(f"c{index}", tmp_path / f"{index}.i.npy", tmp_path / f"{index}.l.npy")
-            np.save(case.image, image)
-            np.save(case.label, label)
+            case = copy_of(tmp_path, f"c{index}")
+            write_copy(case, image, label)
             cases.append(case)
         return cases
 
     return _prepared
 
 
-def network(grid=GRID):
+def network(grid=GRID, values=(1,)):
     torch.manual_seed(3)
-    return build_network(grid, 1, 2)
+    return NetworkPlan("small").build(Preprocessing(grid, [None], values), train=True)
 
 
 def weights(net):
@@ -68,7 +64,7 @@ def killed_at(step):
 @pytest.mark.parametrize("stop", [1, 4, 5])
 def test_stopped_and_resumed_is_bit_for_bit_the_uninterrupted_training(prepared, tmp_path, stop):
     cases = prepared()
-    settings = TrainSettings(steps=7, batch=2, seed=11, checkpoint_every=2)
+    settings = Schedule(steps=7, batch=2, seed=11, checkpoint_every=2)
     whole, parts = network(), network()
     told = fit(whole, cases, GRID.patch, settings, checkpoint=tmp_path / "whole.pt")
     with pytest.raises(Killed):
@@ -94,13 +90,13 @@ def test_other_seeds_are_other_networks(prepared, tmp_path):
     results = []
     for seed in (0, 1):
         net = network()
-        fit(net, cases, GRID.patch, TrainSettings(3, 2, seed=seed), checkpoint=tmp_path / f"{seed}.pt")
+        fit(net, cases, GRID.patch, Schedule(3, 2, seed=seed), checkpoint=tmp_path / f"{seed}.pt")
         results.append(weights(net))
     assert any(not torch.equal(results[0][name], results[1][name]) for name in results[0])
 
 
 def test_a_finished_training_is_not_trained_again(prepared, tmp_path):
-    cases, settings = prepared(), TrainSettings(3, 2)
+    cases, settings = prepared(), Schedule(3, 2)
     net = network()
     fit(net, cases, GRID.patch, settings, checkpoint=tmp_path / "c.pt")
     before = weights(net)
@@ -118,7 +114,7 @@ def test_it_learns_a_toy(prepared, tmp_path):
         net,
         cases[:6],
         GRID.patch,
-        TrainSettings(60, 4, learning_rate=1e-2),
+        Schedule(60, 4, learning_rate=1e-2),
         checkpoint=tmp_path / "c.pt",
         on_step=lambda step, loss: losses.append(loss),
     )
@@ -131,7 +127,7 @@ def test_it_learns_a_toy(prepared, tmp_path):
 
 def test_time_that_is_up_ends_the_training_after_the_first_steps(prepared, tmp_path):
     told = fit(
-        network(), prepared(), GRID.patch, TrainSettings(5000, 2, seconds=0.01), checkpoint=tmp_path / "c"
+        network(), prepared(), GRID.patch, Schedule(5000, 2, seconds=0.01), checkpoint=tmp_path / "c"
     )
     assert told["stopped_by_budget"]
     assert told["steps"] == 10
@@ -141,7 +137,7 @@ def test_a_loss_that_is_no_number_stops_the_training(prepared, tmp_path):
     cases = prepared()
     np.save(cases[2].image, np.full((1, 8, 12, 12), np.nan, np.float16))
     with pytest.raises(AleasegError, match=r"the loss became nan at step [123]; expected a finite number"):
-        fit(network(), cases, GRID.patch, TrainSettings(9, 2), checkpoint=tmp_path / "c.pt")
+        fit(network(), cases, GRID.patch, Schedule(9, 2), checkpoint=tmp_path / "c.pt")
 
 
 def test_weights_that_are_no_numbers_take_no_checkpoints_place(prepared, tmp_path):
@@ -172,7 +168,7 @@ def test_weights_that_are_no_numbers_take_no_checkpoints_place(prepared, tmp_pat
             Network(),
             prepared(),
             GRID.patch,
-            TrainSettings(4, 2, checkpoint_every=2),
+            Schedule(4, 2, checkpoint_every=2),
             checkpoint=checkpoint,
             on_step=lambda step, loss: done.append(step),
         )
@@ -185,13 +181,13 @@ def test_every_pass_shows_every_case_once(prepared):
     cases = prepared(6)
     seen = []
 
-    class Spy(Prepared):
+    class Spy(WorkingCopy):
         def arrays(self):
             seen.append(self.id)
             return super().arrays()
 
-    spies = [Spy(case.id, case.image, case.label) for case in cases]
-    settings, augment = TrainSettings(3, 2, seed=5), augmentation("light", 3)
+    spies = [Spy(case.id, case.image, case.label, case.places) for case in cases]
+    settings, augment = Schedule(3, 2, seed=5), augmentation("light", 3)
     for step in range(3):
         image, target = batch_at(step, spies, GRID.patch, settings, augment)
         assert image.shape == (2, 1, *GRID.patch)
@@ -202,7 +198,7 @@ def test_every_pass_shows_every_case_once(prepared):
 
 
 def test_a_batch_depends_on_seed_and_step_alone(prepared):
-    cases, settings, augment = prepared(), TrainSettings(9, 2, seed=5), augmentation("light", 3)
+    cases, settings, augment = prepared(), Schedule(9, 2, seed=5), augmentation("light", 3)
     batch_at(0, cases, GRID.patch, settings, augment)
     after = batch_at(4, cases, GRID.patch, settings, augment)
     fresh = batch_at(4, cases, GRID.patch, settings, augmentation("light", 3))
@@ -215,7 +211,7 @@ def test_a_batch_depends_on_seed_and_step_alone(prepared):
 @pytest.mark.parametrize("shape", [(3, 5, 6), (20, 30, 7), (8, 12, 12), (1, 1, 1)])
 def test_patches_and_predictions_of_smaller_and_larger_cases(prepared, shape):
     cases = prepared(4, shape)
-    image, target = batch_at(0, cases, GRID.patch, TrainSettings(1, 4), augmentation("light", 3))
+    image, target = batch_at(0, cases, GRID.patch, Schedule(1, 4), augmentation("light", 3))
     assert image.shape == (4, 1, *GRID.patch)
     assert torch.isfinite(image).all()
     outside = np.prod(GRID.patch) - np.prod(np.minimum(shape, GRID.patch))
@@ -237,7 +233,7 @@ def test_patches_and_predictions_of_smaller_and_larger_cases(prepared, shape):
 @pytest.mark.parametrize("levels", [(0, 1, 1), (1, 1, 1), (0, 0, 0), (0, 2, 2)])
 @pytest.mark.parametrize("shape", [(8, 12, 12), (3, 5, 6), (9, 21, 31), (20, 13, 7), (1, 1, 1)])
 def test_features_come_with_the_same_logits_on_the_grid_of_the_last_layer(shape, levels):
-    grid = Grid((1.0, 1.0, 1.0), (8, 12, 12), levels)
+    grid = WorkingGrid((1.0, 1.0, 1.0), (8, 12, 12), levels)
     net = network(grid)
     image = np.random.default_rng(0).normal(size=(1, *shape)).astype(np.float32)
     logits, features = predict_features(net, image, grid.patch)
@@ -248,7 +244,7 @@ def test_features_come_with_the_same_logits_on_the_grid_of_the_last_layer(shape,
         # The last layer doubles the axes that have as many levels as any.
         halved = level == max(levels) > 0
         assert coarse == (n if not halved else -(-n // 2) if n <= patch else n // 2)
-    assert not net.model[-1]._forward_pre_hooks, "the network is left as it was"
+    assert not net.head._forward_pre_hooks, "the network is left as it was"
 
 
 def test_features_are_what_the_last_layer_makes_the_logits_from(prepared):
@@ -256,7 +252,7 @@ def test_features_are_what_the_last_layer_makes_the_logits_from(prepared):
     net = network().eval()
     logits, features = predict_features(net, case.arrays()[0], GRID.patch)
     with torch.inference_mode():
-        again = net.model[-1](torch.as_tensor(features)[None])[0].numpy()
+        again = net.head(torch.as_tensor(features)[None])[0].numpy()
     np.testing.assert_allclose(again, logits, atol=1e-4)
 
 
@@ -282,7 +278,7 @@ def test_a_case_too_large_for_the_gpu_is_added_up_in_memory(prepared, monkeypatc
 
 
 def test_features_of_two_dimensions():
-    grid = Grid((1.0, 1.0), (16, 16), (2, 2))
+    grid = WorkingGrid((1.0, 1.0), (16, 16), (2, 2))
     net = network(grid)
     image = np.random.default_rng(0).normal(size=(1, 21, 9)).astype(np.float32)
     logits, features = predict_features(net, image, grid.patch)
@@ -301,7 +297,7 @@ def test_a_step_is_told_before_it_is_kept(prepared, tmp_path):
         network(),
         prepared(),
         GRID.patch,
-        TrainSettings(3, 2, checkpoint_every=2),
+        Schedule(3, 2, checkpoint_every=2),
         checkpoint=tmp_path / "c.pt",
         on_step=look,
     )
@@ -314,7 +310,7 @@ def test_a_step_is_told_before_it_is_kept(prepared, tmp_path):
 @pytest.mark.parametrize("stop", [1, 3, 4, 5])
 def test_epochs_sgd_and_strong_augmentation_survive_a_kill(prepared, tmp_path, stop):
     cases = prepared(5, (12, 14, 12))
-    settings = TrainSettings(
+    settings = Schedule(
         7, 2, 0.01, seed=4, checkpoint_every=2, optimizer="sgd", epoch_steps=3, augmentation="strong"
     )
 
@@ -352,7 +348,7 @@ def test_an_epochs_loss_is_the_mean_of_its_steps_and_the_rate_falls_by_power(pre
         network(),
         prepared(),
         GRID.patch,
-        TrainSettings(5, 2, 0.02, epoch_steps=2),
+        Schedule(5, 2, 0.02, epoch_steps=2),
         checkpoint=tmp_path / "c.pt",
         on_step=lambda step, loss: losses.append(loss),
         on_epoch=epochs.append,
@@ -370,7 +366,7 @@ def test_an_epochs_loss_is_the_mean_of_its_steps_and_the_rate_falls_by_power(pre
 def test_sgd_is_nnunets():
     from aleaseg.training.loop import _optimizer
 
-    made = _optimizer([torch.nn.Parameter(torch.ones(1))], TrainSettings(1, 1, 0.01, optimizer="sgd"))
+    made = _optimizer([torch.nn.Parameter(torch.ones(1))], Schedule(1, 1, 0.01, optimizer="sgd"))
     assert isinstance(made, torch.optim.SGD)
     wanted = {"lr": 0.01, "momentum": 0.99, "nesterov": True, "weight_decay": 3e-5}
     assert wanted.items() <= made.param_groups[0].items()
@@ -385,7 +381,7 @@ def test_batches_made_ahead_by_processes_are_the_same(prepared, tmp_path):
             network(),
             cases,
             GRID.patch,
-            TrainSettings(3, 2, seed=1, workers=workers),
+            Schedule(3, 2, seed=1, workers=workers),
             checkpoint=tmp_path / f"{workers}.pt",
             on_step=lambda step, loss, kept=losses: kept.append(loss),
         )
@@ -394,23 +390,20 @@ def test_batches_made_ahead_by_processes_are_the_same(prepared, tmp_path):
 
 
 def test_patches_are_about_the_places_that_are_known(prepared, tmp_path):
-    """Where places are given the label is not searched: two voxels of two classes, far apart."""
-    case = prepared(1, (8, 12, 60))[0]
-    places = tmp_path / "places.npy"
-    np.save(places, np.array([[1, 4, 6, 10], [2, 4, 6, 50]], np.int32))
+    """Two voxels of two classes, far apart."""
+    known = prepared(1, (8, 12, 60))[0]
     mark = np.zeros((8, 12, 60), np.uint8)
     mark[4, 6, 10], mark[4, 6, 50] = 1, 2
-    np.save(case.label, mark)
-    known = Prepared(case.id, case.image, case.label, places)
-    settings, seen = TrainSettings(1, 400, seed=3), []
+    write_copy(known, np.load(known.image), mark)
+    settings = Schedule(1, 400, seed=3)
     _, target = batch_at(0, [known], (8, 12, 12), settings, augmentation("none", 3))
     seen = [set(one.unique().tolist()) - {0} for one in target]
     share = {value: np.mean([value in one for one in seen]) for value in (1, 2)}
     # Half of the patches are about a place, either class alike; of the others about one in five holds one.
     assert share[1] == pytest.approx(0.25 + 0.5 * 11 / 49, abs=0.08)
     assert share[2] == pytest.approx(0.25 + 0.5 * 11 / 49, abs=0.08)
-    np.save(places, np.zeros((0, 4), np.int32))
-    batch_at(0, [known], (8, 12, 12), TrainSettings(1, 8), augmentation("none", 3))
+    write_copy(known, np.load(known.image), np.zeros_like(mark))
+    batch_at(0, [known], (8, 12, 12), Schedule(1, 8), augmentation("none", 3))
 
 
 def test_a_network_that_says_what_must_divide_is_predicted_in_windows_that_do(prepared):
@@ -436,7 +429,7 @@ def test_a_network_that_says_what_must_divide_is_predicted_in_windows_that_do(pr
 @pytest.fixture
 def half(prepared, tmp_path):
     """half(**changes) goes on from a checkpoint of step 2 of 6."""
-    cases, settings, checkpoint = prepared(), TrainSettings(6, 2, checkpoint_every=2), tmp_path / "c.pt"
+    cases, settings, checkpoint = prepared(), Schedule(6, 2, checkpoint_every=2), tmp_path / "c.pt"
     with pytest.raises(Killed):
         fit(network(), cases, GRID.patch, settings, checkpoint=checkpoint, on_step=killed_at(3))
 
@@ -453,17 +446,17 @@ def test_a_checkpoint_of_another_network_is_refused_and_kept(half):
     with pytest.raises(
         UsageError, match=r"c\.pt is the checkpoint of another network .*give another folder"
     ):
-        half(build_network(GRID, 1, 3))
+        half(network(values=(1, 2)))
     assert half.checkpoint.read_bytes() == before
     assert half()["steps"] == 6
 
 
 def test_a_checkpoint_of_other_settings_is_refused(half):
     with pytest.raises(UsageError, match=r"made with other settings \(steps: 6 then, 9 now\)"):
-        half(settings=TrainSettings(9, 2))
+        half(settings=Schedule(9, 2))
     with pytest.raises(UsageError, match=r"patch: \[8, 12, 12\] then, \[8, 8, 8\] now"):
         half(patch=(8, 8, 8))
-    assert half(settings=TrainSettings(6, 2, checkpoint_every=1, seconds=1000))["steps"] == 6
+    assert half(settings=Schedule(6, 2, checkpoint_every=1, seconds=1000))["steps"] == 6
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 no archive", b"text"])
@@ -484,7 +477,7 @@ def test_a_checkpoint_without_settings_is_an_older_one(half):
 def test_a_full_disk_in_mid_checkpoint_leaves_the_last_one_whole(prepared, tmp_path, monkeypatch):
     from aleaseg import run
 
-    cases, settings, checkpoint = prepared(), TrainSettings(6, 2, checkpoint_every=2), tmp_path / "c.pt"
+    cases, settings, checkpoint = prepared(), Schedule(6, 2, checkpoint_every=2), tmp_path / "c.pt"
     whole = network()
     told = fit(whole, cases, GRID.patch, settings, checkpoint=tmp_path / "whole.pt")
     written, replace = [], run.os.fsync

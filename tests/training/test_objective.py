@@ -5,13 +5,16 @@ import pytest
 import torch
 
 from aleaseg.losses import DUOLoss
-from aleaseg.training.grid import Grid
-from aleaseg.training.loop import Prepared, TrainSettings, cases_at, fit
-from aleaseg.training.network import build_network
+from aleaseg.training.batches import cases_at
+from aleaseg.training.copies import copy_of, write_copy
+from aleaseg.training.grid import WorkingGrid
+from aleaseg.training.loop import fit
 from aleaseg.training.objective import OBJECTIVES, DuoSettings, make_objective, settings_of
-from aleaseg.training.prepare import IGNORE
+from aleaseg.training.plan import NetworkPlan
+from aleaseg.training.preprocessing import IGNORE, Preprocessing
+from aleaseg.training.schedule import Schedule
 
-GRID = Grid((1.0, 1.0, 1.0), (8, 8, 8), (1, 1, 1))
+GRID = WorkingGrid((1.0, 1.0, 1.0), (8, 8, 8), (1, 1, 1))
 IDS = ("a", "b", "c", "d")
 
 
@@ -54,16 +57,15 @@ def cases(tmp_path):
         label[2:6, 2:6, 2:5], label[2:6, 2:6, 5:7] = 1, 2
         label[:, :1] = IGNORE
         image = (label % 3)[None] + rng.normal(0, 0.2, (1, 8, 8, 8))
-        one = Prepared(name, tmp_path / f"{name}.image.npy", tmp_path / f"{name}.label.npy")
-        np.save(one.image, image.astype(np.float16))
-        np.save(one.label, label)
+        one = copy_of(tmp_path, name)
+        write_copy(one, image.astype(np.float16), label)
         found.append(one)
     return found
 
 
 def build():
     torch.manual_seed(0)
-    return build_network(GRID, 1, 3)
+    return NetworkPlan("small").build(Preprocessing(GRID, [None], (1, 2)), train=True)
 
 
 def objective_for(network, name, ids=IDS):
@@ -86,7 +88,7 @@ def test_the_ablation_begins_with_duos_own_loss_without_weights_or_noise():
 
 @pytest.mark.parametrize("name", OBJECTIVES)
 def test_killed_at_any_step_it_goes_on_with_the_same_numbers(tmp_path, cases, name):
-    settings = TrainSettings(5, 2, checkpoint_every=1)
+    settings = Schedule(5, 2, checkpoint_every=1)
 
     def trained(checkpoint, stop=None):
         network, losses = build(), []
@@ -119,7 +121,7 @@ def test_noise_is_learned_beside_the_network_and_projected_after_each_pass(tmp_p
     before = {name: value.clone() for name, value in network.state_dict().items()}
     made = objective_for(network, "en")
     start = made.denoising.state.epsilon.detach().clone()
-    fit(network, cases, GRID.patch, TrainSettings(4, 2), checkpoint=tmp_path / "c.pt", objective=made)
+    fit(network, cases, GRID.patch, Schedule(4, 2), checkpoint=tmp_path / "c.pt", objective=made)
     epsilon = made.denoising.state.epsilon.detach()
     assert made.denoising.epoch == 2
     torch.testing.assert_close(epsilon.mean(0), torch.zeros(2), atol=1e-6, rtol=0)
@@ -129,7 +131,7 @@ def test_noise_is_learned_beside_the_network_and_projected_after_each_pass(tmp_p
 
 
 def test_the_ids_of_a_step_are_those_of_its_batch_and_a_pass_has_each_once(cases):
-    settings = TrainSettings(4, 2)
+    settings = Schedule(4, 2)
     passes = [
         [case.id for step in pair for case in cases_at(step, cases, settings)] for pair in ((0, 1), (2, 3))
     ]
@@ -201,13 +203,13 @@ def test_what_is_seen_of_several_outputs_is_the_finest():
 def test_every_level_has_its_own_noise(tmp_path, cases):
     network = Pyramid()
     made = objective_for(network, "duo")
-    fit(network, cases, GRID.patch, TrainSettings(2, 2), checkpoint=tmp_path / "c.pt", objective=made)
+    fit(network, cases, GRID.patch, Schedule(2, 2), checkpoint=tmp_path / "c.pt", objective=made)
     assert made.denoising.epoch == 1
     assert made.denoising.state.epsilon.grad is not None
 
 
 def test_an_epochs_weights_and_scales_are_means_over_its_steps_even_after_a_kill(tmp_path, cases):
-    settings = TrainSettings(6, 2, checkpoint_every=1, epoch_steps=3)
+    settings = Schedule(6, 2, checkpoint_every=1, epoch_steps=3)
 
     def trained(checkpoint, stop=None):
         network, steps, epochs = build(), [], []

@@ -8,11 +8,13 @@ from pathlib import Path
 
 from aleaseg.bench.analysis import analyse
 from aleaseg.bench.mixed import class_means, draws, suspicions
+from aleaseg.bench.opening import begin_bench, open_clean
 from aleaseg.bench.result import BenchResult
-from aleaseg.bench.settings import BenchSettings, begin_bench, open_clean
+from aleaseg.bench.settings import DetectSettings
 from aleaseg.bench.swap_in import swap_in
 from aleaseg.bench.write import write_bench
-from aleaseg.run import Run, now, read_json, versions
+from aleaseg.predictions.foldplan import FoldPlan
+from aleaseg.run import Run, now, versions
 from aleaseg.work import cores
 
 __all__ = ["machine", "run_bench"]
@@ -26,10 +28,9 @@ def machine() -> str:
 
 
 def run_bench(
-    settings: BenchSettings,
+    settings: DetectSettings,
     out: Run,
     *,
-    swapped: bool = True,
     command: str = "",
     progress: Progress = lambda stage, done, total: None,
 ) -> tuple[BenchResult, Path]:
@@ -40,7 +41,6 @@ def run_bench(
     Args:
         settings: what is asked.
         out: the bench's folder.
-        swapped: also the swap-in protocol, on the first draw.
         command: as it was typed, for the page.
         progress: called with a stage, done, total.
 
@@ -57,8 +57,7 @@ def run_bench(
         every.append(draw)
         progress("draws", number + 1, settings.draws)
     cases = suspicions(every)
-    exchanged = swap_in(every[0], progress=progress) if swapped else None
-    plan = read_json(every[0].run.path / "models" / "plan.json")
+    exchanged = swap_in(every[0], progress=progress) if settings.swap_in else None
     about = {
         "dataset": dataset.name,
         "cases": len(dataset.cases),
@@ -67,7 +66,7 @@ def run_bench(
         "draws": list(settings.numbers),
         "share": settings.share,
         "folds": settings.folds,
-        "steps": plan["steps"],
+        "steps": FoldPlan.read(every[0].run).steps,
         "impossible": sorted({fault for draw in every for fault in draw.impossible}),
         "command": command,
         "date": now()[:10],

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+import shutil
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -11,13 +12,15 @@ import numpy as np
 
 from aleaseg.bench.faults import Dealt, deal, with_faults
 from aleaseg.case import Case, Dataset
+from aleaseg.extractors import make_extractor
 from aleaseg.measures.label_agreement import dice
 from aleaseg.predictions import Prediction, open_predictions
 from aleaseg.predictions.crossfit import CrossfitSettings, crossfit, plan_crossfit
+from aleaseg.predictions.foldplan import copies_folder, plan_file
 from aleaseg.run import Run, read_json, write_json
 from aleaseg.scoring import score_cases
 
-__all__ = ["Draw", "fit_draw", "mean_dice", "open_draw", "plan_draw"]
+__all__ = ["Draw", "dice_by_class", "fit_draw", "mean_dice", "open_draw", "plan_draw"]
 
 Progress = Callable[[str, int, int], None]
 
@@ -49,7 +52,11 @@ class Draw:
         if not file.exists():
             predictions = open_predictions(self.run, self.clean)
             assert predictions is not None
-            found = {case.id: _dice(case, predictions.read(case), self.clean) for case in self.clean.cases}
+            found = {
+                case.id: dice_by_class(case, of_case[0], self.clean) if of_case else {}
+                for case in self.clean.cases
+                for of_case in (predictions.read(case),)
+            }
             write_json(file, found)
         kept: dict[str, dict[str, float | None]] = read_json(file)
         return {
@@ -77,14 +84,25 @@ def open_draw(run: Run, dataset: Dataset, number: int, *, share: float) -> Draw:
     return Draw(number, run, with_faults(dataset, truth), truth, tuple(kept["impossible"]), dataset)
 
 
-def _dice(case: Case, predictions: Sequence[Prediction], dataset: Dataset) -> dict[str, float]:
-    if not predictions or case.read_label is None:
-        return {}
-    label, prediction = case.read_label().array, predictions[0]
+def dice_by_class(
+    case: Case, prediction: Prediction, dataset: Dataset, *, of_mask: bool = False
+) -> dict[str, float]:
+    """Class -> Dice with the case's mask, on its own grid where it is annotated.
+
+    Args:
+        case: with a label.
+        prediction: of the case.
+        dataset: its classes, and its label value of what nobody annotated.
+        of_mask: only the classes that the mask has; else those that the mask or the prediction has. The
+            others are NaN.
+    """
+    assert case.read_label is not None
+    label = case.read_label().array
     valid = label != dataset.ignore if dataset.ignore is not None else np.ones(label.shape, dtype=bool)
+    masks = {name: np.isin(label, values) & valid for name, values in dataset.classes.items()}
     return {
-        name: dice(np.isin(label, values) & valid, prediction.mask(name) & valid)
-        for name, values in dataset.classes.items()
+        name: math.nan if of_mask and not mask.any() else dice(mask, prediction.mask(name) & valid)
+        for name, mask in masks.items()
     }
 
 
@@ -109,7 +127,7 @@ def fit_draw(draw: Draw, settings: CrossfitSettings, progress: Progress) -> None
     score_cases(
         draw.run,
         draw.dataset,
-        "task",
+        make_extractor("task", draw.dataset, open_predictions(draw.run, draw.dataset)),
         {},
         progress=lambda finished, total: progress("score", finished, total),
     )
@@ -117,7 +135,6 @@ def fit_draw(draw: Draw, settings: CrossfitSettings, progress: Progress) -> None
 
 def plan_draw(draw: Draw, settings: CrossfitSettings, progress: Progress) -> None:
     """Choose grid and normalisation as cross-fitting would, where no measure is asked for."""
-    if not (draw.run.path / "models" / "plan.json").exists():
+    if not plan_file(draw.run).exists():
         plan_crossfit(draw.run, draw.dataset, settings, progress)
-    for copy in (draw.run.path / "models" / "prepared").glob("*.npy"):
-        copy.unlink()
+    shutil.rmtree(copies_folder(draw.run), ignore_errors=True)

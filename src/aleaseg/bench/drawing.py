@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from importlib.resources import files
 from typing import Any
 from xml.etree.ElementTree import Element
 
-from aleaseg.bench.shown import interval, number
 from aleaseg.corruption import LEVELS
-from aleaseg.report.svg import as_text, element, inline, known, mark, short
+from aleaseg.pages.axes import Axes
+from aleaseg.pages.numbers import number, with_interval
+from aleaseg.pages.svg import as_file, as_text, element, inline, known, mark, moved, short, text
 
 __all__ = ["SERIES", "axis_svg", "detection_figure", "panel_svg", "row_svg", "series_svg", "swap_in_figure"]
 
@@ -22,53 +22,33 @@ SERIES = ("doubt", "image_doubt", "label_doubt", "oof_dice", "softmin", "auv", "
 
 _SERIES_SHAPES = ("circle", "square", "diamond", "up", "plus", "down", "bar")
 _TARGETS = {"masks": "diamond", "images": "square", "both": "circle"}
-_ROW_WIDTH, _ROW_HEIGHT, _PAD = 150, 20, 9
+_ROW_WIDTH, _ROW_HEIGHT = 150, 20
 _PANEL_WIDTH, _PANEL_HEIGHT = 224, 178
 
 Row = Mapping[str, Any]
 
 
-def _file(width: float, height: float, *children: Element, label: str) -> str:
-    """A whole file: its own style, on a light ground."""
-    style = files("aleaseg.bench").joinpath("assets", "figures.css").read_text("utf-8")
-    figure = inline(width, height, label=label)
-    figure.set("xmlns", "http://www.w3.org/2000/svg")
-    figure.append(element("style", text=style))
-    figure.append(element("rect", width="100%", height="100%", fill="#ffffff"))
-    figure.extend(children)
-    return as_text(figure) + "\n"
-
-
 # -- AUROC of masks, images and both --------------------------------------------------------------
 
 
-def _across(value: float, width: float) -> float:
-    return _PAD + value * (width - 2 * _PAD)
+def _row_axes(width: float, height: float) -> Axes:
+    return Axes(width, height, (0, 1), margins=(9, 9, 0, 0))
 
 
 def _row(rows: Mapping[str, Row], width: float = _ROW_WIDTH) -> list[Element]:
     """One measure: target -> its row of `detection`."""
-    middle = _ROW_HEIGHT / 2
-    drawn = [
-        element(
-            "line", x1=_across(0.0, width), x2=_across(1.0, width), y1=middle, y2=middle, class_="grid"
-        ),
-        element(
-            "line", x1=_across(0.5, width), x2=_across(0.5, width), y1=0, y2=_ROW_HEIGHT, class_="chance"
-        ),
-    ]
+    axes = _row_axes(width, _ROW_HEIGHT)
+    axes.level(0.5)
+    axes.post(0.5, "chance")
     both = rows.get("both", {})
     if known(both.get("auroc_low")) and known(both.get("auroc_high")):
-        low, high = (_across(both[f"auroc_{end}"], width) for end in ("low", "high"))
-        drawn.append(element("line", x1=low, x2=high, y1=middle, y2=middle, class_="interval"))
+        axes.span(both["auroc_low"], both["auroc_high"], 0.5, "interval")
     for target, shape in _TARGETS.items():
         row = rows.get(target, {})
         if known(row.get("auroc")):
-            said = f"{target}: {number(row['auroc'], '.3f')}"
-            spread = interval(row.get("auroc_low"), row.get("auroc_high"), ".3f")
-            title = f"{said} ({spread})" if spread else said
-            drawn.append(mark(shape, target, _across(row["auroc"], width), middle, title))
-    return drawn
+            said = with_interval(row["auroc"], row.get("auroc_low"), row.get("auroc_high"), ".3f")
+            axes.mark(shape, target, row["auroc"], 0.5, f"{target}: {said}")
+    return axes.drawn
 
 
 def row_svg(rows: Mapping[str, Row]) -> str:
@@ -78,10 +58,8 @@ def row_svg(rows: Mapping[str, Row]) -> str:
 
 
 def _ticks(width: float = _ROW_WIDTH) -> list[Element]:
-    return [
-        element("text", text=text, x=_across(value, width), y=11, class_="tick", text_anchor="middle")
-        for value, text in ((0.0, "0"), (0.5, "0.5"), (1.0, "1"))
-    ]
+    x = _row_axes(width, 14).x
+    return [text(f"{value:g}", x(value), 11) for value in (0.0, 0.5, 1.0)]
 
 
 def axis_svg() -> str:
@@ -97,92 +75,68 @@ def detection_figure(names: Sequence[str], rows: Mapping[tuple[str, ...], Row]) 
         rows: (measure, target) -> its row of `detection`.
     """
     left, wide, top = 190, 340, 60
-    drawn = [element("g", *_ticks(wide), transform=f"translate({left} {top - 16})")]
+    drawn = [moved(left, top - 16, *_ticks(wide))]
     for place, (target, shape) in enumerate(_TARGETS.items()):
         drawn.append(mark(shape, target, left + 12.0 + 62 * place, 14.0, target))
-        drawn.append(element("text", text=target, x=left + 22 + 62 * place, y=18, class_="name"))
-    said = "AUROC, right = better"
-    drawn.append(element("text", text=said, x=left + wide - 9, y=18, class_="tick", text_anchor="end"))
+        drawn.append(text(target, left + 22 + 62 * place, 18, "name", "start"))
+    drawn.append(text("AUROC, right = better", left + wide - 9, 18, anchor="end"))
     for place, name in enumerate(names):
         y = top + place * _ROW_HEIGHT
-        drawn.append(element("text", text=name, x=left - 6, y=y + 14, class_="name", text_anchor="end"))
+        drawn.append(text(name, left - 6, y + 14, "name", "end"))
         of_name = {target: rows[name, target] for target in _TARGETS if (name, target) in rows}
-        drawn.append(element("g", *_row(of_name, wide), transform=f"translate({left} {y})"))
-    return _file(
-        left + wide + 10,
-        top + len(names) * _ROW_HEIGHT + 8,
-        *drawn,
-        label="AUROC of every measure for masks, images and both; right is better, 0.5 is chance",
-    )
+        drawn.append(moved(left, y, *_row(of_name, wide)))
+    said = "AUROC of every measure for masks, images and both; right is better, 0.5 is chance"
+    return as_file(inline(left + wide + 10, top + len(names) * _ROW_HEIGHT + 8, *drawn, label=said))
 
 
 # -- AUROC over the strength of a fault -----------------------------------------------------------
 
 
-def _series_class(name: str) -> str:
-    return f"series s{SERIES.index(name)}"
+def _key(name: str) -> Element:
+    """The key to one measure's line."""
+    place = SERIES.index(name)
+    line = element("line", x1=1, x2=31, y1=7, y2=7)
+    return element(
+        "g", line, mark(_SERIES_SHAPES[place], "dot", 16.0, 7.0, name), class_=f"series s{place}"
+    )
 
 
 def series_svg(name: str) -> str:
-    """The key to one measure's line."""
-    line = element("line", x1=1, x2=31, y1=7, y2=7)
-    group = element("g", line, mark(_key_shape(name), "dot", 16.0, 7.0, name), class_=_series_class(name))
-    return as_text(inline(32, 14, group, label=f"line of {name}"))
-
-
-def _key_shape(name: str) -> str:
-    return _SERIES_SHAPES[SERIES.index(name)]
+    """The key to one measure's line, to stand in a page."""
+    return as_text(inline(32, 14, _key(name), label=f"line of {name}"))
 
 
 def _panel(rows: Mapping[tuple[str, ...], Row]) -> list[Element]:
     """One fault: (measure, level) -> its row of `swap_in`."""
-    left, right, top, bottom = 30.0, _PANEL_WIDTH - 8.0, 8.0, _PANEL_HEIGHT - 40.0
+    axes = Axes(_PANEL_WIDTH, _PANEL_HEIGHT, (0, len(LEVELS)), margins=(30, 8, 8, 40))
 
     def across(level: str, place: int) -> float:
         # Side by side, so that equal values do not hide one another.
-        step = (right - left) / len(LEVELS)
-        return left + step * (LEVELS.index(level) + 0.5) + (place - (len(SERIES) - 1) / 2) * 5.0
+        return axes.x(LEVELS.index(level) + 0.5) + (place - (len(SERIES) - 1) / 2) * 5.0
 
-    def up(value: float) -> float:
-        return bottom - value * (bottom - top)
-
-    drawn = []
-    for value, text in ((0.0, "0"), (0.5, "0.5"), (1.0, "1")):
-        kind = "chance" if value == 0.5 else "grid"
-        drawn.append(element("line", x1=left, x2=right, y1=up(value), y2=up(value), class_=kind))
-        drawn.append(
-            element("text", text=text, x=left - 5, y=up(value) + 4, class_="tick", text_anchor="end")
-        )
+    for value in (0.0, 0.5, 1.0):
+        axes.level(value, f"{value:g}", "chance" if value == 0.5 else "grid")
     for level in LEVELS:
         of_level = [row for (_, where), row in rows.items() if where == level]
         x = across(level, (len(SERIES) - 1) // 2)
-        kind = "tick" if of_level else "tick none"
-        drawn.append(element("text", text=level, x=x, y=bottom + 16, class_=kind, text_anchor="middle"))
+        axes.below(x, level, "tick" if of_level else "tick none")
         if of_level:
-            said = _size(of_level[0])
-            drawn.append(
-                element("text", text=said, x=x, y=bottom + 30, class_="tick", text_anchor="middle")
-            )
+            axes.below(x, _size(of_level[0]), line=1)
     for place, name in reversed(list(enumerate(SERIES))):
-        points = [
-            (across(level, place), up(row["auroc"]), level, row)
-            for level in LEVELS
-            if (row := rows.get((name, level))) is not None and known(row["auroc"])
-        ]
-        path = "".join(
-            f"{'ML'[bool(index)]}{short(x)},{short(y)}" for index, (x, y, _, _) in enumerate(points)
-        )
+        there = {level: row for level in LEVELS if (row := rows.get((name, level))) and known(row["auroc"])}
+        points = [(across(level, place), axes.y(row["auroc"])) for level, row in there.items()]
+        path = "L".join(f"{short(x)},{short(y)}" for x, y in points)
         marks = [
-            mark(_key_shape(name), "dot", x, y, f"{name}, {level}: {_said(row)}")
-            for x, y, level, row in points
+            mark(_SERIES_SHAPES[place], "dot", x, y, f"{name}, {level}: {_said(row)}")
+            for (x, y), (level, row) in zip(points, there.items(), strict=True)
         ]
-        drawn.append(element("g", element("path", d=path), *marks, class_=_series_class(name)))
-    return drawn
+        line = element("path", d=f"M{path}" if path else "")
+        axes.drawn.append(element("g", line, *marks, class_=f"series s{place}"))
+    return axes.drawn
 
 
 def _said(row: Row) -> str:
-    spread = interval(row.get("low"), row.get("high"))
-    return f"{number(row['auroc'])}{f' ({spread})' if spread else ''}, n = {row['n']}"
+    return f"{with_interval(row['auroc'], row.get('low'), row.get('high'))}, n = {row['n']}"
 
 
 def _size(row: Row) -> str:
@@ -208,20 +162,12 @@ def swap_in_figure(panels: Mapping[str, Mapping[tuple[str, ...], Row]], across: 
     drawn = []
     for place, name in enumerate(SERIES):
         x, y = 12 + 220 * (place % across), 8 + 20 * (place // across)
-        line = element("line", x1=1, x2=31, y1=7, y2=7)
-        key = element("g", line, mark(_key_shape(name), "dot", 16.0, 7.0, name))
-        key.set("class", _series_class(name))
-        text = element("text", text=name, x=38, y=11, class_="name")
-        drawn.append(element("g", key, text, transform=f"translate({x} {y})"))
+        drawn.append(moved(x, y, _key(name), text(name, 38, 11, "name", "start")))
     top, high = 56, _PANEL_HEIGHT + 26
     for place, (fault, rows) in enumerate(panels.items()):
         x, y = (place % across) * _PANEL_WIDTH, top + (place // across) * high
-        title = element("text", text=fault, x=30, y=12, class_="name strong")
-        body = element("g", *_panel(rows), transform="translate(0 18)")
-        drawn.append(element("g", title, body, transform=f"translate({x} {y})"))
-    return _file(
-        across * _PANEL_WIDTH,
-        top + math.ceil(len(panels) / across) * high,
-        *drawn,
-        label="AUROC against the strength of every fault; up is better, 0.5 is chance",
-    )
+        title = text(fault, 30, 12, "name strong", "start")
+        drawn.append(moved(x, y, title, moved(0, 18, *_panel(rows))))
+    said = "AUROC against the strength of every fault; up is better, 0.5 is chance"
+    height = top + math.ceil(len(panels) / across) * high
+    return as_file(inline(across * _PANEL_WIDTH, height, *drawn, label=said))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from aleaseg.bench.draw import Draw, fit_draw, mean_dice, open_draw
-from aleaseg.bench.settings import BenchSettings
+from aleaseg.bench.settings import DetectSettings
 from aleaseg.case import Dataset
 from aleaseg.run import Record, Run
 from aleaseg.scoring.catalogue import MEASURES
@@ -23,7 +23,7 @@ __all__ = ["class_means", "draws", "suspicions"]
 Progress = Callable[[str, int, int], None]
 
 
-def draws(out: Run, dataset: Dataset, settings: BenchSettings, progress: Progress) -> Iterator[Draw]:
+def draws(out: Run, dataset: Dataset, settings: DetectSettings, progress: Progress) -> Iterator[Draw]:
     """Every draw, fitted and measured; a finished one is not done again."""
     for number in settings.numbers:
         run = Run(out.path / "draws" / str(number))

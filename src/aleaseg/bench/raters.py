@@ -23,12 +23,15 @@ import numpy as np
 
 from aleaseg.bench.benching import machine
 from aleaseg.bench.draw import Draw, fit_draw
-from aleaseg.bench.markdown import markdown_text, write_frame_markdown
-from aleaseg.bench.settings import BenchSettings, begin_bench
-from aleaseg.bench.shown import interval, number, sight
+from aleaseg.bench.opening import begin_bench
+from aleaseg.bench.settings import BenchSettings
+from aleaseg.bench.shown import sight
 from aleaseg.errors import UsageError
 from aleaseg.metrics.agreement import rater_disagreement
 from aleaseg.metrics.correlation import Correlation, partial_spearman, spearman
+from aleaseg.pages.markdown import markdown_text, table_markdown
+from aleaseg.pages.numbers import with_interval
+from aleaseg.pages.tables import frame_table, records
 from aleaseg.readers.raters import RatersDataset, open_raters
 from aleaseg.run import Run, now, versions, write_aside, write_table
 from aleaseg.scoring.catalogue import MEASURES
@@ -209,6 +212,9 @@ _READ = (
 )
 
 
+_SIZES = {"size": "size", "n": "n", "spearman": "spearman", "spearman_p": "p"}
+
+
 def write_raters(result: RatersResult, out: str | Path) -> None:
     """Write what was found into a folder.
 
@@ -221,8 +227,7 @@ def write_raters(result: RatersResult, out: str | Path) -> None:
         ("raters_sizes", result.sizes),
         ("raters_cases", result.cases),
     ):
-        rows = [dict(zip(frame.columns, row, strict=True)) for row in frame.itertuples(index=False)]
-        write_table(folder / f"{name}.csv", list(frame.columns), rows)
+        write_table(folder / f"{name}.csv", list(frame.columns), records(frame))
     write_aside(folder / "raters.md", _page(result).encode("utf-8", "surrogatepass"))
 
 
@@ -249,7 +254,7 @@ def _page(result: RatersResult) -> str:
         "",
         "The highest adjusted correlation first.",
         "",
-        *write_frame_markdown(measures.loc[order][~apart[order]], shown, forms),
+        *table_markdown(frame_table(measures.loc[order][~apart[order]], shown, forms)),
         "",
         f"“–”: no number, or the same one for every case ({', '.join(constant) or 'none'}); under “adjusted” also "
         "what the sizes tell entirely.",
@@ -258,15 +263,11 @@ def _page(result: RatersResult) -> str:
         "",
         "The majority mask holds a part of what the raters did.",
         "",
-        *write_frame_markdown(measures[apart], shown, forms),
+        *table_markdown(frame_table(measures[apart], shown, forms)),
         "",
         "## The confound: disagreement and size",
         "",
-        *write_frame_markdown(
-            sizes,
-            {"size": "size", "n": "n", "spearman": "spearman", "spearman_p": "p"},
-            {"spearman_p": "p"},
-        ),
+        *table_markdown(frame_table(sizes, _SIZES, {"spearman_p": "p"})),
         "",
         "## Conclusion",
         "",
@@ -278,10 +279,7 @@ def _page(result: RatersResult) -> str:
 
 def _with_intervals(frame: pd.DataFrame, name: str) -> list[str]:
     cells = zip(frame[name], frame[f"{name}_low"], frame[f"{name}_high"], strict=True)
-    return [
-        f"{number(r, '+.3f')} ({interval(low, high, '+.3f')})" if np.isfinite(r) else ""
-        for r, low, high in cells
-    ]
+    return [with_interval(r, low, high, "+.3f") if np.isfinite(r) else "" for r, low, high in cells]
 
 
 def _head(about: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -1,99 +1,156 @@
-"""What a bench is asked to do."""
+"""What the three benches are asked to do. Light: the command line reads it for its help."""
 
 from __future__ import annotations
 
-import os
-import shlex
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import KW_ONLY, dataclass
+from typing import TYPE_CHECKING, Annotated
 
-from aleaseg.case import Dataset
 from aleaseg.errors import UsageError
-from aleaseg.predictions.crossfit import CrossfitSettings
-from aleaseg.run import Run, begin
+from aleaseg.settings import DatasetSettings, Option, table_or_regex
 
-__all__ = ["BenchSettings", "begin_bench", "open_clean", "typed"]
+if TYPE_CHECKING:
+    from aleaseg.predictions.crossfit import CrossfitSettings
+
+__all__ = ["BenchSettings", "DetectSettings", "DownstreamSettings", "RatersSettings"]
 
 
-def typed(words: Sequence[str]) -> str:
-    """The command as it was typed, folders by their own names: a page may be given away.
+def _device(asked: str) -> str:
+    from aleaseg.work import choose_device
 
-    >>> typed(["bench", "data/Dataset004_Hippocampus", "-o", "out/b"])
-    'aleaseg bench Dataset004_Hippocampus -o b'
-    """
-    return shlex.join(["aleaseg", *(Path(word).name if os.sep in word else word for word in words)])
+    return choose_device(asked)
 
 
 @dataclass(frozen=True)
-class BenchSettings:
-    """What decides the numbers of a bench; written whole into its manifest.
+class BenchSettings(DatasetSettings):
+    """What decides the numbers of any bench; written whole into its manifest."""
 
-    Attributes:
-        dataset: the folder.
-        first: seed of the first draw; the others follow.
-        draws: how many.
-        share: of the cases that get a fault.
-        folds: of cross-fitting; three, since a bench trains many times.
-        steps: of each fold; None: a rule on the data.
-        groups, classes: as `open_dataset` takes them.
-        device: `cpu` or `cuda`.
-    """
+    _: KW_ONLY
+    first: Annotated[int, Option("Seed of the first draw; the others follow.", least=0)] = 0
+    folds: Annotated[int, Option("Folds of cross-fitting.", least=2)] = 3
+    steps: Annotated[
+        int | None, Option("Training steps of each fold; default: a rule on the data.", least=1)
+    ] = None
+    groups: Annotated[
+        str | None,
+        Option("Cases that share a fold: a regex on ids, or a CSV.", "REGEX|CSV", form=table_or_regex),
+    ] = None
+    device: Annotated[str, Option("Where networks run.", choices=("auto", "cpu", "cuda"), form=_device)] = (
+        "auto"
+    )
 
-    dataset: str
-    first: int = 0
-    draws: int = 3
-    share: float = 0.2
-    folds: int = 3
-    steps: int | None = None
-    groups: str | None = None
-    classes: str | None = None
-    device: str = "cpu"
+    def crossfit(self, draw: int) -> CrossfitSettings:
+        """How the networks of a draw are fitted."""
+        from aleaseg.predictions.crossfit import CrossfitSettings
+
+        return CrossfitSettings(
+            folds=self.folds, steps=self.steps, seed=draw, device=self.device, inside=True
+        )
+
+
+@dataclass(frozen=True)
+class DetectSettings(BenchSettings):
+    """Of the bench that asks which measure finds which fault."""
+
+    _: KW_ONLY
+    draws: Annotated[int, Option("How often faults are dealt anew.", least=1)] = 3
+    share: Annotated[float, Option("Share of the cases that get a fault.")] = 0.2
+    swap_in: Annotated[
+        bool, Option("Also every fault at every strength.", names=("--swap-in/--no-swap-in",), free=True)
+    ] = True
 
     def __post_init__(self) -> None:
         """Refuse what cannot work."""
-        if self.draws < 1:
-            raise UsageError(f"draws is {self.draws}; expected at least 1")
-        if not 0 < self.share < 1:
-            raise UsageError(f"share is {self.share}; expected a part of the cases, above 0 and below 1")
+        super().__post_init__()
+        _check_share("share", self.share)
 
     @property
     def numbers(self) -> range:
         """The seeds of the draws."""
         return range(self.first, self.first + self.draws)
 
-    def crossfit(self, draw: int) -> CrossfitSettings:
-        """How the networks of a draw are fitted."""
-        return CrossfitSettings(
-            folds=self.folds, steps=self.steps, seed=draw, device=self.device, inside=True
-        )
+
+@dataclass(frozen=True)
+class RatersSettings(BenchSettings):
+    """Of the bench that holds measures against several raters, who outline one thing: no classes to choose."""
+
+    _: KW_ONLY
+    classes: None = None
 
 
-def open_clean(settings: BenchSettings) -> Dataset:
-    """The data set as it is on disk, twins in one group, unusable cases left out.
+def _check_share(name: str, share: float) -> None:
+    """Refuse what is no part of the cases.
 
     Raises:
-        UsageError: it has no labels, or too few usable cases.
+        UsageError: it is 0 or less, or 1 or more.
     """
-    from aleaseg.checks import check, join_groups
-    from aleaseg.readers import open_dataset
-
-    dataset = open_dataset(settings.dataset, classes=settings.classes, groups=settings.groups)
-    result = check(dataset)
-    dataset = join_groups(dataset, result)
-    bad = {finding.case for finding in result.errors}
-    usable = [case for case in dataset.cases if case.has_label and case.id not in bad]
-    if len(usable) < 20:
-        raise UsageError(
-            f"{settings.dataset} has {len(usable)} usable cases with labels; a bench needs at least 20"
-        )
-    return dataset.with_cases(usable)
+    if not 0 < share < 1:
+        raise UsageError(f"{name} is {share}; expected a part of the cases, above 0 and below 1")
 
 
-def begin_bench(out: Run, settings: BenchSettings, dataset: Dataset, kind: str) -> None:
-    """Start a manifest, or make sure that the one there was made with the same settings.
+def _named(text: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(filter(None, (name.strip() for name in text.split(",")))))
 
-    More draws than before, or draws elsewhere, are no other settings: what is finished is used.
+
+@dataclass(frozen=True)
+class DownstreamSettings(BenchSettings):
+    """Of the bench that asks whether leaving the doubtful out helps.
+
+    `first` is the seed of the split, the faults, the cross-fitting and the choices by lot; `steps` are those
+    of every training.
     """
-    asked = {**asdict(settings), "cases": len(dataset.cases)}
-    begin(out.path, f"{kind} bench", asked, free=("first", "draws"))
+
+    _: KW_ONLY
+    share: Annotated[float, Option("Share of the training cases that get a fault; 0: none.")] = 0.4
+    leave_out: Annotated[
+        float | None, Option("Share that a choice leaves out; default: as many as are faulty.")
+    ] = None
+    objectives: Annotated[
+        str, Option("How networks are trained: plain, duo, rw, en, ...; the first is the baseline.", "A,B")
+    ] = "plain"
+    held_out: Annotated[float, Option("Share of the cases that is the clean test part, whole groups.")] = (
+        0.25
+    )
+    measures: Annotated[str, Option("What cases are left out by; empty: nothing is measured.", "A,B")] = (
+        "doubt,label_doubt,softmin,auv,auv/foreground"
+    )
+    randoms: Annotated[int, Option("Choices by lot.", least=1)] = 2
+    trainings: Annotated[int, Option("Of each choice, from the seeds 0, 1, ...", least=1)] = 3
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot work."""
+        from aleaseg.scoring.catalogue import MEASURES
+        from aleaseg.training.objective import settings_of
+
+        super().__post_init__()
+        if self.share != 0:
+            _check_share("share", self.share)
+        elif self.leave_out is None:
+            raise UsageError(
+                "share is 0, so no case is faulty; say with leave_out how many are to be left out"
+            )
+        if self.leave_out is not None:
+            _check_share("leave_out", self.leave_out)
+        _check_share("held_out", self.held_out)
+        for name in self.ways:
+            try:
+                settings_of(name)
+            except ValueError as error:
+                raise UsageError(str(error)) from error
+        unknown = [name for name in self.names if name not in MEASURES]
+        if unknown:
+            raise UsageError(f"unknown measures {', '.join(unknown)}; known are {', '.join(MEASURES)}")
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The measures."""
+        return _named(self.measures)
+
+    @property
+    def ways(self) -> tuple[str, ...]:
+        """The objectives."""
+        return _named(self.objectives) or ("plain",)
+
+    @property
+    def seeds(self) -> range:
+        """Of the trainings."""
+        return range(self.trainings)

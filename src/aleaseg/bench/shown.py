@@ -1,4 +1,4 @@
-"""The order in which a bench's measures are shown, and its numbers as texts."""
+"""What of a bench is shown, and in which order."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import numpy as np
 from aleaseg.bench.detection import best_published
 from aleaseg.bench.result import BenchResult
 from aleaseg.corruption import FAULTS
-from aleaseg.report.numbers import ABSENT, interval, number, p_value
-from aleaseg.scoring.catalogue import MEASURES, Measure
+from aleaseg.pages.tables import records
+from aleaseg.scoring.catalogue import MEASURES
+from aleaseg.scoring.measure import Measure
 
 if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = [
-    "ABSENT",
     "NOTABLE",
     "TARGETS",
     "Group",
@@ -28,47 +28,32 @@ __all__ = [
     "family",
     "faults_of",
     "groups",
-    "interval",
-    "number",
-    "p_value",
     "ranked",
-    "records",
+    "rows_by",
     "sight",
-    "table",
 ]
 
 TARGETS = ("both", "masks", "images")
 """In the order of their columns."""
 NOTABLE = 0.3
 """A correlation with size, either way, from which on it is marked."""
-_LABEL_QUALITY = ("label_agreement", "label_loss", "confident_learning", "learning_dynamics")
-_SIGHT = {"image": "image", "mask": "mask", "both": "image + mask"}
 
 Row = Mapping[str, Any]
 
 
 def family(measure: Measure) -> str:
     """Where a measure belongs: ours, AUV, label quality, or another way to see uncertainty."""
-    if measure.ours:
-        return "ours"
-    if measure.page == "scale_and_auv":
-        return "AUV"
-    return "label quality" if measure.page in _LABEL_QUALITY else "uncertainty"
+    return "ours" if measure.ours else measure.family
 
 
 def sight(measure: Measure) -> str:
     """What a measure sees, in words."""
-    return _SIGHT[measure.sees]
+    return measure.sight
 
 
-def table(frame: pd.DataFrame, *keys: str) -> dict[tuple[str, ...], dict[str, Any]]:
+def rows_by(frame: pd.DataFrame, *keys: str) -> dict[tuple[str, ...], dict[str, Any]]:
     """Rows of a frame by the texts in some of its columns."""
     return {tuple(str(row[key]) for key in keys): row for row in records(frame)}
-
-
-def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """The rows of a frame, their values by the names of the columns."""
-    return [{str(name): value for name, value in row.items()} for row in frame.to_dict("records")]
 
 
 def ranked(detection: pd.DataFrame, target: str = "both") -> list[str]:

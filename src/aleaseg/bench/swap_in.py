@@ -27,13 +27,14 @@ from aleaseg.errors import CaseError
 from aleaseg.extractors import make_extractor
 from aleaseg.metrics import Resamples, auroc, interval, nested
 from aleaseg.predictions import Prediction
+from aleaseg.predictions.foldplan import FoldPlan
 from aleaseg.predictions.inside import image_part, mask_part
-from aleaseg.predictions.working import fold_units, fold_weights, grid_of, small_image
+from aleaseg.predictions.networks import fold_network, fold_units
 from aleaseg.run import Record, Run, file_name, read_json, write_json
-from aleaseg.scoring.catalogue import MEASURES, TRAINING
+from aleaseg.scoring.catalogue import MEASURES
+from aleaseg.scoring.measure import Eye
 from aleaseg.scoring.numbers import Numbers
 from aleaseg.scoring.record import score_case
-from aleaseg.training.prepare import prepare_label
 from aleaseg.work import map_cases
 
 if TYPE_CHECKING:
@@ -66,8 +67,8 @@ def _swap(run: Run, clean: Dataset, number: int, item: tuple[Case, int]) -> None
     path = _file(run, case.id)
     if path.exists():
         return
-    plan = read_json(run.path / "models" / "plan.json")
-    network, units = fold_weights(run, plan, fold), fold_units(run, fold) or []
+    plan = FoldPlan.read(run)
+    network, units = fold_network(run, plan, fold), fold_units(run, fold) or []
     seen = _of_image(network, case, plan)
     found = []
     for name, fault in FAULTS.items():
@@ -87,10 +88,9 @@ def _file(run: Run, case_id: str) -> Path:
     return run.path / "swap_in" / f"{file_name(case_id)}.json"
 
 
-def _of_image(network: torch.nn.Module, case: Case, plan: Mapping[str, Any]) -> dict[str, NDArray]:
-    grid = grid_of(plan)
-    small = small_image(case, usable_image(case), grid, plan["normalisation"])
-    return {**image_part(network, small, grid.patch, plan["device"]), "small": small}
+def _of_image(network: torch.nn.Module, case: Case, plan: FoldPlan) -> dict[str, NDArray]:
+    small = plan.preprocessing.image(case, usable_image(case))
+    return {**image_part(network, small, plan.preprocessing.grid.patch, plan.device), "small": small}
 
 
 def _record(
@@ -99,7 +99,7 @@ def _record(
     network: torch.nn.Module,
     of_image: Mapping[str, NDArray],
     units: Sequence[tuple[float, float]],
-    plan: Mapping[str, Any],
+    plan: FoldPlan,
     fold: int,
 ) -> Record:
     """The record of a case as the draw's networks and the measures see it."""
@@ -107,8 +107,8 @@ def _record(
     label = usable_label(case, shape)
     assert label is not None
     small = of_image["small"]
-    indices = prepare_label(label, small.shape[1:], plan["values"], dataset.ignore)
-    through = mask_part(network, small, indices, plan["grid"]["patch"], units, plan["device"])
+    indices = plan.preprocessing.label(label, small.shape[1:])
+    through = mask_part(network, small, indices, plan.preprocessing.grid.patch, units, plan.device)
     inside = {**of_image, **through}
     del inside["small"]
     # As the files of the draw keep them.
@@ -121,8 +121,7 @@ def _record(
 
 def _chosen(draw: Draw, cases: int) -> list[tuple[Case, int]]:
     """Clean cases of the draw by seed, with the fold that held each out."""
-    plan = read_json(draw.run.path / "models" / "plan.json")
-    folds = {case_id: fold for fold, ids in enumerate(plan["folds"]) for case_id in ids}
+    folds = FoldPlan.read(draw.run).fold_of
     clean = [case for case in draw.clean.cases if case.id not in draw.truth and case.id in folds]
     order = np.random.default_rng([draw.number, 5]).permutation(len(clean))
     return [(clean[index], folds[clean[index].id]) for index in order[:cases]]
@@ -165,7 +164,7 @@ def _rows(draw: Draw, swapped: Sequence[Mapping[str, Any]], replicates: int) -> 
     faulty = Numbers.of((Record.from_dict(entry["record"]) for entry in swapped), classes)
     kinds = list(_kinds(draw, swapped, population, replicates))
     for name, measure in MEASURES.items():
-        if measure.eye == TRAINING:
+        if measure.eye is Eye.TRAINING:
             continue
         frozen = measure.fit(population)
         usual = measure.suspicion(population, frozen)

@@ -5,21 +5,23 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from aleaseg.bench.drawing import SERIES
 from aleaseg.bench.result import BenchResult
-from aleaseg.bench.shown import counts, number, sight
+from aleaseg.bench.shown import counts, sight
 from aleaseg.corruption import FAULTS, Corruption
-from aleaseg.scoring.catalogue import MEASURES, Measure
+from aleaseg.pages.numbers import number
+from aleaseg.scoring.catalogue import MEASURES
 
 __all__ = [
     "CAPTIONS",
-    "COLUMNS",
     "CONFOUND_TITLES",
     "MEASURED",
     "ON_THE_PAGE",
     "READ",
-    "fault_rows",
+    "definition",
+    "eyes",
+    "fault_words",
     "head",
-    "measure_rows",
 ]
 
 MEASURED = (
@@ -36,8 +38,9 @@ CAPTIONS: Mapping[str, str] = {
     "measures": (
         "The highest AUROC for both first. Every measure is turned so that high = doubtful. AUROC, AP, "
         "precision and lift: high = better; FPR95: low = better. precision@k (P@k) and lift look at the first "
-        "k, the number of faulty cases. With every AUROC its 95% interval over groups of cases and draws. “–”: "
-        "no number for more than half of the cases; fewer without one stand in the middle."
+        "k, the number of faulty cases. AP, P@k, lift and FPR95 are for both. With every AUROC its 95% interval over "
+        "groups of cases and draws. Bold: ours. “–”: no number for more than half of the cases; fewer without one "
+        "stand in the middle."
     ),
     "best": (
         "AUROC of doubt less that of the published measure with the highest, on the same resamples. It was "
@@ -56,7 +59,8 @@ CAPTIONS: Mapping[str, str] = {
     ),
     "ranks": (
         "Spearman's correlation of the measures, mean over the draws; those of like ranks stand side by side. "
-        "Near 1: nearly the same measure, and nothing is won by having both. Below 0: they point opposite ways."
+        "Near 100: nearly the same measure, and nothing is won by having both. Below 0: they point opposite ways. "
+        "Numbers are times 100."
     ),
     "dice": (
         "Each measure against the Dice of the out-of-fold prediction and the clean mask. Below 0 = good: doubt "
@@ -64,30 +68,17 @@ CAPTIONS: Mapping[str, str] = {
     ),
     "confounds": (
         "Spearman's correlation with what a measure should not follow, clean cases only. 0 = does not follow "
-        "it; 0.3 or more either way is marked: read such a measure with size in mind. “–”: it does not vary."
+        "it; 0.3 or more either way is bold: read such a measure with size in mind. “–”: it does not vary."
     ),
 }
 ON_THE_PAGE: Mapping[str, str] = {
     "measures": "Grey bar: the interval of both.",
     "faults": "Blue: above 0.5; red: below.",
     "swap_in": "Right: stronger. Up: higher AUROC; dashed: 0.5. Under each strength how far the fault went.",
-    "ranks": "Numbers are times 100; blue: above 0, red: below.",
-    "confounds": "Blue: above 0; red: below; framed: marked.",
+    "ranks": "Blue: above 0, red: below.",
+    "confounds": "Blue: above 0; red: below.",
 }
 """What only colour and drawing need to have said."""
-COLUMNS: Mapping[str, str] = {
-    "measure": "measure",
-    "family": "family",
-    "sees": "sees",
-    "eye": "eye",
-    "both": "both",
-    "masks": "masks",
-    "images": "images",
-    "ap": "AP",
-    "precision_at_k": "precision@k",
-    "lift_at_k": "lift",
-    "fpr95": "FPR95",
-}
 CONFOUND_TITLES: Mapping[str, str] = {
     "volume_mm3": "mask volume",
     "fov_mm3": "field of view",
@@ -138,42 +129,24 @@ def _pairs(value: Any) -> str:
     return _listed(value)
 
 
-def _direction(measure: Measure) -> str:
-    return "high = doubtful" if measure.higher_is_worse else "low = doubtful"
+def eyes() -> str:
+    """Through which eye the measures look that are followed over the strengths."""
+    return "Eyes: " + "; ".join(f"{name}: {MEASURES[name].eye}" for name in SERIES) + "."
 
 
-def measure_rows(names: Sequence[str]) -> list[dict[str, str]]:
-    """What each measure is, as `MEASURES` has it."""
-    return [
-        {
-            "measure": name,
-            "what it is": measure.text,
-            "direction": _direction(measure),
-            "sees": sight(measure),
-            "eye": measure.eye,
-            "source": measure.source,
-            "docs/measures": f"{measure.page}.md",
-        }
-        for name, measure in MEASURES.items()
-        if name in names
-    ]
+def definition(name: str) -> tuple[str, ...]:
+    """A measure, what it is, its direction, what it sees, its eye, its source, and its page in the docs."""
+    measure = MEASURES[name]
+    direction, page = measure.direction.value, f"{measure.page}.md"
+    return name, measure.text, direction, sight(measure), measure.eye, measure.source, page
 
 
-def fault_rows(result: BenchResult) -> list[dict[str, str]]:
-    """What each fault is and what its strengths mean, as `FAULTS` has it, and how often it was dealt."""
-    found, impossible = counts(result.cases), set(result.about.get("impossible") or ())
-    return [
-        {
-            "fault": name,
-            "of": fault.axis,
-            "what it is": fault.text,
-            "strengths": _strengths(fault),
-            "dealt": "not possible"
-            if name in impossible and name not in found
-            else str(found.get(name, 0)),
-        }
-        for name, fault in FAULTS.items()
-    ]
+def fault_words(name: str, result: BenchResult) -> tuple[str, ...]:
+    """A fault, of what, what it is, its strengths, and how often it was dealt."""
+    fault, found = FAULTS[name], counts(result.cases)
+    impossible = name in (result.about.get("impossible") or ()) and name not in found
+    dealt = "not possible" if impossible else str(found.get(name, 0))
+    return name, fault.axis, fault.text, _strengths(fault), dealt
 
 
 def _strengths(fault: Corruption) -> str:

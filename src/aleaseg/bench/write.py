@@ -6,17 +6,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aleaseg.bench.drawing import detection_figure, swap_in_figure
-from aleaseg.bench.markdown import bench_markdown, write_frame_markdown
+from aleaseg.bench.markdown import bench_markdown
 from aleaseg.bench.page import write_page
 from aleaseg.bench.result import BenchResult
-from aleaseg.bench.shown import faults_of, number, ranked, records, table
-from aleaseg.report.javascript import write_if_changed
+from aleaseg.bench.shown import faults_of, ranked, rows_by
+from aleaseg.pages.files import write_if_changed
+from aleaseg.pages.numbers import number
+from aleaseg.pages.tables import records
 from aleaseg.run import write_table
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["summary_rows", "write_bench", "write_frame_markdown"]
+__all__ = ["summary_rows", "write_bench"]
 
 _TABLES = ("cases", "detection", "differences", "swap_in", "ranks", "dice", "confounds")
 
@@ -38,9 +40,9 @@ def write_bench(result: BenchResult, out: Path, images_beside: bool = False) -> 
     """
     for name in _TABLES:
         frame: pd.DataFrame = getattr(result, name)
-        _write_frame(
-            out / f"{name}.csv", frame.rename_axis("measure").reset_index() if name == "ranks" else frame
-        )
+        if name == "ranks":
+            frame = frame.rename_axis("measure").reset_index()
+        write_table(out / f"{name}.csv", list(map(str, frame.columns)), records(frame))
     if images_beside:
         for name, figure in _figures(result).items():
             write_if_changed(out / f"{name}.svg", figure)
@@ -48,16 +50,11 @@ def write_bench(result: BenchResult, out: Path, images_beside: bool = False) -> 
     return write_page(result, out)
 
 
-def _write_frame(path: Path, frame: pd.DataFrame) -> None:
-    known = frame.astype(object).where(frame.notna(), None)
-    write_table(path, list(map(str, frame.columns)), records(known))
-
-
 def _figures(result: BenchResult) -> dict[str, str]:
-    rows = table(result.detection, "measure", "target")
+    rows = rows_by(result.detection, "measure", "target")
     found = {"auroc": detection_figure(ranked(result.detection), rows)}
     panels = {
-        fault: table(those, "measure", "level")
+        fault: rows_by(those, "measure", "level")
         for axis in ("mask", "image")
         for fault in faults_of(result, axis)
         if len(those := result.swap_in[result.swap_in["fault"] == fault])
@@ -70,7 +67,7 @@ def summary_rows(result: BenchResult, most: int = 12) -> list[tuple[str, ...]]:
 
     The best measures by both, then `auv` where it is not among them.
     """
-    rows, order = table(result.detection, "measure", "target"), ranked(result.detection)
+    rows, order = rows_by(result.detection, "measure", "target"), ranked(result.detection)
     shown = order[:most]
     shown += [name for name in ("auv",) if name in order and name not in shown]
     return [

@@ -19,7 +19,8 @@ from aleaseg.checks.closing import as_json, finding_row
 from aleaseg.checks.far_out import far_out
 from aleaseg.checks.turned import geometry_advice
 from aleaseg.errors import BadVoxels, CaseError, ShapeMismatch
-from aleaseg.readers.fit import differs_in_world, image_fault, image_hash
+from aleaseg.readers.fit import differs_in_world, image_fault, image_hash, known_to_one
+from aleaseg.readers.mask_values import between_only
 from aleaseg.run import write_json, write_table
 from aleaseg.work import cores, in_threads, map_cases
 
@@ -244,6 +245,24 @@ def _label_findings(case: Case, label: Voxels, dataset: Dataset) -> list[Finding
                 "look whether there is truly nothing to mark",
             )
         )  # fmt: skip
+    elif 0 not in present and dataset.ignore not in present:
+        findings.append(
+            Finding(
+                case.id, "note", "no_background", "0 where there is nothing",
+                f"{', '.join(map(str, list(present)[:5]))} in all {label.array.size} voxels",
+                "if the lowest value means background, subtract it",
+            )
+        )  # fmt: skip
+    rims = between_only(label.array)
+    if rims:
+        told = ", ".join(f"{value} at {count} voxels" for value, count in rims[:5])
+        findings.append(
+            Finding(
+                case.id, "note", "interpolated_mask", "classes with an inside",
+                f"{told}, a voxel thin and only between lower and higher values",
+                "so interpolation leaves a mask; resample it with nearest neighbours",
+            )
+        )  # fmt: skip
     return findings
 
 
@@ -260,7 +279,15 @@ def _fit_findings(case: Case, image: Voxels, label: Voxels) -> list[Finding]:
         ]  # fmt: skip
     apart = differs_in_world(image.geometry, label.geometry)
     if apart is None:
-        return []
+        alone = known_to_one(image.geometry, label.geometry)
+        if alone is None:
+            return []
+        return [
+            Finding(
+                case.id, "note", "one_geometry", "image and label that both say where they lie", alone,
+                "whether they lie in one place cannot be told; write the header of one into the other if they do",
+            )
+        ]  # fmt: skip
     return [
         Finding(
             case.id, "error", "geometry", "a label where its image lies", apart,

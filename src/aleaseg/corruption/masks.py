@@ -27,12 +27,10 @@ __all__ = [
     "TRIAL",
     "coarse",
     "cut_off",
-    "dilate",
     "displace",
     "drop",
     "drop_component",
     "drop_slices",
-    "erode",
     "false_component",
     "hole",
     "mirror",
@@ -67,40 +65,6 @@ def shift(mask: NDArray, rng: Generator, *, voxels: tuple[int, int] = (4, 5)) ->
         came_in[axis] = slice(0, step) if step > 0 else slice(step, None)
         result[tuple(came_in)] = 0
     return result.copy() if result is mask else result
-
-
-def dilate(mask: NDArray, rng: Generator, *, radius: float = 2.0) -> NDArray:
-    """Let the foreground grow into the background; a new voxel takes the class nearest to it.
-
-    Args:
-        mask: integer label map (*spatial).
-        rng: not used; all faults are called alike.
-        radius: how far the border moves outwards, Euclidean, in voxels; 0 changes nothing.
-    """
-    from scipy.ndimage import distance_transform_edt
-
-    if radius <= 0 or not mask.any():
-        return mask.copy()
-    distance, nearest = distance_transform_edt(mask == 0, return_indices=True)
-    return np.where(distance <= radius, mask[tuple(nearest)], mask).astype(mask.dtype, copy=False)
-
-
-def erode(mask: NDArray, rng: Generator, *, radius: float = 2.0) -> NDArray:
-    """Let the background grow into the foreground; the border between two classes stays.
-
-    The border of the array does not erode: a mask that is cut there stays cut there.
-
-    Args:
-        mask: integer label map (*spatial).
-        rng: not used; all faults are called alike.
-        radius: how far the border moves inwards, Euclidean, in voxels; 0 changes nothing.
-    """
-    from scipy.ndimage import distance_transform_edt
-
-    if radius <= 0 or mask.all():
-        return mask.copy()
-    distance = distance_transform_edt(mask != 0)
-    return np.where(distance <= radius, 0, mask).astype(mask.dtype, copy=False)
 
 
 def swap(mask: NDArray, rng: Generator) -> NDArray:
@@ -497,8 +461,6 @@ def _present(mask: NDArray, at_least: int) -> NDArray:
 
 TRIAL: Mapping[str, Callable[[NDArray, Generator], NDArray]] = {
     "shift": shift,
-    "dilate": dilate,
-    "erode": erode,
     "swap": swap,
     "drop": drop,
     "hole": hole,

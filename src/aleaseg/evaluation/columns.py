@@ -2,50 +2,57 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import Any
 
 from aleaseg.errors import UsageError
+from aleaseg.measures.column import Column, Direction, Limits, by_name
 
-__all__ = ["CASE_COLUMNS", "METRICS", "METRIC_COLUMNS", "Metric", "describe", "tolerances"]
+__all__ = ["CASE_COLUMNS", "METRICS", "METRIC_COLUMNS", "describe", "tolerances"]
 
-
-@dataclass(frozen=True)
-class Metric:
-    """A column of numbers.
-
-    Attributes:
-        title: on tables and pages.
-        higher_is_better: its direction.
-        form: how a number of it is written.
-        text: what it is.
-    """
-
-    title: str
-    higher_is_better: bool
-    form: str
-    text: str
-
-    @property
-    def direction(self) -> str:
-        """In words."""
-        return "high = good" if self.higher_is_better else "low = good"
+_UNIT: Limits = (0, 1)
+_FROM_0: Limits = (0, None)
 
 
-METRICS = {
-    "dice": Metric("Dice", True, ".3f", "overlap, 2|AB| / (|A| + |B|), 0 to 1"),
-    "iou": Metric("IoU", True, ".3f", "intersection over union, 0 to 1; its mean over classes is mIoU"),
-    "hd95_mm": Metric(
-        "HD95 (mm)", False, ".2f", "the larger of both directions' 95th percentile of edge distances"
-    ),
-    "assd_mm": Metric("ASSD (mm)", False, ".2f", "mean distance of both masks' edges"),
-    "nsd": Metric("NSD", True, ".3f", "share of both surfaces within the tolerance of the other, 0 to 1"),
-    "ece": Metric(
-        "ECE", False, ".3f", "expected calibration error, reference foreground grown by 5 voxels, 0 to 1"
-    ),
-    "ace": Metric("ACE", False, ".3f", "the same with every bin weighing alike"),
-    "ece_image": Metric("whole-image ECE", False, ".4f", "expected calibration error over the whole image"),
-    "ace_image": Metric("whole-image ACE", False, ".3f", "the same with every bin weighing alike"),
-}
+def _good(name: str, title: str, text: str) -> Column:
+    return Column(
+        name=name, title=title, text=text, direction=Direction.HIGH_GOOD, limits=_UNIT, form=".3f"
+    )
+
+
+def _error(
+    name: str, title: str, text: str, form: str = ".3f", unit: str = "", limits: Limits = _UNIT
+) -> Column:
+    return Column(
+        name=name,
+        title=title,
+        text=text,
+        direction=Direction.LOW_GOOD,
+        form=form,
+        unit=unit,
+        limits=limits,
+    )
+
+
+METRICS = by_name(
+    (
+        _good("dice", "Dice", "overlap, 2|AB| / (|A| + |B|), 0 to 1"),
+        _good("iou", "IoU", "intersection over union, 0 to 1; its mean over classes is mIoU"),
+        _error(
+            "hd95_mm",
+            "HD95 (mm)",
+            "the larger of both directions' 95th percentile of edge distances",
+            ".2f",
+            "mm",
+            _FROM_0,
+        ),
+        _error("assd_mm", "ASSD (mm)", "mean distance of both masks' edges", ".2f", "mm", _FROM_0),
+        _good("nsd", "NSD", "share of both surfaces within the tolerance of the other, 0 to 1"),
+        _error("ece", "ECE", "expected calibration error, reference foreground grown by 5 voxels, 0 to 1"),
+        _error("ace", "ACE", "the same with every bin weighing alike"),
+        _error("ece_image", "whole-image ECE", "expected calibration error over the whole image", ".4f"),
+        _error("ace_image", "whole-image ACE", "the same with every bin weighing alike"),
+    )
+)
 """In the order of their columns."""
 
 METRIC_COLUMNS = (
@@ -71,29 +78,36 @@ CASE_COLUMNS = (
     "error",
 )
 
-_TEXTS = {
-    "case": "the case",
-    "class": "the class, as the reference names it; all: the mean over classes",
-    "group": "cases of one group are resampled together",
-    "status": "ok; both_empty; reference_empty or prediction_empty: overlap is 0, and HD95 and ASSD are the image's "
-    "diagonal; failed",
-    "tolerance_mm": "of NSD",
-    "reference_voxels": "of the class in the reference",
-    "predicted_voxels": "of the class in the prediction",
-    "both_voxels": "of the class in both",
-    "max_probability": "mean over the image of the predicted label's probability, high = confident",
-    "max_probability_near": "the same over the predicted foreground grown by 5 voxels",
-    "voxel_mm3": "volume of a voxel, mm^3 (mm^2 in 2D)",
-    "error": "what could not be measured, and what to do",
-}
+
+def _beside(name: str, text: str, unit: str = "") -> Column:
+    return Column(name=name, title=name.replace("_", " "), text=text, unit=unit)
 
 
-def describe() -> dict[str, dict[str, str]]:
-    """Direction and meaning of every column, for the manifest."""
-    found = {name: {"direction": "none", "text": text} for name, text in _TEXTS.items()}
-    return found | {
-        name: {"direction": metric.direction, "text": metric.text} for name, metric in METRICS.items()
-    }
+_OTHERS = (
+    _beside("case", "the case"),
+    _beside("class", "the class, as the reference names it; all: the mean over classes"),
+    _beside("group", "cases of one group are resampled together"),
+    _beside(
+        "status",
+        "ok; both_empty; reference_empty or prediction_empty: overlap is 0, and HD95 and ASSD are the "
+        "image's diagonal; failed",
+    ),
+    _beside("tolerance_mm", "of NSD", "mm"),
+    _beside("reference_voxels", "of the class in the reference"),
+    _beside("predicted_voxels", "of the class in the prediction"),
+    _beside("both_voxels", "of the class in both"),
+    _beside(
+        "max_probability", "mean over the image of the predicted label's probability, high = confident"
+    ),
+    _beside("max_probability_near", "the same over the predicted foreground grown by 5 voxels"),
+    _beside("voxel_mm3", "volume of a voxel, mm^3 (mm^2 in 2D)", "mm³"),
+    _beside("error", "what could not be measured, and what to do"),
+)
+
+
+def describe() -> dict[str, dict[str, Any]]:
+    """Title, direction, range, unit and meaning of every column, for the manifest."""
+    return {column.name: column.described() for column in (*_OTHERS, *METRICS.values())}
 
 
 def tolerances(text: str, classes: list[str]) -> dict[str, float]:

@@ -78,6 +78,6 @@ def read_confidence(path: str | Path, cases: Sequence[str]) -> list[Confidence]:
 
 
 def _sign(name: str) -> int:
-    from aleaseg.scoring.columns import describe_columns  # brings torch, which a comparison does without
+    from aleaseg.scoring.columns import COLUMNS  # brings torch, which a comparison does without
 
-    return 1 if describe_columns([name])[name]["direction"] in ("high = certain", "low = bad") else -1
+    return -COLUMNS[name].direction.sign

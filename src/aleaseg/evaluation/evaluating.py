@@ -21,19 +21,22 @@ import numpy as np
 import pandas as pd
 
 from aleaseg.case import Case, Dataset
-from aleaseg.errors import AleasegError, UsageError
+from aleaseg.errors import AleasegError, CaseError, UsageError
 from aleaseg.evaluation.columns import CASE_COLUMNS, METRIC_COLUMNS, describe, tolerances
 from aleaseg.evaluation.confidence import Confidence, read_confidence
 from aleaseg.evaluation.markdown import summary_markdown
 from aleaseg.evaluation.measuring import Row, Task, failed_case, measure_case
 from aleaseg.evaluation.predicted import Found, PredictedFiles, find_predictions
 from aleaseg.evaluation.reference import Reference, open_reference
+from aleaseg.evaluation.settings import EvaluationSettings
 from aleaseg.evaluation.summary import ALL, CONFIDENCES, risk_coverage, summarise
+from aleaseg.pages.tables import records
 from aleaseg.readers.files import FLAT_ENDINGS
+from aleaseg.readers.voxels import read_geometry
 from aleaseg.run import Run, begin, kind_of, read_table, write_aside, write_table
 from aleaseg.work import map_cases
 
-__all__ = ["Evaluation", "EvaluationSettings", "evaluate", "is_evaluation", "open_evaluation"]
+__all__ = ["Evaluation", "evaluate", "is_evaluation", "open_evaluation"]
 
 Progress = Callable[[str, int, int], None]
 KIND = "evaluation"
@@ -42,37 +45,6 @@ _WORTH_CASES, _WORTH_VOXELS = 40, 2**26
 # A label, a prediction, masks, and the distances of a class that fills the image (95 bytes a voxel, measured); and
 # two copies of each channel.
 _BYTES_PER_VOXEL, _BYTES_PER_CHANNEL = 112, 8
-
-
-@dataclass(frozen=True)
-class EvaluationSettings:
-    """What decides the numbers; written whole into the manifest.
-
-    Attributes:
-        reference: a data set with labels, or a folder of masks.
-        predictions: a folder.
-        groups, classes: as `open_dataset` takes them.
-        tolerance: of NSD in mm, `1`, or `1,tumour=2`.
-        both_empty: what a class is that neither mask has: `skip` leaves it out, `perfect` counts it.
-        only_predicted: whether cases without a prediction are left out; else each is an error.
-        confidence: a run or a CSV that says how sure somebody is of each case.
-        against: other predictions that these are compared with; decides no number of the evaluation.
-    """
-
-    reference: str
-    predictions: str
-    groups: str | None = None
-    classes: str | None = None
-    tolerance: str = "1"
-    both_empty: str = "skip"
-    only_predicted: bool = False
-    confidence: str | None = None
-    against: str | None = None
-
-    def __post_init__(self) -> None:
-        """Refuse what cannot work."""
-        if self.both_empty not in ("skip", "perfect"):
-            raise UsageError(f"--both-empty {self.both_empty}: expected skip or perfect")
 
 
 @dataclass(frozen=True)
@@ -188,7 +160,7 @@ def evaluate(
     signs = _join(cases, confidences)
     summary = summarise(metrics, cases, list(dataset.classes))
     risk = risk_coverage(cases, {**CONFIDENCES, **signs})
-    if all(path.suffix.lower() in FLAT_ENDINGS for case in todo[:1] for path in case.label_files):
+    if all(_without_spacing(path, case) for case in todo[:1] for path in case.label_files):
         notes.append("The files know no spacing: distances are in pixels.")
     run.update_manifest(
         dataset={
@@ -213,6 +185,16 @@ def evaluate(
     made = open_evaluation(run.path)
     write_aside(run.path / "summary.md", summary_markdown(made).encode("utf-8", "replace"))
     return made
+
+
+def _without_spacing(path: Path, case: Case) -> bool:
+    """Whether a picture states no spacing: neither in itself nor beside it."""
+    if path.suffix.lower() not in FLAT_ENDINGS:
+        return False
+    try:
+        return set(read_geometry(path, case.id).spacing_mm) == {1.0}
+    except CaseError:
+        return True
 
 
 def _plan(
@@ -285,7 +267,9 @@ def _measure_one(task: Task, item: tuple[Case, PredictedFiles]) -> tuple[list[Ro
 
 def _resolved(files: PredictedFiles) -> PredictedFiles:
     return PredictedFiles(
-        tuple(path.resolve() for path in files.masks), tuple(path.resolve() for path in files.soft)
+        tuple(path.resolve() for path in files.masks),
+        tuple(path.resolve() for path in files.soft),
+        files.root.resolve(),
     )
 
 
@@ -311,9 +295,4 @@ def _join(cases: pd.DataFrame, confidences: Sequence[Confidence]) -> dict[str, i
 
 
 def _write(path: Path, frame: pd.DataFrame) -> None:
-    known = frame.astype(object).where(frame.notna(), None)
-    write_table(
-        path,
-        list(map(str, frame.columns)),
-        ({str(k): v for k, v in row.items()} for row in known.to_dict("records")),
-    )
+    write_table(path, list(map(str, frame.columns)), records(frame))

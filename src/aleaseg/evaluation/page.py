@@ -7,17 +7,26 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from aleaseg.evaluation.columns import METRICS
 from aleaseg.evaluation.comparing import Comparison, Pair
-from aleaseg.evaluation.drawing import axis_svg, reach, row_svg, strip_svg
+from aleaseg.evaluation.drawing import strip_svg
 from aleaseg.evaluation.pictures import Picture, draw_pictures, largest_differences
 from aleaseg.evaluation.summary import ALL
-from aleaseg.evaluation.words import READ, difference_form, form_of, overview, sentence, title_of
-from aleaseg.report.javascript import write_if_changed
-from aleaseg.report.numbers import interval, number, p_value
-from aleaseg.report.pages import copy_assets, templates
+from aleaseg.evaluation.tables import differences_table
+from aleaseg.evaluation.words import (
+    READ,
+    difference_form,
+    form_of,
+    overview,
+    sentence,
+    tolerances_in_words,
+)
+from aleaseg.pages.axes import reach
+from aleaseg.pages.files import copy_assets
+from aleaseg.pages.numbers import interval, number
+from aleaseg.pages.tables import Table, records
+from aleaseg.pages.templates import flat, write_html
 
 __all__ = ["write_comparison_page"]
 
@@ -36,23 +45,21 @@ def write_comparison_page(comparison: Comparison, out: Path, command: str = "") 
     Returns:
         The path of index.html.
     """
-    environment = templates("aleaseg.evaluation")
-    environment.filters |= {"number": number}
-    copy_assets(out, "aleaseg.evaluation", "compare.css")
-    page = environment.get_template("compare.html.j2").render(_context(comparison, command))
-    write_if_changed(out / "index.html", page)
-    return out / "index.html"
+    copy_assets(out, "aleaseg.evaluation", "compare.css", shared=("drawings.css",))
+    named = _context(comparison, command)
+    return write_html(out / "index.html", "aleaseg.evaluation", template="compare.html.j2", **named)
 
 
 def _context(comparison: Comparison, command: str) -> dict[str, Any]:
     first = comparison.evaluations[0]
     about = first.manifest["dataset"]
     return {
+        "styles": ["drawings.css", "compare.css"],
         "about": about,
         "first": comparison.names[0],
         "read": READ,
         "classes": list(comparison.classes),
-        "tolerances": _tolerances(first.manifest["tolerances_mm"]),
+        "tolerances": tolerances_in_words(first.manifest["tolerances_mm"]),
         "pairs": [
             _pair(place, pair, comparison, second)
             for place, (pair, second) in enumerate(
@@ -63,21 +70,17 @@ def _context(comparison: Comparison, command: str) -> dict[str, Any]:
             _evaluation(name, each)
             for name, each in zip(comparison.names, comparison.evaluations, strict=True)
         ],
-        "metrics": [
-            (metric.title, metric.direction, metric.text)
-            for name, metric in METRICS.items()
-            if (comparison.rows["metric"] == name).any()
+        "made": [
+            *(
+                (metric.title, f"{metric.text} ({metric.direction})")
+                for name, metric in METRICS.items()
+                if (comparison.rows["metric"] == name).any()
+            ),
+            *([("command", command)] if command else []),
+            ("made", first.manifest["created"]),
+            *flat({"versions": [{"aleaseg": first.manifest["aleaseg"], **first.manifest["versions"]}]}),
         ],
-        "command": command,
-        "versions": {"aleaseg": first.manifest["aleaseg"], **first.manifest["versions"]},
-        "created": first.manifest["created"],
     }
-
-
-def _tolerances(by_class: Mapping[str, float]) -> str:
-    if len(set(by_class.values())) == 1:
-        return f"{next(iter(by_class.values())):g} mm"
-    return ", ".join(f"{name} {mm:g} mm" for name, mm in by_class.items())
 
 
 def _evaluation(name: str, evaluation: Any) -> dict[str, Any]:
@@ -90,80 +93,54 @@ def _evaluation(name: str, evaluation: Any) -> dict[str, Any]:
     }
 
 
-def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    return [{str(name): value for name, value in row.items()} for row in frame.to_dict("records")]
-
-
 def _pair(place: int, pair: Pair, comparison: Comparison, second: Any) -> dict[str, Any]:
-    rows = _records(pair.rows)
+    rows = records(pair.rows)
     of_dice = next((row for row in rows if row["metric"] == "dice" and row["class"] == ALL), None)
     return {
         "id": f"pair{place}",
         "first": pair.first,
         "second": pair.second,
-        "dice": None if of_dice is None else _row(of_dice, 1.0),
+        "dice": None if of_dice is None else _dice(of_dice),
         "sentence": "" if of_dice is None else sentence(of_dice),
         "overview": overview(rows),
-        # Of a single class its own rows would say everything twice.
-        "metrics": _by_metric(
-            rows if len(comparison.classes) > 1 else [row for row in rows if row["class"] == ALL]
-        ),
-        "all": "all classes" if len(comparison.classes) > 1 else comparison.classes[0],
-        "many": len(comparison.classes) > _MANY_CLASSES,
+        "tables": _tables(pair, rows, comparison.classes),
         "strip": _strip(pair),
         "notes": list(pair.notes),
         **_pictures(comparison.evaluations[0], second, pair),
     }
 
 
-def _by_metric(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Rows grouped by metric, on one axis each."""
-    from markupsafe import Markup
-
-    found = []
-    for metric in dict.fromkeys(row["metric"] for row in rows):
-        of_metric = [row for row in rows if row["metric"] == metric]
-        far = reach([row[end] for row in of_metric for end in ("low", "high", "difference")])
-        better = metric in METRICS and METRICS[metric].higher_is_better
-        found.append(
-            {
-                "metric": metric,
-                "title": title_of(metric),
-                "better": better,
-                "axis": Markup(axis_svg(far)),
-                "rows": [_row(row, far) for row in of_metric],
-            }
-        )
-    return found
-
-
-def _row(row: Mapping[str, Any], far: float) -> dict[str, Any]:
-    from markupsafe import Markup
-
-    form = form_of(row["metric"])
+def _dice(row: Mapping[str, Any]) -> dict[str, Any]:
+    form = form_of("dice")
     return {
-        "class": row["class"],
-        "all": row["class"] == ALL,
-        "picture": Markup(row_svg(row, far)),
-        "difference": number(row["difference"], difference_form(row)),
-        "spread": interval(row["low"], row["high"], difference_form(row)),
         "first": number(row["first_mean"], form),
         "second": number(row["second_mean"], form),
-        "p": p_value(row["p"]),
+        "difference": number(row["difference"], difference_form(row)),
+        "spread": interval(row["low"], row["high"], difference_form(row)),
         "cases": row["cases"],
         "groups": row["groups"],
-        "verdict": row["verdict"],
     }
 
 
-def _strip(pair: Pair) -> dict[str, Any]:
-    from markupsafe import Markup
+def _tables(pair: Pair, rows: Sequence[dict[str, Any]], classes: Sequence[str]) -> list[Table]:
+    """One, and of many classes a second with each of them, which stands folded."""
+    over = [row for row in rows if row["class"] == ALL]
+    # Of a single class its own rows would say everything twice.
+    names = pair.first, pair.second
+    if len(classes) == 1:
+        return [differences_table(*names, over, "Differences", classes[0])]
+    every = differences_table(*names, rows, "Differences of each class", "all classes")
+    if len(classes) <= _MANY_CLASSES:
+        return [every]
+    return [differences_table(*names, over, "Differences", "all classes"), every]
 
+
+def _strip(pair: Pair) -> dict[str, Any]:
     gaps = pair.cases["difference"].to_numpy(dtype=np.float64)
     far = reach(list(gaps))
     known = gaps[~np.isnan(gaps)]
     return {
-        "svg": Markup(strip_svg(list(pair.cases["case"]), list(gaps), far)),
+        "svg": strip_svg(list(pair.cases["case"]), list(gaps), far),
         "up": int((known > 0).sum()),
         "down": int((known < 0).sum()),
         "same": int((known == 0).sum()),
@@ -183,14 +160,12 @@ def _pictures(first: Any, second: Any, pair: Pair) -> dict[str, Any]:
 
 
 def _shown(picture: Picture) -> dict[str, Any]:
-    from markupsafe import Markup
-
     return {
         "case": picture.case,
         "where": picture.where,
         "first": number(picture.first, ".3f"),
         "second": number(picture.second, ".3f"),
         "difference": number(picture.difference, "+.3f"),
-        "svg": Markup(picture.svg),
+        "svg": picture.svg,
         "trouble": picture.trouble,
     }

@@ -14,10 +14,10 @@ from aleaseg.errors import AleasegError
 from aleaseg.evaluation.evaluating import Evaluation
 from aleaseg.evaluation.predicted import find_predictions, read_predicted
 from aleaseg.evaluation.reference import Reference, open_reference
-from aleaseg.report.contours import outline
-from aleaseg.report.pictures import ct_window, focus, grey_png, window
-from aleaseg.report.planes import planes_through, telling_voxel
-from aleaseg.report.svg import as_text, element, inline
+from aleaseg.pages.contours import outline
+from aleaseg.pages.planes import planes_through, telling_voxel
+from aleaseg.pages.slices import ct_window, focus, grey_png, window
+from aleaseg.pages.svg import as_text, element, inline
 
 __all__ = ["Picture", "contour_svg", "draw_pictures", "largest_differences"]
 

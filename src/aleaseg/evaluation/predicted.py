@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from aleaseg.case import Case, Dataset, Geometry, Voxels
 from aleaseg.errors import BadVoxels, CaseError, ShapeMismatch, Unreadable, UsageError
-from aleaseg.predictions.folder import read_prediction
+from aleaseg.predictions.claims import as_meant, refuse_unknown, unknown_values
+from aleaseg.predictions.folder import least_deep, read_prediction, refuse_several
 from aleaseg.predictions.prediction import Prediction
 from aleaseg.readers.files import split_ending
 from aleaseg.readers.fit import differs_in_world
@@ -40,10 +41,12 @@ class PredictedFiles:
     Attributes:
         masks: label maps (or probabilities as an image); more than one is one too many.
         soft: `.npz` archives of probabilities, as nnU-Net's `--save_probabilities` leaves them; likewise.
+        root: the folder of predictions, for messages.
     """
 
     masks: tuple[Path, ...] = ()
     soft: tuple[Path, ...] = ()
+    root: Path = field(default=Path(), compare=False)
 
 
 @dataclass(frozen=True)
@@ -85,8 +88,9 @@ class Predicted:
 def find_predictions(folder: str | Path, cases: Sequence[Case]) -> Found:
     """List the predictions of cases, in a folder and everything below it.
 
-    A case's files are those that lie least deep: nnU-Net leaves predictions in the folder
-    itself, in `fold_*/validation/` or in `crossval_results_*/`, with postprocessed ones below.
+    NnU-Net leaves predictions in the folder itself, in `fold_*/validation/` or in `crossval_results_*/`,
+    with postprocessed ones below: those are passed over where there is one above. In two folders, neither
+    below the other, a case is predicted twice, which is an error of the case.
 
     Args:
         folder: to search.
@@ -98,18 +102,17 @@ def find_predictions(folder: str | Path, cases: Sequence[Case]) -> Found:
     root = Path(folder)
     if not root.is_dir():
         raise UsageError(f"{root} is no folder; give a folder of predictions, one file per case")
-    by_stem: dict[str, list[tuple[int, Path, bool]]] = defaultdict(list)
+    by_stem: dict[str, list[tuple[Path, bool]]] = defaultdict(list)
     for here, folders, names in os.walk(root):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        depth = len(Path(here).relative_to(root).parts)
         for name in sorted(names):
-            soft = name.endswith(_SOFT) and not name.startswith(".")
-            split = (name.removesuffix(_SOFT), _SOFT) if soft else split_ending(name)
+            soft = name.lower().endswith(_SOFT) and not name.startswith(".")
+            split = (name[: -len(_SOFT)], _SOFT) if soft else split_ending(name)
             if split and split[0]:
-                by_stem[split[0]].append((depth, Path(here) / name, soft))
+                by_stem[split[0]].append((Path(here) / name, soft))
     ids = [case.id for case in cases]
     stems = match_stems(ids, by_stem)[1]
-    files: dict[str, list[tuple[int, Path, bool]]] = defaultdict(list)
+    files: dict[str, list[tuple[Path, bool]]] = defaultdict(list)
     for stem, those in by_stem.items():
         if stems[stem] in set(ids):
             files[stems[stem]].extend(those)
@@ -119,19 +122,18 @@ def find_predictions(folder: str | Path, cases: Sequence[Case]) -> Found:
             f"{ids[0]}.nii.gz, {ids[0]}.png or {ids[0]}.npz, in it or below it"
         )
     others = tuple(stem for stem in by_stem if stems[stem] not in files)
-    return Found({case: _least_deep(those) for case, those in files.items()}, others)
+    return Found({case: _of_case(those, root) for case, those in files.items()}, others)
 
 
-def _least_deep(those: Sequence[tuple[int, Path, bool]]) -> PredictedFiles:
-    kinds = []
-    for wanted in (False, True):
-        of_kind = [(depth, path) for depth, path, soft in those if soft is wanted]
-        least = min((depth for depth, _ in of_kind), default=0)
-        kinds.append(tuple(path for depth, path in of_kind if depth == least))
-    masks, soft = kinds
+def _of_case(those: Sequence[tuple[Path, bool]], root: Path) -> PredictedFiles:
+    kept = least_deep([path for path, _ in those])
+    masks, soft = (
+        tuple(path for path, is_soft in those if is_soft is wanted and path in kept)
+        for wanted in (False, True)
+    )
     # Probabilities of another folder may be those of another model.
     return PredictedFiles(
-        masks, tuple(path for path in soft if not masks or path.parent == masks[0].parent)
+        masks, tuple(path for path in soft if not masks or path.parent == masks[0].parent), root
     )
 
 
@@ -153,13 +155,7 @@ def read_predicted(files: PredictedFiles, case: Case, dataset: Dataset, referenc
         BadVoxels: label values that the data set does not know.
     """
     for those in (files.masks, files.soft):
-        if len(those) > 1:
-            raise Unreadable(
-                case.id,
-                f"{len(those)} predictions: {', '.join(f'{path.parent.name}/{path.name}' for path in those)}",
-                "one",
-                "give the folder that holds the one that is meant",
-            )
+        refuse_several(those, files.root, case)
     soft = None
     if files.soft:
         soft = read_prediction(files.soft[0], case, dataset)
@@ -177,26 +173,10 @@ def read_predicted(files: PredictedFiles, case: Case, dataset: Dataset, referenc
             raise error from None
         _check_world(read_geometry(path, case.id), case, reference, path)
         return Predicted(soft.labels(), dataset.classes, soft, soft_decides=True)
-    labels = _binary(_on_grid(voxels, case, reference, path), dataset)
-    unknown = unknown_values(labels, dataset)
-    if unknown:
-        raise BadVoxels(
-            case.id,
-            f"the label values {', '.join(map(str, unknown))} in the prediction {path.name}",
-            f"0 and {', '.join(map(str, dataset.declared or dataset.values))}",
-            "predict with a model of this data set, or name the classes with --classes NAME=VALUE,...",
-        )
+    labels = as_meant(_on_grid(voxels, case, reference, path), dataset)
+    refuse_unknown(labels, path, case, dataset)
     labels = np.where(np.isin(labels, dataset.values), labels, labels.dtype.type(0))
     return Predicted(labels, dataset.classes, soft)
-
-
-def _binary(labels: NDArray, dataset: Dataset) -> NDArray:
-    """Where there is one class, a mask of 0 and 255 is meant as 0 and 1; and, where nothing declares its value, any."""
-    foreground = np.unique(labels[labels != 0])
-    free = dataset.layout == "folder"
-    if dataset.values == (1,) and len(foreground) == 1 and (free or foreground[0] == 255):
-        return (labels != 0).astype(labels.dtype)
-    return labels
 
 
 def _on_grid(voxels: Voxels, case: Case, reference: Geometry, path: Path) -> NDArray:
@@ -232,10 +212,3 @@ def inside(label: NDArray, values: Sequence[int]) -> NDArray[np.bool_]:
     for value in values[1:]:
         found |= label == value
     return found
-
-
-def unknown_values(label: NDArray, dataset: Dataset) -> list[int]:
-    """Label values that mean nothing in the data set, sorted."""
-    found = np.unique(label)
-    known = [0, *dataset.declared, *dataset.values]
-    return [int(value) for value in found[~np.isin(found, known)]]

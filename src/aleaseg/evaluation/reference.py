@@ -95,18 +95,21 @@ def _open_masks(root: Path, classes: str | None) -> Reference:
     asked = asked_classes(classes)
     to_one: tuple[int, ...] = ()
     channels: tuple[str, ...] = ("image",)
+    by_name: Mapping[str, int] | None = None
+    notes: tuple[Finding, ...] = ()
     ignore = None
     if declared is None:
         meaning = meaning_of_found(list(masks.items()), asked)
         kept, drop, to_one = meaning.classes, meaning.drop, meaning.to_one
-        known = {*drop, *(value for values in kept.values() for value in values)}
+        by_name, notes = meaning.by_name, meaning.findings
+        known = {*meaning.others, *(value for values in kept.values() for value in values)}
     else:
         kept, drop = choose(declared.classes, asked)
         ignore, channels = declared.ignore, declared.channels
         known = {value for values in declared.classes.values() for value in values}
     images = _images(root, masks)
     cases: list[Case] = [
-        lazy_case(case, images.get(case) or [path], path, to_one=to_one, drop=drop)
+        lazy_case(case, images.get(case) or [path], path, to_one=to_one, drop=drop, by_name=by_name)
         for case, path in masks.items()
     ]
     dataset = Dataset(
@@ -117,7 +120,7 @@ def _open_masks(root: Path, classes: str | None) -> Reference:
         classes=kept,
         channels=channels,
         ignore=ignore,
-        findings=twins,
+        findings=(*twins, *notes),
         declared=tuple(sorted(known)),
     )
     return Reference(dataset, pictured=bool(images))

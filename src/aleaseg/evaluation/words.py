@@ -7,9 +7,9 @@ from typing import Any
 
 from aleaseg.evaluation.columns import METRICS
 from aleaseg.metrics.paired import FEWEST_GROUPS
-from aleaseg.report.numbers import interval, number
+from aleaseg.pages.numbers import interval, number
 
-__all__ = ["READ", "difference_form", "form_of", "overview", "sentence", "title_of"]
+__all__ = ["READ", "difference_form", "form_of", "overview", "sentence", "title_of", "tolerances_in_words"]
 
 READ = (
     "A difference is the second less the first, case by case over what both have a number for, its mean over cases "
@@ -100,3 +100,14 @@ def overview(rows: Iterable[Mapping[str, Any]]) -> str:
     }
     said = [f"{text}: {', '.join(found[key])}" for key, text in names.items() if key in found]
     return f"Over all classes. {'. '.join(said)}."
+
+
+def tolerances_in_words(by_class: Mapping[str, float]) -> str:
+    """NSD's tolerance of each class.
+
+    >>> tolerances_in_words({"liver": 1.0, "tumour": 1.0}), tolerances_in_words({"liver": 1.0, "tumour": 2.0})
+    ('1 mm', 'liver 1 mm, tumour 2 mm')
+    """
+    if len(set(by_class.values())) == 1:
+        return f"{next(iter(by_class.values())):g} mm"
+    return ", ".join(f"{name} {mm:g} mm" for name, mm in by_class.items())

@@ -11,7 +11,6 @@ from aleaseg.errors import UsageError
 from aleaseg.evaluation.comparing import Comparison, compare_evaluations, distinct_names
 from aleaseg.evaluation.evaluating import (
     Evaluation,
-    EvaluationSettings,
     evaluate,
     is_evaluation,
     open_evaluation,
@@ -20,6 +19,8 @@ from aleaseg.evaluation.markdown import comparison_markdown
 from aleaseg.evaluation.page import write_comparison_page
 from aleaseg.evaluation.predicted import find_predictions
 from aleaseg.evaluation.reference import open_reference
+from aleaseg.evaluation.settings import EvaluationSettings
+from aleaseg.pages.tables import records
 from aleaseg.run import Run, begin, write_aside, write_table
 
 __all__ = ["compare", "evaluate_against", "write_comparison"]
@@ -152,9 +153,7 @@ def write_comparison(
     """
     progress("report", 0, 1)
     rows = comparison.rows
-    known = rows.astype(object).where(rows.notna(), None)
-    records = ({str(name): cell for name, cell in row.items()} for row in known.to_dict("records"))
-    write_table(out / "comparison.csv", list(map(str, rows.columns)), records)
+    write_table(out / "comparison.csv", list(map(str, rows.columns)), records(rows))
     text = comparison_markdown(comparison, command)
     write_aside(out / "comparison.md", text.encode("utf-8", "replace"))
     page = write_comparison_page(comparison, out, command)

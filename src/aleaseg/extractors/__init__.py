@@ -178,9 +178,9 @@ def checked(settings: ExtractorSettings, dataset: Dataset, predictions: str | No
     traits = extractor_class(settings.name).traits
     done = settled(settings, traits)
     check_needs(done, traits, dataset)
-    if predictions is None and settings.name == "task":
+    if predictions is None and traits.predictions:
         raise UsageError(
-            "extractor `task` needs out-of-fold predictions, and there are no labels; use `variance`"
+            f"extractor `{settings.name}` needs out-of-fold predictions, and there are no labels; use `variance`"
         )
     if predictions is None and done.prompt == "pseudo":
         raise UsageError(

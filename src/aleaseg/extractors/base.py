@@ -101,6 +101,10 @@ class Traits:
         weights: name in the catalogue of weights; None: it needs none of its own.
         own_weights: whether the user brings a model of their own with --weights.
         licence: of the released weights.
+        bundled: whether its weights come with the package, so that it may look where nobody asked.
+        predictions: whether it looks at out-of-fold predictions.
+        scale: whether S is taken of its maps; else the variance of their intensities.
+        caution: what a reader of its AUV has to know.
     """
 
     text: str
@@ -114,6 +118,15 @@ class Traits:
     weights: str | None = None
     own_weights: bool = False
     licence: str = ""
+    bundled: bool = False
+    predictions: bool = False
+    scale: bool = True
+    caution: str = ""
+
+    @property
+    def brings_model(self) -> bool:
+        """Whether it looks through a model that does not come from this run."""
+        return self.weights is not None or self.own_weights
 
 
 @dataclass(frozen=True)
@@ -293,17 +306,7 @@ def check_needs(settings: ExtractorSettings, traits: Traits, dataset: Dataset) -
             "--window is for --normalize raw; with --normalize foreground the annotated foreground's own "
             "range is the window"
         )
-    if needs_labels(settings) and not dataset.has_labels:
-        why = (
-            "--normalize foreground"
-            if settings.normalize == "foreground"
-            else f"--prompt {settings.prompt}"
-        )
-        free = [p for p in traits.prompts if not p.startswith("label_")]
-        other = f"`--prompt {' or '.join(free)} --normalize raw`" if free else "another extractor"
-        raise UsageError(
-            f"extractor `{name}` with {why} looks at labels, and {dataset.name} has none; use {other}"
-        )
+    _check_labels(settings, traits, dataset)
     channels = len(dataset.channels)
     if traits.channels == 1 and channels > 1 and settings.channel is None:
         named = ", ".join(f"{i} ({c})" for i, c in enumerate(dataset.channels))
@@ -315,4 +318,18 @@ def check_needs(settings: ExtractorSettings, traits: Traits, dataset: Dataset) -
         raise UsageError(
             f"extractor `{name}` must know what classes are called, and {dataset.name} declares none; "
             "name them with --classes, such as liver=1,tumour=2"
+        )
+
+
+def _check_labels(settings: ExtractorSettings, traits: Traits, dataset: Dataset) -> None:
+    if needs_labels(settings) and not dataset.has_labels:
+        why = (
+            "--normalize foreground"
+            if settings.normalize == "foreground"
+            else f"--prompt {settings.prompt}"
+        )
+        free = [p for p in traits.prompts if not p.startswith("label_")]
+        other = f"`--prompt {' or '.join(free)} --normalize raw`" if free else "another extractor"
+        raise UsageError(
+            f"extractor `{settings.name}` with {why} looks at labels, and {dataset.name} has none; use {other}"
         )

@@ -16,11 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from aleaseg.errors import UsageError
-from aleaseg.readers.splits import as_folds
+from aleaseg.readers.splits import SPLITS, read_splits
 
 __all__ = ["HeldOut", "held_out", "nnunet_json"]
-
-_SPLITS = "splits_final.json"
 
 
 @dataclass(frozen=True)
@@ -107,11 +105,11 @@ def _places(results: Path, dataset_name: str) -> list[Path]:
     if preprocessed := os.environ.get("nnUNet_preprocessed"):  # noqa: SIM112 (its name)
         folders.append(Path(preprocessed) / dataset_name)
     folders.append(results.parent.parent.parent / "nnUNet_preprocessed" / dataset_name)
-    return list(dict.fromkeys(folder / _SPLITS for folder in folders))
+    return list(dict.fromkeys(folder / SPLITS for folder in folders))
 
 
 def _read(path: Path) -> HeldOut:
-    folds = as_folds(nnunet_json(path), path)
+    folds = read_splits(path)
     train, val = (tuple(frozenset(fold[side]) for fold in folds) for side in ("train", "val"))
     return HeldOut(train, val, path)
 

@@ -21,7 +21,9 @@ class Intensity(Extractor):
     """
 
     name = "variance"
-    traits = Traits("the image's own intensities: their variance in place of S", classes_by_label=True)
+    traits = Traits(
+        "the image's own intensities: their variance in place of S", classes_by_label=True, scale=False
+    )
 
     def identity(self) -> dict[str, Any]:
         """It has no weights."""

@@ -62,6 +62,9 @@ class Own(Boxed):
         channels=1,
         weights="own",
         licence="Apache-2.0",
+        bundled=True,
+        caution="AUV is taken from the package's small prompted network: with known faults it found wrong masks at "
+        "best a little better than chance, and bad images no better. Doubt is the better guide.",
     )
 
     @property

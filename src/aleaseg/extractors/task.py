@@ -21,7 +21,13 @@ class Task(Extractor):
     """
 
     name = "task"
-    traits = Traits("the out-of-fold task network's logits")
+    traits = Traits(
+        "the out-of-fold task network's logits",
+        predictions=True,
+        caution="AUV is taken from the task network's out-of-fold logits, which never saw the case's own mask: "
+        "it can tell of the image only, and with known faults it was no better than chance. "
+        "Doubt is the better guide.",
+    )
 
     def __init__(
         self, settings: ExtractorSettings, dataset: Dataset, predictions: Predictions | None = None

@@ -19,17 +19,13 @@ Mallows' weights, as in Hampel et al., "Robust statistics" (1986), chapter 6.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["HIGHER_IS_WORSE", "SizeAdjustment", "size_adjusted"]
+__all__ = ["SizeAdjustment", "size_adjusted"]
 
-# A residual has the direction of the score that it is left of.
-HIGHER_IS_WORSE: None = None
 _GAUSSIAN = 1.4826
 _HUBER = 1.345
 _FAR = 2.0
@@ -92,24 +88,6 @@ class SizeAdjustment:
             raise ValueError(f"got {x.shape[1]} covariates; expected {len(self.slopes)}, as in the fit")
         known = np.isfinite(x).all(axis=1, keepdims=True)
         return y - self.intercept - np.where(known, x, np.nan) @ np.array(self.slopes)
-
-    def to_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, entries: Mapping[str, Any]) -> SizeAdjustment:
-        """What `to_dict` gave.
-
-        Raises:
-            ValueError: an entry is missing or is no number.
-        """
-        try:
-            return cls(float(entries["intercept"]), tuple(float(slope) for slope in entries["slopes"]))
-        except (KeyError, TypeError, ValueError) as error:
-            raise ValueError(
-                f"{dict(entries)} is no size adjustment; expected intercept and slopes"
-            ) from error
 
 
 def size_adjusted(values: ArrayLike, size: ArrayLike) -> NDArray[np.float64]:

@@ -6,7 +6,7 @@ Foundation Models", arXiv 2604.10963:
     S(Z_i)   = sum_c S(Z_i|c), or the mean over classes                      (section 4.2)
     AUV(Z_i) = 1 - (ln S_i - min ln S) / (max ln S - min ln S)               (6)
     F^-1(p)  = inf {v : p <= F(v)},  F the distribution of AUV               (7)
-    keep i where AUV(Z_i) <= F^-1(p); per class, keep the union              (8-9)
+    a case stays where AUV(Z_i) <= F^-1(p)                                   (8)
 
 AUV lies in [0, 1]; 1 = the most uncertain case of the population.
 """
@@ -25,23 +25,16 @@ from aleaseg.measures.log_minmax import checked, log_minmax, log_range
 
 __all__ = [
     "COLLAPSED_BELOW",
-    "HIGHER_IS_WORSE",
     "Aggregation",
     "AuvReference",
-    "Reading",
     "aggregate",
     "aleatoric_uncertainty_value",
     "case_uncertainty",
-    "keep",
-    "keep_by_class",
     "quantile_threshold",
 ]
 
-HIGHER_IS_WORSE = True
-
 Definition = Literal["paper", "official"]
 Aggregation = Literal["mean_scale", "sum_scale", "mean_auv"]
-Reading = Literal["class", "any", "all"]
 
 # A class that is there and has a smaller S carries one direction only: as uncertain as can be.
 COLLAPSED_BELOW = 1e-8
@@ -80,25 +73,6 @@ class AuvReference:
         if definition == "official":
             return cls(*log_range(checked(scales) + _OFFICIAL_EPS), definition)
         return cls(*log_range(scales, floor=COLLAPSED_BELOW), definition)
-
-    def merge(self, other: AuvReference) -> AuvReference:
-        """The range of both populations together.
-
-        Raises:
-            ValueError: they were fitted with different definitions.
-
-        >>> whole = AuvReference.fit([0.2, 0.4]).merge(AuvReference.fit([0.8]))
-        >>> whole == AuvReference.fit([0.2, 0.4, 0.8])
-        True
-        """
-        if self.definition != other.definition:
-            raise ValueError(f"a {self.definition} and a {other.definition} reference do not merge")
-        return AuvReference(
-            min(self.min_log, other.min_log),
-            max(self.max_log, other.max_log),
-            self.n + other.n,
-            self.definition,
-        )
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -271,68 +245,6 @@ def quantile_threshold(auv: ArrayLike, p: float = 0.95) -> float:
     # 0.55 * 20 is 11.000000000000002 in floating point; 12 cases are not meant.
     count = math.ceil(p * values.size - 1e-9)
     return float(values[max(count, 1) - 1])
-
-
-def keep(auv: ArrayLike, p: float = 0.95) -> NDArray[np.bool_]:
-    """Which cases the quantile filter keeps: AUV <= F^-1(p) (Eq. 8 of arXiv 2604.10963).
-
-    Args:
-        auv: AUV, any shape. NaN (the case lacks the class) is kept and does not count in F.
-        p: share of cases to keep, in (0, 1]; the paper's default is 0.95.
-
-    Returns:
-        Same shape, True = kept. Ties at the threshold are kept.
-
-    Raises:
-        ValueError: p is not in (0, 1].
-
-    >>> keep([0.1, 0.9, float("nan"), 0.9, 1.0], 0.75).tolist()
-    [True, True, True, True, False]
-    """
-    array = np.asarray(auv, dtype=np.float64)
-    return np.isnan(array) | (array <= quantile_threshold(array, p))
-
-
-def keep_by_class(
-    auv: ArrayLike, p: float = 0.95, reading: Reading = "class", target: int | None = None
-) -> NDArray[np.bool_]:
-    """Which cases the class-specific filter keeps (Eq. 8-9 of arXiv 2604.10963).
-
-    Args:
-        auv: (N, C) AUV per class; NaN where the case lacks the class. Each class has its own F.
-        p: share of cases to keep, in (0, 1].
-        reading: `class`: by one target class; cases without it are kept and do not count. `any`: Eq. 9
-            to the letter, the union over classes: kept if any of its classes passes, which drops
-            almost nothing where there are several. `all`: kept if all of its classes pass.
-        target: column of the target class, for `class`.
-
-    Returns:
-        (N,), True = kept. A case without any class is kept.
-
-    Raises:
-        ValueError: unknown reading, `target` missing, superfluous or out of range, p not in (0, 1].
-
-    >>> auv = [[0.1, 0.9], [0.9, 0.1], [0.2, 0.2]]
-    >>> keep_by_class(auv, 0.6, "class", target=0).tolist()
-    [True, False, True]
-    >>> keep_by_class(auv, 0.6, "any").tolist(), keep_by_class(auv, 0.6, "all").tolist()
-    ([True, True, True], [False, False, True])
-    """
-    _choice("reading", reading, ("class", "any", "all"))
-    array = _table(auv)
-    if (reading == "class") != (target is not None):
-        raise ValueError(
-            f"reading={reading!r} with target={target}; only 'class' takes a target, and needs it"
-        )
-    if target is not None:
-        if not 0 <= target < array.shape[1]:
-            raise ValueError(f"target is {target}; expected a column from 0 to {array.shape[1] - 1}")
-        return keep(array[:, target], p)
-    absent = np.isnan(array)
-    passes = np.stack([keep(column, p) for column in array.T], axis=1)  # an absent class passes
-    enough = np.all if reading == "all" else np.any
-    kept: NDArray[np.bool_] = enough(passes if reading == "all" else passes & ~absent, axis=1)
-    return kept | np.all(absent, axis=1)
 
 
 def _table(values: ArrayLike) -> NDArray[np.float64]:

@@ -24,16 +24,15 @@ from numpy.typing import NDArray
 
 from aleaseg.measures.label_loss import annotated, values_at
 
-__all__ = ["HIGHER_IS_WORSE", "Thresholds", "case_issue_share", "issue_share"]
+__all__ = ["Thresholds", "case_issue_share", "issue_share"]
 
-HIGHER_IS_WORSE = True
 # A mean is no exact number: equal probabilities reach their own mean. And no class is confident at zero.
 _SLACK = 1e-6
 
 
 @dataclass(frozen=True)
 class Thresholds:
-    """How sure a model usually is of each class: sums and counts, which add up over cases.
+    """How sure a model usually is of each class: sums and counts.
 
     Attributes:
         total: (channel,) sum of p_c over the voxels given c.
@@ -67,23 +66,6 @@ class Thresholds:
             np.array([p.sum(dtype=np.float64) for p in own]),
             np.array([p.size for p in own], dtype=np.int64),
         )
-
-    def merge(self, other: Thresholds) -> Thresholds:
-        """Those of both together.
-
-        Raises:
-            ValueError: the numbers of channels differ.
-
-        >>> one = Thresholds.of(np.array([[0.8], [0.2]]), np.array([0]))
-        >>> two = Thresholds.of(np.array([[0.4, 0.3], [0.6, 0.7]]), np.array([0, 1]))
-        >>> one.merge(two).values.round(6).tolist()
-        [0.6, 0.7]
-        """
-        if self.total.shape != other.total.shape:
-            raise ValueError(
-                f"thresholds of {self.total.size} and of {other.total.size} channels cannot be merged"
-            )
-        return Thresholds(self.total + other.total, self.count + other.count)
 
     @property
     def values(self) -> NDArray[np.float64]:

@@ -21,14 +21,13 @@ from itertools import combinations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from scipy.stats import chi2, norm
 
 from aleaseg.measures.robust import RobustScale
 
-__all__ = ["HIGHER_IS_WORSE", "SMALLEST_POPULATION", "ImageReference", "LabelReference", "LabelSignals"]
+__all__ = ["SMALLEST_POPULATION", "ImageReference", "LabelReference", "LabelSignals", "doubt_from_z"]
 
-HIGHER_IS_WORSE = True
 # Below this a median and a scale say more about chance than about the data.
 SMALLEST_POPULATION = 20
 # The least standard deviations that mean anything, per kind of statistic.
@@ -46,6 +45,15 @@ _CLIP = 12.0
 # Statistics of one image are much alike; a case that breaks a tight bond by a hair is no bad scan, so
 # the covariance is shrunk a little further than Ledoit and Wolf do for many cases.
 _SHRINK = 0.3
+
+
+def doubt_from_z(z: ArrayLike) -> NDArray[np.float64]:
+    """Doubt in (0, 1), high = bad: strictly rising in z, 0.5 at a robust z of 3.
+
+    >>> doubt_from_z([0.0, 3.0, 6.0]).round(2).tolist()
+    [0.05, 0.5, 0.95]
+    """
+    return 1 / (1 + np.exp(-(np.clip(np.asarray(z, dtype=float), -30, 30) - 3.0)))
 
 
 def _floor(name: str) -> float:

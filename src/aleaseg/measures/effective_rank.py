@@ -15,10 +15,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["HIGHER_IS_WORSE", "effective_rank", "participation_ratio"]
-
-# As with S, in the paper's reading: many directions = certain.
-HIGHER_IS_WORSE = False
+__all__ = ["effective_rank", "participation_ratio"]
 
 
 def effective_rank(p: ArrayLike) -> NDArray[np.float64]:

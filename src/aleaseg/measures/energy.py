@@ -14,9 +14,7 @@ more than there are classes, for the unknown, and is not here.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -24,9 +22,7 @@ from scipy.special import expit
 
 from aleaseg.measures.logits import mean_inside
 
-__all__ = ["HIGHER_IS_WORSE", "EnergyMixture", "EnergyPopulation", "aleatoric_energy", "mean_energy"]
-
-HIGHER_IS_WORSE = True
+__all__ = ["EnergyMixture", "aleatoric_energy", "mean_energy"]
 
 # Spans of energies below this are rounding, not differences.
 _ROUNDING = 1e-12
@@ -110,7 +106,31 @@ class EnergyMixture:
         Raises:
             ValueError: an energy is infinite.
         """
-        return EnergyPopulation(energies).fit()
+        values = np.asarray(energies, dtype=np.float64).ravel()
+        if np.isinf(values).any():
+            raise ValueError(
+                f"{int(np.isinf(values).sum())} of {values.size} energies are infinite; expected finite "
+                "numbers, or NaN where nothing is predicted"
+            )
+        found = np.sort(values[~np.isnan(values)])
+        low, high = (float(found[0]), float(found[-1])) if found.size else (0.0, 0.0)
+        if high - low <= _ROUNDING:
+            return cls(low, high, (0.5, 0.5), (0.0, 0.0), (1.0, 1.0))
+
+        from sklearn.exceptions import ConvergenceWarning
+        from sklearn.mixture import GaussianMixture
+
+        mixture = GaussianMixture(2, tol=1e-2, reg_covar=5e-4, max_iter=100, random_state=0)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)  # its last round is as good a mixture
+            mixture.fit(((found - low) / (high - low))[:, None])
+        first, second = np.argsort(mixture.means_[:, 0], kind="stable")
+
+        def pair(numbers: NDArray) -> tuple[float, float]:
+            flat = numbers.reshape(2)
+            return float(flat[first]), float(flat[second])
+
+        return cls(low, high, pair(mixture.weights_), pair(mixture.means_), pair(mixture.covariances_))
 
     def uncertainty(self, energies: ArrayLike) -> NDArray[np.float64]:
         """Posterior of the component of higher mean.
@@ -131,77 +151,3 @@ class EnergyMixture:
             for weight, mean, variance in zip(self.weights, self.means, self.variances, strict=True)
         )
         return expit(uncertain - certain)
-
-    def to_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        return {name: list(v) if isinstance(v, tuple) else v for name, v in asdict(self).items()}
-
-    @classmethod
-    def from_dict(cls, fields: Mapping[str, Any]) -> EnergyMixture:
-        """What `to_dict` gave.
-
-        Raises:
-            ValueError: a field is missing, or is not a number or a pair of numbers.
-        """
-        try:
-            pairs = [
-                (float(first), float(second))
-                for first, second in (fields[name] for name in ("weights", "means", "variances"))
-            ]
-            return cls(float(fields["low"]), float(fields["high"]), *pairs)
-        except (KeyError, TypeError, ValueError) as error:
-            raise ValueError(
-                f"{dict(fields)} is no energy mixture; expected low, high, and two weights, means and "
-                "variances"
-            ) from error
-
-
-class EnergyPopulation:
-    """Mean energies of the cases of a population, which grow by merging; a mixture alone cannot.
-
-    Attributes:
-        values: the energies, sorted; NaN (nothing predicted) is left out.
-
-    >>> shards = EnergyPopulation([-3.0, -1.0]), EnergyPopulation([-2.0, float("nan")])
-    >>> shards[0].merge(shards[1]).values.tolist()
-    [-3.0, -2.0, -1.0]
-    """
-
-    values: NDArray[np.float64]
-
-    def __init__(self, energies: ArrayLike) -> None:
-        """Keep the energies: any shape, in nats, NaN where missing; ValueError if one is infinite."""
-        values = np.asarray(energies, dtype=np.float64).ravel()
-        if np.isinf(values).any():
-            raise ValueError(
-                f"{int(np.isinf(values).sum())} of {values.size} energies are infinite; expected finite "
-                "numbers, or NaN where nothing is predicted"
-            )
-        self.values = np.sort(values[~np.isnan(values)])
-
-    def merge(self, other: EnergyPopulation) -> EnergyPopulation:
-        """Both together."""
-        return EnergyPopulation(np.concatenate([self.values, other.values]))
-
-    def fit(self) -> EnergyMixture:
-        """The mixture of these energies, as in `EnergyMixture.fit`."""
-        low, high = (float(self.values[0]), float(self.values[-1])) if self.values.size else (0.0, 0.0)
-        if high - low <= _ROUNDING:
-            return EnergyMixture(low, high, (0.5, 0.5), (0.0, 0.0), (1.0, 1.0))
-
-        from sklearn.exceptions import ConvergenceWarning
-        from sklearn.mixture import GaussianMixture
-
-        mixture = GaussianMixture(2, tol=1e-2, reg_covar=5e-4, max_iter=100, random_state=0)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)  # its last round is as good a mixture
-            mixture.fit(((self.values - low) / (high - low))[:, None])
-        first, second = np.argsort(mixture.means_[:, 0], kind="stable")
-
-        def pair(numbers: NDArray) -> tuple[float, float]:
-            flat = numbers.reshape(2)
-            return float(flat[first]), float(flat[second])
-
-        return EnergyMixture(
-            low, high, pair(mixture.weights_), pair(mixture.means_), pair(mixture.covariances_)
-        )

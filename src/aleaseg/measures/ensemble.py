@@ -1,8 +1,7 @@
 """Disagreement of several predictions of one case: an ensemble, or test-time augmentation.
 
-    pairwise_dice        = mean over pairs k < l of Dice(class of k, class of l)
-    mean_entropy_of_mean = mean_v H(p̄(v)),  p̄ = 1/K sum_k p_k                total
-    mutual_information   = mean_v [H(p̄(v)) - 1/K sum_k H(p_k(v))]             of it, epistemic
+    pairwise_dice      = mean over pairs k < l of Dice(class of k, class of l)
+    mutual_information = mean_v [H(p̄(v)) - 1/K sum_k H(p_k(v))],  p̄ = 1/K sum_k p_k
 
 H(p) = -sum_c p_c ln p_c. Mutual information is zero where all agree, however unsure
 each of them is.
@@ -23,9 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import entr
 
-__all__ = ["HIGHER_IS_WORSE", "mean_entropy_of_mean", "mutual_information", "pairwise_dice"]
+__all__ = ["mutual_information", "pairwise_dice"]
 
-HIGHER_IS_WORSE = {"pairwise_dice": False, "mutual_information": True, "mean_entropy_of_mean": True}
 _BLOCK = 2**18
 
 
@@ -91,29 +89,6 @@ def mutual_information(
     return _voxel_mean(disagreement, probabilities, where)
 
 
-def mean_entropy_of_mean(
-    probabilities: NDArray | Sequence[NDArray], where: NDArray[np.bool_] | None = None
-) -> float:
-    """Mean over voxels of the entropy of the mean prediction; high = uncertain.
-
-    Args:
-        probabilities: (K, channel, *grid), or K of (channel, *grid), K >= 1; they sum to 1 over the
-            channels.
-        where: (*grid), the voxels to look at; None: all.
-
-    Returns:
-        In nats, in [0, ln channels]. NaN without voxels.
-
-    Raises:
-        ValueError: no member, shapes differ, or a value is negative, NaN or infinite.
-
-    >>> round(mean_entropy_of_mean(np.array([[[1.0], [0.0]], [[0.0], [1.0]]])), 4)
-    0.6931
-    """
-    _members(probabilities, least=1)
-    return _voxel_mean(lambda p: entr(p.mean(axis=0)), probabilities, where)
-
-
 def _voxel_mean(
     of: Callable[[NDArray], NDArray],
     probabilities: NDArray | Sequence[NDArray],
@@ -140,9 +115,9 @@ def _voxel_mean(
     return total / index.size
 
 
-def _members(members: NDArray | Sequence[NDArray], least: int = 2) -> None:
-    if len(members) < least:
-        raise ValueError(f"got {len(members)} predictions of the case; expected at least {least}")
+def _members(members: NDArray | Sequence[NDArray]) -> None:
+    if len(members) < 2:
+        raise ValueError(f"got {len(members)} predictions of the case; expected at least 2")
     shapes = {member.shape for member in members}
     if len(shapes) > 1:
         raise ValueError(f"the predictions have shapes {sorted(shapes)}; expected one shape")

@@ -13,9 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from aleaseg.measures.logits import mean_inside
 
-__all__ = ["HIGHER_IS_WORSE", "mean_entropy", "softmax_entropy"]
-
-HIGHER_IS_WORSE = True
+__all__ = ["mean_entropy", "softmax_entropy"]
 
 
 def softmax_entropy(logits: ArrayLike) -> NDArray[np.float64]:

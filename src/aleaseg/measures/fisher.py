@@ -2,14 +2,12 @@
 
     a_c = softplus(f_c) + 1                                     evidence + 1, of class c
     I   = diag(psi1(a_1), ..., psi1(a_C)) - psi1(a_0) 1 1^T     a_0 = sum_c a_c, psi1: trigamma
-    ln det I = sum_c ln psi1(a_c) + ln(1 - sum_c psi1(a_0) / psi1(a_c))
 
     t_c = 1 - mean_{v predicted as c} psi1(a_c) / psi1(1),      psi1(1) = pi^2 / 6
-    u   = 1 - mean_c t_c over the foreground classes that are predicted
 
-a, I and ln det I are those of "Uncertainty Estimation by Fisher Information-based
+a and I are those of "Uncertainty Estimation by Fisher Information-based
 Evidential Deep Learning" (I-EDL, ICML 2023, arXiv 2303.02045), which weighs a
-class's error by psi1(a_c): large where there is little evidence. t and u are an
+class's error by psi1(a_c): large where there is little evidence. t is an
 adaptation to segmentation; arXiv 2604.10963 names the row "Fisher" and gives no form.
 """
 
@@ -19,9 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import zeta
 
-__all__ = ["HIGHER_IS_WORSE", "fisher_certainty", "fisher_uncertainty", "log_det_fisher"]
-
-HIGHER_IS_WORSE = {"fisher_certainty": False, "fisher_uncertainty": True, "log_det_fisher": True}
+__all__ = ["fisher_certainty"]
 
 _CHUNK = 2**20
 
@@ -64,52 +60,6 @@ def fisher_certainty(logits: ArrayLike, predicted: ArrayLike) -> NDArray[np.floa
             f"{array.shape[0] - 1}, the logits' channels"
         )
     return np.array([_certainty(array[c][classes == c]) for c in range(1, array.shape[0])])
-
-
-def fisher_uncertainty(logits: ArrayLike, predicted: ArrayLike) -> float:
-    """1 - the mean `fisher_certainty` over the foreground classes that are predicted; high = uncertain.
-
-    Args:
-        logits: (channel, *grid), any real dtype; channel 0 = background.
-        predicted: (*grid) predicted classes, 0 to channel - 1.
-
-    Returns:
-        In [0, 1]; NaN if no foreground is predicted.
-
-    Raises:
-        ValueError: as `fisher_certainty`.
-
-    >>> fisher_uncertainty(np.array([[[0.0]], [[-999.0]]]), [[1]])  # no evidence
-    1.0
-    """
-    certainty = fisher_certainty(logits, predicted)
-    there = certainty[~np.isnan(certainty)]
-    return float(1 - there.mean()) if there.size else float("nan")
-
-
-def log_det_fisher(alpha: ArrayLike) -> NDArray[np.float64]:
-    """Log-determinant of the Fisher information matrix of a Dirichlet distribution; high = little evidence.
-
-    The determinant vanishes with growing evidence: for a sum of 1e8 half of the digits are left.
-
-    Args:
-        alpha: (channel, *grid) concentrations, > 0.
-
-    Returns:
-        (*grid) float64, unbounded, in nats.
-
-    Raises:
-        ValueError: a concentration is not above 0 and finite.
-
-    >>> log_det_fisher([[1.0, 10.0], [1.0, 10.0]]).round(4).tolist()
-    [-0.5378, -8.195]
-    """
-    a = np.asarray(alpha, dtype=np.float64)
-    if not (np.isfinite(a).all() and (a > 0).all()):
-        raise ValueError("alpha holds values that are not above 0 and finite; expected concentrations > 0")
-    per_class = _trigamma(a)
-    rest = 1 - (_trigamma(a.sum(axis=0)) / per_class).sum(axis=0)
-    return np.log(per_class).sum(axis=0) + np.log(rest)
 
 
 def _certainty(logits: NDArray) -> float:

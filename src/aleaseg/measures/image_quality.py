@@ -19,10 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-__all__ = ["AXES", "HIGHER_IS_WORSE", "echo", "image_statistics"]
+__all__ = ["AXES", "echo", "image_statistics"]
 
-# No single statistic has a bad end; the population decides.
-HIGHER_IS_WORSE: None = None
 AXES = {2: ("h", "w"), 3: ("d", "h", "w")}
 _SAMPLE = 400_000
 _LINES = 4096

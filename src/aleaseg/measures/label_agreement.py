@@ -13,10 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-__all__ = ["HIGHER_IS_WORSE", "dice", "near", "softmin"]
+__all__ = ["dice", "near", "softmin"]
 
 _BLOCK = 2**20
-HIGHER_IS_WORSE = {"oof_dice": False, "softmin": False, "false_positive_mm3": True}
 
 
 def dice(mask: NDArray[np.bool_], other: NDArray[np.bool_]) -> float:

@@ -19,9 +19,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["HIGHER_IS_WORSE", "IGNORE", "Evidence", "annotated", "cross_entropy", "error_norm", "values_at"]
+__all__ = ["IGNORE", "Evidence", "annotated", "cross_entropy", "error_norm", "values_at"]
 
-HIGHER_IS_WORSE = {"cross_entropy": True, "error_norm": True}
 # The label of a voxel that nobody annotated.
 IGNORE = 255
 # As small as float32 probabilities can be told from 1: one voxel costs at most 16.1.

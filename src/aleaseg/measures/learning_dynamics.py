@@ -32,15 +32,7 @@ from numpy.typing import NDArray
 
 from aleaseg.measures.label_loss import Evidence, annotated
 
-__all__ = ["HIGHER_IS_WORSE", "Dynamics"]
-
-HIGHER_IS_WORSE = {
-    "aum": False,
-    "forgetting": True,
-    "cartography_confidence": False,
-    "cartography_variability": True,
-    "el2n": True,
-}
+__all__ = ["Dynamics"]
 
 
 @dataclass
@@ -143,7 +135,10 @@ class Dynamics:
          'cartography_variability': 0.008, 'el2n': 0.0}
         """
         if not self.looks:
-            return dict.fromkeys(HIGHER_IS_WORSE, float("nan"))
+            return dict.fromkeys(
+                ("aum", "forgetting", "cartography_confidence", "cartography_variability", "el2n"),
+                float("nan"),
+            )
         return {
             "aum": _mean(self.margin),
             "forgetting": _mean(np.where(self.learned, self.forgotten, self.looks)),

@@ -14,7 +14,7 @@ the identity: with rows x_i about their means, S = 1/n sum_i x_i x_i^T, m = tr S
     d^2 = |S - m I|^2 / F,   b^2 = 1/(n F) (1/n sum_i |x_i|^4 - |S|^2)
     Sigma = (1 - b^2/d^2) S + b^2/d^2 m I,              b^2/d^2 at most 1
 
-so that sums per class suffice, and shards of a population can be merged.
+so that sums per class suffice.
 """
 
 from __future__ import annotations
@@ -22,14 +22,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property, reduce
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["HIGHER_IS_WORSE", "MahalanobisReference", "Moments"]
-
-HIGHER_IS_WORSE = True
+__all__ = ["MahalanobisReference", "Moments"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,24 +100,6 @@ class Moments:
             self.fourth
             + float(4 * shift @ (self.third + turned) + length * (2 * spread + self.n * length)),
         )
-
-    def to_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        return {
-            "n": self.n,
-            "mean": self.mean.tolist(),
-            "scatter": self.scatter.tolist(),
-            "third": self.third.tolist(),
-            "fourth": self.fourth,
-        }
-
-    @classmethod
-    def from_dict(cls, fields: Mapping[str, Any]) -> Moments:
-        """What `to_dict` gave."""
-        mean, scatter, third = (
-            np.asarray(fields[name], dtype=np.float64) for name in ("mean", "scatter", "third")
-        )
-        return cls(int(fields["n"]), mean, scatter, third, float(fields["fourth"]))
 
 
 @dataclass(frozen=True, eq=False)
@@ -225,29 +204,6 @@ class MahalanobisReference:
         if np.isinf(x).any():
             raise ValueError("rows hold infinite values; expected finite features, or NaN where absent")
         return x
-
-    def to_dict(self) -> dict[str, Any]:
-        """For JSON; None for the mean of a class of which there was no row."""
-        return {
-            "classes": list(self.classes),
-            "means": [None if np.isnan(mean).any() else mean.tolist() for mean in self.means],
-            "covariance": self.covariance.tolist(),
-            "overall_mean": self.overall_mean.tolist(),
-            "overall_covariance": self.overall_covariance.tolist(),
-        }
-
-    @classmethod
-    def from_dict(cls, fields: Mapping[str, Any]) -> MahalanobisReference:
-        """What `to_dict` gave."""
-        overall_mean = np.asarray(fields["overall_mean"], dtype=np.float64)
-        missing = np.full_like(overall_mean, np.nan)
-        return cls(
-            tuple(fields["classes"]),
-            np.array([missing if mean is None else mean for mean in fields["means"]], dtype=np.float64),
-            np.asarray(fields["covariance"], dtype=np.float64),
-            overall_mean,
-            np.asarray(fields["overall_covariance"], dtype=np.float64),
-        )
 
 
 def _ledoit_wolf(scatter: NDArray[np.float64], n: int, fourth: float) -> NDArray[np.float64]:

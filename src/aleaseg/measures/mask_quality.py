@@ -12,9 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-__all__ = ["HIGHER_IS_WORSE", "mask_statistics"]
+__all__ = ["mask_statistics"]
 
-HIGHER_IS_WORSE = {"volume_mm3": None, "extra_components": True, "border": None}
 _SMALLEST_PIECE = 2
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["RobustScale", "doubt_from_z"]
+__all__ = ["RobustScale"]
 
 # A median absolute deviation of Gaussian numbers times this is their standard deviation.
 _GAUSSIAN = 1.4826
@@ -72,12 +72,3 @@ class RobustScale:
     def from_dict(cls, entries: Mapping[str, Any]) -> RobustScale:
         """Back from `to_dict`."""
         return cls(float(entries["center"]), float(entries["below"]), float(entries["above"]))
-
-
-def doubt_from_z(z: ArrayLike) -> NDArray[np.float64]:
-    """Doubt in (0, 1), high = bad: strictly rising in z, 0.5 at a robust z of 3.
-
-    >>> doubt_from_z([0.0, 3.0, 6.0]).round(2).tolist()
-    [0.05, 0.5, 0.95]
-    """
-    return 1 / (1 + np.exp(-(np.clip(np.asarray(z, dtype=float), -30, 30) - 3.0)))

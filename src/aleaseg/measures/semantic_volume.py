@@ -19,10 +19,7 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["HIGHER_IS_WORSE", "semantic_volume"]
-
-# In Ma's reading: a rich class is an easy one.
-HIGHER_IS_WORSE = False
+__all__ = ["semantic_volume"]
 
 
 def semantic_volume(matrix: NDArray | ArrayLike) -> float:

@@ -14,9 +14,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["HIGHER_IS_WORSE", "intensity_variance", "residual_variance"]
-
-HIGHER_IS_WORSE = True
+__all__ = ["intensity_variance", "residual_variance"]
 
 
 def intensity_variance(image: ArrayLike, mask: ArrayLike | None = None) -> float:

@@ -11,6 +11,15 @@ Replicates are shared, so that what is common to both cancels. Wilcoxon's signed
 asks whether the differences lie around 0; it takes its rows for independent, so it is
 given one per group: the mean over the group's cases of the mean over classes.
 
+A difference is the second less the first, here and wherever it is shown: above 0 the second is higher. The first is
+what something is compared with (the baseline), the second what is asked about. Of networks that were trained
+S times each, on seeds s,
+
+    difference = mean over s of (y_sci - x_sci), then as above
+
+and its interval knows nothing of the scatter between trainings; the signs of the S differences do. Something is
+claimed only where both agree.
+
 An interval over fewer than five groups would be a number without a meaning: there is none.
 
 Sources: Efron and Tibshirani, "An Introduction to the Bootstrap" (1993); Wilcoxon,
@@ -32,10 +41,12 @@ __all__ = [
     "FEWEST_GROUPS",
     "Mean",
     "Paired",
+    "Repeated",
     "case_resamples",
     "mean_over_cases",
     "mean_with_interval",
     "paired_difference",
+    "repeated_difference",
     "signed_rank",
 ]
 
@@ -79,6 +90,25 @@ class Paired(NamedTuple):
     p: float
     cases: int
     groups: int
+
+
+class Repeated(NamedTuple):
+    """The second less the first, over the same cases, of several trainings of each.
+
+    Attributes:
+        difference: second less first, mean over the seeds.
+        low, high: 95% interval over the cases, resampled by group; of these seeds only; NaN with fewer than
+            five groups.
+        signs: `+`, `-` or `0` of the difference in each seed.
+        claim: `helps` (the second is higher) or `harms` where all of several seeds agree and the interval
+            leaves out 0; else `no claim`.
+    """
+
+    difference: float
+    low: float
+    high: float
+    signs: str
+    claim: str
 
 
 def case_resamples(group: ArrayLike, *, replicates: int = 1000, seed: int = 0) -> Resamples:
@@ -177,6 +207,40 @@ def paired_difference(
     return Paired(
         one, other, found.mean, found.low, found.high, signed_rank(gaps, group), found.cases, found.groups
     )
+
+
+def repeated_difference(first: ArrayLike, second: ArrayLike, group: ArrayLike) -> Repeated:
+    """How far the second lies above the first: trainings of both from the same seeds, on the same cases.
+
+    Args:
+        first: x, (S, N) or (S, C, N) of S seeds, high = good; NaN where there is no number.
+        second: y, the same shape.
+        group: (N,) labels.
+
+    Raises:
+        ValueError: the shapes differ.
+
+    >>> better = np.array([[0.8, 0.9, 0.7, 0.6, 0.9], [0.9, 0.9, 0.8, 0.7, 0.8]])
+    >>> found = repeated_difference(better - 0.1, better, list("pqrst"))
+    >>> round(found.difference, 6), found.signs, found.claim
+    (0.1, '++', 'helps')
+    """
+    x, y = (np.asarray(each, dtype=np.float64) for each in (first, second))
+    if x.shape != y.shape or x.ndim not in (2, 3):
+        raise ValueError(
+            f"first is {x.shape} and second is {y.shape}; expected one shape, (seeds, cases) or (seeds, classes, cases)"
+        )
+    gaps, drawn = y - x, case_resamples(group)
+    found = mean_with_interval(gaps.mean(axis=0), group, drawn)
+    of_seed = [mean_over_cases(gap, drawn).point for gap in gaps]
+    signs = "".join("+" if gap > 0 else "-" if gap < 0 else "0" for gap in of_seed)
+    claim = "no claim"
+    # One training would agree with itself.
+    if len(signs) > 1 and set(signs) == {"+"} and found.low > 0:
+        claim = "helps"
+    if len(signs) > 1 and set(signs) == {"-"} and found.high < 0:
+        claim = "harms"
+    return Repeated(found.mean, found.low, found.high, signs, claim)
 
 
 def signed_rank(differences: ArrayLike, group: ArrayLike) -> float:

@@ -16,9 +16,10 @@ from aleaseg.errors import UsageError
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["DEEP_SUPERVISION", "NETWORKS", "SIZES", "build", "fitting_patch"]
+__all__ = ["DEEP_SUPERVISION", "NETWORKS", "SIZES", "build", "check", "fitting_patch"]
 
 NETWORKS = {
+    "small": "aleaseg.networks.small",
     "unet": "aleaseg.networks.unet",
     "swin_unetr": "aleaseg.networks.swin_unetr",
     "umamba": "aleaseg.networks.umamba",
@@ -40,6 +41,7 @@ def build(
     out_channels: int,
     patch: Sequence[int],
     spacing_mm: Sequence[float] | None = None,
+    levels: Sequence[int] | None = None,
     strides: Sequence[Sequence[int]] | None = None,
     size: str = "paper",
     deep_supervision: bool = False,
@@ -54,8 +56,9 @@ def build(
         patch: edges of what it will be trained on, in voxels, `dims` of them, slowest axis first.
         spacing_mm: distance between voxel centres along each axis; None: the same along all. An axis with
             thick slices is halved later, and convolved later.
+        levels: how often `small` halves each axis; None: by the patch. The others plan it themselves.
         strides: of each stage, (stage, axis), as in nnU-Net's plans: the first is (1, ..., 1); None: planned
-            from patch and spacing. Not for `swin_unetr`, which halves every axis five times.
+            from patch and spacing. Not for `small`, nor for `swin_unetr`, which halves every axis five times.
         size: `paper` or `tiny`.
         deep_supervision: several outputs, where the network has them (`DEEP_SUPERVISION`).
 
@@ -63,15 +66,19 @@ def build(
         A module, (batch, in_channels, *patch) -> raw logits (batch, out_channels, *patch); with deep
         supervision a list of logits from fine to coarse, in training and in evaluation. Its attribute
         `divisor`, a number for each axis, says of what the edges of an image must be multiples; patches of
-        other sizes than `patch` work too.
+        other sizes than `patch` work too. Its attribute `head` is the layer that makes the (finest) logits:
+        what is put into it are the features that a measure of the network's inside may look at.
 
     Raises:
         UsageError: an unknown name or size, or numbers that do not fit one another; of a patch that does
             not divide, the message names the nearest that do.
     """
-    _check(name, size, dims, patch, spacing_mm)
+    check(name, size)
+    _check_shape(dims, patch, spacing_mm)
     for one in strides or ():
         _check_axes("strides", one, dims)
+    if levels is not None and len(levels) != dims:
+        raise UsageError(f"levels is {tuple(levels)}; expected {dims} numbers, one for each axis")
     if in_channels < 1 or out_channels < 1:
         raise UsageError(f"{in_channels} channels in and {out_channels} out; expected one at least")
     made: nn.Module = _module(name).build(
@@ -79,6 +86,7 @@ def build(
         out_channels=out_channels,
         patch=tuple(patch),
         spacing_mm=(1.0,) * dims if spacing_mm is None else tuple(spacing_mm),
+        levels=None if levels is None else tuple(levels),
         strides=None if strides is None else tuple(map(tuple, strides)),
         size=size,
         deep_supervision=deep_supervision,
@@ -104,7 +112,8 @@ def fitting_patch(
     (48, 56, 40)
     """
     dims = len(patch)
-    _check(name, size, dims, patch, spacing_mm)
+    check(name, size)
+    _check_shape(dims, patch, spacing_mm)
     spacing = (1.0,) * dims if spacing_mm is None else tuple(spacing_mm)
     found: tuple[int, ...] | None = _module(name).fitting_patch(tuple(patch), spacing, size)
     if found is None:
@@ -118,13 +127,19 @@ def _module(name: str) -> ModuleType:
     return importlib.import_module(NETWORKS[name])
 
 
-def _check(
-    name: str, size: str, dims: int, patch: Sequence[int], spacing_mm: Sequence[float] | None
-) -> None:
+def check(name: str, size: str) -> None:
+    """Refuse a name or size that there is not.
+
+    Raises:
+        UsageError: with the valid names.
+    """
     if name not in NETWORKS:
         raise UsageError(f"there is no network {name!r}; expected one of {', '.join(NETWORKS)}")
     if size not in SIZES:
         raise UsageError(f"there is no size {size!r} of {name}; expected one of {', '.join(SIZES)}")
+
+
+def _check_shape(dims: int, patch: Sequence[int], spacing_mm: Sequence[float] | None) -> None:
     if dims not in (2, 3):
         raise UsageError(f"{dims} spatial axes; networks have 2 or 3")
     _check_axes("patch", patch, dims)

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from aleaseg.errors import UsageError
 
-__all__ = ["Stages", "by_size", "given_stages", "next_patch", "plan_stages"]
+__all__ = ["Stages", "by_size", "given_stages", "halvings", "next_patch", "plan_stages"]
 
 _FROM = 8  # voxels from which an axis is halved,
 _ALONE = 12  # where no other axis is halved with it,
@@ -123,6 +123,16 @@ def next_patch(
             return now if len(stages) > 1 else None
         now = rounded
     return None
+
+
+def halvings(patch: Sequence[float]) -> tuple[int, ...]:
+    """How often the small network halves each axis: down to four voxels, or so often as it has levels.
+
+    >>> halvings((40, 96)), halvings((8.0, 15.9, 300.0))
+    ((3, 4), (1, 1, 3))
+    """
+    most = 4 if len(patch) == 2 else 3
+    return tuple(min(most, max(0, int(math.log2(max(edge, 4) / 4)))) for edge in patch)
 
 
 def by_size(edges: Sequence[int]) -> str:

@@ -93,6 +93,11 @@ class SwinUNETR(nn.Module):
             use_v2=True,
         )
 
+    @property
+    def head(self) -> nn.Module:
+        """See `aleaseg.networks.build`."""
+        return self.network.out
+
     def forward(self, x: Tensor) -> Tensor:
         """(B, in_channels, *spatial) -> logits.
 
@@ -151,11 +156,12 @@ def build(
     out_channels: int,
     patch: tuple[int, ...],
     spacing_mm: tuple[float, ...],
+    levels: tuple[int, ...] | None,
     strides: tuple[tuple[int, ...], ...] | None,
     size: str,
     deep_supervision: bool,
 ) -> SwinUNETR:
-    """See `aleaseg.networks.build`; spacing and deep supervision mean nothing to it."""
+    """See `aleaseg.networks.build`; spacing, levels and deep supervision mean nothing to it."""
     if strides is not None:
         raise UsageError("swin_unetr takes no strides: it halves every axis five times; leave them out")
     if padded(patch) != patch:

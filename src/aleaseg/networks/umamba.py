@@ -138,10 +138,11 @@ def build(
     out_channels: int,
     patch: tuple[int, ...],
     spacing_mm: tuple[float, ...],
+    levels: tuple[int, ...] | None,
     strides: tuple[tuple[int, ...], ...] | None,
     size: str,
     deep_supervision: bool,
 ) -> UNet:
-    """See `aleaseg.networks.build`."""
+    """See `aleaseg.networks.build`; it plans its levels itself."""
     stages = stages_for(patch, spacing_mm, strides, SIZES[size].stages)
     return sized(umamba, SIZES[size], stages, in_channels, out_channels, deep_supervision)

@@ -211,6 +211,11 @@ class UNet(nn.Module):
         self.decoder = Decoder(widths, stages, block, up, repeats_up, out_channels, deep_supervision)
         self.apply(_initialise)
 
+    @property
+    def head(self) -> nn.Module:
+        """See `aleaseg.networks.build`."""
+        return self.decoder.seg_layers[-1]
+
     def forward(self, x: Tensor) -> Tensor | list[Tensor]:
         """(B, in_channels, *spatial) -> logits.
 
@@ -291,10 +296,11 @@ def build(
     out_channels: int,
     patch: tuple[int, ...],
     spacing_mm: tuple[float, ...],
+    levels: tuple[int, ...] | None,
     strides: tuple[tuple[int, ...], ...] | None,
     size: str,
     deep_supervision: bool,
 ) -> UNet:
-    """See `aleaseg.networks.build`."""
+    """See `aleaseg.networks.build`; it plans its levels itself."""
     stages = stages_for(patch, spacing_mm, strides, SIZES[size].stages)
     return sized(UNet, SIZES[size], stages, in_channels, out_channels, deep_supervision)

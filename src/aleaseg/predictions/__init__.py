@@ -22,7 +22,7 @@ def open_predictions(
         image_hashes: case -> hash of its voxels; a new case that is an image of the
             reference is then predicted only by the network that did not see it.
     """
-    from aleaseg.predictions.crossfit import Crossfit
+    from aleaseg.predictions.fitted import Crossfit
     from aleaseg.predictions.folder import PredictionFolder
     from aleaseg.predictions.opinion import Opinions
 

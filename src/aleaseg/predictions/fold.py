@@ -9,12 +9,16 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 
+from aleaseg.predictions.foldplan import FoldPlan, copies_folder, fold_file
 from aleaseg.predictions.inside import foreground_units
 from aleaseg.predictions.learning import Watch
-from aleaseg.predictions.working import load_fold, predict_case, prepared_file, write_prediction
-from aleaseg.run import Run, read_json, write_aside, write_json
-from aleaseg.training.loop import TrainSettings, fit
+from aleaseg.predictions.networks import predict_case, write_prediction
+from aleaseg.run import Run, write_json
+from aleaseg.training.copies import copy_of
+from aleaseg.training.loop import draw_network, fit_plan
+from aleaseg.training.model import write_weights
 from aleaseg.training.reproducible import reproducible
 
 __all__ = ["main"]
@@ -24,47 +28,42 @@ __all__ = ["main"]
 def main(run_path: str, fold: int, seconds: float | None) -> None:
     """Do one fold from wherever it was left."""
     import torch
-    from safetensors.torch import save as save_tensors
 
     torch.set_num_threads(1)
     run = Run(run_path)
-    folder = run.path / "models"
-    plan = read_json(folder / "plan.json")
-    patch = plan["grid"]["patch"]
-    held_out = plan["folds"][fold]
-    training = [case for other, cases in enumerate(plan["folds"]) if other != fold for case in cases]
+    folds, copies = FoldPlan.read(run), copies_folder(run)
+    plan = folds.training(fold)
+    plan = replace(plan, schedule=replace(plan.schedule, seconds=seconds))
 
     def tell(done: int) -> None:
         sys.stdout.write(json.dumps({"done": done}) + "\n")
         sys.stdout.flush()
 
-    network = load_fold(folder, plan, fold)
-    watch = Watch(run, plan, fold, network) if plan.get("inside") else lambda step: None
+    network = draw_network(plan)
+    watch = Watch(run, folds, fold, network) if folds.inside else lambda step: None
 
     def on_step(step: int, loss: float) -> None:
         watch(step)
         tell(step)
 
-    report = fit(
+    report = fit_plan(
+        plan,
         network,
-        [prepared_file(run, case) for case in training],
-        patch,
-        TrainSettings(plan["steps"], plan["batch"], seed=plan["seed"] * 1000 + fold, seconds=seconds),
-        checkpoint=folder / f"fold_{fold}.pt",
-        device=plan["device"],
+        copies,
+        checkpoint=fold_file(run, fold, ".pt"),
+        device=folds.device,
         on_step=on_step,
     )
-    weights = {name: tensor.cpu().contiguous() for name, tensor in network.state_dict().items()}
-    write_aside(folder / f"fold_{fold}.safetensors", save_tensors(weights))
-    if plan.get("inside"):
-        report["units"] = foreground_units([prepared_file(run, case).arrays() for case in training])
-    for number, case in enumerate(held_out, start=1):
+    write_weights(fold_file(run, fold, ".safetensors"), network)
+    if folds.inside:
+        report["units"] = foreground_units([copy_of(copies, case).arrays() for case in plan.train])
+    for number, case in enumerate(plan.held_out, start=1):
         if not run.prediction_file(case).exists():
-            image, label = prepared_file(run, case).arrays()
-            write_prediction(run, case, predict_case(network, image, label, plan, report.get("units")))
-        tell(plan["steps"] + number)
-    write_json(folder / f"fold_{fold}.json", report)
-    (folder / f"fold_{fold}.pt").unlink(missing_ok=True)
+            image, label = copy_of(copies, case).arrays()
+            write_prediction(run, case, predict_case(network, image, label, folds, report.get("units")))
+        tell(folds.steps + number)
+    write_json(fold_file(run, fold, ".json"), report)
+    fold_file(run, fold, ".pt").unlink(missing_ok=True)
 
 
 if __name__ == "__main__":

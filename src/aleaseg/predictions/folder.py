@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zipfile
 import zlib
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -12,16 +13,18 @@ from numpy.typing import NDArray
 
 from aleaseg.case import Case, Dataset
 from aleaseg.errors import CaseError, ShapeMismatch, Unreadable, UsageError
+from aleaseg.predictions.claims import as_meant, refuse_logits, refuse_range, refuse_sum, refuse_unknown
 from aleaseg.predictions.prediction import Kind, Prediction
-from aleaseg.readers.voxels import read_image, read_label
+from aleaseg.readers.fit import differs_in_world
+from aleaseg.readers.voxels import read_geometry, read_image, read_label
 
-__all__ = ["PredictionFolder", "read_prediction"]
+__all__ = ["PredictionFolder", "least_deep", "read_prediction", "refuse_several"]
 
 # What NumPy, zip and deflate raise at bytes that are not what they should be.
 _DAMAGE = (OSError, ValueError, TypeError, EOFError, KeyError, zipfile.BadZipFile, zlib.error)
 _KEYS = ("probabilities", "softmax", "logits")
 _PICTURES = (".png", ".tif", ".tiff")
-_ENDINGS = (".npz", ".nii.gz", ".nii", ".nrrd", ".mha", *_PICTURES)
+_ENDINGS = (".npz", ".nii.gz", ".nii", ".img.gz", ".img", ".nrrd", ".nhdr", ".mha", ".mhd", *_PICTURES)
 
 
 class PredictionFolder:
@@ -31,7 +34,8 @@ class PredictionFolder:
     `fold_*/validation/`, or `logits`) is preferred to `CASE.nii.gz` (a label map;
     probabilities along the fourth axis; or, where there is one foreground value,
     its probability) and to `CASE.png` or `CASE.tif` (a label map). Classes that were
-    not asked for become background. Read without nnunetv2.
+    not asked for become background. Read without nnunetv2. A case that two folders predict,
+    neither of them below the other, is refused: one of them may have seen it.
 
     Args:
         folder: searched with everything below it.
@@ -51,26 +55,28 @@ class PredictionFolder:
                 f"{folder} is no folder; --predictions takes `crossfit` or a folder of predictions"
             )
         if dataset.cases and not len(self):
+            of_all = any("fold_all" in path.parts for path in self.folder.rglob("*"))
             raise UsageError(
                 f"{folder} holds no prediction of any case of {dataset.name}; expected CASE.npz, "
-                f"CASE.nii.gz or CASE.png, "
-                f"such as {dataset.cases[0].id if dataset.cases else 'case'}.npz, in it or in fold_*/validation/"
+                f"CASE.nii.gz or CASE.png, such as {dataset.cases[0].id}.npz, in it or in fold_*/validation/"
+                + ("; fold_all saw every case in training and is not read" if of_all else "")
             )
 
     @cached_property
-    def _files(self) -> dict[str, Path]:
-        found: dict[str, Path] = {}
+    def _files(self) -> dict[str, list[Path]]:
+        """By case id: every file, the best form of each folder alone."""
+        found: dict[str, dict[Path, list[Path]]] = {}
         for path in sorted(self.folder.rglob("*")):
             # Fold `all` was trained on what it predicts: its agreement says nothing.
-            if "fold_all" in path.parts:
+            if "fold_all" in path.parts or path.name.startswith("."):
                 continue
-            ending = next((e for e in _ENDINGS if path.name.endswith(e)), None)
-            if ending is None:
-                continue
-            case = path.name.removesuffix(ending)
-            if case not in found or _ENDINGS.index(ending) < _ENDINGS.index(_ending(found[case])):
-                found[case] = path
-        return found
+            ending = _ending(path)
+            if ending is not None:
+                found.setdefault(path.name[: -len(ending)], {}).setdefault(path.parent, []).append(path)
+        return {
+            case: [path for paths in folders.values() for path in _best(paths)]
+            for case, folders in found.items()
+        }
 
     def __len__(self) -> int:
         return sum(case.id in self._files for case in self.dataset.cases)
@@ -79,13 +85,51 @@ class PredictionFolder:
         """The prediction of the case; empty where there is none.
 
         Raises:
-            Unreadable: the file is damaged.
+            Unreadable: the file is damaged, holds other numbers than it says, or there are several.
             ShapeMismatch: it does not fit the case or the classes.
+            BadVoxels: label values that the data set does not know.
         """
-        path = self._files.get(case.id)
-        if path is None:
+        paths = least_deep(self._files.get(case.id, ()))
+        if not paths:
             return []
-        return [read_prediction(path, case, self.dataset)]
+        refuse_several(paths, self.folder, case)
+        path = paths[0]
+        prediction = read_prediction(path, case, self.dataset)
+        if path.suffix.lower() != ".npz":
+            apart = differs_in_world(case.read_geometry(), read_geometry(path, case.id))
+            if apart:
+                raise ShapeMismatch(
+                    case.id,
+                    f"a prediction on another grid in {path.name}: {apart}",
+                    "the image's spacing, origin and direction",
+                    "export predictions on the image's grid, or mend the header",
+                )
+        return [prediction]
+
+
+def _best(paths: list[Path]) -> list[Path]:
+    """Of one case in one folder: the .npz where there is one, else all."""
+    soft = [path for path in paths if path.suffix.lower() == ".npz"]
+    return soft or paths
+
+
+def least_deep(paths: Sequence[Path]) -> list[Path]:
+    """The files of a case without those that lie below another's folder, where nnU-Net puts postprocessed ones."""
+    folders = {path.parent for path in paths}
+    return [path for path in paths if not any(above in folders for above in path.parent.parents)]
+
+
+def refuse_several(paths: Sequence[Path], folder: Path, case: Case) -> None:
+    """Raise `Unreadable` where a case has several predictions, naming them by their paths below `folder`."""
+    if len(paths) < 2:
+        return
+    names = ", ".join(path.relative_to(folder).as_posix() for path in paths)
+    raise Unreadable(
+        case.id,
+        f"{len(paths)} predictions: {names}",
+        "one, of a model that did not see the case",
+        "give the folder that holds the one that is meant, or take the others out",
+    )
 
 
 def read_prediction(path: Path, case: Case, dataset: Dataset) -> Prediction:
@@ -112,10 +156,16 @@ def read_prediction(path: Path, case: Case, dataset: Dataset) -> Prediction:
             "export predictions on the image's grid, as nnU-Net's validation does",
         )
     if kind == "label":
-        return Prediction(_asked_values(maps, dataset), kind, shape, dataset.classes)
+        return Prediction(_asked_values(maps, path, case, dataset), kind, shape, dataset.classes)
+    if kind == "probability":
+        refuse_range(maps, path, case)
+    else:
+        refuse_logits(maps, path, case)
     regions = _are_regions(maps, kind, dataset)
     if not regions:
         maps = _asked_channels(maps, kind, case, path, dataset)
+        if kind == "probability":
+            refuse_sum(maps, path, case)
     return Prediction(maps, kind, shape, dataset.classes, regions)
 
 
@@ -134,10 +184,14 @@ def _are_regions(maps: NDArray, kind: Kind, dataset: Dataset) -> bool:
     return not (as_softmax and bool((np.abs(maps.sum(0) - 1) < 0.02).all()))
 
 
-def _asked_values(label: NDArray, dataset: Dataset) -> NDArray:
-    """A label map (1, *case shape) without the values of the classes that were not asked for."""
-    if dataset.values == (1,) and np.isin(label, (0, 255)).all():
-        label = (label != 0).astype(np.uint8)  # as pictures have it, and as the reader takes masks
+def _asked_values(label: NDArray, path: Path, case: Case, dataset: Dataset) -> NDArray:
+    """A label map (1, *case shape) without the values of the classes that were not asked for.
+
+    Raises:
+        BadVoxels: it holds values that mean nothing here.
+    """
+    label = as_meant(label, dataset)
+    refuse_unknown(label, path, case, dataset)
     dropped = sorted(set(dataset.declared) - set(dataset.values))
     return np.where(np.isin(label, dropped), 0, label) if dropped else label
 
@@ -167,12 +221,15 @@ def _asked_channels(maps: NDArray, kind: Kind, case: Case, path: Path, dataset: 
     )
 
 
-def _ending(path: Path) -> str:
-    return next(ending for ending in _ENDINGS if path.name.endswith(ending))
+def _ending(path: Path) -> str | None:
+    lower = path.name.lower()
+    return next(
+        (ending for ending in _ENDINGS if lower.endswith(ending) and len(lower) > len(ending)), None
+    )
 
 
 def _arrays(path: Path, case: Case) -> tuple[NDArray, Kind]:
-    if path.suffix != ".npz":
+    if path.suffix.lower() != ".npz":
         return _from_image(path, case)
     try:
         # Opened here: NumPy leaves a file open that turns out to be no archive.
@@ -197,7 +254,7 @@ def _arrays(path: Path, case: Case) -> tuple[NDArray, Kind]:
             "an .npz archive",
             "predict the case again",
         ) from error
-    if array.dtype.kind not in "fiu" or not np.isfinite(array).all():
+    if array.dtype.kind not in "fiub" or not np.isfinite(array).all():
         raise Unreadable(
             case.id,
             f"{path.name} with values that are no finite numbers",
@@ -210,7 +267,7 @@ def _arrays(path: Path, case: Case) -> tuple[NDArray, Kind]:
 def _from_image(path: Path, case: Case) -> tuple[NDArray, Kind]:
     """A label map (1, *spatial), or probabilities (channel, *spatial), from an image file."""
     try:
-        if path.suffix in _PICTURES:
+        if path.suffix.lower() in _PICTURES:
             return read_label(path, case.id).array[None], "label"
         array = read_image([path], case.id).array
     except CaseError as error:
@@ -218,12 +275,12 @@ def _from_image(path: Path, case: Case) -> tuple[NDArray, Kind]:
     # NaN is no whole number either.
     if len(array) == 1 and (np.floor(array) == array).all():
         return array, "label"
-    # Somewhat beyond 0 and 1: interpolation and scaled integers do that.
-    if not (np.isfinite(array).all() and array.min() >= -1e-3 and array.max() <= 1 + 1e-3):
+    if not np.isfinite(array).all():
         raise Unreadable(
             case.id,
-            f"{path.name} with values from {array.min():.4g} to {array.max():.4g} that are not all whole",
-            "a label map, or probabilities in [0, 1]",
-            "export label maps, or probabilities as .npz",
+            f"{path.name} with values that are no finite numbers",
+            "probabilities",
+            "predict the case again",
         )
+    refuse_range(array, path, case)
     return array.clip(0, 1), "probability"

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-__all__ = ["hold_out", "make_folds"]
+__all__ = ["make_folds"]
 
 
 def make_folds(groups: Mapping[str, str], folds: int = 5, seed: int = 0) -> list[list[str]]:
@@ -41,26 +41,3 @@ def make_folds(groups: Mapping[str, str], folds: int = 5, seed: int = 0) -> list
     for group in sorted((members[names[i]] for i in order), key=len, reverse=True):
         min(dealt, key=len).extend(group)
     return sorted(sorted(fold) for fold in dealt)
-
-
-def hold_out(groups: Mapping[str, str], share: float, seed: int) -> list[str]:
-    """The cases of a test part: whole groups by lot, until there are enough.
-
-    Args:
-        groups: case -> group.
-        share: of the cases, in (0, 1).
-        seed: of the order.
-
-    Returns:
-        Sorted ids, at least `share` of them where the last group brings more.
-
-    >>> hold_out({"a1": "a", "a2": "a", "b1": "b", "b2": "b"}, 0.5, seed=0)
-    ['a1', 'a2']
-    """
-    names = sorted(set(groups.values()))
-    wanted, held = round(share * len(groups)), list[str]()
-    for index in np.random.default_rng([seed, 1]).permutation(len(names)):
-        if len(held) >= wanted:
-            break
-        held += [case for case, group in groups.items() if group == names[index]]
-    return sorted(held)

@@ -23,8 +23,8 @@ from scipy.special import softmax
 
 from aleaseg.measures.ensemble import mutual_information, pairwise_dice
 from aleaseg.measures.label_agreement import near
-from aleaseg.training.loop import predict_features, predict_logits
-from aleaseg.training.prepare import IGNORE
+from aleaseg.training.inference import predict_features, predict_logits
+from aleaseg.training.preprocessing import IGNORE
 
 if TYPE_CHECKING:
     import torch

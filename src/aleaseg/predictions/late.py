@@ -4,62 +4,57 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping
-from typing import Any
+from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
 from aleaseg.case import Case, Dataset, file_stamps, usable_image, usable_label
+from aleaseg.errors import one_line
+from aleaseg.predictions.foldplan import FoldPlan
 from aleaseg.predictions.learning import learning_file
-from aleaseg.predictions.working import (
-    fold_units,
-    fold_weights,
-    grid_of,
-    one_line,
-    predict_case,
-    small_image,
-    write_prediction,
-)
+from aleaseg.predictions.networks import fold_network, fold_units, predict_case, write_prediction
 from aleaseg.run import Run, file_name
-from aleaseg.training.prepare import prepare_label
+from aleaseg.work import map_cases
 
 __all__ = ["catch_up", "folds_of_groups"]
 
 
-def folds_of_groups(plan: Mapping[str, Any], groups: Mapping[str, str]) -> dict[str, set[int]]:
+def folds_of_groups(plan: FoldPlan, groups: Mapping[str, str]) -> dict[str, set[int]]:
     """Group -> the folds that hold out a member of it, by the groups of then and of now.
 
     Args:
         plan: of the run.
         groups: case id -> group, now.
     """
-    then = plan.get("groups", {})
     found: dict[str, set[int]] = defaultdict(set)
-    for fold, ids in enumerate(plan["folds"]):
+    for fold, ids in enumerate(plan.folds):
         for case_id in ids:
-            for group in {case_id, then.get(case_id, case_id), groups.get(case_id, case_id)}:
+            for group in {case_id, plan.groups.get(case_id, case_id), groups.get(case_id, case_id)}:
                 found[group].add(fold)
     return found
 
 
-def _predict(run: Run, plan: Mapping[str, Any], case: Case, fold: int, ignore: int | None) -> str | None:
+def _predict(run: Run, plan: FoldPlan, item: tuple[Case, int]) -> str | None:
     """Predict one case by the network of a fold; returns why it cannot be, or None."""
     import torch
 
+    case, fold = item
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
         image = usable_image(case)
         label = usable_label(case, image.geometry.shape)
-        small = small_image(case, image, grid_of(plan), plan["normalisation"])
+        small = plan.preprocessing.image(case, image)
         indices = (
             np.zeros(small.shape[1:], dtype=np.uint8)
             if label is None
-            else prepare_label(label, small.shape[1:], plan["values"], ignore)
+            else plan.preprocessing.label(label, small.shape[1:])
         )
-        network, units = fold_weights(run, plan, fold), fold_units(run, fold)
-        write_prediction(run, case.id, predict_case(network, small, indices, plan, units))
+        found = predict_case(fold_network(run, plan, fold), small, indices, plan, fold_units(run, fold))
+        write_prediction(run, case.id, found)
     except Exception as error:  # whatever one case does, the others go on; the text names it
-        return one_line(case, error)
+        return one_line(case.id, error)
     finally:
         torch.set_num_threads(threads)
     return None
@@ -68,11 +63,11 @@ def _predict(run: Run, plan: Mapping[str, Any], case: Case, fold: int, ignore: i
 def catch_up(
     run: Run,
     dataset: Dataset,
-    plan: Mapping[str, Any],
+    plan: FoldPlan,
     *,
-    workers: int,
+    workers: int | None,
     progress: Callable[[int, int], None],
-) -> dict[str, Any]:
+) -> FoldPlan:
     """Predict the cases whose files are not those that the plan saw, and those that failed then.
 
     By the network that held the case, or a member of its group, out; by any one
@@ -82,17 +77,17 @@ def catch_up(
         run: with finished networks.
         dataset: as it is now.
         plan: as it was made, or as the last call left it.
-        workers: cases side by side.
+        workers: cases side by side; None: one per core.
         progress: called with done, total.
 
     Returns:
         The plan with `files` and `failed` as they are now.
     """
-    from joblib import Parallel, delayed
-
+    # The oldest plans did not keep it.
+    plan = replace(plan, preprocessing=replace(plan.preprocessing, ignore=dataset.ignore))
     cases = {case.id: case for case in dataset.cases if case.has_label}
     stamps = {case_id: file_stamps(case) for case_id, case in cases.items()}
-    known = plan.get("files", stamps)
+    known = stamps if plan.files is None else plan.files
     stale = [
         case_id
         for case_id in cases
@@ -100,7 +95,7 @@ def catch_up(
     ]
     failed = {
         name: text
-        for name, text in plan["failed"].items()
+        for name, text in plan.failed.items()
         if name in {case.id for case in dataset.cases} and name not in stale
     }
     clean = folds_of_groups(plan, {case.id: case.group or case.id for case in dataset.cases})
@@ -116,13 +111,13 @@ def catch_up(
                 "expected them in one, so that one network saw none of them; audit into a new folder"
             )
         else:
-            chosen[case_id] = next(iter(folds), int(file_name(case_id), 16) % len(plan["folds"]))
-    outcomes = Parallel(n_jobs=max(1, min(workers, len(chosen))), return_as="generator")(
-        delayed(_predict)(run, plan, cases[case_id], fold, dataset.ignore)
-        for case_id, fold in chosen.items()
-    )
-    for done, (case_id, outcome) in enumerate(zip(chosen, outcomes, strict=True), start=1):
+            chosen[case_id] = next(iter(folds), int(file_name(case_id), 16) % len(plan.folds))
+    todo = [(cases[case_id], fold) for case_id, fold in chosen.items()]
+    # Worker processes stay in the folder where the first call was made.
+    predict = partial(_predict, Run(run.path.resolve()), plan)
+    for (case, _), outcome in map_cases(
+        predict, todo, device=plan.device, workers=workers, progress=progress
+    ):
         if outcome is not None:
-            failed[case_id] = outcome
-        progress(done, len(chosen))
-    return {**plan, "files": stamps, "failed": failed}
+            failed[case.id] = outcome
+    return replace(plan, files=stamps, failed=failed)

@@ -7,19 +7,19 @@ contradicts the rest.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from aleaseg.measures.label_agreement import near
 from aleaseg.measures.learning_dynamics import Dynamics
-from aleaseg.predictions.working import prepared_file
+from aleaseg.predictions.foldplan import FoldPlan, copies_folder
 from aleaseg.run import Run, file_name, write_aside
-from aleaseg.training.loop import predict_logits
-from aleaseg.training.prepare import IGNORE
+from aleaseg.training.copies import copy_of
+from aleaseg.training.inference import predict_logits
+from aleaseg.training.preprocessing import IGNORE
 
 if TYPE_CHECKING:
     import torch
@@ -62,13 +62,13 @@ class Watch:
         network: of the fold, trained in place.
     """
 
-    def __init__(self, run: Run, plan: Mapping[str, Any], fold: int, network: torch.nn.Module) -> None:
+    def __init__(self, run: Run, plan: FoldPlan, fold: int, network: torch.nn.Module) -> None:
         self.run = run
         self.network = network
-        self.patch = plan["grid"]["patch"]
-        self.device = plan["device"]
-        self.cases: list[str] = plan["folds"][(fold + 1) % len(plan["folds"])]
-        self.looks = [max(1, round(plan["steps"] * (look + 1) / LOOKS)) for look in range(LOOKS)]
+        self.patch = plan.preprocessing.grid.patch
+        self.device = plan.device
+        self.cases = plan.folds[(fold + 1) % len(plan.folds)]
+        self.looks = [max(1, round(plan.steps * (look + 1) / LOOKS)) for look in range(LOOKS)]
         self.early = next(i for i in range(LOOKS) if (i + 1) / LOOKS >= _EARLY)
 
     def __call__(self, step: int) -> None:
@@ -83,7 +83,7 @@ class Watch:
         from safetensors.numpy import load_file, save
 
         path = learning_file(self.run, case_id)
-        image, label = prepared_file(self.run, case_id).arrays()
+        image, label = copy_of(copies_folder(self.run), case_id).arrays()
         label = np.asarray(label)
         if path.exists():
             arrays = load_file(path)

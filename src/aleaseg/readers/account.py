@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
 
-from aleaseg.case import Account, Dataset, Finding
+from aleaseg.case import Dataset, Finding
 from aleaseg.readers.files import split_ending
 from aleaseg.readers.folder_names import TEST_FOLDERS, plain
 from aleaseg.readers.tree import Tree, join
@@ -61,10 +61,22 @@ def with_account(dataset: Dataset, tree: Tree) -> Dataset:
         dataset: its account says what the reader itself passed over, and why.
         tree: of its folder.
     """
+    # What the reader itself has told of needs no second note.
+    named = {
+        path.relative_to(tree.root).as_posix(): finding.found
+        for finding in dataset.findings
+        if finding.check == "passed_over"
+        for path in finding.files
+    }
     used = {
         os.path.abspath(path) for case in dataset.cases for path in (*case.image_files, *case.label_files)
-    } | {os.path.abspath(path) for finding in dataset.findings for path in finding.files}
-    told = dict(dataset.account.passed_over)
+    } | {
+        os.path.abspath(path)
+        for finding in dataset.findings
+        if finding.check != "passed_over"
+        for path in finding.files
+    }
+    told = {**dict(dataset.account.passed_over), **named}
     known: Counter[str] = Counter(dataset.account.known)
     passed = dict(told)
     count = 0
@@ -103,7 +115,8 @@ def with_account(dataset: Dataset, tree: Tree) -> Dataset:
         known=dict(sorted(known.items())),
         passed_over=tuple(sorted(passed.items())),
     )
-    return replace(dataset, account=account, findings=(*dataset.findings, *_notes(account)))
+    untold = [(path, why) for path, why in account.passed_over if path not in named]
+    return replace(dataset, account=account, findings=(*dataset.findings, *_notes(untold)))
 
 
 def _hidden(name: str) -> str:
@@ -142,10 +155,10 @@ def _why(name: str) -> str:
     return _UNKNOWN
 
 
-def _notes(account: Account) -> list[Finding]:
+def _notes(passed: Iterable[tuple[str, str]]) -> list[Finding]:
     """One note for each cause."""
     by_why: dict[str, list[str]] = {}
-    for path, why in account.passed_over:
+    for path, why in passed:
         by_why.setdefault(why, []).append(path)
     return [
         Finding(

@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 
 from aleaseg.case import Account, Case, Dataset, Geometry, Voxels
 from aleaseg.errors import BadVoxels, CaseError, ShapeMismatch, Unreadable
-from aleaseg.readers.classes import SAMPLE, Meaning, asked_classes, evenly, meaning_of_values
+from aleaseg.readers.classes import SAMPLE, Meaning, asked_classes, evenly, meaning_of_seen
 from aleaseg.readers.folder import told_sample
+from aleaseg.readers.mask_values import Seen
 from aleaseg.readers.npz import ENDING, read_array, read_headers, refuse_objects
 from aleaseg.readers.tree import Tree, join
 
@@ -52,8 +53,8 @@ def open_arrays(tree: Tree, classes: str | None = None) -> Dataset:
         UsageError: `classes` cannot be read or names what is not there.
     """
     paths = {path.removesuffix(ENDING): tree.path(path) for path in _paths(tree)}
-    labelled, colours, values = _looked_into(paths)
-    meaning = meaning_of_values(values, asked_classes(classes)) if labelled else Meaning({})
+    labelled, colours, seen = _looked_into(paths)
+    meaning = meaning_of_seen(seen, asked_classes(classes)) if labelled else Meaning({})
     return Dataset(
         name=tree.root.resolve().name,
         root=tree.root,
@@ -64,6 +65,7 @@ def open_arrays(tree: Tree, classes: str | None = None) -> Dataset:
         declared=tuple(
             sorted({*meaning.drop, *(v for values in meaning.classes.values() for v in values)})
         ),
+        findings=meaning.findings,
         account=Account(classes_from=told_sample(len(paths)) if labelled else ""),
     )
 
@@ -138,9 +140,9 @@ def _paths(tree: Tree) -> list[str]:
     ]
 
 
-def _looked_into(paths: dict[str, Path]) -> tuple[bool, int, list[int]]:
-    """Whether there are labels, how many colours, and the values in a sample of the labels."""
-    found: set[int] = set()
+def _looked_into(paths: dict[str, Path]) -> tuple[bool, int, dict[str, Seen]]:
+    """Whether there are labels, how many colours, and what a sample of the labels holds."""
+    seen: dict[str, Seen] = {}
     labelled, colours = False, 1
     for case, path in evenly(sorted(paths.items()), SAMPLE):
         try:
@@ -148,10 +150,11 @@ def _looked_into(paths: dict[str, Path]) -> tuple[bool, int, list[int]]:
             colours = max(colours, count)
             if _first(_LABELS, read_headers(path, case)):
                 labelled = True
-                found.update(np.unique(_label_array(path, case, geometry.shape)).tolist())
+                values = np.unique(_label_array(path, case, geometry.shape)).tolist()
+                seen[case] = Seen(path, tuple(int(value) for value in values if value), grey=False)
         except CaseError:
             continue  # the check names it
-    return labelled, colours, sorted(int(value) for value in found if value)
+    return labelled, colours, seen
 
 
 def _image(path: Path, case_id: str) -> tuple[Geometry, str, int]:

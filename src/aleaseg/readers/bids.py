@@ -17,7 +17,7 @@ from pathlib import Path
 
 from aleaseg.case import Account, Dataset, Finding
 from aleaseg.errors import UsageError
-from aleaseg.readers.classes import asked_classes, choose
+from aleaseg.readers.classes import Meaning, asked_classes, choose
 from aleaseg.readers.files import split_ending
 from aleaseg.readers.folder import channel_names, meaning_of
 from aleaseg.readers.pairs import pair_up
@@ -84,11 +84,9 @@ def open_bids(tree: Tree, classes: str | None = None, chosen: Chosen | None = No
     pairs = [(case, by_case[case][0]) for case in ids if case in by_case]
     if declared and by_case:
         kept, drop = choose(declared, asked_classes(classes))
-        to_one: tuple[int, ...] = ()
-        source = "dseg.tsv"
+        meaning, source = Meaning(kept, drop=drop, others=drop), "dseg.tsv"
     else:
         meaning, source = meaning_of(pairs, classes)
-        kept, drop, to_one = meaning.classes, meaning.drop, meaning.to_one
     names = channel_names([(case, kept_images[case]) for case in ids])
     if names == ("image",):
         suffixes = {case.rpartition("_")[2] for case in ids}
@@ -104,17 +102,20 @@ def open_bids(tree: Tree, classes: str | None = None, chosen: Chosen | None = No
                     kept_images[case],
                     by_case[case][0] if case in by_case else None,
                     channels=len(names),
-                    to_one=to_one,
-                    drop=drop,
+                    to_one=meaning.to_one,
+                    drop=meaning.drop,
+                    by_name=meaning.by_name,
                 ),
                 group=_entities(case).get("sub", ""),
             )
             for case in ids
         ),
-        classes=kept,
+        classes=meaning.classes,
         channels=names,
-        findings=(*findings, *wrong),
-        declared=tuple(sorted({*drop, *(value for values in kept.values() for value in values)})),
+        findings=(*findings, *wrong, *meaning.findings),
+        declared=tuple(
+            sorted({*meaning.others, *(v for values in meaning.classes.values() for v in values)})
+        ),
         account=Account(others=others, classes_from=source),
     )
 

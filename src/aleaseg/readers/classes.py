@@ -8,19 +8,12 @@ from typing import TypeVar
 
 import numpy as np
 
-from aleaseg.errors import CaseError, UsageError
-from aleaseg.readers.voxels import read_label
+from aleaseg.case import Finding
+from aleaseg.errors import UsageError
+from aleaseg.readers.mask_values import Guess, Seen, guess_binary, look_into
+from aleaseg.readers.segments import are_segmentations, names_of
 
-__all__ = [
-    "SAMPLE",
-    "Meaning",
-    "asked_classes",
-    "choose",
-    "evenly",
-    "find_values",
-    "meaning_of_found",
-    "meaning_of_values",
-]
+__all__ = ["SAMPLE", "Meaning", "asked_classes", "choose", "evenly", "meaning_of_found", "meaning_of_seen"]
 
 Classes = dict[str, tuple[int, ...]]
 Item = TypeVar("Item")
@@ -97,82 +90,86 @@ def choose(
     return kept, tuple(sorted({value for values in declared.values() for value in values} - keep))
 
 
-def find_values(labels: Sequence[tuple[str, Path]]) -> list[int]:
-    """Foreground values in an evenly spaced sample of at most 24 label files.
-
-    A file that cannot be read tells nothing here; the check names it.
-
-    Args:
-        labels: (case id, file).
-
-    Raises:
-        UsageError: there are so many values that they cannot be classes.
-    """
-    found: set[int] = set()
-    for case, path in evenly(labels, SAMPLE):
-        try:
-            found.update(np.unique(read_label(path, case).array).tolist())
-        except CaseError:
-            continue
-        if len(found) > _MOST_VALUES:
-            raise UsageError(
-                f"{path} and others hold {len(found)} different label values; expected the numbers of "
-                "classes; if these are images, rename the folder; else name the classes with --classes"
-            )
-    return sorted(found - {0})
-
-
 class Meaning:
     """What label values mean.
 
     Attributes:
         classes: name -> values.
         to_one: values that mean 1 in a binary mask.
-        drop: values that become background as their class was not asked for.
+        drop: values that become background: their class was not asked for, or they are the dark half of a grey mask.
+        others: values of the classes that were not asked for.
+        by_name: name of a segment -> label value, where the files name their segments themselves; else None.
+        findings: notes on what was guessed.
     """
 
-    def __init__(self, classes: Classes, to_one: tuple[int, ...] = (), drop: tuple[int, ...] = ()) -> None:
+    def __init__(
+        self,
+        classes: Classes,
+        to_one: tuple[int, ...] = (),
+        drop: tuple[int, ...] = (),
+        others: tuple[int, ...] = (),
+        by_name: Mapping[str, int] | None = None,
+        findings: tuple[Finding, ...] = (),
+    ) -> None:
         self.classes = classes
         self.to_one = to_one
         self.drop = drop
+        self.others = others
+        self.by_name = by_name
+        self.findings = findings
 
 
 def meaning_of_found(
     labels: Sequence[tuple[str, Path]], asked: Mapping[str, tuple[int, ...] | None]
 ) -> Meaning:
-    """Classes where no file declares them: from what was asked, else from a sample of label files.
+    """Classes where no file declares them: from what was asked, else from a sample of at most 24 label files.
 
     Masks with one foreground value k are binary: k (and 255, as pictures have it)
-    means 1, and the class is `foreground` or the one name that was asked for.
+    means 1, and the class is `foreground` or the one name that was asked for. So are masks
+    that write two values in several ways, and grey ones (see `mask_values`). Slicer's
+    segmentations name their classes.
 
     Raises:
-        UsageError: names were asked for that are not known here.
+        UsageError: names were asked for that are not known here, or the values may mean several things.
     """
     if not labels:
         return Meaning({name: values for name, values in asked.items() if values})
     declared = {name: values for name, values in asked.items() if values is not None}
+    if not declared and are_segmentations([path for _, path in labels]):
+        names = names_of(labels)
+        kept, _ = choose({name: (number,) for number, name in enumerate(names, 1)}, asked)
+        by_name = {name: number for number, name in enumerate(kept, 1)}
+        return Meaning({name: (number,) for name, number in by_name.items()}, by_name=by_name)
     if declared and (len(declared) > 1 or list(declared.values()) != [(1,)]):
         return Meaning(declared)
-    return meaning_of_values(find_values(labels), asked)
+    return meaning_of_seen(look_into(evenly(labels, SAMPLE), _MOST_VALUES), asked)
 
 
-def meaning_of_values(values: Sequence[int], asked: Mapping[str, tuple[int, ...] | None]) -> Meaning:
-    """The same from the values in a sample of the labels.
+def meaning_of_seen(seen: Mapping[str, Seen], asked: Mapping[str, tuple[int, ...] | None]) -> Meaning:
+    """The same from what a sample of masks holds.
 
     Args:
-        values: foreground values, sorted.
+        seen: by case.
         asked: see `asked_classes`.
 
     Raises:
-        UsageError: names were asked for that are not known here.
+        UsageError: names were asked for that are not known here, or the values may mean several things.
     """
     declared = {name: values for name, values in asked.items() if values is not None}
     if declared and (len(declared) > 1 or list(declared.values()) != [(1,)]):
         return Meaning(declared)
-    if len(values) <= 1 and (not asked or len(asked) == 1):
-        # 2 in a mask whose sample holds 0 and 1 must stay 2, and be found as undeclared.
-        return Meaning({next(iter(asked), "foreground"): (1,)}, to_one=tuple(sorted({*values, 1, 255})))
+    guess = _binary(seen, asked)
+    if guess is not None:
+        return Meaning(
+            {next(iter(asked), "foreground"): (1,)}, guess.to_one, guess.drop, findings=guess.notes
+        )
     if declared:
         return Meaning(declared)
+    values = sorted({value for one in seen.values() if not one.grey for value in one.values})
     classes, drop = choose({f"class_{value}": (value,) for value in values}, asked)
-    return Meaning(classes, drop=drop)
+    return Meaning(classes, drop=drop, others=drop)
+
+
+def _binary(seen: Mapping[str, Seen], asked: Mapping[str, tuple[int, ...] | None]) -> Guess | None:
+    """How the masks write two values, where at most one class was asked for."""
+    return guess_binary(seen) if len(asked) <= 1 else None

@@ -18,7 +18,7 @@ from typing import Any
 
 from aleaseg.case import Account, Dataset, Finding
 from aleaseg.errors import NotADataset, UsageError
-from aleaseg.readers.classes import asked_classes, choose
+from aleaseg.readers.classes import Meaning, asked_classes, choose
 from aleaseg.readers.files import split_ending
 from aleaseg.readers.folder import channel_names, meaning_of
 from aleaseg.readers.nnunet import read_classes
@@ -97,16 +97,15 @@ def open_datalist(path: Path, classes: str | None = None) -> Dataset:
     findings += wrong
     asked = asked_classes(classes)
     declared = content.get("labels") if isinstance(content, dict) else None
+    ignore = None
     if isinstance(declared, dict):
         all_classes, ignore = read_classes(content, path)
         kept, drop = choose(all_classes, asked)
-        to_one: tuple[int, ...] = ()
-        source = path.name
+        meaning, source = Meaning(kept, drop=drop, others=drop), path.name
     else:
         meaning, source = meaning_of([(case, labels[case]) for case in images if case in labels], classes)
-        kept, drop, to_one, ignore = meaning.classes, meaning.drop, meaning.to_one, None
     ids = sorted(case for case in images if case in labels or not labels)
-    if isinstance(declared, dict) and kept and not labels:
+    if isinstance(declared, dict) and meaning.classes and not labels:
         findings.append(
             Finding(
                 "", "error", "labels_not_found", "a label in each entry, as classes are declared",
@@ -119,14 +118,24 @@ def open_datalist(path: Path, classes: str | None = None) -> Dataset:
         root=path.parent,
         layout="datalist",
         cases=tuple(
-            lazy_case(case, images[case], labels.get(case), channels=len(names), to_one=to_one, drop=drop)
+            lazy_case(
+                case,
+                images[case],
+                labels.get(case),
+                channels=len(names),
+                to_one=meaning.to_one,
+                drop=meaning.drop,
+                by_name=meaning.by_name,
+            )
             for case in ids
         ),
-        classes=kept,
+        classes=meaning.classes,
         channels=names,
         ignore=ignore,
-        findings=tuple(findings),
-        declared=tuple(sorted({*drop, *(value for values in kept.values() for value in values)})),
+        findings=(*findings, *meaning.findings),
+        declared=tuple(
+            sorted({*meaning.others, *(v for values in meaning.classes.values() for v in values)})
+        ),
         account=Account(others=_tests(content), classes_from=source),
     )
 

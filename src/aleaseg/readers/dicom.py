@@ -1,125 +1,358 @@
-"""A DICOM series as one case: a folder whose files are the slices of one series. Images only.
+"""DICOM series as cases, with the segmentations (SEG, RTSTRUCT) that refer to them as their labels.
 
-pydicom reads the headers; GDCM (through SimpleITK) the voxels, with the rescale
-slope and intercept applied.
+A folder that holds one series is one case; of several series in one folder each is a case. Programs,
+indices, reports and the like beside the slices are passed over, and named.
+
+pydicom reads the headers; GDCM (through SimpleITK) the voxels of slices, each file for itself, as a
+rescale slope and intercept may stand in each; pydicom those of enhanced multi-frame files.
 """
 
 from __future__ import annotations
 
 import os
-import threading
-import warnings
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from fnmatch import fnmatch
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from aleaseg.case import Case, Dataset, Finding, Geometry, Voxels
-from aleaseg.errors import CaseError, Unreadable
-from aleaseg.readers.files import COPY_AGAIN, first_bytes
-from aleaseg.readers.itk import geometry_of, quiet_itk, reason
+from aleaseg.errors import Unreadable, UsageError
+from aleaseg.readers.classes import asked_classes, choose
+from aleaseg.readers.dicom_header import (
+    Frame,
+    Peek,
+    meant_as_slice,
+    name_form,
+    peek,
+    quiet_pydicom,
+    read_header,
+)
+from aleaseg.readers.dicom_labels import LabelFile, label_file, read_dicom_label
+from aleaseg.readers.dicom_stack import Stack, passed_over, stack_of
+from aleaseg.readers.files import COPY_AGAIN, ENDINGS, first_bytes
+from aleaseg.readers.itk import quiet_itk, reason
 
-__all__ = ["find_series", "open_dicom", "read_series", "series_geometry"]
+__all__ = ["Found", "find_series", "is_export", "open_dicom", "read_series", "series_geometry"]
 
 # What lies beside slices without being one.
-_OTHERS = (".txt", ".json", ".csv", ".xml", ".md", ".html", ".pdf", ".zip", ".py", ".log", ".yaml", ".yml")
-_TAGS = [
-    "SeriesInstanceUID",
-    "Modality",
-    "Rows",
-    "Columns",
-    "NumberOfFrames",
-    "ImagePositionPatient",
-    "ImageOrientationPatient",
-    "PixelSpacing",
-    "SliceThickness",
-    "InstanceNumber",
-]
-# `warnings.catch_warnings` is one for all threads.
-_ONE_AT_A_TIME = threading.Lock()
+_OTHERS = (
+    ".txt", ".json", ".csv", ".tsv", ".xml", ".md", ".html", ".htm", ".pdf", ".zip", ".py", ".log", ".yaml", ".yml",
+    ".exe", ".dll", ".inf", ".ini", ".db", ".bat", ".cmd", ".jar", ".ico", ".gif", ".css", ".js", ".doc", ".docx",
+    ".npz", ".npy", ".pkl", ".pt", ".pth", ".h5", ".mat", *ENDINGS,
+)  # fmt: skip
+_NAMED_OTHERS = ("DICOMDIR", "LICENSE", "README", "VERSION", "LOCKFILE")
+# So many files that are no DICOM, and none that is: this is something else.
+_MOST_FOREIGN = 1000
 
 
-def find_series(root: Path) -> list[tuple[str, list[Path]]]:
-    """(case id, files) of each folder at or below `root` that may hold a series; empty if this is no DICOM.
+@dataclass(frozen=True)
+class _Folder:
+    """One folder: the files that may be slices, and what the looked-at ones are."""
 
-    Only the first file is opened, to see whether it is DICOM; the others are listed.
+    name: str
+    series: tuple[tuple[Peek, tuple[Path, ...]], ...]
+    labels: tuple[Peek, ...]
+    others: Mapping[str, tuple[str, ...]]
+
+
+@dataclass(frozen=True)
+class Found:
+    """Folders with DICOM files; false where there are none."""
+
+    folders: tuple[_Folder, ...]
+
+    def __bool__(self) -> bool:
+        return any(folder.series for folder in self.folders)
+
+
+def find_series(root: Path, skip: Callable[[Path], bool] = lambda folder: False) -> Found:
+    """The series at or below a folder.
+
+    Two files of each form of name in a folder are opened (IM1 and IM99), header only; where they are not all
+    slices of one series, every file of that folder. The others are listed.
+
+    Args:
+        root: the folder.
+        skip: whether a folder is not to be looked into.
     """
-    found: list[tuple[str, list[Path]]] = []
-    for folder, _, names in os.walk(root):
-        files = [name for name in sorted(names) if _may_be_slice(name)]
+    found: list[_Folder] = []
+    foreign = 0
+    for here, below, names in os.walk(root):
+        below[:] = sorted(name for name in below if not skip(Path(here, name)))
+        files = [Path(here, name) for name in sorted(names) if _may_be_slice(name)]
         if not files:
             continue
-        if not found and not _is_dicom(Path(folder, files[0])):
-            return []
-        case = os.path.relpath(folder, root)
-        case = root.resolve().name if case == "." else Path(case).as_posix()
-        found.append((case, [Path(folder, name) for name in files]))
-    return sorted(found)
+        name = os.path.relpath(here, root)
+        folder = _looked_into(root.resolve().name if name == "." else Path(name).as_posix(), files)
+        if folder.series or folder.labels:
+            found.append(folder)
+        elif not found and (foreign := foreign + len(files)) > _MOST_FOREIGN:
+            break
+    return Found(tuple(sorted(found, key=lambda folder: folder.name)))
 
 
-def open_dicom(root: Path, series: Sequence[tuple[str, list[Path]]]) -> Dataset:
+def is_export(root: Path, files: Sequence[str]) -> bool:
+    """Whether a folder with pictures in it is DICOM all the same: an index lies there, or slices do.
+
+    Args:
+        root: the folder.
+        files: names of the files in it.
+    """
+    if any(name.upper() == "DICOMDIR" for name in files):
+        return True
+    slices = [name for name in files if _may_be_slice(name)]
+    return any(_peek(root / name) is not None for name in (*slices[:1], *slices[-1:]))
+
+
+def _may_be_slice(name: str) -> bool:
+    plain = name.upper() not in _NAMED_OTHERS
+    return plain and not name.startswith(".") and not name.lower().endswith(_OTHERS)
+
+
+def _looked_into(name: str, files: Sequence[Path]) -> _Folder:
+    forms: dict[str, list[Path]] = defaultdict(list)
+    for file in files:
+        forms[name_form(file.name)].append(file)
+    sampled = {file: _peek(file) for group in forms.values() for file in (group[0], group[-1])}
+    kinds = {(one.kind, one.series) if one else None for one in sampled.values()}
+    if len(kinds) == 1 and None not in kinds and next(iter(kinds))[0] == "image":  # type: ignore[index]
+        return _Folder(name, ((next(iter(sampled.values())), tuple(files)),), (), {})  # type: ignore[arg-type]
+    if kinds == {None} and len(files) > len(sampled) > 2:
+        return _Folder(name, (), (), {})
+    looked = {file: sampled[file] if file in sampled else _peek(file) for file in files}
+    return _sorted_out(name, looked)
+
+
+def _peek(file: Path) -> Peek | None:
+    head = b""
+    try:
+        head = first_bytes(file, "", 132)[0]
+    except Unreadable:
+        return None
+    return peek(file) if head[128:132] == b"DICM" or head[:2] == b"\x08\x00" else None
+
+
+def _sorted_out(name: str, looked: Mapping[Path, Peek | None]) -> _Folder:
+    series: dict[str, list[Path]] = defaultdict(list)
+    first: dict[str, Peek] = {}
+    labels, others = [], defaultdict(list)
+    pictures = [one for one in looked.values() if one and one.kind in ("image", "colour")]
+    gray = any(one.kind == "image" for one in pictures)
+    for file, one in looked.items():
+        if one is None or not one.kind:
+            if meant_as_slice(file, [picture.path for picture in pictures]) and pictures:
+                series[pictures[0].series].append(file)  # damaged: named when it is read
+            else:
+                others["no DICOM file"].append(file.name)
+        elif one.kind in ("segmentation", "structures"):
+            labels.append(one)
+        elif one.kind == "image" or (one.kind == "colour" and not gray):
+            first.setdefault(one.series, one)
+            series[one.series].append(file)
+        else:
+            others["a colour picture" if one.kind == "colour" else one.kind].append(file.name)
+    return _Folder(
+        name,
+        tuple((first[uid], tuple(sorted(files))) for uid, files in series.items() if uid in first),
+        tuple(labels),
+        {what: tuple(names) for what, names in others.items()},
+    )
+
+
+def open_dicom(
+    root: Path,
+    found: Found,
+    classes: str | None = None,
+    *,
+    image: str | None = None,
+    label: str | None = None,
+) -> Dataset:
     """Open a folder of DICOM series.
 
     Args:
         root: for the name.
-        series: from `find_series`.
-    """
-    cases = tuple(
-        Case(
-            id=case,
-            image_files=tuple(files),
-            label_files=(),
-            read_image=partial(read_series, tuple(files), case),
-            read_label=None,
-            read_geometry=partial(series_geometry, tuple(files), case),
-        )
-        for case, files in series
-    )
-    try:
-        modality = str(_headers(cases[0].image_files[:1], cases[0].id)[0].modality) or "image"
-    except CaseError:
-        modality = "image"  # the check names the file
-    return Dataset(
-        name=root.resolve().name, root=root, layout="dicom", cases=cases, classes={}, channels=(modality,)
-    )
-
-
-def read_series(files: Sequence[Path], case_id: str) -> Voxels:
-    """The voxels of a series, slices in the order of their positions.
-
-    Returns:
-        float32 (1, D, H, W), rescaled (Hounsfield units for CT), with a note where
-        the distance between slices is uneven.
+        found: from `find_series`.
+        classes: see `open_dataset`; names of segments or structures.
+        image: take only the series whose case id or name (number and description) matches, such as `*axial*`.
+        label: take only the files of segmentations whose path matches, such as `*/expert1/*`.
 
     Raises:
-        Unreadable: no series, more than one, or a slice that cannot be read.
-        ShapeMismatch: never; slices that differ in size are `Unreadable`.
+        UsageError: `classes` names what is not there, or no series matches `image`.
     """
-    slices, geometry, notes = _sorted(files, case_id)
-    sitk = quiet_itk()
-    reader = sitk.ImageSeriesReader()
-    reader.SetFileNames([str(one.path) for one in slices])
-    try:
-        array = sitk.GetArrayFromImage(reader.Execute())
-    except (RuntimeError, MemoryError, ValueError) as error:
-        where = slices[0].path.parent
-        raise Unreadable(
-            case_id,
-            f"a series in {where} that cannot be read ({reason(error)})",
-            "DICOM slices",
-            COPY_AGAIN,
-        ) from error
-    if array.ndim != 3 or array.shape != geometry.shape:
-        raise Unreadable(
-            case_id,
-            f"an array of shape {array.shape} in {slices[0].path.parent}",
-            f"gray slices, {geometry.shape} as the headers say",
-            "export the series as one plain gray image per slice",
+    cases = _named_cases(found)
+    series = {
+        case: one
+        for case, one in cases.items()
+        if image is None or fnmatch(case, image) or fnmatch(one[0].name, image)
+    }
+    if not series:
+        told = "; ".join(f"{case} ({one[0].name or 'no name'})" for case, one in list(cases.items())[:8])
+        raise UsageError(f"{root}: no series matches {image!r}; there are {told}")
+    findings: list[Finding] = []
+    labels = _linked(found, series, label, findings)
+    names = sorted({name for files in labels.values() for file in files for _, name in file.names})
+    kept, _ = choose({name: (number,) for number, name in enumerate(names, 1)}, asked_classes(classes))
+    kept = {name: (number,) for number, name in enumerate(kept, 1)}
+    if labels:
+        findings += _unlabelled(series, labels)
+    made = [
+        _case(case, files, labels.get(case, ()), kept)
+        for case, (_, files) in series.items()
+        if case in labels or not labels
+    ]
+    _tell_others(found, [case.id for case in made] or list(series), findings)
+    modality = next(iter(series.values()))[0].modality
+    return Dataset(
+        name=root.resolve().name,
+        root=root,
+        layout="dicom",
+        cases=tuple(sorted(made, key=lambda case: case.id)),
+        classes=kept,
+        channels=(modality or "image",),
+        findings=tuple(findings),
+    )
+
+
+Series = tuple[Peek, tuple[Path, ...]]
+
+
+def _named_cases(found: Found) -> dict[str, Series]:
+    """Case id -> series: the folder, and where it holds several, their number and description."""
+    cases: dict[str, Series] = {}
+    for folder in found.folders:
+        if len(folder.series) == 1:
+            cases[folder.name] = folder.series[0]
+            continue
+        for one, files in folder.series:
+            plain = one.name.replace("/", "-") or f"series {one.series[-8:]}"
+            case = f"{folder.name}/{plain}"
+            cases[case if case not in cases else f"{case} {one.series[-8:]}"] = (one, files)
+    return cases
+
+
+def _linked(
+    found: Found, series: Mapping[str, Series], pattern: str | None, findings: list[Finding]
+) -> dict[str, tuple[LabelFile, ...]]:
+    """Case id -> its segmentations; what cannot be linked, or is one too many, is among the findings."""
+    by_uid = {one.series: case for case, (one, _) in series.items()}
+    linked: dict[str, list[LabelFile]] = defaultdict(list)
+    first = next(iter(series))
+    for folder in found.folders:
+        beside = [case for case, (_, files) in series.items() if files[0].parent == _parent(folder)]
+        for peeked in folder.labels:
+            if pattern is not None and not fnmatch(str(peeked.path), pattern):
+                continue
+            try:
+                file = label_file(peeked, first)
+            except Unreadable as error:
+                where = beside[0] if beside else first
+                findings.append(
+                    Finding(where, "error", "unreadable_label", error.expected, error.found, error.advice)
+                )
+                continue
+            if not file.names:  # a plan that nothing was drawn for is no label
+                what = "an RTSTRUCT without structures"
+                findings.append(passed_over([file.path.name], what, (beside or [first])[0]))
+                continue
+            alike = [
+                case for case, (one, _) in series.items() if peeked.place and one.place == peeked.place
+            ]
+            guesses = [] if file.refers else [those[0] for those in (beside, alike) if len(those) == 1]
+            case = by_uid.get(file.refers) or next(iter(guesses), None)
+            if case is None:
+                findings.append(_unlinked(file, first))
+            else:
+                linked[case].append(file)
+    return {case: files for case, files in linked.items() if _one_truth(case, files, findings)}  # type: ignore[misc]
+
+
+def _parent(folder: _Folder) -> Path:
+    return folder.labels[0].path.parent if folder.labels else Path()
+
+
+def _unlinked(file: LabelFile, case: str) -> Finding:
+    return Finding(
+        case,
+        "error",
+        "missing_image",
+        "the series that a segmentation refers to",
+        f"{file.path}, which refers to series {file.refers or '(none)'}; it is not here",
+        "add that series; or keep the segmentation elsewhere",
+        (file.path,),
+    )
+
+
+def _one_truth(case: str, files: list[LabelFile], findings: list[Finding]) -> bool:
+    """Whether several segmentations of one series name different structures; else they are two truths."""
+    names = [name for file in files for name in {name for _, name in file.names}]
+    if len(files) == 1 or (len(set(names)) == len(names) and len({file.kind for file in files}) == 1):
+        files.sort(key=lambda file: file.path)
+        return True
+    findings.append(
+        Finding(
+            case,
+            "error",
+            "same_id",
+            "one segmentation per series",
+            f"{len(files)}: {', '.join(str(file.path) for file in files)}",
+            "choose one by a pattern of its path with --label",
+            tuple(file.path for file in files),
         )
-    return Voxels(array.astype(np.float32)[None], geometry, notes)
+    )
+    return False
+
+
+def _unlabelled(series: Mapping[str, Series], labels: Mapping[str, Any]) -> list[Finding]:
+    """Series without a segmentation where others have one: an error, unless the same patient has one."""
+    patients = {series[case][0].patient for case in labels}
+    found = []
+    for case, (one, files) in series.items():
+        if case in labels:
+            continue
+        known = one.patient and one.patient in patients
+        found.append(
+            Finding(
+                case,
+                "note" if known else "error",
+                "missing_label",
+                "a segmentation that refers to the series",
+                f"none among the files; {len(files)} file(s) in {files[0].parent.name}"
+                + ("; another series of the patient has one" if known else ""),
+                "add the segmentation, or leave the series out",
+            )
+        )
+    return found
+
+
+def _tell_others(found: Found, ids: Sequence[str], findings: list[Finding]) -> None:
+    for folder in found.folders:
+        for what, names in folder.others.items():
+            beside = [case for case in ids if case == folder.name or case.startswith(f"{folder.name}/")]
+            where = (folder.series[0][1][0] if folder.series else folder.labels[0].path).parent
+            told = passed_over(names, what, (beside or ids)[0])
+            findings.append(replace(told, files=tuple(where / name for name in names)))
+
+
+def _case(
+    case: str, files: tuple[Path, ...], labels: Sequence[LabelFile], kept: Mapping[str, tuple[int, ...]]
+) -> Case:
+    label = None
+    if labels:
+        label = partial(read_dicom_label, tuple(labels), {n: v[0] for n, v in kept.items()}, files, case)
+    return Case(
+        id=case,
+        image_files=files,
+        label_files=tuple(file.path for file in labels),
+        read_image=partial(read_series, files, case),
+        read_label=label,
+        read_geometry=partial(series_geometry, files, case),
+    )
 
 
 def series_geometry(files: Sequence[Path], case_id: str) -> Geometry:
@@ -128,139 +361,84 @@ def series_geometry(files: Sequence[Path], case_id: str) -> Geometry:
     Raises:
         Unreadable: no series, more than one, or a header that cannot be read.
     """
-    return _sorted(files, case_id)[1]
+    return stack_of(files, case_id).geometry
 
 
-@dataclass(frozen=True)
-class _Slice:
-    path: Path
-    series: str
-    modality: str
-    position: tuple[float, ...]
-    orientation: tuple[float, ...]
-    spacing: tuple[float, ...]
-    size: tuple[int, int]
-    thickness: float
-    number: int
-    frames: int
+def read_series(files: Sequence[Path], case_id: str) -> Voxels:
+    """The voxels of a series, slices in the order of their positions.
 
+    Returns:
+        float32 (1, D, H, W); value = slope * stored + intercept of each slice (Hounsfield units for CT),
+        with notes where positions are uneven, askew or missing, and on files that are no slices.
 
-def _may_be_slice(name: str) -> bool:
-    plain = name.upper() not in ("DICOMDIR", "LICENSE", "README", "VERSION")
-    return plain and not name.startswith(".") and not name.lower().endswith(_OTHERS)
-
-
-def _is_dicom(path: Path) -> bool:
+    Raises:
+        Unreadable: no series, more than one, or a slice that cannot be read.
+    """
+    stack = stack_of(files, case_id)
     try:
-        return first_bytes(path, "", 132)[0][128:132] == b"DICM"
-    except Unreadable:
-        return False
-
-
-def _headers(files: Sequence[Path], case: str) -> list[_Slice]:
-    import pydicom
-    from pydicom.errors import InvalidDicomError
-
-    found = []
-    for path in files:
-        first_bytes(path, case, 1)
-        try:
-            with _ONE_AT_A_TIME, warnings.catch_warnings():
-                warnings.simplefilter(
-                    "ignore"
-                )  # about values that do not follow the standard to the letter
-                header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=_TAGS)
-                found.append(_slice(path, header))
-        except InvalidDicomError as error:
+        array = np.empty(stack.geometry.shape, np.float32)
+    except (MemoryError, ValueError) as error:
+        size = f"a series of {stack.geometry.shape} voxels in {files[0].parent}"
+        raise Unreadable(case_id, size, "an image that fits into memory", "crop it") from error
+    opened: dict[Path, NDArray] = {}
+    for place, one in enumerate(stack.frames):
+        if one.frame is not None and one.path not in opened:
+            opened = {one.path: _stored_frames(one.path, stack, case_id)}
+        values = _slice_values(one, case_id) if one.frame is None else opened[one.path][one.frame]
+        if values.shape != one.size:
             raise Unreadable(
-                case,
-                f"{path}, which is no DICOM file",
-                "a folder with the slices of one series and nothing else",
-                "take it out of the folder",
-            ) from error
-        # A damaged header makes pydicom raise whatever its parser stumbles over.
-        except Exception as error:
-            raise Unreadable(
-                case,
-                f"a damaged DICOM header in {path} ({' '.join(str(error).split())[:100]})",
-                "a DICOM slice with position, orientation and spacing",
-                COPY_AGAIN,
-            ) from error
-    return found
-
-
-def _slice(path: Path, header: Any) -> _Slice:
-    def numbers(name: str, default: Sequence[float]) -> tuple[float, ...]:
-        value = header.get(name)
-        return tuple(float(number) for number in (default if value is None else value))
-
-    return _Slice(
-        path=path,
-        series=str(header.get("SeriesInstanceUID", "")),
-        modality=str(header.get("Modality", "")),
-        position=numbers("ImagePositionPatient", ()),
-        orientation=numbers("ImageOrientationPatient", (1, 0, 0, 0, 1, 0)),
-        spacing=numbers("PixelSpacing", (1, 1)),
-        size=(int(header.Rows), int(header.Columns)),
-        thickness=float(header.get("SliceThickness") or 0),
-        number=int(header.get("InstanceNumber") or 0),
-        frames=int(header.get("NumberOfFrames") or 1),
-    )
-
-
-def _sorted(files: Sequence[Path], case: str) -> tuple[list[_Slice], Geometry, tuple[Finding, ...]]:
-    """Slices by position, their geometry, and a note where slices are missing."""
-    slices = _headers(files, case)
-    first = slices[0]
-    for what, kinds in (
-        ("series", {one.series for one in slices}),
-        ("sizes of slices", {one.size for one in slices}),
-        ("orientations", {tuple(np.round(one.orientation, 3)) for one in slices}),
-    ):
-        if len(kinds) > 1:
-            raise Unreadable(
-                case,
-                f"{len(kinds)} {what} in {first.path.parent}",
-                "one series in a folder",
-                "put each series into a folder of its own",
+                case_id,
+                f"an array of shape {values.shape} in {one.path}",
+                f"a gray slice, {one.size} as its header says",
+                "export the series as one plain gray image per slice",
             )
-    if any(one.frames > 1 for one in slices):
-        raise Unreadable(
-            case, f"a multi-frame DICOM file, {first.path}", "one slice per file", "convert it to NIfTI"
-        )
-    across, down = np.array(first.orientation[:3]), np.array(first.orientation[3:])
-    normal = np.cross(across, down)
-    placed = all(len(one.position) == 3 for one in slices)
-    heights = [float(np.dot(normal, one.position)) if placed else float(one.number) for one in slices]
-    order = np.argsort(heights, kind="stable")
-    slices = [slices[index] for index in order]
-    gaps = np.diff(np.array(heights)[order])
-    if len(gaps) and gaps.min() <= 1e-4:
-        raise Unreadable(
-            case,
-            f"two slices at one position in {first.path.parent}",
-            "one slice per position",
-            "split the series (phases, echoes) into folders of their own",
-        )
-    step = float(np.median(gaps)) if placed and len(gaps) else first.thickness or 1.0
-    geometry = geometry_of(
-        (first.size[1], first.size[0], len(slices)),
-        (first.spacing[1], first.spacing[0], step),
-        slices[0].position if placed else (0.0, 0.0, 0.0),
-        np.stack([across, down, normal], axis=1).ravel(),
+        if one.frame is not None:
+            values = values.astype(np.float64) * one.rescale[0] + one.rescale[1]
+        with np.errstate(over="ignore"):  # beyond float32 is infinite, which the check tells
+            array[place] = values
+    return Voxels(array[None], stack.geometry, stack.notes)
+
+
+def _slice_values(one: Frame, case: str) -> NDArray:
+    """Values of a file of one slice, rescaled, (H, W)."""
+    sitk = quiet_itk()
+    try:
+        array: NDArray = sitk.GetArrayFromImage(sitk.ReadImage(str(one.path)))
+        if one.table:
+            from pydicom.pixels.processing import apply_modality_lut
+
+            array = apply_modality_lut(array, read_header(one.path, case))
+    except (RuntimeError, MemoryError, ValueError, AttributeError, IndexError) as error:
+        raise _broken(one.path, reason(error), case) from error
+    return array[0] if array.ndim == 3 and len(array) == 1 else array
+
+
+def _stored_frames(path: Path, stack: Stack, case: str) -> NDArray:
+    """Stored values of all frames of a multi-frame file, (frame, H, W), before they are rescaled."""
+    import pydicom
+
+    read_header(path, case)
+    try:
+        with quiet_pydicom():
+            array: NDArray = pydicom.dcmread(path).pixel_array
+        return array[None] if array.ndim == 2 else array
+    # pydicom lacks a decoder for some ways of packing, or meets damage in as many ways.
+    except Exception as error:
+        why = " ".join(str(error).split())[:160]
+        mine = {frame.rescale for frame in stack.frames if frame.path == path}
+        if mine != {(1.0, 0.0)}:  # GDCM would rescale all frames as the first
+            raise _broken(path, why, case) from error
+    try:
+        packed: NDArray = quiet_itk().GetArrayFromImage(quiet_itk().ReadImage(str(path)))
+        return packed
+    except (RuntimeError, MemoryError, ValueError) as error:
+        raise _broken(path, reason(error), case) from error
+
+
+def _broken(path: Path, why: str, case: str) -> Unreadable:
+    return Unreadable(
+        case,
+        f"a series in {path.parent} that cannot be read ({path.name}: {why})",
+        "DICOM slices",
+        COPY_AGAIN,
     )
-    notes: tuple[Finding, ...] = ()
-    # Positions are written with few digits; a tenth of a step is rounding, or a table's sag.
-    uneven = np.abs(gaps - step) > 0.1 * step if placed else np.zeros(0, bool)
-    if uneven.any():
-        notes = (
-            Finding(
-                case,
-                "note",
-                "missing_slices",
-                f"slices {step:.4g} mm apart",
-                f"{int(uneven.sum())} gaps of up to {gaps.max():.4g} mm among {len(slices)} slices",
-                "look whether slices were lost on export; distances through the gap are wrong",
-            ),
-        )
-    return slices, geometry, notes

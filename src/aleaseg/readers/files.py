@@ -21,7 +21,8 @@ __all__ = [
 # Formats without a world: 2D pictures, whose spacing is unknown.
 FLAT_ENDINGS = (".png", ".tif", ".tiff", ".jpg", ".jpeg", ".bmp")
 # All that `voxels.py` can read; longer endings first, since `.nii.gz` ends in `.gz`.
-ENDINGS = (".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd", *FLAT_ENDINGS)
+# Of a pair .hdr and .img the .img stands for both.
+ENDINGS = (".nii.gz", ".nii", ".img.gz", ".img", ".nrrd", ".nhdr", ".mha", ".mhd", *FLAT_ENDINGS)
 
 COPY_AGAIN = "copy or download the file again, or leave the case out"
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import itertools
 
 import numpy as np
 from numpy.typing import NDArray
 
 from aleaseg.case import Geometry
+from aleaseg.readers.headers import corners_apart
 
-__all__ = ["differs_in_world", "image_fault", "image_hash"]
+__all__ = ["differs_in_world", "image_fault", "image_hash", "known_to_one"]
 
 # Headers are written with few digits: a tenth of a voxel, anywhere in the volume, is no fault.
 _TOLERANCE_VOXELS = 0.1
@@ -72,11 +72,32 @@ def differs_in_world(first: Geometry, second: Geometry) -> str | None:
         return f"spacing {_mm(second.spacing_mm)} instead of {_mm(first.spacing_mm)}"
     if first.affine is None or second.affine is None:
         return None
-    lengths = (1,) * (3 - len(first.shape)) + first.shape
-    corners = np.array([(*corner, 1) for corner in itertools.product(*((0, n - 1) for n in lengths))])
-    apart = float(np.linalg.norm(corners @ (first.affine - second.affine).T[:, :3], axis=1).max())
+    apart = corners_apart(first.shape, first.affine, second.affine)
     if apart > _TOLERANCE_VOXELS * ours.min():
         return f"its corners lie up to {apart:.3g} mm away (origin, direction or spacing differ)"
+    return None
+
+
+def known_to_one(first: Geometry, second: Geometry) -> str | None:
+    """What only one of two geometries states, its position or its spacing, in words; None where both or neither do.
+
+    Args:
+        first: of the image.
+        second: of its label.
+    """
+    for name, stated in (
+        ("position", [geometry.affine is not None for geometry in (first, second)]),
+        (
+            "spacing",
+            [
+                geometry.affine is not None or set(geometry.spacing_mm) != {1.0}
+                for geometry in (first, second)
+            ],
+        ),
+    ):
+        if stated[0] != stated[1]:
+            knows, lacks = ("image", "label") if stated[0] else ("label", "image")
+            return f"a {name} in the {knows} alone; the {lacks} states none"
     return None
 
 

@@ -76,13 +76,14 @@ def open_folder(
                 channels=len(names),
                 to_one=meaning.to_one,
                 drop=meaning.drop,
+                by_name=meaning.by_name,
             )
             for case in ids
         ),
         classes=meaning.classes,
         channels=names,
         ignore=declared.ignore if declared else None,
-        findings=(*roles.findings, *findings),
+        findings=(*roles.findings, *findings, *meaning.findings),
         declared=tuple(
             sorted({*meaning.drop, *(v for values in meaning.classes.values() for v in values)})
         ),
@@ -106,7 +107,7 @@ def meaning_of(
     asked = asked_classes(classes)
     if declared:
         kept, drop = choose(declared.classes, asked)
-        return Meaning(kept, drop=drop), "dataset.json"
+        return Meaning(kept, drop=drop, others=drop), "dataset.json"
     meaning = meaning_of_found(labels, asked)
     if not labels:
         return meaning, ""

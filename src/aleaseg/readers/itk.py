@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 import tempfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,16 +15,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from aleaseg.case import Geometry
+from aleaseg.case import Finding, Geometry, Voxels
 from aleaseg.errors import Unreadable
 from aleaseg.readers.files import COPY_AGAIN, FLAT_ENDINGS, first_bytes, refuse_text
-from aleaseg.readers.text_header import stored
+from aleaseg.readers.headers import skewed_axes, spare_bytes, units_note
+from aleaseg.readers.text_header import inflated_bytes, length_unit, notes, stored
 
 __all__ = ["geometry_of", "header_and_channels", "quiet_itk", "read_flat_indices", "read_voxels", "reason"]
 
 # LZW and JPEG pack an even picture tighter than deflate does.
 _FLAT_RATIO = 20_000
 # ITK takes half a JPEG or BMP for a whole one; Pillow does not.
+_PNG = b"\x89PNG\r\n\x1a\n"
 _BY_PILLOW = (".jpg", ".jpeg", ".bmp")
 
 
@@ -64,17 +67,18 @@ def header_and_channels(path: Path, case: str) -> tuple[Geometry, int]:
     return header.geometry, header.channels
 
 
-def read_voxels(path: Path, case: str) -> tuple[NDArray, Geometry]:
+def read_voxels(path: Path, case: str) -> Voxels:
     """Voxels in the type on disk, (channel, *spatial), slowest axis first. Alpha is dropped.
 
     Raises:
         Unreadable: the file is damaged or not what its name says.
     """
     if _by_pillow_better(path, case):
-        return _by_pillow(path, case)
+        return Voxels(*_by_pillow(path, case))
     sitk = quiet_itk()
     with _reader(path, case) as reader:
         header = _header(reader, path, case)
+        spare = _counted(reader, path, case)
         try:
             image = reader.Execute()
             array: NDArray = sitk.GetArrayFromImage(image)
@@ -85,7 +89,41 @@ def read_voxels(path: Path, case: str) -> tuple[NDArray, Geometry]:
         array = np.moveaxis(array, -1, 0)[: header.channels]
     else:
         array = array.reshape(header.channels, *header.geometry.shape)
-    return np.ascontiguousarray(array), header.geometry
+    return Voxels(
+        np.ascontiguousarray(array), header.geometry, (*_notes(header.geometry, path, case), *spare)
+    )
+
+
+def _counted(reader: Any, path: Path, case: str) -> tuple[Finding, ...]:
+    """A note where more voxels are stored than the header says.
+
+    Raises:
+        Unreadable: a deflated stream holds fewer.
+    """
+    if path.suffix.lower() in FLAT_ENDINGS:
+        return ()
+    behind = stored(path, case, path.stat().st_size)
+    wanted = _wanted(reader)
+    if behind is None:
+        return ()
+    if behind.packed is not None:
+        have = inflated_bytes(*behind.packed, wanted)
+        if have < wanted:
+            raise _short(have, wanted, reader, path, case)
+        return (spare_bytes(1, wanted, path, case),) if have > wanted else ()
+    more = behind.n_bytes - wanted
+    return (spare_bytes(more, wanted, path, case),) if behind.plain and more > 0 else ()
+
+
+def _notes(geometry: Geometry, path: Path, case: str) -> tuple[Finding, ...]:
+    if path.suffix.lower() in FLAT_ENDINGS:
+        return ()
+    unit = length_unit(path)
+    return (
+        *notes(path, geometry.spacing_mm, case),
+        *skewed_axes(geometry, path, case),
+        *((units_note(*unit, geometry.spacing_mm, path, case),) if unit else ()),
+    )
 
 
 def read_flat_indices(path: Path, case: str) -> tuple[NDArray, Geometry] | None:
@@ -112,7 +150,7 @@ def _by_pillow_better(path: Path, case: str) -> bool:
         return True
     # A gray PNG with opacity is a pixel type that SimpleITK does not know.
     head = first_bytes(path, case, 26)[0]
-    return head.startswith(b"\x89PNG") and head[25:] == b"\x04"
+    return head.startswith(_PNG[:4]) and head[25:] == b"\x04"
 
 
 def _by_pillow(path: Path, case: str) -> tuple[NDArray, Geometry]:
@@ -164,6 +202,8 @@ def _reader(path: Path, case: str) -> Iterator[Any]:
     own_text = head.startswith(begins) if begins else suffix in (".mha", ".mhd") and b"=" in head[:100]
     if not own_text:
         refuse_text(head, path, case, expected)
+    if head.startswith(_PNG):
+        _refuse_damaged_png(path, case)
     have: int | None = _FLAT_RATIO * size
     if suffix not in FLAT_ENDINGS:
         behind = stored(path, case, size)
@@ -178,6 +218,24 @@ def _reader(path: Path, case: str) -> Iterator[Any]:
             raise _unreadable(path, case, error) from error
         _refuse_short(reader, path, case, have)
         yield reader
+
+
+def _refuse_damaged_png(path: Path, case: str) -> None:
+    """Raise where a chunk of a PNG is cut off or differs from its checksum: libpng would print it to stderr."""
+    content = path.read_bytes()
+    place, kind = len(_PNG), b""
+    while place + 12 <= len(content) and kind != b"IEND":
+        length = int.from_bytes(content[place : place + 4], "big")
+        kind = content[place + 4 : place + 8]
+        end = place + 8 + length
+        if zlib.crc32(content[place + 4 : end]) != int.from_bytes(content[end : end + 4], "big"):
+            break
+        place = end + 4
+    else:
+        if kind == b"IEND":
+            return
+    what = f"{path} that is damaged at byte {place} of {len(content)}"
+    raise Unreadable(case, what, "a PNG file, whole", COPY_AGAIN)
 
 
 @contextmanager
@@ -196,16 +254,25 @@ def _plain_name(path: Path) -> Iterator[str]:
 
 def _refuse_short(reader: Any, path: Path, case: str, have: int | None) -> None:
     """Raise where the header promises more voxels than the file can hold, before memory is asked for."""
-    sitk = quiet_itk()
-    pixel = sitk.Image([1, 1], reader.GetPixelID(), reader.GetNumberOfComponents())
-    wanted = math.prod(reader.GetSize()) * pixel.GetSizeOfPixelComponent() * reader.GetNumberOfComponents()
+    wanted = _wanted(reader)
     if have is not None and wanted > have:
-        raise Unreadable(
-            case,
-            f"at most {have} bytes of voxels in {path}",
-            f"{wanted} bytes, as its header says (shape {tuple(reader.GetSize())})",
-            f"it is cut off or its header is damaged; {COPY_AGAIN}",
-        )
+        raise _short(have, wanted, reader, path, case)
+
+
+def _wanted(reader: Any) -> int:
+    """Bytes of voxels as the header says."""
+    pixel = quiet_itk().Image([1, 1], reader.GetPixelID(), reader.GetNumberOfComponents())
+    each: int = pixel.GetSizeOfPixelComponent() * reader.GetNumberOfComponents()
+    return math.prod(reader.GetSize()) * each
+
+
+def _short(have: int, wanted: int, reader: Any, path: Path, case: str) -> Unreadable:
+    return Unreadable(
+        case,
+        f"at most {have} bytes of voxels in {path}",
+        f"{wanted} bytes, as its header says (shape {tuple(reader.GetSize())})",
+        f"it is cut off or its header is damaged; {COPY_AGAIN}",
+    )
 
 
 def _header(reader: Any, path: Path, case: str) -> _Header:
@@ -227,5 +294,10 @@ def _header(reader: Any, path: Path, case: str) -> _Header:
         channels = {2: 1, 4: 3}.get(channels, channels)
         shape = size[:3][::-1]
         return _Header(Geometry(shape, (1.0,) * len(shape), None), channels)
-    geometry = geometry_of(size[:3], reader.GetSpacing(), reader.GetOrigin(), reader.GetDirection())
+    # ITK takes all lengths for mm, whatever unit stands beside them.
+    mm = (length_unit(path) or ("mm", 1.0))[1]
+    spacing, origin = (
+        [mm * length for length in lengths] for lengths in (reader.GetSpacing(), reader.GetOrigin())
+    )
+    geometry = geometry_of(size[:3], spacing, origin, reader.GetDirection())
     return _Header(geometry, channels)

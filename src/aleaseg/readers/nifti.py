@@ -1,4 +1,4 @@
-"""NIfTI-1 and -2, plain or gzipped.
+"""NIfTI-1 and -2 and Analyze 7.5, plain or gzipped; one file, or a pair of header (.hdr) and voxels (.img).
 
 nibabel reads the header; the voxels are read here, so that a header is checked
 against the file before memory is asked for, and a truncated file says how much
@@ -19,14 +19,19 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from aleaseg.case import Geometry
+from aleaseg.case import Finding, Geometry, Voxels
 from aleaseg.errors import Unreadable
 from aleaseg.readers.files import COPY_AGAIN, first_bytes, inflated_at_most, refuse_text
+from aleaseg.readers.headers import corners_apart, note, skewed_axes, spare_bytes, two_spacings, units_note
 
-__all__ = ["NiftiHeader", "read_header", "read_voxels"]
+__all__ = ["NiftiHeader", "header_file", "read_header", "read_voxels"]
 
 _EXPECTED = "a NIfTI file"
 _CHUNK = 1 << 20
+# What the lowest three bits of xyzt_units say, and how many mm it is; none stands for mm.
+_UNITS = {0: ("mm", 1.0), 1: ("metre", 1000.0), 2: ("mm", 1.0), 3: ("micrometre", 1e-3)}
+# Headers are written with few digits: a tenth of a voxel is no second position.
+_APART = 0.1
 _SILENT = logging.Logger("aleaseg.nifti", level=logging.CRITICAL + 1)
 
 
@@ -41,6 +46,7 @@ class NiftiHeader:
         offset: of the first voxel, in bytes.
         slope: value = slope * stored + intercept; None where there is no scaling.
         intercept: see slope.
+        notes: where the header says one thing in two ways that differ, or in an unusual way.
     """
 
     geometry: Geometry
@@ -49,6 +55,7 @@ class NiftiHeader:
     offset: int
     slope: float | None
     intercept: float
+    notes: tuple[Finding, ...] = ()
 
     @property
     def n_bytes(self) -> int:
@@ -62,16 +69,20 @@ def read_header(path: Path, case: str) -> NiftiHeader:
     Raises:
         Unreadable: the file is no NIfTI, damaged, or shorter than its header says.
     """
-    head, size = first_bytes(path, case)
+    says = header_file(path, case)
+    head, size = first_bytes(says, case)
     zipped = head[:2] == b"\x1f\x8b"
     if not zipped:
-        refuse_text(head, path, case, _EXPECTED)
+        refuse_text(head, says, case, _EXPECTED)
     try:
-        with _stream(path, zipped) as stream:
+        with _stream(says, zipped) as stream:
             block = stream.read(540)
     except (OSError, EOFError, zlib.error) as error:
-        raise _cut(path, case, f"ends inside its header, {size} bytes long") from error
-    header = _parsed(block, path, case)
+        raise _cut(says, case, f"ends inside its header, {size} bytes long") from error
+    header = _parsed(block, says, case, pair=says != path)
+    if says != path:
+        head, size = first_bytes(path, case, 2)
+        zipped = head == b"\x1f\x8b"
     room = inflated_at_most(size) if zipped else size
     if header.offset + header.n_bytes > room:
         shape = (*header.geometry.shape[::-1], *([header.channels] if header.channels > 1 else []))
@@ -86,7 +97,27 @@ def read_header(path: Path, case: str) -> NiftiHeader:
     return header
 
 
-def read_voxels(path: Path, case: str) -> tuple[NDArray, Geometry]:
+def header_file(path: Path, case: str) -> Path:
+    """Where the header stands: in the file itself, or in the .hdr beside an .img.
+
+    Raises:
+        Unreadable: there is no .hdr beside an .img.
+    """
+    lower = path.name.lower()
+    ending = next((ending for ending in (".img", ".img.gz") if lower.endswith(ending)), None)
+    if ending is None:
+        return path
+    stem = path.name[: -len(ending)]
+    names = [stem + end for plain in (".hdr", ".hdr.gz") for end in (plain, plain.upper())]
+    for name in names:
+        if path.with_name(name).exists():
+            return path.with_name(name)
+    raise Unreadable(
+        case, f"{path} without its header", f"{stem}.hdr beside it", "copy both files of the pair"
+    )
+
+
+def read_voxels(path: Path, case: str) -> Voxels:
     """Voxels with the header's scaling applied, (channel, *spatial), slowest axis first.
 
     Without scaling the type on disk is kept; with scaling it is a float type.
@@ -95,7 +126,7 @@ def read_voxels(path: Path, case: str) -> tuple[NDArray, Geometry]:
         Unreadable: the file is no NIfTI, damaged, or cut off.
     """
     header = read_header(path, case)
-    raw = _inflated(path, case, header)
+    raw, spare = _inflated(path, case, header)
     if header.dtype.names:  # RGB and RGBA are structures of bytes
         colours: NDArray = raw.view(header.dtype)
         array = np.stack([colours[name] for name in header.dtype.names[:3]])
@@ -111,7 +142,8 @@ def read_voxels(path: Path, case: str) -> tuple[NDArray, Geometry]:
         with np.errstate(over="ignore", invalid="ignore"):
             array *= working(header.slope)
             array += working(header.intercept)
-    return array, header.geometry
+    more = (spare_bytes(spare, header.n_bytes, path, case),) if spare else ()
+    return Voxels(array, header.geometry, (*header.notes, *more))
 
 
 def _stream(path: Path, zipped: bool) -> BinaryIO:
@@ -127,10 +159,10 @@ def _damaged(path: Path, case: str, what: str) -> Unreadable:
     return Unreadable(case, f"a damaged header in {path}: {what}", _EXPECTED, COPY_AGAIN)
 
 
-def _inflated(path: Path, case: str, header: NiftiHeader) -> NDArray[np.uint8]:
-    """The bytes of the voxels."""
+def _inflated(path: Path, case: str, header: NiftiHeader) -> tuple[NDArray[np.uint8], int]:
+    """The bytes of the voxels, and how many follow them."""
     wanted = header.n_bytes
-    got = 0
+    got = spare = 0
     try:
         buffer = np.empty(wanted, np.uint8)
         for piece in _pieces(path, first_bytes(path, case, 2)[0] == b"\x1f\x8b", header.offset):
@@ -138,6 +170,7 @@ def _inflated(path: Path, case: str, header: NiftiHeader) -> NDArray[np.uint8]:
             part = np.frombuffer(piece, np.uint8)[: wanted - got]
             buffer[got : got + len(part)] = part
             got += len(part)
+            spare += len(piece) - len(part)
     except MemoryError as error:
         raise Unreadable(
             case, f"{wanted} bytes of voxels in {path}", "an image that fits into memory", "crop it"
@@ -149,7 +182,7 @@ def _inflated(path: Path, case: str, header: NiftiHeader) -> NDArray[np.uint8]:
         raise _cut(path, case, how) from error
     if got < wanted:
         raise _cut(path, case, f"is cut off: {got} of {wanted} bytes of voxels")
-    return buffer
+    return buffer, spare
 
 
 def _pieces(path: Path, zipped: bool, offset: int) -> Iterator[bytes | memoryview]:
@@ -189,7 +222,8 @@ def _pieces(path: Path, zipped: bool, offset: int) -> Iterator[bytes | memoryvie
             raise EOFError
 
 
-def _parsed(block: bytes, path: Path, case: str) -> NiftiHeader:
+def _parsed(block: bytes, path: Path, case: str, *, pair: bool) -> NiftiHeader:
+    from nibabel.analyze import AnalyzeHeader
     from nibabel.nifti1 import Nifti1Header
     from nibabel.nifti2 import Nifti2Header
 
@@ -200,14 +234,16 @@ def _parsed(block: bytes, path: Path, case: str) -> NiftiHeader:
     length = 348 if kind is Nifti1Header else 540
     if len(block) < length:
         raise _cut(path, case, f"ends inside its header, after {len(block)} bytes")
+    # An Analyze header is as long, and has no magic word where NIfTI has one.
+    analyze = kind is Nifti1Header and block[344:346] != b"n+" and block[344:346] != b"ni" and pair
     try:
         # nibabel mends what it can and tells it to its own logger, which prints.
-        header = kind(block[:length], check=False)
+        header = (AnalyzeHeader if analyze else kind)(block[:length], check=False)
         header.check_fix(logger=_SILENT, error_level=40)
         dtype = header.get_data_dtype()
         slope, intercept = header.get_slope_inter()
         dims = tuple(int(length) for length in header.get_data_shape())
-        spacing, affine = _world(header)
+        # In a pair the header's own length, where some programs write it, is no offset.
         offset = int(header.get_data_offset())
     # nibabel's HeaderDataError is an Exception of its own; broken numbers raise the others.
     except Exception as error:
@@ -218,13 +254,17 @@ def _parsed(block: bytes, path: Path, case: str) -> NiftiHeader:
         raise Unreadable(case, f"voxels of type {dtype} in {path}", "numbers", "store real numbers")
     spatial, channels = _axes(dims, path, case)
     plain = slope is None or (slope == 1 and not intercept)
+    geometry, notes = _placed(header, analyze, spatial, path, case)
+    if not analyze and float(header["scl_slope"]) == 0 and float(header["scl_inter"]) != 0:
+        notes = (*notes, _intercept_alone(float(header["scl_inter"]), path, case))
     return NiftiHeader(
-        geometry=_geometry(spatial, spacing, affine, path, case),
+        geometry=geometry,
         channels=channels,
         dtype=dtype,
         offset=offset,
         slope=None if plain else float(slope),
         intercept=0.0 if plain else float(intercept),
+        notes=notes,
     )
 
 
@@ -244,14 +284,104 @@ def _axes(dims: tuple[int, ...], path: Path, case: str) -> tuple[tuple[int, ...]
     )
 
 
-def _world(header: Any) -> tuple[tuple[float, ...], NDArray[np.float64] | None]:
-    """Spacing (x, y, z) and affine; None where the header declares no world."""
+def _placed(
+    header: Any, analyze: bool, dims: tuple[int, ...], path: Path, case: str
+) -> tuple[Geometry, tuple[Finding, ...]]:
+    """Where the voxels lie, and what to know about it."""
     zooms = tuple(float(zoom) for zoom in header.get_zooms()[:3])
-    if int(header["sform_code"]) > 0:
-        return zooms, np.asarray(header.get_sform(), np.float64)
-    if int(header["qform_code"]) > 0:
-        return zooms, np.asarray(header.get_qform(), np.float64)
-    return zooms, None
+    if analyze:
+        unknown = note(
+            case,
+            "no_position",
+            "a header that says which side is left",
+            f"an Analyze header, {path.name}, which cannot",
+            "know which program wrote it, and convert it to NIfTI with that program's rule",
+        )
+        scale = float(header["funused1"])
+        if math.isfinite(scale) and scale not in (0, 1):
+            return _geometry(dims, zooms, None, path, case), (unknown, _spm_scale(scale, path, case))
+        return _geometry(dims, zooms, None, path, case), (unknown,)
+    unit, mm = _UNITS.get(int(header["xyzt_units"]) & 7, ("of an unknown code", 1.0))
+    zooms = tuple(zoom * mm for zoom in zooms)
+    affine, other, notes = _worlds(header, mm, path, case)
+    geometry = _geometry(dims, zooms, affine, path, case)
+    if affine is not None:
+        found = [*notes, *skewed_axes(geometry, path, case)]
+        if other is not None and geometry.affine is not None and np.isfinite(other).all():
+            other = other[:, [2, 1, 0, 3]]
+            apart = corners_apart(geometry.shape, geometry.affine, other)
+            if apart > _APART * min(geometry.spacing_mm):
+                found.append(_two_positions(apart, header, path, case))
+        stated = tuple(abs(zoom) for zoom in zooms[: len(dims)][::-1])
+        if not np.allclose(stated, geometry.spacing_mm, rtol=0.01, atol=0):
+            ours = f"the affine of {path.name}"
+            found.append(
+                two_spacings(case, ours, geometry.spacing_mm, "its pixdim, as ITK reads it", stated)
+            )
+        notes = tuple(found)
+    if unit != "mm":
+        notes = (*notes, units_note(unit, mm, geometry.spacing_mm, path, case))
+    return geometry, notes
+
+
+def _intercept_alone(intercept: float, path: Path, case: str) -> Finding:
+    return note(
+        case,
+        "two_scales",
+        "a slope beside an intercept",
+        f"slope 0, which means no scaling, and intercept {intercept:.6g} in {path.name}, which ITK adds",
+        "read without it, as the standard has it; write the slope 1 if the intercept is meant",
+    )
+
+
+def _spm_scale(scale: float, path: Path, case: str) -> Finding:
+    return note(
+        case,
+        "two_scales",
+        "values as they are stored, as ITK reads an Analyze file",
+        f"a factor of {scale:.6g} in {path.name}, by which SPM and nibabel multiply",
+        "read without the factor; convert the file to NIfTI, which can state it",
+    )
+
+
+def _worlds(
+    header: Any, mm: float, path: Path, case: str
+) -> tuple[NDArray[np.float64] | None, NDArray[np.float64] | None, tuple[Finding, ...]]:
+    """The affine that is read, the other one where there are two, and a note where that one is broken."""
+    scale = np.diag([mm, mm, mm, 1.0])
+    by_sform = int(header["sform_code"]) > 0
+    by_qform = int(header["qform_code"]) > 0
+    quaternion = None
+    broken: tuple[Finding, ...] = ()
+    if by_qform:
+        try:
+            quaternion = scale @ np.asarray(header.get_qform(), np.float64)
+        except Exception as error:  # nibabel raises what its numbers stumble over
+            if not by_sform:
+                raise _damaged(path, case, f"its qform is none ({' '.join(str(error).split())})") from error
+            broken = (
+                note(
+                    case,
+                    "two_positions",
+                    "a qform and an sform that agree",
+                    f"a damaged qform in {path.name} ({' '.join(str(error).split())[:80]}); the sform was read",
+                    "write the header again, as ITK reads the qform of some files",
+                ),
+            )
+    if not by_sform:
+        return quaternion, None, broken
+    return scale @ np.asarray(header.get_sform(), np.float64), quaternion, broken
+
+
+def _two_positions(apart: float, header: Any, path: Path, case: str) -> Finding:
+    return note(
+        case,
+        "two_positions",
+        "a qform and an sform that agree",
+        f"corners up to {apart:.3g} mm apart by the sform (code {int(header['sform_code'])}, read here) and by the "
+        f"qform (code {int(header['qform_code'])}) of {path.name}",
+        "ITK, nnU-Net and Slicer may read the other; find out which is right and write it into both",
+    )
 
 
 def _geometry(

@@ -131,17 +131,19 @@ def _recognised(tree: Tree, classes: str | None, chosen: Chosen) -> Dataset | No
         if not chosen and arrays.has_arrays(tree):
             return arrays.open_arrays(tree, classes)
     readable = sum(1 for _ in tree.images())
-    if not chosen and sum(len(found.files) for _, found in tree.walk()) > 2 * readable:
-        slices = [one for one in dicom.find_series(tree.root) if not _is_ours(tree, one[1][0])]
-        if sum(len(files) for _, files in slices) > readable:
-            return dicom.open_dicom(tree.root, slices)
+    others = sum(len(found.files) for _, found in tree.walk()) - readable
+    export = bool(others) and dicom.is_export(tree.root, listed.files)
+    if export or others > readable:
+        series = dicom.find_series(tree.root, lambda path: _is_ours(tree, path))
+        slices = sum(len(files) for found in series.folders for _, files in found.series)
+        if series and (export or slices > readable):
+            return dicom.open_dicom(tree.root, series, classes, image=chosen.image, label=chosen.label)
     return folder.open_folder(tree, classes, chosen) if readable else None
 
 
-def _is_ours(tree: Tree, path: Path) -> bool:
-    """Whether a file lies in what this package wrote."""
-    parts = path.relative_to(tree.root).parts[:-1]
-    return any(tree.is_ours("/".join(parts[: count + 1])) for count in range(len(parts)))
+def _is_ours(tree: Tree, folder: Path) -> bool:
+    """Whether this package wrote a folder."""
+    return tree.is_ours(folder.relative_to(tree.root).as_posix())
 
 
 def _inner(tree: Tree) -> list[str]:

@@ -17,6 +17,7 @@ from aleaseg.case import Account, Case, Dataset, Finding, Voxels
 from aleaseg.errors import BadVoxels, ShapeMismatch
 from aleaseg.readers.classes import asked_classes, choose
 from aleaseg.readers.files import split_ending
+from aleaseg.readers.fit import differs_in_world
 from aleaseg.readers.pairs import pair_up
 from aleaseg.readers.promises import no_labels
 from aleaseg.readers.roles import Chosen, matches
@@ -143,9 +144,11 @@ def read_structures(files: Sequence[tuple[str, int, Path]], image: Path, case_id
         BadVoxels: a mask with more values than two, or with values that are no whole numbers.
     """
     merged: Voxels | None = None
+    notes: list[Finding] = []
     overlaps: Counter[tuple[str, str]] = Counter()
     for name, value, path in files:
         mask = read_label(path, case_id)
+        notes += mask.notes
         if merged is None:
             merged = Voxels(np.zeros(mask.array.shape, np.int16), mask.geometry)
         if mask.array.shape != merged.array.shape:
@@ -155,6 +158,9 @@ def read_structures(files: Sequence[tuple[str, int, Path]], image: Path, case_id
                 "one shape for all structures",
                 "resample the masks to the image's grid",
             )
+        apart = differs_in_world(merged.geometry, mask.geometry)
+        if apart:
+            notes.append(_elsewhere(apart, path, files[0][2], case_id))
         inside = mask.array != 0
         if (mask.array[inside] != mask.array.max(initial=0)).any():
             raise BadVoxels(
@@ -173,10 +179,22 @@ def read_structures(files: Sequence[tuple[str, int, Path]], image: Path, case_id
 
         geometry = read_geometry(image, case_id)
         return Voxels(np.zeros(geometry.shape, np.int16), geometry)
-    return Voxels(merged.array, merged.geometry, _overlap_note(overlaps, case_id))
+    return Voxels(merged.array, merged.geometry, (*notes, *overlap_note(overlaps, case_id)))
 
 
-def _overlap_note(overlaps: Counter[tuple[str, str]], case: str) -> tuple[Finding, ...]:
+def _elsewhere(apart: str, path: Path, first: Path, case: str) -> Finding:
+    return Finding(
+        case,
+        "error",
+        "mask_geometry",
+        f"the geometry of {first.name} in all masks of the case",
+        f"{path.name}: {apart}",
+        "find out which mask lies where the image does, and resample the others to its grid",
+    )
+
+
+def overlap_note(overlaps: Counter[tuple[str, str]], case: str) -> tuple[Finding, ...]:
+    """A note on structures that overlap, with the number of voxels of each pair (the later one was kept)."""
     if not overlaps:
         return ()
     told = [f"{one} and {other} at {count} voxels" for (one, other), count in overlaps.most_common(3)]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import gzip
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,8 +20,11 @@ from numpy.typing import NDArray
 from aleaseg.case import Case, Finding, Geometry, Voxels
 from aleaseg.errors import BadVoxels, ShapeMismatch, Unreadable
 from aleaseg.readers import itk, nifti
+from aleaseg.readers.beside import exif_orientation
 from aleaseg.readers.files import FLAT_ENDINGS, split_ending
 from aleaseg.readers.fit import differs_in_world
+from aleaseg.readers.headers import note, stated_spacing
+from aleaseg.readers.segments import read_segments
 from aleaseg.run import write_aside
 
 __all__ = [
@@ -43,6 +46,7 @@ def lazy_case(
     channels: int | None = None,
     to_one: Sequence[int] = (),
     drop: Sequence[int] = (),
+    by_name: Mapping[str, int] | None = None,
 ) -> Case:
     """A case of image files and at most one label file; nothing is opened, and it can be pickled.
 
@@ -53,16 +57,22 @@ def lazy_case(
         channels: see `read_image`.
         to_one: see `read_label`.
         drop: see `read_label`.
+        by_name: name of a segment -> label value, where the label is a segmentation of Slicer.
     """
     images = tuple(images)
+    read: Callable[[], Voxels] | None = None
+    if label is not None:
+        read = (
+            partial(read_label, label, case_id, tuple(to_one), tuple(drop))
+            if by_name is None
+            else partial(read_segments, label, case_id, by_name)
+        )
     return Case(
         id=case_id,
         image_files=images,
         label_files=() if label is None else (label,),
         read_image=partial(read_image, images, case_id, channels),
-        read_label=None
-        if label is None
-        else partial(read_label, label, case_id, tuple(to_one), tuple(drop)),
+        read_label=read,
         read_geometry=partial(read_geometry, images[0], case_id),
     )
 
@@ -85,11 +95,11 @@ def read_image(paths: Sequence[Path], case_id: str, channels: int | None = None)
         ShapeMismatch: the channels differ in shape, or there are too many or too few.
     """
     parts = [_read(path, case_id) for path in paths]
-    first, geometry = parts[0]
+    first, geometry = parts[0].array, parts[0].geometry
     if len(parts) == 1:
         array = _grey(first, paths[0], channels)
     else:
-        for path, (part, _) in zip(paths, parts, strict=True):
+        for path, part in zip(paths, (part.array for part in parts), strict=True):
             if len(part) != 1 and not _is_grey(part, path):
                 raise ShapeMismatch(
                     case_id,
@@ -104,7 +114,7 @@ def read_image(paths: Sequence[Path], case_id: str, channels: int | None = None)
                     "one shape for all channels",
                     "resample the channels to one grid",
                 )
-        array = np.concatenate([part[:1] for part, _ in parts])
+        array = np.concatenate([part.array[:1] for part in parts])
     if channels is not None and len(array) != channels:
         raise ShapeMismatch(
             case_id,
@@ -114,7 +124,8 @@ def read_image(paths: Sequence[Path], case_id: str, channels: int | None = None)
         )
     with np.errstate(over="ignore"):  # beyond float32 is infinite, which the check tells
         array = np.ascontiguousarray(array, dtype=np.float32)
-    return Voxels(array, geometry, _channels_apart(paths, [part[1] for part in parts], case_id))
+    apart = _channels_apart(paths, [part.geometry for part in parts], case_id)
+    return Voxels(array, geometry, (*(told for part in parts for told in part.notes), *apart))
 
 
 def read_label(
@@ -138,7 +149,8 @@ def read_label(
         Unreadable: the file cannot be read as what it says it is.
         BadVoxels: values that are no whole numbers.
     """
-    array, geometry = itk.read_flat_indices(path, case_id) or _read(path, case_id)
+    found = _read(path, case_id, indices=True)
+    array = found.array
     if len(array) > 1 and not _is_grey(array, path):
         raise Unreadable(
             case_id,
@@ -151,7 +163,7 @@ def read_label(
         label = np.where(np.isin(label, to_one), label.dtype.type(1), label)
     if len(drop):
         label = np.where(np.isin(label, drop), label.dtype.type(0), label)
-    return Voxels(np.ascontiguousarray(label), geometry)
+    return Voxels(np.ascontiguousarray(label), found.geometry, found.notes)
 
 
 def read_geometry(path: Path, case_id: str) -> Geometry:
@@ -171,7 +183,7 @@ def count_channels(path: Path, case_id: str) -> int:
     """
     count = _header(path, case_id)[1]
     if count == 3 and _is_flat(path):
-        return len(_grey(_read(path, case_id)[0], path, None))
+        return len(_grey(_read(path, case_id).array, path, None))
     return count
 
 
@@ -236,21 +248,44 @@ def _is_nifti(path: Path, case: str) -> bool:
         raise Unreadable(
             case,
             f"the file {path}, whose ending is not known",
-            "a file ending in .nii.gz, .nii, .nrrd, .mha, .mhd, .png or .tif",
+            "a file ending in .nii.gz, .nii, .img, .nrrd, .mha, .mhd, .png or .tif",
             "convert it",
         )
-    return found[1].lower() in (".nii.gz", ".nii")
+    return found[1].lower() in (".nii.gz", ".nii", ".img", ".img.gz")
 
 
-def _read(path: Path, case: str) -> tuple[NDArray, Geometry]:
-    return nifti.read_voxels(path, case) if _is_nifti(path, case) else itk.read_voxels(path, case)
+def _read(path: Path, case: str, *, indices: bool = False) -> Voxels:
+    """The voxels of one file, (channel, *spatial), in the type on disk; `indices`: of a palette, not its colours."""
+    if _is_nifti(path, case):
+        voxels = nifti.read_voxels(path, case)
+    else:
+        flat = itk.read_flat_indices(path, case) if indices else None
+        voxels = itk.read_voxels(path, case) if flat is None else Voxels(*flat)
+    geometry, notes = stated_spacing(voxels.geometry, path, case, flat=_is_flat(path))
+    turned = exif_orientation(path) if _is_flat(path) else None
+    if turned:
+        notes = (*notes, _turned(turned, path, case))
+    return Voxels(voxels.array, geometry, (*voxels.notes, *notes))
 
 
 def _header(path: Path, case: str) -> tuple[Geometry, int]:
     if _is_nifti(path, case):
         header = nifti.read_header(path, case)
-        return header.geometry, header.channels
-    return itk.header_and_channels(path, case)
+        geometry, channels = header.geometry, header.channels
+    else:
+        geometry, channels = itk.header_and_channels(path, case)
+    return stated_spacing(geometry, path, case, flat=_is_flat(path))[0], channels
+
+
+def _turned(how: str, path: Path, case: str) -> Finding:
+    return note(
+        case,
+        "exif_orientation",
+        "a picture that is stored as it is shown",
+        f"{path.name}, stored {how} as its EXIF orientation says",
+        "it was read as it is stored, as ITK and nnU-Net do, and viewers turn it; if its mask was drawn on what a "
+        "viewer shows, turn the stored picture and take the orientation out",
+    )
 
 
 def _is_grey(array: NDArray, path: Path) -> bool:

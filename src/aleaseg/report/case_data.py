@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from aleaseg.report.columns import Column, values
+from aleaseg.measures.column import Column
+from aleaseg.report.columns import values
 from aleaseg.report.index import reasons_in_words
 from aleaseg.report.standing import percentiles
 from aleaseg.run import Record, Run

@@ -1,116 +1,63 @@
-"""What the columns of `cases.csv` are called on the page, and which way they point."""
+"""The columns of `cases.csv` as the page shows them: the manifest says what each is."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-__all__ = ["Column", "describe", "values"]
+from aleaseg.measures.column import Column, Role
 
-# name -> (title, direction, unit); used where the manifest says nothing else.
-_KNOWN = {
-    "doubt": ("Doubt", "high = bad", ""),
-    "image_doubt": ("Image doubt", "high = bad", ""),
-    "label_doubt": ("Label doubt", "high = bad", ""),
-    "auv": ("AUV", "high = bad", ""),
-    "perception_scale": ("Perception scale S", "high = certain", ""),
-    "oof_dice": ("Dice with prediction", "low = bad", ""),
-    "softmin": ("Softmin", "low = bad", ""),
-    "volume_mm3": ("Volume", "none", "mm³"),
-    "fov_mm3": ("Field of view", "none", "mm³"),
-    "depth": ("Depth", "none", "slices"),
-    "height": ("Height", "none", "voxels"),
-    "width": ("Width", "none", "voxels"),
-    "spacing_d_mm": ("Spacing across slices", "none", "mm"),
-    "spacing_h_mm": ("Spacing down", "none", "mm"),
-    "spacing_w_mm": ("Spacing across", "none", "mm"),
-    "class_set": ("Class set", "none", ""),
-    "site": ("Site", "none", ""),
-    "group": ("Group", "none", ""),
+__all__ = ["describe", "for_page", "values"]
+
+# In the order of the page. A number of a case that is no fact and no statistic is a score.
+_ROLES: Mapping[str, Role] = {
+    "score": "score",
+    "measure": "score",
+    "confound": "confound",
+    "statistic": "statistic",
 }
-_SCORES = ("doubt", "image_doubt", "label_doubt", "auv", "perception_scale", "oof_dice", "softmin")
-_CONFOUNDS = (
-    *("volume_mm3", "depth", "height", "width", "spacing_d_mm", "spacing_h_mm", "spacing_w_mm", "fov_mm3"),
-    *("class_set", "site"),
-)
 _NOT_NUMBERS = ("case", "status", "group", "site", "reasons", "class_set", "error")
 
 
-@dataclass(frozen=True)
-class Column:
-    """A column, described.
-
-    Attributes:
-        name: in `cases.csv`.
-        title: on the page.
-        role: `score` (the page's main numbers), `statistic` (of the image) or `confound`.
-        direction: `high = bad`, `low = bad`, `high = certain` or `none`.
-        unit: such as `mm³`; empty without.
-        text: one sentence on what it is; may be empty.
-        unit_range: whether it lies in [0, 1].
-    """
-
-    name: str
-    title: str
-    role: str
-    direction: str
-    unit: str
-    text: str
-    unit_range: bool
-
-
-_STATISTICS = {
-    "sharp": "Sharpness",
-    "ghost": "Ghosting",
-    "fov": "Field of view",
-    "dark": "Dark grey values",
-    "middle": "Middle grey values",
-    "bright": "Bright grey values",
-    "skew": "Skewness of grey values",
-    "border": "Body at the border",
-}
-_AXES = {"d": "across slices", "h": "down", "w": "across"}
-
-
-def _title(name: str) -> str:
-    """A statistic of the image is called `img_WHAT`, then its axis and its channel where it has them."""
-    what, *rest = name.removeprefix("img_").split("_")
-    words = [_STATISTICS.get(what, what.capitalize() or name)]
-    words += [_AXES.get(part, f"channel {part}" if part.isdigit() else part) for part in rest]
-    return " ".join(words)
-
-
 def describe(frame: pd.DataFrame, manifest: Mapping[str, Any]) -> list[Column]:
-    """The columns that have any value: scores first, then confounds, then statistics of the image."""
+    """The columns that have any value: scores first, then confounds, then statistics of the image.
+
+    Args:
+        frame: cases.csv.
+        manifest: its `columns` say title, direction, unit and role; within a role their order counts.
+    """
     declared: Mapping[str, Any] = manifest.get("columns") or {}
     flat = "depth" not in frame or not np.isfinite(values(frame, "depth")).any()
     found = []
-    for name in frame.columns:
-        if name in ("case", "status", "reasons", "error", "group"):
+    for name in sorted(frame.columns, key=[*declared, *frame.columns].index):
+        column = Column.read(name, declared.get(name) or {})
+        there = values(frame, name)
+        known = there != "" if there.dtype == object else np.isfinite(there)
+        plain_text = there.dtype == object and column.role != "confound"
+        if plain_text or column.role not in _ROLES or not known.any():
             continue
-        texts = name in _NOT_NUMBERS
-        column = values(frame, name)
-        if not texts and not np.isfinite(column).any():
-            continue
-        if texts and not any(column):
-            continue
-        about = declared.get(name) or {}
-        title, direction, unit = _KNOWN.get(name, (_title(name), "none", ""))
-        if flat and unit == "mm³":
-            title, unit = "Area" if name == "volume_mm3" else title, "mm²"
-        role = "score" if name in _SCORES else "confound" if name in _CONFOUNDS else "statistic"
-        direction = str(about.get("direction") or direction)
-        in_unit = not texts and name in _SCORES and bool(np.nanmin(column) >= 0 and np.nanmax(column) <= 1)
-        found.append(Column(name, title, role, direction, unit, str(about.get("text") or ""), in_unit))
-    order = {name: place for place, name in enumerate((*_SCORES, *_CONFOUNDS))}
-    return sorted(
-        found, key=lambda column: (column.role != "score", column.role, order.get(column.name, 99))
-    )
+        column = replace(column, role=_ROLES[column.role])
+        if flat and column.unit == "mm³":
+            title = "Area" if name == "volume_mm3" else column.title
+            column = replace(column, title=title, short="", unit="mm²")
+        found.append(column)
+    return sorted(found, key=lambda column: list(_ROLES).index(column.role))
+
+
+def for_page(column: Column) -> dict[str, Any]:
+    """What the page's scripts know of a column: as in the manifest, and which end of it is bad."""
+    about = column.described()
+    return {
+        "name": column.name,
+        **about,
+        "sign": column.direction.sign,
+        "unit_range": column.limits == (0, 1),
+    }
 
 
 def values(frame: pd.DataFrame, name: str) -> NDArray:

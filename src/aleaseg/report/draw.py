@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 
 from aleaseg.case import Case, Dataset
 from aleaseg.errors import AleasegError
-from aleaseg.report.javascript import as_script, write_if_changed
-from aleaseg.report.pictures import case_pictures, thumbnail
+from aleaseg.pages.files import write_if_changed
+from aleaseg.pages.javascript import as_script
+from aleaseg.pages.slices import case_pictures, thumbnail
 from aleaseg.run import Run, file_name
 from aleaseg.work import map_cases
 

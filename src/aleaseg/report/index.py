@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from aleaseg.report.columns import Column, values
+from aleaseg.measures.column import Column
+from aleaseg.pages.figures import auv_histograms, spectra
+from aleaseg.report.columns import for_page, values
 from aleaseg.report.draw import thumbnail_file
-from aleaseg.report.figures import auv_histograms, spectra
 from aleaseg.report.standing import confound_table
 from aleaseg.run import Run, file_name
 
@@ -52,7 +53,7 @@ def index_data(run: Run, cases: pd.DataFrame, columns: list[Column], report: Pat
         "case": ids,
         "hash": hashes,
         "thumb": [int(thumbnail_file(report, case).exists()) for case in ids],
-        "columns": [column.__dict__ for column in columns],
+        "columns": [for_page(column) for column in columns],
         "half": HALF,
     }
     for name in ("status", "group", "site", "reasons", "error", "class_set"):

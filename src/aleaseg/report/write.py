@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -10,17 +12,20 @@ import numpy as np
 import pandas as pd
 
 from aleaseg.case import Dataset
+from aleaseg.measures.column import Column
+from aleaseg.pages.files import copy_assets, write_if_changed
+from aleaseg.pages.javascript import as_script
+from aleaseg.pages.templates import flat, write_html
 from aleaseg.report.case_data import case_data
-from aleaseg.report.columns import Column, describe, values
+from aleaseg.report.columns import describe, values
 from aleaseg.report.draw import LabelSource, draw_cases
 from aleaseg.report.index import HALF, in_order, index_data
-from aleaseg.report.javascript import as_script, write_if_changed
-from aleaseg.report.pages import flat, select_command, write_assets, write_pages
 from aleaseg.run import Run, file_name, read_json
 
 __all__ = ["write_report"]
 
 _SHOWN_FINDINGS = 500
+_SCRIPTS = ("page.js", "plots.js", "cloud.js", "sheet.js", "figures.js", "group.js", "case.js")
 
 
 def write_report(
@@ -63,13 +68,22 @@ def write_report(
     if troubles:
         notes.append(f"{len(troubles)} case(s) could not be drawn; their pages say why.")
     _forget_others(report, {file_name(str(case)) for case in cases["case"]})
-    write_assets(report)
+    _write_assets(report)
     for case, data in case_data(run, cases, columns):
         name = file_name(case)
         write_if_changed(report / "cases" / f"{name}.js", as_script("case", name, data))
     index = index_data(run, cases, columns, report)
     write_if_changed(report / "data" / "index.js", as_script("index", "", index))
-    return write_pages(report, _context(run, manifest, cases, columns, notes))
+    context = _context(run, manifest, cases, columns, notes)
+    write_html(report / "case.html", "aleaseg.report", **context)
+    return write_html(report / "index.html", "aleaseg.report", **context)
+
+
+def _write_assets(report: Path) -> None:
+    copy_assets(report, "aleaseg.report", "report.css", *_SCRIPTS)
+    # Plotly is 5 MB: the package brings it, and each report gets its own copy to stay whole offline.
+    bundle = files("plotly").joinpath("package_data", "plotly.min.js").read_text("utf-8")
+    write_if_changed(report / "assets" / "plotly.min.js", bundle)
 
 
 def _forget_others(report: Path, names: set[str]) -> None:
@@ -88,6 +102,15 @@ def _predictions(run: Run, dataset: Dataset) -> LabelSource | None:
     return source
 
 
+def _directions(columns: list[Column]) -> list[tuple[str, list[str]]]:
+    """Each direction that a score has, and the titles of those scores."""
+    scores = [column for column in columns if column.role == "score" and column.direction.sign]
+    return [
+        (said.value, [column.title for column in scores if column.direction is said])
+        for said in dict.fromkeys(column.direction for column in scores)
+    ]
+
+
 def _context(
     run: Run, manifest: dict[str, Any], cases: pd.DataFrame, columns: list[Column], notes: list[str]
 ) -> dict[str, Any]:
@@ -101,6 +124,7 @@ def _context(
     findings = sorted(findings, key=lambda finding: (finding["severity"] != "error", finding["case"]))
     has = {column.name for column in columns}
     return {
+        "styles": ["report.css"],
         "name": about.get("name") or run.path.name,
         "about": about,
         "classes": list(about.get("classes") or {}),
@@ -111,6 +135,7 @@ def _context(
         "has": has,
         "notes": notes,
         "columns": columns,
+        "directions": _directions(columns),
         "findings": findings[:_SHOWN_FINDINGS],
         "findings_left_out": max(0, len(findings) - _SHOWN_FINDINGS),
         "errors": sum(finding["severity"] == "error" for finding in findings),
@@ -121,5 +146,5 @@ def _context(
         "versions": flat({"aleaseg": manifest.get("aleaseg", ""), **(manifest.get("versions") or {})}),
         "created": str(manifest.get("created") or ""),
         "run": str(run.path),
-        "select": select_command(run.path),
+        "select": f"aleaseg select {shlex.quote(str(run.path.resolve()))} --by doubt --quantile 0.95",
     }

@@ -82,7 +82,8 @@ def certainties(run: Run, measure: str) -> pd.DataFrame:
 
 def _distances(numbers: Numbers) -> np.ndarray:
     """(N, C) Mahalanobis distance of each class's features, each case by the model that predicted it."""
-    from aleaseg.scoring.catalogue import MEASURES, Mahalanobis
+    from aleaseg.scoring.catalogue import MEASURES
+    from aleaseg.scoring.compared import Mahalanobis
 
     measure = MEASURES["mahalanobis"]
     assert isinstance(measure, Mahalanobis)

@@ -15,11 +15,12 @@ from typing import Any
 
 from aleaseg.case import Dataset
 from aleaseg.errors import AleasegError, UsageError
-from aleaseg.predictions.folds import hold_out
 from aleaseg.readers import open_dataset
 from aleaseg.readers.files import list_folder
 from aleaseg.readers.public import KNOWN, Known, Pairs
-from aleaseg.run import read_json, write_json
+from aleaseg.readers.splits import read_splits, to_bytes
+from aleaseg.run import read_json, write_aside, write_json
+from aleaseg.training.splitting import hold_out
 
 __all__ = ["KNOWN", "Known", "Prepared", "Source", "find_sources", "prepare"]
 
@@ -206,8 +207,8 @@ def prepare(source: Source, out: Path, groups: str | None = None) -> Prepared:
     if not split_file.is_file():
         test = _test_part(source, dataset)
         train = sorted({case.id for case in labelled} - set(test))
-        write_json(split_file, [{"train": train, "val": sorted(test)}])
-    fold = read_json(split_file)[0]
+        write_aside(split_file, to_bytes([{"train": train, "val": sorted(test)}]))
+    fold = read_splits(split_file)[0]
     _write_view(source, training, set(fold["train"]))
     classes = tuple(dataset.classes)
     known = source.known

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
+from aleaseg.extractors.base import Traits
 from aleaseg.reproduce.cells import Cell, Maps, Training
 from aleaseg.reproduce.datasets import Prepared
 from aleaseg.reproduce.grid import Grid, with_needs
@@ -121,12 +122,21 @@ def estimate(
 
 def _without_weights(cells: Sequence[Cell]) -> set[str]:
     """Eyes of these cells whose weights were not fetched."""
-    from aleaseg.extractors import extractor_class
     from aleaseg.extractors.weights import find
 
     eyes = {cell.eye for cell in cells if not isinstance(cell, Training)}
-    asked = {eye: extractor_class(eye).traits.weights for eye in eyes}
-    return {eye for eye, name in asked.items() if name not in (None, "own") and find(str(name)) is None}
+    asked = {eye: _traits(eye) for eye in eyes}
+    return {
+        eye
+        for eye, traits in asked.items()
+        if traits.weights and not traits.bundled and not find(traits.weights)
+    }
+
+
+def _traits(eye: str) -> Traits:
+    from aleaseg.extractors import extractor_class
+
+    return extractor_class(eye).traits
 
 
 def _scale(settings: ReproduceSettings) -> str:
@@ -160,10 +170,11 @@ def _seconds(cell: Cell, data: Prepared, settings: ReproduceSettings, device: st
         # A fifth as many validation batches, at a third of a step's cost.
         fit = steps * step * (1 + 0.2 / 3)
         return fit + cases * _PREPARE_SECONDS[scale] + data.test * _TEST_SECONDS[scale][device]
-    if cell.eye == "task":
+    eye = _traits(cell.eye)
+    if eye.predictions:
         steps = 5 * (settings.protocol.crossfit_steps or _CROSSFIT_STEPS)
         return steps * 0.5 + data.train * 2 * _LIGHT_SECONDS[scale]
-    if cell.eye in ("variance", "own"):
+    if eye.bundled or not eye.brings_model:
         return data.train * _LIGHT_SECONDS[scale] * (2 if isinstance(cell, Maps) else 1)
     return data.train * min(len(data.classes), 8) * _LOOK_SECONDS[device]
 
@@ -172,4 +183,4 @@ def _kept_megabytes(cell: Cell, data: Prepared, settings: ReproduceSettings) -> 
     if isinstance(cell, Training):
         weights = _MEGABYTES[cell.network] if _scale(settings) == "paper" else 2.0
         return weights + 0.3 * data.test
-    return 0.3 * data.train * (20 if cell.eye == "task" else 1)
+    return 0.3 * data.train * (20 if _traits(cell.eye).predictions else 1)

@@ -9,16 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pandas as pd
 
 from aleaseg.errors import AleasegError
-from aleaseg.report.figures import auv_histograms, spectra
-from aleaseg.report.javascript import write_if_changed
-from aleaseg.report.pictures import case_pictures, thumbnail
+from aleaseg.pages.figures import auv_histograms, spectra
+from aleaseg.pages.files import write_if_changed
+from aleaseg.pages.slices import case_pictures, thumbnail
+from aleaseg.pages.svg import as_file
 from aleaseg.reproduce.cells import Cell, Maps, Scores, Training
 from aleaseg.reproduce.datasets import Prepared
 from aleaseg.reproduce.drawing import histograms_svg, scatter_svg, spectra_svg
@@ -112,8 +113,7 @@ def write_figures(
             drawn.append(Figure(number, title, caption, draw(drawer)))
         except (AleasegError, ValueError) as error:
             drawn.append(Figure(number, title, caption, {}, " ".join(str(error).split())))
-    context = {"data": drawer.data, "figures": drawn, "about": dict(about)}
-    return write_page(grid.folder, "figures.html", "figures.html.j2", context)
+    return write_page(grid.folder / "figures.html", data=drawer.data, figures=drawn, about=dict(about))
 
 
 def _gallery(drawer: _Drawer) -> dict[str, str]:
@@ -163,21 +163,15 @@ def _contours(drawer: _Drawer) -> dict[str, str]:
     pictures, trouble = draw_pictures(first, second, cases[cases["case"].isin([*gains, *losses])])
     if not pictures:
         raise AleasegError(trouble or "the Dice of no case differs")
-    style = files("aleaseg.evaluation").joinpath("assets", "compare.css").read_text("utf-8")
     found = {}
     for place, case in enumerate([*gains, *losses], start=1):
         one = pictures.get(case)
         if one is None or not one.svg:
             continue
-        root, _, rest = one.svg.partition(">")
-        whole = f'{root} xmlns="http://www.w3.org/2000/svg"><style>{_COLOURS}{style}</style>{rest}\n'
+        whole = as_file(ElementTree.fromstring(one.svg), ground=False)
         name = drawer.keep(f"figure4_{place}.svg", whole)
         found[name] = f"{case}, Dice {one.first:.3f} → {one.second:.3f}, {one.where}"
     return found
-
-
-# What compare.css takes from the page around it.
-_COLOURS = ":root { --bg: #fff; --ink: #222; --muted: #666; --line: #ddd; }"
 
 
 def _embedding(drawer: _Drawer) -> dict[str, str]:
@@ -187,13 +181,14 @@ def _embedding(drawer: _Drawer) -> dict[str, str]:
     maps = np.load(folder / "maps.npy")
     cases, classes = np.array(known["cases"]), np.array(known["classes"])
     scores = Run(drawer.work("foreground")).scores
-    auv = {(row["case"], row["class"]): row["auv"] for row in scores.to_dict("records")}
+    numbers = pd.to_numeric(scores["auv"], errors="coerce")
+    auv = dict(zip(zip(scores["case"], scores["class"], strict=True), numbers, strict=True))
     found = {}
     for name in _shown_classes(drawer.data):
         rows = np.flatnonzero(classes == name)
         if len(rows) < 5:
             continue
-        values = [_number(auv.get((case, name))) for case in cases[rows]]
+        values = [float(auv.get((case, name), np.nan)) for case in cases[rows]]
         points = {"PCA": principal_plane(standardised(maps[rows])), "t-SNE": tsne_plane(maps[rows])}
         for how, plane in points.items():
             svg = scatter_svg(f"{name}, {how}", plane, values, list(cases[rows]))
@@ -209,11 +204,6 @@ def _shown_classes(data: Prepared) -> list[str]:
     """All where they are few, else the first ones and the target."""
     first = list(data.classes[:_MOST_CLASSES])
     return first if data.target in first else [*first[:-1], data.target]
-
-
-def _number(value: object) -> float:
-    found = pd.to_numeric(value, errors="coerce") if value is not None else np.nan  # type: ignore[call-overload]
-    return float(found)
 
 
 def _histograms(drawer: _Drawer) -> dict[str, str]:
@@ -235,7 +225,7 @@ def _histograms(drawer: _Drawer) -> dict[str, str]:
 
 def _curves(drawer: _Drawer) -> dict[str, str]:
     """Figure 7."""
-    from aleaseg.trainer import compare_trainings
+    from aleaseg.training import compare_trainings
 
     trainings = {
         name: drawer.work(what) / "model" for name, what in (("baseline", "plain"), ("DUO", "duo"))

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from aleaseg.errors import UsageError
-from aleaseg.eye import choose_device
 from aleaseg.reproduce.cells import Cell
 from aleaseg.reproduce.datasets import Prepared, find_sources, prepare, with_target
 from aleaseg.reproduce.estimate import Estimate, estimate
@@ -20,7 +19,7 @@ from aleaseg.reproduce.tables import SWEEPS, TABLES, Table, declare
 from aleaseg.reproduce.work import Bench
 from aleaseg.reproduce.writing import write_reproduced
 from aleaseg.run import begin, versions
-from aleaseg.work import cores
+from aleaseg.work import choose_device, cores
 
 __all__ = ["Plan", "Reproduced", "plan", "reproduce"]
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated
 
-from aleaseg.errors import UsageError
+from aleaseg.settings import Device, Option, Settings, table_or_regex, whole_path
 
 __all__ = ["PRESETS", "Preset", "ReproduceSettings"]
 
@@ -15,7 +17,7 @@ class Preset:
     """How every run of a reproduction is made.
 
     Attributes:
-        trainer: preset of `aleaseg.trainer`.
+        trainer: preset of `aleaseg.training`.
         size: of the networks.
         steps: of a training; None: the trainer's preset.
         patch: edges in voxels, by the number of axes; empty: the trainer's preset. Swin-UNETR wants multiples of
@@ -46,41 +48,36 @@ PRESETS = {
 two cores: that the way is open, no number worth quoting."""
 
 
+def _names(value: str | Sequence[str]) -> tuple[str, ...]:
+    """`a,b`, or names already."""
+    parts = value.split(",") if isinstance(value, str) else value
+    return tuple(name.strip() for name in parts if name.strip())
+
+
 @dataclass(frozen=True)
-class ReproduceSettings:
-    """What decides the numbers of a reproduction; written whole into its manifest.
+class ReproduceSettings(Settings):
+    """What decides the numbers of a reproduction; written whole into its manifest."""
 
-    Attributes:
-        data: a folder with data sets.
-        preset: of `PRESETS`.
-        datasets: which of them; empty: those of the paper that are there, else all in nnU-Net's layout.
-        eye: whose AUV cuts; empty: the preset's.
-        target: the class of class-specific cuts and rows; empty: the data set's (the tumour).
-        steps, crossfit_steps, seeds, randoms: None: the preset's.
-        groups: cases that share a side of the split, as `open_dataset` takes it.
-        device: `auto`, `cpu` or `cuda`.
-    """
-
-    data: str
-    preset: str = "paper"
-    datasets: tuple[str, ...] = ()
-    eye: str = ""
-    target: str = ""
-    steps: int | None = None
-    crossfit_steps: int | None = None
-    seeds: int | None = None
-    randoms: int | None = None
-    groups: str | None = None
-    device: str = "auto"
-
-    def __post_init__(self) -> None:
-        """Refuse what cannot work."""
-        if self.preset not in PRESETS:
-            raise UsageError(f"unknown preset {self.preset!r}; expected one of: {', '.join(PRESETS)}")
-        for name, least in (("steps", 1), ("crossfit_steps", 1), ("seeds", 1), ("randoms", 0)):
-            value = getattr(self, name)
-            if value is not None and value < least:
-                raise UsageError(f"{name} is {value}; expected at least {least}")
+    data: Annotated[
+        str | Path, Option("A folder with the data sets, or one of them.", "FOLDER", form=whole_path)
+    ]
+    preset: Annotated[
+        str, Option("paper: its protocol, for a GPU; tiny: a trial on two cores.", choices=tuple(PRESETS))
+    ] = "paper"
+    datasets: Annotated[
+        tuple[str, ...], Option("Some of those in the folder: lits,word,...", "A,B", form=_names)
+    ] = ()
+    eye: Annotated[str, Option("Whose AUV cuts; default: medsam2, with tiny own.", "NAME")] = ""
+    target: Annotated[str, Option("The class of class-specific rows; default: the tumour.", "CLASS")] = ""
+    steps: Annotated[int | None, Option("Of every training; default: the preset's.", least=1)] = None
+    crossfit_steps: Annotated[int | None, Option("Of each fold of the task network.", least=1)] = None
+    seeds: Annotated[int | None, Option("Trainings of every row.", least=1)] = None
+    randoms: Annotated[int | None, Option("Cuts by lot beside each cut.", least=0)] = None
+    groups: Annotated[
+        str | None,
+        Option("Cases kept on one side: a regex on ids, or a CSV.", "REGEX|CSV", form=table_or_regex),
+    ] = None
+    device: Device = "auto"
 
     @property
     def protocol(self) -> Preset:

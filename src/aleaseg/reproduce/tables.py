@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from aleaseg.auditing.settings import SCENARIOS
 from aleaseg.errors import UsageError
-from aleaseg.eye import SCENARIOS
 from aleaseg.reproduce.cells import Cell, Cut, Scores, Training
 from aleaseg.reproduce.correlation import class_correlations
 from aleaseg.reproduce.datasets import Prepared

@@ -10,16 +10,20 @@ from zlib import crc32
 
 import numpy as np
 
+from aleaseg.auditing.beginning import begin_audit
+from aleaseg.auditing.eye import choose_eye
+from aleaseg.auditing.settings import AuditSettings
 from aleaseg.errors import AleasegError, UsageError
-from aleaseg.eye import choose_device, choose_eye
-from aleaseg.manifest import Settings, begin_audit
+from aleaseg.extractors import extractor_class
+from aleaseg.readers.splits import read_splits, to_bytes
 from aleaseg.reproduce.cells import Cell, Cut, Maps, Scores, Training
 from aleaseg.reproduce.datasets import Prepared
 from aleaseg.reproduce.grid import Grid
 from aleaseg.reproduce.settings import ReproduceSettings
-from aleaseg.run import Run, now, read_json, read_table, write_json
+from aleaseg.run import Run, now, read_table, write_aside, write_json
 from aleaseg.scoring.catalogue import MEASURES
 from aleaseg.selection.cutting import Cut as Threshold
+from aleaseg.work import choose_device
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -60,32 +64,33 @@ class Bench:
 
     # -- eyes -------------------------------------------------------------------------------------
 
-    def _audit_settings(self, cell: Scores | Maps) -> Settings:
-        task = cell.eye == "task"
-        return Settings(
-            dataset=str(self.datasets[cell.dataset].training.resolve()),
+    def _audit_settings(self, cell: Scores | Maps) -> AuditSettings:
+        task = extractor_class(cell.eye).traits.predictions
+        return AuditSettings(
+            self.datasets[cell.dataset].training,
             extractor=cell.eye,
             normalize=cell.normalize,
             steps=self.settings.protocol.crossfit_steps if task else None,
             groups=self.settings.groups,
             device=self.settings.device,
             measures="all" if task else "default",
+            accept_licence=self.accept_licence,
         )
 
     def _scores(self, cell: Scores) -> dict[str, Any]:
-        from aleaseg.auditing import run_audit
+        from aleaseg.auditing.running import run_audit
         from aleaseg.readers import open_dataset
         from aleaseg.scoring import score_cases, write_tables
 
         run, settings = Run(self.grid.work(cell)), self._audit_settings(cell)
-        if cell.eye == "task":
+        if extractor_class(cell.eye).traits.predictions:
             troubles = run_audit(settings, run, progress=self.progress, page=False).troubles
         else:
             dataset = open_dataset(settings.dataset, groups=settings.groups)
-            asked, _ = choose_eye(settings, dataset, None, accept_licence=self.accept_licence)
+            eye = choose_eye(settings, dataset, None).open(dataset, None)
             begin_audit(run, settings, dataset)
             troubles = score_cases(
-                run, dataset, asked, {}, progress=lambda done, total: self.progress("score", done, total)
+                run, dataset, eye, {}, progress=lambda done, total: self.progress("score", done, total)
             )
             write_tables(run, list(dataset.classes))
             run.update_manifest(finished=now())
@@ -98,13 +103,12 @@ class Bench:
 
     def _maps(self, cell: Maps) -> dict[str, Any]:
         """Every class map in 16 voxels an edge, as float32: what Figure 5 embeds."""
-        from aleaseg.extractors import ClassMap, make_extractor
+        from aleaseg.extractors import ClassMap
         from aleaseg.readers import open_dataset
 
         settings = self._audit_settings(cell)
         dataset = open_dataset(settings.dataset, groups=settings.groups)
-        asked, _ = choose_eye(settings, dataset, None, accept_licence=self.accept_licence)
-        eye = make_extractor(asked, dataset)
+        eye = choose_eye(settings, dataset, None).open(dataset, None)
         cases, classes, rows = list[str](), list[str](), list[np.ndarray]()
         troubles = {}
         for done, case in enumerate(dataset.cases, start=1):
@@ -129,18 +133,18 @@ class Bench:
 
     def _training(self, cell: Training) -> dict[str, Any]:
         from aleaseg.evaluation import EvaluationSettings, evaluate
-        from aleaseg.trainer import PredictSettings, TrainerSettings, predict, train
+        from aleaseg.training import PredictSettings, TrainerSettings, predict, train
 
         data, folder, protocol = (
             self.datasets[cell.dataset],
             self.grid.work(cell),
             self.settings.protocol,
         )
-        fold = read_json(data.split)[0]
+        fold = read_splits(data.split)[0]
         kept = fold["train"] if cell.cut is None else self._kept(cell, fold["train"])
         split = folder / "split.json"
         if not split.is_file():
-            write_json(split, [{"train": kept, "val": fold["val"]}])
+            write_aside(split, to_bytes([{"train": kept, "val": fold["val"]}]))
         trained = train(
             TrainerSettings(
                 dataset=str(data.whole.resolve()),
@@ -188,13 +192,13 @@ class Bench:
             }
             for metric in ("dice", "iou")
         }
-        used = trained.model.plan["train"]
+        used = trained.model.plan.train
         return {
             **numbers,
             "train": len(used),
             "left_out": len(fold["train"]) - len(kept),
             "test": len(found.cases) - len(found.errors),
-            "steps": trained.model.plan["training"]["steps"],
+            "steps": trained.model.plan.schedule.steps,
             "fit_seconds": sum(row["seconds"] for row in trained.rows),
             "device": choose_device(self.settings.device),
             "troubles": [*trained.failed.values(), *predicted.failed.values(), *found.errors.values()][:20],
@@ -276,7 +280,7 @@ def _where(run: Run, cut: Cut) -> tuple[pd.DataFrame, str, int]:
     if cut.by == "auv":
         return run.cases, "auv", 1
     measure = MEASURES[cut.by]
-    return read_table(run.path / "every_measure.csv"), cut.by, 1 if measure.higher_is_worse else -1
+    return read_table(run.path / "every_measure.csv"), cut.by, measure.direction.sign
 
 
 def _small(values: np.ndarray) -> np.ndarray:

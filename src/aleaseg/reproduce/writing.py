@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from aleaseg.report.javascript import write_if_changed
-from aleaseg.report.markdown import markdown_text, table_lines
-from aleaseg.report.numbers import ABSENT, interval, number
-from aleaseg.report.pages import copy_assets, templates
+from aleaseg.pages.files import copy_assets, write_if_changed
+from aleaseg.pages.markdown import markdown_text, table_markdown
+from aleaseg.pages.numbers import ABSENT, interval, number
+from aleaseg.pages.tables import Cell, Column, Row
+from aleaseg.pages.tables import Table as ShownTable
+from aleaseg.pages.templates import write_html
 from aleaseg.reproduce.against import Against, compare_rows
 from aleaseg.reproduce.cells import Training
 from aleaseg.reproduce.grid import Grid, with_needs
@@ -19,9 +21,10 @@ from aleaseg.run import write_table
 
 __all__ = ["write_page", "write_reproduced"]
 
+_PACKAGE = "aleaseg.reproduce"
 READ = (
-    "Ours stands first, then the paper's number (arXiv 2604.10963), then ours less it. A dash: not known to us, or "
-    "not of the same data. ± is half the range over seeds or lots."
+    "Ours, and beside it the paper's number (arXiv 2604.10963) where it is known to us, and ours less it where both "
+    "are of the same data. ± is half the range over seeds or lots."
 )
 _COLUMNS = ("row", "column", "ours", "spread", "paper", "difference", "done", "of", "why")
 
@@ -44,17 +47,31 @@ def write_reproduced(table: Table, grid: Grid, about: Mapping[str, str], command
     if against:
         columns = list(asdict(against[0]))
         write_table(out / f"{table.name}_against.csv", columns, map(asdict, against))
-    write_if_changed(out / f"{table.name}.md", _markdown(table, shown, against, grid, about, command))
-    context = _context(table, shown, against, grid, about, command)
-    return write_page(out, f"{table.name}.html", "table.html.j2", context)
+    done, of, failed = _state(table, grid)
+    trainings = [cell for cell in with_needs(table.cells) if isinstance(cell, Training) and grid.done(cell)]
+    named = {
+        "title": table.title,
+        "caption": table.caption,
+        "read": READ,
+        "numbers": _numbers_table(table, shown),
+        "against": _against_table(against),
+        "against_says": AGAINST,
+        "done": done,
+        "of": of,
+        "failed": failed,
+        "footnotes": list(dict.fromkeys(table.footnotes)),
+        "about": dict(about),
+        "command": command,
+        "curves": [(cell.name, f"work/{cell.name}/model/training.html") for cell in trainings],
+    }
+    write_if_changed(out / f"{table.name}.md", _markdown(named))
+    return write_page(out / f"{table.name}.html", template="table.html.j2", **named)
 
 
-def write_page(out: Path, name: str, template: str, context: Mapping[str, Any]) -> Path:
-    """A page of this package beside the style of all pages."""
-    environment = templates("aleaseg.reproduce")
-    copy_assets(out, "aleaseg.reproduce", "reproduce.css")
-    write_if_changed(out / name, environment.get_template(template).render(context))
-    return out / name
+def write_page(path: Path, **named: Any) -> Path:
+    """A page of this package, and its style beside it."""
+    copy_assets(path.parent, _PACKAGE, "reproduce.css")
+    return write_html(path, _PACKAGE, styles=["reproduce.css"], **named)
 
 
 def _state(table: Table, grid: Grid) -> tuple[int, int, dict[str, str]]:
@@ -67,57 +84,40 @@ def _state(table: Table, grid: Grid) -> tuple[int, int, dict[str, str]]:
     )
 
 
-def _numbers(one: Shown, form: str) -> tuple[str, str, str]:
+def _cell(one: Shown | None, form: str) -> Cell:
+    if one is None:
+        return Cell(ABSENT)
     ours = number(one.ours, form)
     if one.spread is not None and one.ours is not None:
         ours += f" ± {number(one.spread / 2, form)}"
     if one.ours is not None and one.done < one.of:
         ours += f" ({one.done} of {one.of})"
-    signed = f"+{form}" if one.difference else form
-    return ours, number(one.paper, form), number(one.difference, signed)
+    less = "" if one.difference is None else f", {number(one.difference, f'+{form}')}"
+    beside = () if one.paper is None else (f"paper {number(one.paper, form)}{less}",)
+    return Cell(ours, beside, hint=one.why)
 
 
-def _headings(table: Table) -> list[str]:
-    return [*table.columns, *(["Mean"] if table.mean else [])]
-
-
-def _markdown(
-    table: Table,
-    shown: Sequence[Shown],
-    against: Sequence[Against],
-    grid: Grid,
-    about: Mapping[str, str],
-    command: str,
-) -> str:
-    done, of, failed = _state(table, grid)
+def _numbers_table(table: Table, shown: Sequence[Shown]) -> ShownTable:
     at = {(one.row, one.column): one for one in shown}
+    headings = [*table.columns, *(["Mean"] if table.mean else [])]
+    rows = [
+        Row([Cell(row), *(_cell(at.get((row, column)), table.form) for column in headings)])
+        for row in table.rows
+    ]
+    columns = [Column(), *(Column(heading, True) for heading in headings)]
+    return ShownTable("Numbers", columns, rows, "reproduced ours")
+
+
+def _against_table(against: Sequence[Against]) -> ShownTable:
+    titles = ("row", "less", "run", "Dice differs by", "95% interval", "cases", "is")
+    columns = [Column(title, numeric=3 <= place < 6) for place, title in enumerate(titles)]
     rows = []
-    for row in table.rows:
-        cells = [markdown_text(row)]
-        for column in _headings(table):
-            one = at.get((row, column))
-            cells.append(ABSENT if one is None else _brackets(*_numbers(one, table.form)))
-        rows.append(cells)
-    lines = [f"# {markdown_text(table.title)}", "", markdown_text(table.caption), "", READ, ""]
-    if command:
-        lines += [f"`{command}`", ""]
-    lines += [f"- {name}: {markdown_text(text)}" for name, text in about.items()]
-    lines += [f"- cells: {done} of {of} finished", ""]
-    lines += table_lines(["", *_headings(table)], rows, [False, *[True] * len(_headings(table))])
-    if against:
-        lines += ["", "## Against the baseline, case by case", "", AGAINST, ""]
-        lines += table_lines(
-            ["", "less", "run", "Dice differs by", "95% interval", "cases", "is"],
-            [_against_cells(one, markdown_text) for one in against],
-            [False, False, False, True, True, True, False],
-        )
-    if failed:
-        lines += ["", "## What failed", ""]
-        lines += [f"- {markdown_text(name)}: {markdown_text(why)}" for name, why in failed.items()]
-    if table.footnotes:
-        lines += ["", "## To be borne in mind", ""]
-        lines += [f"- {markdown_text(note)}" for note in dict.fromkeys(table.footnotes)]
-    return "\n".join(lines) + "\n"
+    for one in against:
+        spread = interval(one.low, one.high, "+.2f") or ABSENT
+        difference = number(one.difference, "+.2f")
+        texts = (one.row, one.baseline, one.run, difference, spread, str(one.cases), one.verdict)
+        rows.append(Row([Cell(text) for text in texts]))
+    return ShownTable("Differences", columns, rows, "reproduced")
 
 
 AGAINST = (
@@ -126,63 +126,20 @@ AGAINST = (
 )
 
 
-def _brackets(ours: str, paper: str, difference: str) -> str:
-    if paper == ABSENT:
-        return ours
-    return f"{ours} ({paper}; {difference})"
-
-
-def _against_cells(one: Against, escape: Callable[[str], str]) -> list[str]:
-    return [
-        *map(escape, (one.row, one.baseline, one.run)),
-        number(one.difference, "+.2f"),
-        interval(one.low, one.high, "+.2f") or ABSENT,
-        str(one.cases),
-        one.verdict,
-    ]
-
-
-def _context(
-    table: Table,
-    shown: Sequence[Shown],
-    against: Sequence[Against],
-    grid: Grid,
-    about: Mapping[str, str],
-    command: str,
-) -> dict[str, Any]:
-    done, of, failed = _state(table, grid)
-    at = {(one.row, one.column): one for one in shown}
-    rows = [
-        {
-            "name": row,
-            "cells": [
-                None
-                if (one := at.get((row, column))) is None
-                else dict(zip(("ours", "paper", "difference"), _numbers(one, table.form), strict=True))
-                | {"why": one.why}
-                for column in _headings(table)
-            ],
-        }
-        for row in table.rows
-    ]
-    cells = with_needs(table.cells)
-    return {
-        "title": table.title,
-        "caption": table.caption,
-        "read": READ,
-        "headings": _headings(table),
-        "rows": rows,
-        "against": [_against_cells(one, str) for one in against],
-        "against_says": AGAINST,
-        "done": done,
-        "of": of,
-        "failed": failed,
-        "footnotes": list(dict.fromkeys(table.footnotes)),
-        "about": dict(about),
-        "command": command,
-        "curves": [
-            (cell.name, f"work/{cell.name}/model/training.html")
-            for cell in cells
-            if isinstance(cell, Training) and grid.done(cell)
-        ],
-    }
+def _markdown(named: Mapping[str, Any]) -> str:
+    """The page's own contents, without its links."""
+    lines = [f"# {markdown_text(named['title'])}", "", markdown_text(named["caption"]), "", READ, ""]
+    if named["command"]:
+        lines += [f"`{named['command']}`", ""]
+    lines += [f"- {name}: {markdown_text(text)}" for name, text in named["about"].items()]
+    lines += [f"- cells: {named['done']} of {named['of']} finished", "", *table_markdown(named["numbers"])]
+    if named["against"].rows:
+        lines += ["", "## Against the baseline, case by case", "", AGAINST, ""]
+        lines += table_markdown(named["against"])
+    if named["failed"]:
+        lines += ["", "## What failed", ""]
+        lines += [f"- {markdown_text(name)}: {markdown_text(why)}" for name, why in named["failed"].items()]
+    if named["footnotes"]:
+        lines += ["", "## To be borne in mind", ""]
+        lines += [f"- {markdown_text(note)}" for note in named["footnotes"]]
+    return "\n".join(lines) + "\n"

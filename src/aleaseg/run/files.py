@@ -18,7 +18,9 @@ from typing import Any, BinaryIO
 
 from aleaseg.errors import UsageError
 
-__all__ = ["aside", "file_name", "is_aside", "read_json", "write_aside", "write_json"]
+__all__ = ["aside", "file_name", "is_aside", "naming", "read_json", "write_aside", "write_json"]
+
+_PART = ".part"
 
 # Windows' editors write it before UTF-8.
 _BOM = b"\xef\xbb\xbf"
@@ -31,29 +33,43 @@ def file_name(case_id: str) -> str:
 
 @contextmanager
 def aside(path: Path) -> Iterator[BinaryIO]:
-    """A file to write to, which becomes `path` when the block ends well and vanishes when it does not."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    """A file to write to, which becomes `path` when the block ends well and vanishes when it does not.
+
+    Raises:
+        OSError: it cannot be written; the error names the file.
+    """
+    with naming(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=_PART)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            umask = os.umask(0)
+            os.umask(umask)
+            os.chmod(name, 0o666 & ~umask)  # mkstemp makes it private; a run is shared like any file
+            os.replace(name, path)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Give the name of a file to an error of writing it: a full disk says by itself that it is full, not for what."""
     try:
-        with os.fdopen(handle, "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(name, 0o666 & ~umask)  # mkstemp makes it private; a run is shared like any file
-        os.replace(name, path)
-    except BaseException as error:
-        Path(name).unlink(missing_ok=True)
-        if isinstance(error, OSError) and error.filename is None:
-            error.filename = str(path)  # a full disk does not say which file it had no room for
-        raise
+        yield
+    except OSError as error:
+        if error.errno is None or not (error.filename is None or str(error.filename).endswith(_PART)):
+            raise
+        raise OSError(error.errno, error.strerror or str(error), str(path)) from error
 
 
 def is_aside(path: Path) -> bool:
     """Whether this is what a kill left of a file that was being written."""
     return path.name.startswith(".") and (
-        path.name.endswith(".part") or path.name.startswith(".manifest.json.")
+        path.name.endswith(_PART) or path.name.startswith(".manifest.json.")
     )
 
 

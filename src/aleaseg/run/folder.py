@@ -15,6 +15,7 @@ from __future__ import annotations
 import codecs
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,11 +40,15 @@ class Run:
         path: the folder; need not exist yet.
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | PathLike[str]) -> None:
         self.path = Path(path)
 
     def __repr__(self) -> str:
         return f"Run({str(self.path)!r})"
+
+    def __fspath__(self) -> str:
+        """A run may stand where a path is asked for."""
+        return str(self.path)
 
     # -- the truth: one file per case ---------------------------------------------------------
 

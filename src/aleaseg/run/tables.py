@@ -7,6 +7,7 @@ import io
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,42 +17,52 @@ from aleaseg.run.files import aside
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["TableWriter", "open_table", "read_table", "write_table"]
+__all__ = ["TableWriter", "cell", "open_table", "read_table", "write_table"]
 
 # A cell that starts with one of these is a formula to a spreadsheet program.
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 _TEXTS = ("case", "class", "group", "site", "reasons", "status", "class_set", "error")
 
 
-def _cell(value: Any) -> str:
-    if isinstance(value, str):
-        # A number may be negative; a text must not be a formula. The apostrophe is
-        # doubled where it was there already, so that reading gives the text back.
-        return "'" + value if value.startswith((*_FORMULA_STARTS, "'")) else value
-    if value is None or (isinstance(value, float) and not math.isfinite(value)):
+@lru_cache(maxsize=4096)  # names of classes and measures come again and again
+def _text(value: str) -> str:
+    # A number may be negative; a text must not be a formula. The apostrophe is
+    # doubled where it was there already, so that reading gives the text back.
+    return "'" + value if value.startswith((*_FORMULA_STARTS, "'")) else value
+
+
+def cell(value: Any) -> str:
+    """A value as the text of a cell."""
+    if value is None:
         return ""
+    if isinstance(value, str):
+        return _text(value)
+    if isinstance(value, float):
+        return f"{value:.9g}" if math.isfinite(value) else ""
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, float):
-        return f"{value:.9g}"
     return str(value)
 
 
 class TableWriter:
-    """A table that is being written, a row at a time (see `open_table`)."""
+    """A table that is being written, row by row (see `open_table`)."""
 
     def __init__(self, file: io.TextIOBase, columns: Sequence[str]) -> None:
         self._columns = tuple(columns)
         self._writer = csv.writer(file, lineterminator="\n")
         self._writer.writerow(columns)
 
-    def row(self, cells: Iterable[Any]) -> None:
-        """Add a row: a value for each column, in their order."""
-        self._writer.writerow(map(_cell, cells))
+    def rows(self, rows: Iterable[Iterable[Any]]) -> None:
+        """Add rows: a value for each column, in their order."""
+        self._writer.writerows(map(cell, row) for row in rows)
 
-    def entry(self, entries: Mapping[str, Any]) -> None:
-        """Add a row by the names of its columns; what is missing is empty."""
-        self.row(map(entries.get, self._columns))
+    def texts(self, rows: Iterable[Sequence[str]]) -> None:
+        """Add rows whose values are made by `cell` already: for a table of millions of rows."""
+        self._writer.writerows(rows)
+
+    def entries(self, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Add rows by the names of the columns; what is missing is empty."""
+        self.rows(map(row.get, self._columns) for row in rows)
 
 
 @contextmanager
@@ -67,8 +78,7 @@ def open_table(path: Path, columns: Sequence[str]) -> Iterator[TableWriter]:
 def write_table(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
     """Write a whole table."""
     with open_table(path, columns) as table:
-        for row in rows:
-            table.entry(row)
+        table.entries(rows)
 
 
 def read_table(path: Path) -> pd.DataFrame:

@@ -1,13 +1,14 @@
-"""What every column means and which way it points: for tables, pages and cuts."""
+"""Every column of a run's tables: the measures, and beside them ids, sizes and statistics."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
+from aleaseg.measures.column import Column, Direction, Limits, Role, by_name
 from aleaseg.scoring.catalogue import MEASURES
 
-__all__ = ["CASE_COLUMNS", "MEASURE_COLUMNS", "SCORE_COLUMNS", "describe_columns"]
+__all__ = ["CASE_COLUMNS", "COLUMNS", "MEASURE_COLUMNS", "SCORE_COLUMNS", "describe_columns"]
 
 MEASURE_COLUMNS = ("case", "class", "measure", "variant", "value", "status")
 SCORE_COLUMNS = (
@@ -46,110 +47,194 @@ CASE_COLUMNS = (
 )
 
 _ALONG = {"d": "across the slices", "h": "down the slice", "w": "across the slice"}
-_IMAGE_TEXTS = {
-    "noise": "ln of the noise's standard deviation in the image's range",
-    "contrast": "distance of the bright part's mean from the dark part's, in the image's range",
-    "dark": "where the 10% quantile lies between the 1% and the 99% one",
-    "tail": "ln of the 90% largest local difference over the median one",
-    "peaks": "ln of the 99% largest local difference over the median one",
-    "focus": "entropy focus criterion: 1 where all voxels are equally bright",
-    "middle": "where the median lies between the 1% and the 99% quantile",
-    "bright": "where the 90% quantile lies between the 1% and the 99% one",
-    "skew": "third standardised moment of the grey values",
-    "border": "share of the image's faces that is bright",
-}
-_AXIS_TEXTS = {
-    "sharp": "graininess (high) or blur (low)",
-    "ghost": "strength of the strongest echo",
-    "fov": "ln of the field of view in mm",
-    "tilt": "slope of the grey values",
-    "bend": "curvature of the grey values",
-    "uneven": "ln of how unevenly slices change",
-}
-_BAD_HIGH, _BAD_LOW, _CERTAIN, _NONE = "high = bad", "low = bad", "high = certain", "none"
-_TEXTS: dict[str, tuple[str, str, list[float] | None, str]] = {
-    "doubt": ("score", _BAD_HIGH, [0, 1], "the larger of image and label doubt; 0.5 is a robust z of 3"),
-    "image_doubt": ("score", _BAD_HIGH, [0, 1], "how far the image's statistics lie from the population"),
-    "label_doubt": ("score", _BAD_HIGH, [0, 1], "how far the mask lies from prediction and population"),
-    "auv": ("score", _BAD_HIGH, [0, 1], "aleatoric uncertainty value, Eq. 6 of arXiv 2604.10963"),
-    "perception_scale": (
-        "measure",
-        _CERTAIN,
-        [0, 1],
-        "semantic perception scale S, mean over present classes",
+_SHORTLY = {"d": "across slices", "h": "down", "w": "across"}
+
+
+def _id(name: str, title: str, text: str, role: Role = "id") -> Column:
+    return Column(name=name, title=title, text=text, role=role)
+
+
+def _measure(
+    name: str, title: str, text: str, direction: Direction, limits: Limits | None = None, unit: str = ""
+) -> Column:
+    return Column(name=name, title=title, text=text, direction=direction, limits=limits, unit=unit)
+
+
+def _confound(name: str, title: str, text: str, unit: str = "") -> Column:
+    return Column(
+        name=name, title=title, text=text, role="confound", unit=unit, limits=(0, None) if unit else None
+    )
+
+
+def _statistic(name: str, title: str, text: str) -> Column:
+    return Column(name=f"img_{name}", title=title, text=text, role="statistic")
+
+
+def _along(name: str, title: str, text: str) -> list[Column]:
+    """A statistic of the image, once for each axis."""
+    return [
+        _statistic(f"{name}_{axis}", f"{title} {_SHORTLY[axis]}", f"{text} {along}")
+        for axis, along in _ALONG.items()
+    ]
+
+
+# Of the case, in the order in which pages show them.
+_CONFOUNDS = (
+    _confound("volume_mm3", "Volume", "volume of the mask, mm^3 (mm^2 in 2D)", "mm³"),
+    _confound("depth", "Depth", "slices", "slices"),
+    _confound("height", "Height", "rows", "voxels"),
+    _confound("width", "Width", "columns", "voxels"),
+    _confound("spacing_d_mm", "Spacing across slices", "spacing across the slices, mm", "mm"),
+    _confound("spacing_h_mm", "Spacing down", "spacing of the rows, mm", "mm"),
+    _confound("spacing_w_mm", "Spacing across", "spacing of the columns, mm", "mm"),
+    _confound("fov_mm3", "Field of view", "volume of the image, mm^3 (mm^2 in 2D)", "mm³"),
+    _confound("class_set", "Class set", "which classes the mask has"),
+    _confound("site", "Site", "where the scan comes from"),
+)
+# Numbers of measures.csv that stand for no case by themselves.
+_NUMBERS = (
+    Column(
+        name="perception_scale",
+        title="Perception scale S",
+        short="S",
+        text="semantic perception scale S, mean over present classes",
+        direction=Direction.HIGH_CERTAIN,
+        role="score",
+        limits=(0, 1),
     ),
-    "oof_dice": ("measure", _BAD_LOW, [0, 1], "Dice of the mask and the out-of-fold prediction"),
-    "own_dice": (
-        "measure",
-        _BAD_LOW,
-        [0, 1],
-        "Dice of the mask and the outline that the package's own network sees inside its boxes",
+    _measure(
+        "false_positive_mm3",
+        "False positive",
+        "predicted volume where the mask is empty",
+        Direction.HIGH_BAD,
+        (0, None),
+        "mm³",
     ),
-    "softmin": (
-        "measure",
-        _BAD_LOW,
-        [0, 1],
-        "soft minimum of the probability of the given labels, T = 0.1",
+    _measure(
+        "intensity_variance",
+        "Variance of intensities",
+        "variance of the intensities inside the class",
+        Direction.HIGH_BAD,
+        (0, None),
     ),
-    "false_positive_mm3": ("measure", _BAD_HIGH, None, "predicted volume where the mask is empty"),
-    "intensity_variance": ("measure", _BAD_HIGH, None, "variance of the intensities inside the class"),
-    "depth": ("confound", _NONE, None, "slices"),
-    "height": ("confound", _NONE, None, "rows"),
-    "width": ("confound", _NONE, None, "columns"),
-    "spacing_d_mm": ("confound", _NONE, None, "spacing across the slices, mm"),
-    "spacing_h_mm": ("confound", _NONE, None, "spacing of the rows, mm"),
-    "spacing_w_mm": ("confound", _NONE, None, "spacing of the columns, mm"),
-    "fov_mm3": ("confound", _NONE, None, "volume of the image, mm^3 (mm^2 in 2D)"),
-    "volume_mm3": ("confound", _NONE, None, "volume of the mask, mm^3 (mm^2 in 2D)"),
-    "class_set": ("confound", _NONE, None, "which classes the mask has"),
-    "components": ("measure", _NONE, None, "pieces of the mask"),
-    "extra_components": ("measure", _BAD_HIGH, [0, 1], "share of the mask outside its largest piece"),
-    "border": ("measure", _NONE, [0, 1], "share of the mask on the border of the image"),
-    **{
-        f"centroid_{axis}": (
-            "measure",
-            _NONE,
-            None,
+    _measure("components", "Pieces", "pieces of the mask", Direction.NONE, (0, None)),
+    _measure(
+        "extra_components",
+        "Outside the largest piece",
+        "share of the mask outside its largest piece",
+        Direction.HIGH_BAD,
+        (0, 1),
+    ),
+    _measure(
+        "border", "On the border", "share of the mask on the border of the image", Direction.NONE, (0, 1)
+    ),
+    *(
+        _measure(
+            f"centroid_{axis}",
+            f"Centre {_SHORTLY[axis]}",
             f"the mask's centre, from the image's centre {along}, mm",
+            Direction.NONE,
+            None,
+            "mm",
         )
         for axis, along in _ALONG.items()
-    },
-    **{f"img_{name}": ("statistic", _NONE, None, text) for name, text in _IMAGE_TEXTS.items()},
-    **{
-        f"img_{name}_{axis}": ("statistic", _NONE, None, f"{text} {along}")
-        for name, text in _AXIS_TEXTS.items()
-        for axis, along in _ALONG.items()
-    },
-    "case": ("id", _NONE, None, "the case"),
-    "class": ("id", _NONE, None, "the class, as the data set names it; empty: the whole case"),
-    "measure": ("id", _NONE, None, "what was measured"),
-    "variant": ("id", _NONE, None, "another way to compute the measure; empty: the default"),
-    "value": ("measure", _NONE, None, "of the measure; its own entry here says which way it points"),
-    "group": ("id", _NONE, None, "cases of one group share a fold"),
-    "site": ("id", _NONE, None, "where the scan comes from"),
-    "status": (
-        "id",
-        _NONE,
-        None,
+    ),
+)
+# No single statistic of an image has a bad end; the population decides.
+_STATISTICS = (
+    _statistic("noise", "Noise", "ln of the noise's standard deviation in the image's range"),
+    _statistic(
+        "contrast",
+        "Contrast",
+        "distance of the bright part's mean from the dark part's, in the image's range",
+    ),
+    _statistic("dark", "Dark grey values", "where the 10% quantile lies between the 1% and the 99% one"),
+    _statistic("tail", "Tail", "ln of the 90% largest local difference over the median one"),
+    _statistic("peaks", "Peaks", "ln of the 99% largest local difference over the median one"),
+    _statistic("focus", "Focus", "entropy focus criterion: 1 where all voxels are equally bright"),
+    _statistic("middle", "Middle grey values", "where the median lies between the 1% and the 99% quantile"),
+    _statistic(
+        "bright", "Bright grey values", "where the 90% quantile lies between the 1% and the 99% one"
+    ),
+    _statistic("skew", "Skewness of grey values", "third standardised moment of the grey values"),
+    _statistic("border", "Body at the border", "share of the image's faces that is bright"),
+    *_along("sharp", "Sharpness", "graininess (high) or blur (low)"),
+    *_along("ghost", "Ghosting", "strength of the strongest echo"),
+    *_along("fov", "Field of view", "ln of the field of view in mm"),
+    *_along("tilt", "Tilt", "slope of the grey values"),
+    *_along("bend", "Bend", "curvature of the grey values"),
+    *_along("uneven", "Uneven", "ln of how unevenly slices change"),
+)
+_IDS = (
+    _id("case", "Case", "the case"),
+    _id("class", "Class", "the class, as the data set names it; empty: the whole case"),
+    _id("measure", "Measure", "what was measured"),
+    _id("variant", "Variant", "another way to compute the measure; empty: the default"),
+    _measure(
+        "value", "Value", "of the measure; its own entry here says which way it points", Direction.NONE
+    ),
+    _id("group", "Group", "cases of one group share a fold"),
+    _id(
+        "status",
+        "Status",
         "ok; partly: something could not be used; failed; or why a value is missing",
     ),
-    "reasons": ("text", _NONE, None, "code=value, strongest first"),
-    "present": ("measure", _NONE, None, "whether the mask has the class"),
-    "error": ("text", _NONE, None, "what could not be used, and what to do"),
-}
+    _measure("present", "Present", "whether the mask has the class", Direction.NONE),
+    _id("reasons", "Reasons", "code=value, strongest first", "text"),
+    _id("error", "Error", "what could not be used, and what to do", "text"),
+)
+_DOUBTS = ("doubt", "image_doubt", "label_doubt", "auv")
+
+COLUMNS: Mapping[str, Column] = by_name(
+    (
+        *_IDS,
+        *(MEASURES[name] for name in _DOUBTS),
+        *_NUMBERS,
+        *(measure for name, measure in MEASURES.items() if name not in _DOUBTS),
+        *_CONFOUNDS,
+        *_STATISTICS,
+    )
+)
+"""In the order in which pages show them."""
+_PLACES = {name: place for place, name in enumerate(COLUMNS)}
 
 
 def describe_columns(names: Iterable[str]) -> dict[str, dict[str, Any]]:
-    """Role, direction, range and meaning of columns and measures, for the manifest."""
-    found = {}
-    for name in names:
-        base, _, channel = name.rpartition("_")
-        of_channel = name.startswith("img_") and channel.isdigit()
-        fallback = ("measure", _NONE, None, name.replace("_", " "))
-        if name in MEASURES:
-            direction = _BAD_HIGH if MEASURES[name].higher_is_worse else _BAD_LOW
-            fallback = ("measure", direction, None, MEASURES[name].text)
-        role, direction, limits, text = _TEXTS.get(base if of_channel else name, fallback)
-        text = f"{text}, channel {channel}" if of_channel else text
-        found[name] = {"role": role, "direction": direction, "range": limits, "text": text}
-    return found
+    """Title, role, direction, range, unit and meaning of columns and measures, for the manifest.
+
+    Args:
+        names: of `COLUMNS`; a statistic of one of several channels has its number behind it
+            (`img_noise_0`). What is not known is a measure without a direction.
+
+    Returns:
+        In the order of `COLUMNS`.
+    """
+    found = {name: _described(name) for name in dict.fromkeys(names)}
+    return dict(
+        sorted(found.items(), key=lambda item: _PLACES.get(_without_channel(item[0]), len(_PLACES)))
+    )
+
+
+def _without_channel(name: str) -> str:
+    base, _, channel = name.rpartition("_")
+    return base if name.startswith("img_") and channel.isdigit() else name
+
+
+def _unknown(name: str) -> Column:
+    words = name.removeprefix("img_").replace("_", " ")
+    role: Role = "statistic" if name.startswith("img_") else "measure"
+    return Column(name=name, title=words.capitalize(), text=words, role=role)
+
+
+def _described(name: str) -> dict[str, Any]:
+    base = _without_channel(name)
+    column = COLUMNS.get(base) or _unknown(base)
+    about = column.described()
+    if base != name:
+        channel = name.rpartition("_")[2]
+        about |= {
+            "title": f"{column.title} channel {channel}",
+            "short": f"{column.title} {channel}",
+            "text": f"{column.text}, channel {channel}",
+        }
+    return about

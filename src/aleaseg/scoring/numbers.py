@@ -1,8 +1,7 @@
 """The numbers of many cases, column by column: what the population step works on.
 
 Records are read once, one at a time, and only their numbers are kept: a hundred
-thousand cases fit where their records would not. Two shards of a data set merge
-into the whole, so that cases can be scored on many machines.
+thousand cases fit where their records would not.
 """
 
 from __future__ import annotations
@@ -69,12 +68,14 @@ class Numbers:
             models.append(record.model)
             for name, about in record.class_maps.items():
                 kinds.setdefault(name, {})[index] = about["kind"]
-            for row in record.measures:
-                if row.value is not None:
-                    key = (row.measure, row.variant, row.class_name)
-                    where, values = cells.setdefault(key, (array("q"), array("d")))
+            for name, variant, class_name, value, _ in record.measures:
+                if value is not None:
+                    key = (name, variant, class_name)
+                    if key not in cells:
+                        cells[key] = array("q"), array("d")
+                    where, values = cells[key]
                     where.append(index)
-                    values.append(row.value)
+                    values.append(value)
             for name, by_class in record.features.items():
                 for class_name, vector in by_class.items():
                     vectors.setdefault((name, class_name), {})[index] = vector
@@ -92,39 +93,6 @@ class Numbers:
             np.array(models, dtype=str),
             columns,
             {key: _rows(size, found) for key, found in vectors.items()},
-        )
-
-    def merge(self, other: Numbers) -> Numbers:
-        """The cases of both, these first."""
-        if self.classes != other.classes:
-            raise ValueError(f"the shards have the classes {self.classes} and {other.classes}")
-
-        def both(mine: NDArray | None, theirs: NDArray | None, missing: float | str) -> NDArray:
-            like = mine if mine is not None else theirs
-            assert like is not None
-            parts = [
-                np.full((len(shard), *like.shape[1:]), missing) if part is None else part
-                for shard, part in ((self, mine), (other, theirs))
-            ]
-            return np.concatenate(parts)
-
-        return Numbers(
-            self.cases + other.cases,
-            self.classes,
-            np.concatenate([self.failed, other.failed]),
-            {
-                k: both(self.kinds.get(k), other.kinds.get(k), "")
-                for k in dict.fromkeys([*self.kinds, *other.kinds])
-            },
-            np.concatenate([self.models, other.models]),
-            {
-                k: both(self.columns.get(k), other.columns.get(k), np.nan)
-                for k in dict.fromkeys([*self.columns, *other.columns])
-            },
-            {
-                k: both(self.vectors.get(k), other.vectors.get(k), np.nan)
-                for k in dict.fromkeys([*self.vectors, *other.vectors])
-            },
         )
 
     def take(self, rows: NDArray | slice) -> Numbers:

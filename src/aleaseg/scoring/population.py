@@ -12,10 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aleaseg.measures.auv import COLLAPSED_BELOW, AuvReference, aggregate, aleatoric_uncertainty_value
-from aleaseg.measures.doubt import SMALLEST_POPULATION, ImageReference, LabelReference, LabelSignals
+from aleaseg.measures.doubt import (
+    SMALLEST_POPULATION,
+    ImageReference,
+    LabelReference,
+    LabelSignals,
+    doubt_from_z,
+)
 from aleaseg.measures.log_minmax import EqualValuesWarning, log_minmax, log_range
 from aleaseg.measures.reasons import LEAST_STRENGTH, Reason, image_codes, joined
-from aleaseg.measures.robust import doubt_from_z
 from aleaseg.scoring.numbers import Numbers
 
 __all__ = ["Scored", "fit_population", "score_population"]

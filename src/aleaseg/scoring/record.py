@@ -217,7 +217,7 @@ def _eye_rows(
                 **({} if one.presence is None else {"presence": [round(p, 3) for p in one.presence]}),
             },
         )
-        if extractor.name == "own" and one.overlap is not None:
+        if extractor.traits.bundled and one.overlap is not None:
             variant = "" if extractor.settings.normalize == "raw" else extractor.settings.normalize
             found.setdefault((one.name, "own_dice", variant), []).append(one.overlap)
         if one.kind == "intensity":
@@ -242,7 +242,7 @@ def _eye_rows(
         rows.append(
             _number(measure, None if empty else value, name, variant, "no_energy" if empty else "ok")
         )
-    if extractor.name != "variance":
+    if extractor.traits.scale:
         otherwise = "whole_image" if "" in about else "no_map"
         rows += [
             _number(

@@ -25,7 +25,7 @@ from aleaseg.measures.semantic_volume import semantic_volume
 from aleaseg.measures.variance import intensity_variance, residual_variance
 from aleaseg.predictions import Prediction
 from aleaseg.spectral import Unfolding, semantic_perception_scale, singular_value_energies
-from aleaseg.training.prepare import IGNORE, prepare_label
+from aleaseg.training.preprocessing import IGNORE, prepare_label
 
 __all__ = ["Number", "rival_features", "rival_numbers", "unfolding"]
 

@@ -13,7 +13,7 @@ from uuid import uuid4
 
 from aleaseg.case import Case, Dataset, file_stamps
 from aleaseg.errors import AleasegError
-from aleaseg.extractors import Extractor, ExtractorSettings, extractor_class, make_extractor
+from aleaseg.extractors import Extractor, ExtractorSettings, make_extractor
 from aleaseg.predictions import Predictions, open_predictions
 from aleaseg.run import Run
 from aleaseg.scoring.record import score_case, unmeasured
@@ -70,7 +70,7 @@ def _score(job: _Job, item: tuple[Case, str]) -> str | None:
 def score_cases(
     run: Run,
     dataset: Dataset,
-    extractor: ExtractorSettings | str | None,
+    extractor: Extractor | None,
     image_hashes: Mapping[str, str],
     *,
     progress: Callable[[int, int], None] = lambda done, total: None,
@@ -81,7 +81,7 @@ def score_cases(
     Args:
         run: where records are kept; its manifest names the predictions.
         dataset: the cases.
-        extractor: what is asked, or just a name; None: no S and no AUV.
+        extractor: the eye; each process makes its own of the same settings. None: no S and no AUV.
         image_hashes: case -> hash of its voxels, as the check found it.
         progress: called with (done, total).
         workers: processes; None: one per core.
@@ -89,14 +89,14 @@ def score_cases(
     Returns:
         case -> what could not be used, for the cases where something could not.
     """
-    asked = ExtractorSettings(extractor) if isinstance(extractor, str) else extractor
+    asked = None if extractor is None else extractor.settings
     seen = _prediction_stamps(run, dataset)
     held = 0
-    if asked is not None and (model := _model(asked, run, dataset)) is not None:
+    if extractor is not None and extractor.traits.brings_model:
         # Another model, or other weights in the same file, see every case anew.
-        eye = json.dumps(model.identity(), sort_keys=True)
+        eye = json.dumps(extractor.identity(), sort_keys=True)
         seen = {case: _digest(f"{stamp}\0{eye}") for case, stamp in seen.items()}
-        held = model.cost(_largest(dataset.cases), max(1, len(dataset.classes))).memory_bytes
+        held = extractor.cost(_largest(dataset.cases), max(1, len(dataset.classes))).memory_bytes
     todo = [(case, seen[case.id]) for case in dataset.cases if not _finished(run, case, seen[case.id])]
     # Worker processes are kept between calls, and stay where the first call was made.
     job = _Job(Run(run.path.resolve()), dataset.with_cases(()), asked, image_hashes, uuid4().hex)
@@ -135,14 +135,6 @@ def _prediction_stamps(run: Run, dataset: Dataset) -> dict[str, str]:
         whole = _stamp(sorted(path for path in Path(named["path"]).rglob("*") if path.is_file()))
         return dict.fromkeys((case.id for case in dataset.cases), whole)
     return dict.fromkeys((case.id for case in dataset.cases), "")
-
-
-def _model(asked: ExtractorSettings, run: Run, dataset: Dataset) -> Extractor | None:
-    """The extractor, where it brings a model of its own."""
-    traits = extractor_class(asked.name).traits
-    if traits.weights is None and not traits.own_weights:
-        return None
-    return make_extractor(asked, dataset, open_predictions(run, dataset))
 
 
 def _digest(text: str) -> str:

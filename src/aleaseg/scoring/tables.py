@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from aleaseg.run import Record, Run, open_table, write_json, write_table
-from aleaseg.run.tables import TableWriter
+from aleaseg.run.tables import TableWriter, cell
 from aleaseg.scoring.catalogue import MEASURES
 from aleaseg.scoring.columns import CASE_COLUMNS, MEASURE_COLUMNS, SCORE_COLUMNS, describe_columns
 from aleaseg.scoring.numbers import Numbers
@@ -122,18 +122,24 @@ def _noted(
 ) -> Iterator[Record]:
     """The records as they pass, one at a time: their rows written, their facts and measures noted."""
     for record in records:
-        for row in record.measures:
-            table.row((record.case, row.class_name, row.measure, row.variant, row.value, row.status))
-            measured.add(row.measure)
+        case = cell(record.case)
+        table.texts(
+            (case, cell(of), cell(name), cell(variant), "" if value is None else f"{value:.9g}", how)
+            for name, variant, of, value, how in record.measures
+        )
+        measured.update(row.measure for row in record.measures)
         facts.append(_facts(record, classes))
         yield record
 
 
 def _facts(record: Record, classes: Sequence[str]) -> _Facts:
-    default = {(row.measure, row.class_name): row for row in record.measures if row.variant == ""}
-    dice = [row.value for (name, _), row in default.items() if name == "oof_dice" and row.value is not None]
+    dice, scales = {}, {}
+    for row in record.measures:
+        if row.variant == "" and row.measure == "oof_dice" and row.value is not None:
+            dice[row.class_name] = row.value
+        elif row.variant == "" and row.measure == "perception_scale":
+            scales[row.class_name] = row.status
     volumes = [volume for volume in record.volume_mm3.values() if volume is not None]
-    scales = (default.get(("perception_scale", name)) for name in classes)
     return _Facts(
         record.case,
         record.status,
@@ -143,10 +149,10 @@ def _facts(record: Record, classes: Sequence[str]) -> _Facts:
         record.shape,
         record.spacing_mm,
         tuple(record.present.get(name) for name in classes),
-        tuple(record.status if scale is None else intern(scale.status) for scale in scales),
+        tuple(intern(scales.get(name, record.status)) for name in classes),
         intern("+".join(name for name, there in record.present.items() if there)),
         float(np.sum(volumes)) if volumes else None,
-        float(np.mean(dice)) if dice else None,
+        float(np.mean(list(dice.values()))) if dice else None,
     )
 
 

@@ -1,17 +1,14 @@
-"""Folds as nnU-Net writes them to splits_final.json, and cases left out of their train lists."""
+"""Folds as nnU-Net draws them, and cases left out of their train lists."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from aleaseg.errors import UsageError
-from aleaseg.readers.splits import Fold, as_folds
-from aleaseg.run import read_json
+from aleaseg.readers.splits import Fold
 
-__all__ = ["Fold", "grouped_folds", "leave_out", "nnunet_folds", "read_folds", "to_bytes"]
+__all__ = ["grouped_folds", "leave_out", "nnunet_folds"]
 
 
 def nnunet_folds(case_ids: Collection[str]) -> list[Fold]:
@@ -60,17 +57,6 @@ def _five(count: int, what: str) -> Any:
     return KFold(n_splits=5, shuffle=True, random_state=12345).split(range(count))
 
 
-def read_folds(path: Path) -> list[Fold]:
-    """Read an existing splits_final.json.
-
-    Raises:
-        UsageError: it is missing, damaged, or no list of train and val lists.
-    """
-    if not path.is_file():
-        raise UsageError(f"{path} does not exist; expected a splits_final.json of nnU-Net; check the path")
-    return as_folds(read_json(path), path)
-
-
 def leave_out(
     folds: Sequence[Fold], dropped: Collection[str], sides: Sequence[str] = ("train",)
 ) -> list[Fold]:
@@ -88,8 +74,3 @@ def leave_out(
         if not fold["train"]:
             raise UsageError(f"fold {number} would have no case left to train on; choose a gentler cut")
     return result
-
-
-def to_bytes(folds: Sequence[Fold]) -> bytes:
-    """As nnU-Net writes it: indented by four, keys sorted."""
-    return json.dumps(folds, indent=4, sort_keys=True).encode("ascii")

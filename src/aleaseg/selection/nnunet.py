@@ -16,14 +16,13 @@ from pathlib import Path
 from typing import Any
 
 from aleaseg.errors import UsageError
+from aleaseg.readers.splits import SPLITS, Fold, read_splits
 from aleaseg.run import read_json, write_aside, write_json
-from aleaseg.selection.folds import Fold, read_folds
 
 __all__ = ["applied_to", "apply", "existing_splits", "undo"]
 
-_SPLITS = "splits_final.json"
-_BEFORE = "splits_final.json.before_aleaseg"
-_STATE = "splits_final.json.aleaseg.json"
+_BEFORE = f"{SPLITS}.before_aleaseg"
+_STATE = f"{SPLITS}.aleaseg.json"
 _APPLIED = "applied.json"
 
 
@@ -37,7 +36,7 @@ def existing_splits(preprocessed: str | Path) -> Path | None:
     if (folder / _STATE).is_file():
         had_one = read_json(folder / _STATE)["before"] is not None
         return _original(folder) if had_one else None
-    return folder / _SPLITS if (folder / _SPLITS).is_file() else None
+    return folder / SPLITS if (folder / SPLITS).is_file() else None
 
 
 def apply(selection: str | Path, preprocessed: str | Path) -> list[str]:
@@ -57,20 +56,20 @@ def apply(selection: str | Path, preprocessed: str | Path) -> list[str]:
             by someone else since; or its validation lists differ from the selection's, which must
             not happen: write the selection again from `existing_splits(preprocessed)`.
     """
-    source, folder = Path(selection) / _SPLITS, _preprocessed(preprocessed)
+    source, folder = Path(selection) / SPLITS, _preprocessed(preprocessed)
     if not source.is_file():
         raise UsageError(
             f"{source} does not exist; expected a selection with splits; run `aleaseg select` first"
         )
-    folds, original = read_folds(source), existing_splits(folder)
+    folds, original = read_splits(source), existing_splits(folder)
     if original is not None:
-        _same_validation(folds, read_folds(original), original)
+        _same_validation(folds, read_splits(original), original)
     _same_cases(folds, folder, own_folds=original is None)
     state = _state(folder)
     if state is None:
-        state = {"before": _hash(folder / _SPLITS), "installed": []}
+        state = {"before": _hash(folder / SPLITS), "installed": []}
         _keep_original(folder)
-    elif _hash(folder / _SPLITS) not in (*state["installed"], state["before"]):
+    elif _hash(folder / SPLITS) not in (*state["installed"], state["before"]):
         raise UsageError(_changed(folder))
     folders = {str(path.resolve()) for path in (*applied_to(selection), folder)}
     write_json(Path(selection) / _APPLIED, sorted(folders))
@@ -79,10 +78,10 @@ def apply(selection: str | Path, preprocessed: str | Path) -> list[str]:
     write_json(
         folder / _STATE, {**state, "installed": installed, "selection": str(Path(selection).resolve())}
     )
-    write_aside(folder / _SPLITS, content)
+    write_aside(folder / SPLITS, content)
     kept = f"the original is {folder / _BEFORE}" if original else "there was none before"
     return [
-        f"{folder / _SPLITS} is the selection's; {kept}; undo puts everything back",
+        f"{folder / SPLITS} is the selection's; {kept}; undo puts everything back",
         f"folds 0 to {len(folds) - 1} leave the cases out of training; validation lists are as they were",
         "fold `all` and folds beyond these ignore the file: nnU-Net then trains on every case it has",
     ]
@@ -113,17 +112,17 @@ def undo(preprocessed: str | Path, *, force: bool = False) -> list[str]:
     state = _state(folder)
     if state is None:
         raise UsageError(f"nothing is applied in {folder} (no {_STATE}); nothing to undo")
-    now = _hash(folder / _SPLITS)
+    now = _hash(folder / SPLITS)
     if now not in (*state["installed"], state["before"]) and not force:
         raise UsageError(_changed(folder))
     if state["before"] is None:
-        (folder / _SPLITS).unlink(missing_ok=True)
-        done = f"{folder / _SPLITS} is removed: there was none before"
+        (folder / SPLITS).unlink(missing_ok=True)
+        done = f"{folder / SPLITS} is removed: there was none before"
     else:
         # After a kill between the two last steps the original is back already and the copy is gone.
         if now != state["before"] or (folder / _BEFORE).is_file():
-            os.replace(_original(folder), folder / _SPLITS)
-        done = f"{folder / _SPLITS} is the original again"
+            os.replace(_original(folder), folder / SPLITS)
+        done = f"{folder / SPLITS} is the original again"
     (folder / _STATE).unlink()
     return [done]
 
@@ -148,8 +147,8 @@ def _preprocessed(path: str | Path) -> Path:
             f"{folder} has no plans, no dataset_fingerprint.json and no gt_segmentations; expected "
             "nnUNet_preprocessed/DatasetXXX_NAME, one level below nnUNet_preprocessed; check the path"
         )
-    if (folder / _SPLITS).is_symlink():
-        raise UsageError(f"{folder / _SPLITS} is a link; name the folder that holds the file itself")
+    if (folder / SPLITS).is_symlink():
+        raise UsageError(f"{folder / SPLITS} is a link; name the folder that holds the file itself")
     return folder
 
 
@@ -163,7 +162,7 @@ def _hash(path: Path) -> str | None:
 
 
 def _keep_original(folder: Path) -> None:
-    now, kept = folder / _SPLITS, folder / _BEFORE
+    now, kept = folder / SPLITS, folder / _BEFORE
     if kept.is_file() and _hash(kept) != _hash(now):
         raise UsageError(
             f"{kept} is there, but not the record of how it came; move it away if it is not needed"
@@ -176,18 +175,18 @@ def _keep_original(folder: Path) -> None:
 def _original(folder: Path) -> Path:
     """The kept original, checked; or the file in place, where it is the original itself."""
     before = read_json(folder / _STATE)["before"]
-    for path in (folder / _BEFORE, folder / _SPLITS):
+    for path in (folder / _BEFORE, folder / SPLITS):
         if _hash(path) == before:
             return path
     raise UsageError(
         f"{folder / _BEFORE} is missing or changed; expected the original splits; nothing was done; "
-        f"put it back, or delete {_STATE} to keep {_SPLITS} as it is"
+        f"put it back, or delete {_STATE} to keep {SPLITS} as it is"
     )
 
 
 def _changed(folder: Path) -> str:
     return (
-        f"{folder / _SPLITS} was changed since it was applied; expected the file as installed; nothing was "
+        f"{folder / SPLITS} was changed since it was applied; expected the file as installed; nothing was "
         "done; undo with force loses that change"
     )
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from aleaseg.errors import SelectionRefused, UsageError
+from aleaseg.measures.column import Column
 from aleaseg.run import Run
 from aleaseg.selection.cutting import Cut, Reading, Verdict, judge
 from aleaseg.selection.harm import Harm, count, present, refusals
@@ -24,8 +25,6 @@ Row = dict[str, Any]
 _DOUBTS = ("doubt", "label_doubt", "image_doubt")
 _DOUBT_THRESHOLD = 0.5
 _QUANTILE = 0.95
-# A direction as the manifest words it -> +1 where high is bad, -1 where low is.
-_SIGNS = {"high = bad": 1, "low = bad": -1, "high = certain": -1, "high = good": -1}
 
 
 @dataclass(frozen=True)
@@ -128,11 +127,6 @@ def plan(
     dropped, verdicts = judge(badness, cut, reading)
     harm = count(cases, scores, set(dropped))
     refused = refusals(harm, floor, minimum)
-    if refused and not force:
-        raise SelectionRefused(
-            "; ".join(refused)
-            + "; nothing was written; choose a gentler cut, or `--force` it if you mean it"
-        )
     why = {row["case"]: _why(verdicts.get(row["case"]), sign, row.get("reasons", "")) for row in cases}
     settings = {
         "by": by,
@@ -146,7 +140,7 @@ def plan(
         "minimum": minimum,
         "force": force,
     }
-    return Selection(
+    planned = Selection(
         run=run.path,
         kept=tuple(sorted(set(why) - set(dropped))),
         dropped=tuple(dropped),
@@ -154,8 +148,16 @@ def plan(
         why=why,
         settings=settings,
         harm=harm,
-        forced=tuple(refused),
+        forced=tuple(refused) if force else (),
     )
+    if refused and not force:
+        raise SelectionRefused(
+            "; ".join(refused)
+            + "; nothing was written; choose a gentler cut, or make it all the same with force "
+            "(`--force` on the command line)",
+            describe(planned),
+        )
+    return planned
 
 
 def describe(selection: Selection) -> list[str]:
@@ -254,11 +256,8 @@ def _check_class(class_name: str, scores: Sequence[Row], reading: str) -> None:
 def _direction(by: str, columns: Mapping[str, Any], rows: Sequence[Row], per_class: bool) -> int:
     """+1 where high is bad, -1 where low is bad."""
     there = set(rows[0]) if rows else set()
-    directions = {
-        name: _SIGNS[about["direction"]]
-        for name, about in columns.items()
-        if name in there and about.get("direction") in _SIGNS
-    }
+    signs = {name: Column.read(name, about).direction.sign for name, about in columns.items()}
+    directions = {name: sign for name, sign in signs.items() if name in there and sign}
     if by not in directions:
         table = "scores.csv" if per_class else "cases.csv"
         valid = ", ".join(sorted(directions)) or "(none)"

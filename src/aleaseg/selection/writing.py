@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from aleaseg.errors import UsageError
+from aleaseg.readers.splits import SPLITS, Fold, read_splits, to_bytes
 from aleaseg.run import Run, write_aside, write_json, write_table
 from aleaseg.selection.dataset import dataset_json
-from aleaseg.selection.folds import Fold, grouped_folds, leave_out, nnunet_folds, read_folds, to_bytes
+from aleaseg.selection.folds import grouped_folds, leave_out, nnunet_folds
 from aleaseg.selection.planning import Selection
 
 __all__ = ["write"]
@@ -71,15 +72,15 @@ def write(
     if form == "splits":
         folds = leave_out(folds, selection.dropped)
         _clear(folder)
-        write_aside(folder / "splits_final.json", to_bytes(folds))
-        _write_manifest(folder, selection, ["splits_final.json"], {**origin, **_sizes(folds)}, notes)
-        return folder / "splits_final.json"
+        write_aside(folder / SPLITS, to_bytes(folds))
+        _write_manifest(folder, selection, [SPLITS], {**origin, **_sizes(folds)}, notes)
+        return folder / SPLITS
     about, more = dataset_json(run, selection.kept)
     gone = {case for fold in folds for side in _SIDES for case in fold[side]} - set(about["dataset"])
     folds = leave_out(folds, gone, _SIDES)
     _clear(folder)
     write_json(folder / "dataset" / "dataset.json", about)
-    write_aside(folder / "dataset" / "splits_final.json", to_bytes(folds))
+    write_aside(folder / "dataset" / SPLITS, to_bytes(folds))
     written = ["dataset/dataset.json", "dataset/splits_final.json"]
     _write_manifest(folder, selection, written, {**origin, **_sizes(folds)}, [*notes, *more])
     return folder / "dataset" / "dataset.json"
@@ -93,7 +94,7 @@ def _folds(
 ) -> tuple[list[Fold], dict[str, Any], list[str]]:
     """The folds to filter, where they come from, and what to know about them."""
     if splits is not None:
-        folds = read_folds(Path(splits))
+        folds = read_splits(splits)
         named = {case for fold in folds for side in _SIDES for case in fold[side]}
         strange = len(named - set(selection.why))
         notes = (

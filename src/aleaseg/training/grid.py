@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from aleaseg.case import Geometry
 from aleaseg.errors import CaseError
+from aleaseg.networks.stages import halvings
 
-__all__ = ["Grid", "choose_grid", "default_steps", "full_grid", "median_spacing", "working_shape"]
+__all__ = ["WorkingGrid", "choose_grid", "full_grid", "median_spacing", "working_shape"]
 
 # The median case has at most so many working voxels, and a patch so many: what one step can carry on a CPU.
 _CASE_VOXELS = {2: 160 * 160, 3: 400_000}
@@ -21,17 +21,16 @@ _PATCH_VOXELS = {2: 160 * 160, 3: 80_000}
 _MOST_TIMES = 16
 # An axis with few voxels (thick slices) is not made coarser still.
 _KEEP = 24
-_MOST_LEVELS = {2: 4, 3: 3}
 
 
 @dataclass(frozen=True)
-class Grid:
+class WorkingGrid:
     """Where a network works.
 
     Attributes:
         spacing_mm: of the working voxels, per axis.
         patch: what the network sees in training, in working voxels.
-        levels: how often each axis is halved inside the network.
+        levels: how often the small network halves each axis; the others plan it themselves.
     """
 
     spacing_mm: tuple[float, ...]
@@ -45,13 +44,14 @@ class Grid:
             for n, native, working in zip(geometry.shape, geometry.spacing_mm, self.spacing_mm, strict=True)
         )
 
-    def to_dict(self) -> dict[str, Any]:
-        """For the manifest."""
-        return asdict(self)
+    @classmethod
+    def from_dict(cls, kept: Mapping[str, Sequence[float]]) -> WorkingGrid:
+        """From what `asdict` made of one."""
+        return cls(*(tuple(kept[name]) for name in ("spacing_mm", "patch", "levels")))  # type: ignore[arg-type]
 
 
 def working_shape(
-    grid: Grid, case_id: str, geometry: Geometry, usual: float | None = None
+    grid: WorkingGrid, case_id: str, geometry: Geometry, usual: float | None = None
 ) -> tuple[int, ...]:
     """The working shape of a case.
 
@@ -81,7 +81,7 @@ def working_shape(
     return grid.shape(geometry)
 
 
-def choose_grid(geometries: Sequence[Geometry]) -> Grid:
+def choose_grid(geometries: Sequence[Geometry]) -> WorkingGrid:
     """Choose the working grid from the geometries of all cases.
 
     The working spacing is the median spacing, made coarser (finest axes first,
@@ -119,12 +119,12 @@ def choose_grid(geometries: Sequence[Geometry]) -> Grid:
     while np.prod(np.minimum(wanted, longest)) > _PATCH_VOXELS[dim]:
         longest *= 0.98
     wanted = np.minimum(wanted, longest)
-    levels = _levels(wanted)
+    levels = halvings(wanted)
     patch = tuple(
         max(2**level, math.ceil(n / 2**level - 1e-6) * 2**level)
         for n, level in zip(wanted, levels, strict=True)
     )
-    return Grid(tuple(float(s) for s in spacing), patch, levels)
+    return WorkingGrid(tuple(float(s) for s in spacing), patch, levels)
 
 
 def _dims(geometries: Sequence[Geometry]) -> int:
@@ -132,11 +132,6 @@ def _dims(geometries: Sequence[Geometry]) -> int:
     if len(dims) != 1:
         raise ValueError(f"expected cases of one dimension, got {sorted(dims) or 'no cases'}")
     return dims.pop()
-
-
-def _levels(patch: Sequence[float]) -> tuple[int, ...]:
-    """How often the small network halves each axis: down to four voxels, or so often as it has levels."""
-    return tuple(min(_MOST_LEVELS[len(patch)], max(0, int(math.log2(max(n, 4) / 4)))) for n in patch)
 
 
 def median_spacing(geometries: Sequence[Geometry]) -> tuple[float, ...]:
@@ -159,7 +154,7 @@ def median_spacing(geometries: Sequence[Geometry]) -> tuple[float, ...]:
     return tuple(float(mm) for mm in median)
 
 
-def full_grid(geometries: Sequence[Geometry], patch: Sequence[int]) -> Grid:
+def full_grid(geometries: Sequence[Geometry], patch: Sequence[int]) -> WorkingGrid:
     """The data's own resolution, and a patch of a size that is given.
 
     Args:
@@ -172,19 +167,4 @@ def full_grid(geometries: Sequence[Geometry], patch: Sequence[int]) -> Grid:
     dim = _dims(geometries)
     if len(patch) != dim:
         raise ValueError(f"a patch of {len(patch)} axes for {dim}D images; expected {dim} numbers")
-    return Grid(median_spacing(geometries), tuple(patch), _levels(patch))
-
-
-def default_steps(training_cases: int, classes: int, batch: int) -> int:
-    """How many steps a fold trains for: a rule on the data.
-
-    About eight looks at each training case; more classes take longer to tell
-    apart; never fewer than 250 steps or more than 2000.
-
-    Args:
-        training_cases: of one fold.
-        classes: foreground label values.
-        batch: cases a step.
-    """
-    steps = 8 * training_cases / batch * (1 + 0.1 * math.log2(max(1, classes)))
-    return int(min(2000, max(250, 10 * round(steps / 10))))
+    return WorkingGrid(median_spacing(geometries), tuple(patch), halvings(patch))

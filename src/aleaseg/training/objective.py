@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from aleaseg.losses import DUOLoss, LabelDenoising
 from aleaseg.losses.certainty import FisherCertainty, MahalanobisCertainty
-from aleaseg.training.prepare import IGNORE
+from aleaseg.training.preprocessing import IGNORE
 
 __all__ = ["OBJECTIVES", "DuoSettings", "Objective", "make_objective", "settings_of"]
 

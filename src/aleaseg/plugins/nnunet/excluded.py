@@ -10,16 +10,15 @@ import hashlib
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from aleaseg.errors import UsageError
+from aleaseg.readers.splits import SPLITS, read_selection
 from aleaseg.run import read_json
 
 __all__ = ["Excluded", "check_cases", "excluded"]
 
-_SPLITS = "splits_final.json"
 # What `aleaseg select --apply` leaves beside the splits that it installs.
-_APPLIED = "splits_final.json.aleaseg.json"
+_APPLIED = f"{SPLITS}.aleaseg.json"
 _MANIFEST = "manifest.json"
 
 
@@ -60,14 +59,14 @@ def excluded(preprocessed: str | Path, asked: str = "", *, in_splits: bool = Fal
     selection = Path(state["selection"])
     advice = (
         "apply the selection again, or name its folder (or `none`) in ALEASEG_DUO_SELECTION; "
-        f"folds of {_SPLITS} need neither"
+        f"folds of {SPLITS} need neither"
     )
     if not (selection / _MANIFEST).is_file():
         raise UsageError(
-            f"{folder / _SPLITS} is a selection's, but {selection / _MANIFEST}, which names the cases that it "
+            f"{folder / SPLITS} is a selection's, but {selection / _MANIFEST}, which names the cases that it "
             f"leaves out, is gone; {advice}"
         )
-    if _hash(selection / _SPLITS) != state["installed"][-1]:
+    if _hash(selection / SPLITS) != state["installed"][-1]:
         raise UsageError(f"{selection} was written again since it was applied to {folder}; {advice}")
     return _named_in(selection / _MANIFEST)
 
@@ -104,14 +103,13 @@ def _manifest_at(path: Path) -> Path:
 
 
 def _named_in(manifest: Path) -> Excluded:
-    found: Any = read_json(manifest)
-    try:
-        return Excluded(frozenset(row["case"] for row in found["dropped"]), manifest)
-    except (KeyError, TypeError) as error:
+    found = read_selection(manifest)
+    if isinstance(found, list):
         raise UsageError(
             f"{manifest} names no dropped cases; expected the manifest that `aleaseg select` writes; check "
             "the path"
-        ) from error
+        )
+    return Excluded(found, manifest)
 
 
 def _hash(path: Path) -> str | None:

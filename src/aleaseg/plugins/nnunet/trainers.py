@@ -30,7 +30,7 @@ from aleaseg.plugins.nnunet.checkpoint import KEY, read_checkpoint, save_with
 from aleaseg.plugins.nnunet.excluded import Excluded, check_cases, excluded
 from aleaseg.plugins.nnunet.options import DuoOptions, describe, given, read_options
 from aleaseg.plugins.nnunet.record import ClassMeans, write_epoch
-from aleaseg.selection.folds import read_folds
+from aleaseg.readers.splits import SPLITS, read_splits
 
 __all__ = ["nnUNetTrainerDUO", "nnUNetTrainerDUO_EN", "nnUNetTrainerDUO_RW"]
 
@@ -208,8 +208,8 @@ class nnUNetTrainerDUO(_Stock):  # type: ignore[misc]  # noqa: N801
                 not to be found, or nothing is left to train on.
         """
         base = Path(self.preprocessed_dataset_folder_base)
-        splits = base / "splits_final.json"
-        folds = read_folds(splits) if self.fold != "all" and splits.is_file() else []
+        splits = base / SPLITS
+        folds = read_splits(splits) if self.fold != "all" and splits.is_file() else []
         train, val = super().do_split()
         there = self.dataset_class.get_identifiers(self.preprocessed_dataset_folder)
         check_cases((*train, *val), there, f"fold {self.fold} of {splits}")

@@ -83,23 +83,19 @@
         h("td", { class: "number" }, one.format(entry.name, entry.value)),
         h("td", { class: "number muted" }, one.format(entry.name, entry.median)),
         h("td", {}, standing(entry.standing)),
-        h("td", { class: "muted" }, one.column[entry.name] && one.column[entry.name].direction !== "none" ? one.column[entry.name].direction : "")))));
+        h("td", { class: "muted" }, one.direction(entry.name))))));
     facts(data);
   }
-
-  const TITLES = {
-    volume_mm3: one.has("depth") ? "Volume (mm³)" : "Area (mm²)", oof_dice: "Dice with prediction", softmin: "Softmin", perception_scale: "S", auv: "AUV",
-  };
 
   function classes(list) {
     if (!list.length) {
       byId("classes").append(h("caption", { class: "note" }, "No class was scored in this case."));
       return;
     }
-    const names = Object.keys(TITLES).filter((name) => list.some((entry) => entry.values[name] !== null && entry.values[name] !== undefined));
+    const names = Object.keys(list[0].values).filter((name) => list.some((entry) => entry.values[name] !== null && entry.values[name] !== undefined));
     byId("classes").append(
       h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "Class"), h("th", { scope: "col" }, "In the mask"),
-        names.map((name) => h("th", { scope: "col", colspan: 2 }, TITLES[name])))),
+        names.map((name) => h("th", { scope: "col", colspan: 2 }, one.withUnit(name))))),
       h("tbody", {}, list.map((entry) => h("tr", {}, h("th", { scope: "row" }, entry.class),
         h("td", {}, entry.present === null ? "–" : entry.present ? "yes" : "no", entry.status && entry.status !== "ok" ? h("small", { class: "muted" }, ` ${entry.status.replaceAll("_", " ")}`) : null),
         names.map((name) => [

@@ -55,7 +55,6 @@ ALEASEG.confounds = (one, all, rows) => {
     const [m, c] = [measure.value, confound.value];
     const entry = find(m, c);
     for (const [name, button] of cells) button.setAttribute("aria-pressed", String(name === `${m}|${c}`));
-    const unit = one.column[c].unit ? ` (${one.column[c].unit})` : "";
     const texts = one.has(c) ? null : data[c].texts.filter((text) => text !== "");
     const y = (row) => one.value(m, row);
     const lane = (row) => {
@@ -65,14 +64,13 @@ ALEASEG.confounds = (one, all, rows) => {
     const x = texts ? lane : (row) => one.value(c, row);
     places = (row) => [x(row), y(row)];
     const mine = all.filter((row) => x(row) !== null && y(row) !== null);
-    const said = one.column[m].direction === "none" ? "" : ` (${one.column[m].direction})`;
     plots.plot(document.getElementById("confound-plot"), () => ({
       dots: { rows: mine, x, y, kind: one.axis, size: 6 },
       layout: {
         xaxis: texts
           ? { title: { text: one.title(c) }, tickvals: texts.map((_, place) => place), ticktext: texts.map(shorten), range: [-0.6, texts.length - 0.4] }
-          : { title: { text: one.title(c) + unit } },
-        yaxis: { title: { text: one.title(m) + said } },
+          : { title: { text: one.withUnit(c) } },
+        yaxis: { title: { text: one.withDirection(m) } },
       },
     }), { rows, at: (row) => places(row) });
     document.getElementById("confound-caption").textContent = entry.rho === null
@@ -160,7 +158,7 @@ ALEASEG.spectra = (one) => {
       }],
       layout: {
         height: 170, margin: { l: 38, r: 8, t: 4, b: 36 },
-        xaxis: { range: [0, 1], title: { text: "AUV (high = bad)" } }, yaxis: { nticks: 4, rangemode: "tozero" },
+        xaxis: { range: [0, 1], title: { text: one.withDirection("auv") } }, yaxis: { nticks: 4, rangemode: "tozero" },
       },
     }));
     return host.lastChild;

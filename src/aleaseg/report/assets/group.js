@@ -50,7 +50,7 @@
         h("span", { class: "id" }, data.case[row]),
         words.length ? h("ul", {}, words.slice(0, 3).map((word) => h("li", {}, word))) : null,
         words.length > 3 ? h("span", { class: "others" }, `and ${words.length - 3} more`) : null,
-        few ? h("span", { class: "muted" }, `Dice with prediction ${score(one.value("oof_dice", row))}`)
+        few ? h("span", { class: "muted" }, `${one.title("oof_dice")} ${score(one.value("oof_dice", row))}`)
           : h("span", { class: "meters" }, [["label", "Label"], ["image", "Image"]].map(([name, title]) => [
             h("span", {}, title), meter(name, `${title} doubt`, one.value(`${name}_doubt`, row)),
             h("span", { class: "value" }, score(one.value(`${name}_doubt`, row)))]))));
@@ -104,14 +104,10 @@
   }
 
   const strips = byId("strips");
-  const direction = (name) => {
-    const said = one.column[name].direction;
-    return said === "none" ? "" : said;
-  };
   for (const { name, title, role } of data.columns) {
     if (role !== "score" || !one.has(name)) continue;
     const host = h("div", { class: "plot strip", "data-strip": name });
-    strips.append(h("figure", {}, h("h3", {}, title, " ", h("small", {}, direction(name))), host));
+    strips.append(h("figure", {}, h("h3", {}, title, " ", h("small", {}, one.direction(name))), host));
     strip(name, host);
   }
   if (data.statistics.length) {
@@ -145,8 +141,8 @@
       dots: { rows: known, x: (row) => x[row], y: (row) => y[row], kind: one.axis, size: 6 },
       layout: {
         margin: { l: 46, r: 10, t: 10, b: 42 }, dragmode: matchMedia("(pointer: coarse)").matches ? false : "select",
-        xaxis: { title: { text: "image doubt (high = bad)" }, range: [-0.03, 1.03] },
-        yaxis: { title: { text: "label doubt (high = bad)" }, range: [-0.03, 1.03] },
+        xaxis: { title: { text: one.withDirection("image_doubt") }, range: [-0.03, 1.03] },
+        yaxis: { title: { text: one.withDirection("label_doubt") }, range: [-0.03, 1.03] },
         shapes: [line(colours, { x0: data.half, x1: data.half, y0: -0.03, y1: 1.03 }), line(colours, { x0: -0.03, x1: 1.03, y0: data.half, y1: data.half })],
         annotations: [word("re-annotate", 0, 1, colours), word("both", 1, 1, colours), word("fine", 0, 0, colours), word("re-scan", 1, 0, colours)],
       },

@@ -95,6 +95,12 @@ const ALEASEG = (() => {
       has: (name) => name in data.numbers,
       link: (row) => `case.html#${data.hash[row]}`,
       title: (name) => (column[name] ? column[name].title : name),
+      short: (name) => (column[name] ? column[name].short : name),
+      // As an axis or the head of a table has them; everything about a column comes from the manifest.
+      direction: (name) => (column[name] && column[name].sign ? column[name].direction : ""),
+      sign: (name) => (column[name] ? column[name].sign : 0),
+      withUnit: (name) => (column[name] && column[name].unit ? `${column[name].title} (${column[name].unit})` : column[name] ? column[name].title : name),
+      withDirection: (name) => (column[name] && column[name].sign ? `${column[name].title} (${column[name].direction})` : column[name] ? column[name].title : name),
       format: (name, number_) => (column[name] && column[name].unit_range ? score(number_) : number(number_)),
     };
   }

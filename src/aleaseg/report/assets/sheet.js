@@ -9,7 +9,7 @@ ALEASEG.sheet = (one, host, controls, status, hover) => {
   const state = {
     words: [], show: "all", sort: columns[0] || "case", down: true, view: "pictures", chosen: null,
   };
-  if (state.sort === "oof_dice") state.down = false;
+  state.down = one.sign(state.sort) >= 0; // the bad end first
   const haystack = one.data.case.map((id, row) =>
     `${id} ${one.text("group", row)} ${one.text("site", row)} ${one.text("reasons", row)} ${one.text("error", row)}`.toLowerCase());
   const canvas = h("div", { class: "canvas" });
@@ -115,19 +115,18 @@ ALEASEG.sheet = (one, host, controls, status, hover) => {
       h("span", { role: "cell", class: "reasons" }, one.text("error", row) || one.text("reasons", row)));
   }
 
-  const SHORT = { perception_scale: "S", oof_dice: "Dice" };
   function makeHead() {
     const button = (name, title, kind) => h("button", {
       type: "button", role: "columnheader", class: kind, title: name === "case" ? null : one.title(name),
       "aria-sort": state.sort === name ? (state.down ? "descending" : "ascending") : "none",
       onclick: () => {
-        state.down = state.sort === name ? !state.down : name !== "case" && name !== "oof_dice" && name !== "softmin";
+        state.down = state.sort === name ? !state.down : name !== "case" && one.sign(name) >= 0;
         state.sort = name;
         sorter.value = name;
         update();
       },
     }, title, state.sort === name ? (state.down ? " ↓" : " ↑") : "");
-    head.replaceChildren(button("case", "Case", "id"), ...columns.map((name) => button(name, SHORT[name] || one.title(name), "number")),
+    head.replaceChildren(button("case", "Case", "id"), ...columns.map((name) => button(name, one.short(name), "number")),
       h("span", { role: "columnheader", class: "reasons" }, "Reasons"));
   }
 
@@ -141,8 +140,7 @@ ALEASEG.sheet = (one, host, controls, status, hover) => {
   sorter.value = state.sort;
   sorter.addEventListener("change", () => {
     state.sort = sorter.value;
-    const direction = one.column[state.sort] ? one.column[state.sort].direction : "";
-    state.down = state.sort !== "case" && !direction.startsWith("low"); // the bad end first
+    state.down = state.sort !== "case" && one.sign(state.sort) >= 0;
     update();
   });
   const turn = h("button", { type: "button", id: "turn", title: "turn the order round", "aria-label": "Turn the order round", onclick: () => {

@@ -1,0 +1,74 @@
+"""The folder of an audit: begun, or gone on with by the same settings and of the same data."""
+
+from __future__ import annotations
+
+import hashlib
+from os import PathLike
+from pathlib import Path
+
+from aleaseg.auditing.settings import AuditSettings
+from aleaseg.case import Dataset
+from aleaseg.run import Run, begin
+
+__all__ = ["KIND", "begin_audit", "file_hashes"]
+
+KIND = "audit"
+
+
+def begin_audit(run: Run, settings: AuditSettings, dataset: Dataset) -> None:
+    """Start a run, or make sure that the one there was made with the same settings, of the same data.
+
+    Raises:
+        SettingsDiffer: it was made with others, or of other data.
+        UsageError: the folder holds something else.
+    """
+    classes = {name: list(values) for name, values in dataset.classes.items()}
+    about = {"classes": classes, "ignore": dataset.ignore, "channels": list(dataset.channels)}
+    asked = {
+        **settings.asked(),
+        "cases": len(dataset.cases),
+        "case_ids": _hash("\0".join(case.id for case in dataset.cases)),
+        "labels": classes,
+        "ignore": dataset.ignore,
+        "channels": list(dataset.channels),
+        "groups_and_sites": _hash("\0".join(f"{case.group}\1{case.site}" for case in dataset.cases)),
+        "reference_population": _reference_hash(settings.reference),
+    }
+    begin(
+        run.path,
+        KIND,
+        asked,
+        usual={**AuditSettings("").asked(), **_renamed(run)},
+        about={
+            "dataset": {
+                "path": str(dataset.root),
+                "name": dataset.name,
+                "layout": dataset.layout,
+                **about,
+                "cases": len(dataset.cases),
+            },
+            "crossfit": None,
+            "predictions": None,
+        },
+    )
+
+
+def _renamed(run: Run) -> dict[str, object]:
+    """What an older manifest has under another name."""
+    made = run.manifest.get("settings", {}) if run.manifest_file.is_file() else {}
+    return {"budget": made["budget_minutes"]} if "budget_minutes" in made else {}
+
+
+def file_hashes(run: Run, dataset: Dataset) -> dict[str, str]:
+    """SHA-256 of what decides the numbers beside the settings: dataset.json and the folds' weights."""
+    paths = [*sorted((run.path / "models").glob("fold_*.safetensors")), dataset.root / "dataset.json"]
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in paths if path.is_file()}
+
+
+def _reference_hash(reference: str | PathLike[str] | None) -> str | None:
+    file = Path(reference or "") / "population.json"
+    return _hash(file.read_text(encoding="utf-8")) if reference is not None and file.exists() else None
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

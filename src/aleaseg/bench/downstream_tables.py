@@ -1,0 +1,210 @@
+"""What the trainings of `bench downstream` say: every Dice, the choices, their differences, and the page."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aleaseg.bench.draw import mean_dice
+from aleaseg.metrics.paired import Repeated, repeated_difference
+from aleaseg.run import Run, write_aside, write_table
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["DownstreamResult", "result_of", "write_downstream"]
+
+
+@dataclass(frozen=True)
+class DownstreamResult:
+    """What the trainings say.
+
+    Attributes:
+        about: for the head of the page: command, date, machine, versions, dataset, seeds, steps, counts.
+        dice: one row per choice, seed, test case and class: dice in [0, 1], high = good, NaN where the
+            clean mask does not have the class; group.
+        choices: one row per choice: n_train, faulty_left, mean Dice of each seed (`seed_0`, ...), mean.
+        differences: choice, baseline (`all` or `random`), difference (of mean Dice, above 0 = the choice
+            is better), low, high (95%), signs (one per seed), claim (`helps`, `harms` or `no claim`).
+    """
+
+    about: Mapping[str, Any]
+    dice: pd.DataFrame
+    choices: pd.DataFrame
+    differences: pd.DataFrame
+
+
+def _long(reports: Sequence[Mapping[str, Any]], groups: Mapping[str, str]) -> Iterator[dict[str, Any]]:
+    for report in reports:
+        for case, by_class in report["dice"].items():
+            for name, value in by_class.items():
+                yield {
+                    "choice": report["choice"],
+                    "seed": report["seed"],
+                    "case": case,
+                    "group": groups[case],
+                    "class": name,
+                    "dice": np.nan if value is None else value,
+                }
+
+
+def result_of(
+    about: Mapping[str, Any],
+    reports: Sequence[Mapping[str, Any]],
+    made: Mapping[str, Any],
+    groups: Mapping[str, str],
+) -> DownstreamResult:
+    """What the trainings say.
+
+    Args:
+        about: for the head of the page.
+        reports: of each training, as its file has it.
+        made: the choices, and which cases are faulty.
+        groups: test case -> group.
+    """
+    import pandas as pd
+
+    long = pd.DataFrame(_long(reports, groups))
+    cases = [case for case in groups if (long["case"].eq(case) & long["dice"].notna()).any()]
+    chosen, faulty = made["choices"], set(made["faulty"])
+    scores: dict[str, NDArray[np.float64]] = {
+        choice: np.array(
+            [
+                [_mean(report["dice"][case]) for case in cases]
+                for report in reports
+                if report["choice"] == choice
+            ]
+        )
+        for choice in chosen
+    }
+    left: dict[str, float] = {choice: len(faulty & set(ids)) for choice, ids in chosen.items()}
+    by_lot = [choice for choice in chosen if choice.startswith("random ")]
+    # What a choice by lot does on average, seed by seed and case by case.
+    scores["random"] = np.mean([scores[choice] for choice in by_lot], axis=0)
+    left["random"] = float(np.mean([left[choice] for choice in by_lot]))
+    rows = [
+        {
+            "choice": choice,
+            "n_train": len(chosen[by_lot[0] if choice == "random" else choice]),
+            "faulty_left": left[choice],
+            **{f"seed_{seed}": by_case.mean() for seed, by_case in zip(about["seeds"], found, strict=True)},
+            "mean": found.mean(),
+        }
+        for choice, found in scores.items()
+    ]
+    of_case = [groups[case] for case in cases]
+    differences = [
+        {
+            "choice": choice,
+            "baseline": baseline,
+            **repeated_difference(scores[baseline], found, of_case)._asdict(),
+        }
+        for baseline in ("all", "random")
+        for choice, found in scores.items()
+        if choice != baseline and choice not in by_lot
+    ]
+    return DownstreamResult(
+        {**about, "tested": len(cases)}, long, pd.DataFrame(rows), pd.DataFrame(differences)
+    )
+
+
+def _mean(by_class: Mapping[str, float | None]) -> float:
+    return mean_dice({name: np.nan if value is None else value for name, value in by_class.items()})
+
+
+def _rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    return [{str(name): cell for name, cell in row.items()} for row in frame.to_dict("records")]
+
+
+def _markdown(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    lines = [columns, ["---"] * len(columns), *rows]
+    return ["| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines] + [""]
+
+
+def _page(result: DownstreamResult) -> str:
+    about = result.about
+    head = {
+        "command": f"`{about['command']}`",
+        "date": about["date"],
+        "machine": f"{about['machine']}; each training on one thread, {about['training_seconds']} s in all",
+        "versions": ", ".join(f"{name} {number}" for name, number in about["versions"].items()),
+        "classes": ", ".join(about["classes"]),
+        "seeds": f"split and faults {about['draw']}; trainings {', '.join(map(str, about['seeds']))}",
+        "training": f"{about['steps']} steps of {about['batch']} patches, {about['folds']} folds to measure",
+    }
+    faults = ", ".join(f"{count} {axis} faults" for axis, count in about["faults"].items())
+    seeds = [f"seed_{seed}" for seed in about["seeds"]]
+    scores = [
+        [
+            row["choice"],
+            str(row["n_train"]),
+            f"{row['faulty_left']:g}",
+            *(f"{row[name]:.4f}" for name in [*seeds, "mean"]),
+        ]
+        for row in _rows(result.choices)
+    ]
+    lines = [
+        f"# Does leaving them out help: {about['dataset']}",
+        "",
+        *_markdown(["", ""], [[name, text] for name, text in head.items()]),
+        f"{about['training_cases']} training cases, {about['faulty']} of them faulty ({faults}, in memory); "
+        f"tested on {about['tested']} of {about['test_cases']} clean cases of {about['test_groups']} groups "
+        "that nothing was chosen or trained on. Choices by a measure and by lot leave out "
+        f"{about['training_cases'] - about['fewest']} cases each; the objective is `{about['objective']}` but "
+        "where another is named.",
+        "",
+        "## Mean Dice on the clean test cases",
+        "",
+        "Mean over the classes that the clean mask has, then over the cases; high = good.",
+        "",
+        *_markdown(
+            ["choice", "cases", "faulty left", *(name.replace("_", " ") for name in seeds), "mean"], scores
+        ),
+    ]
+    for baseline in ("all", "random"):
+        rows = _rows(result.differences[result.differences["baseline"] == baseline])
+        cells = [
+            [
+                row["choice"],
+                f"{row['difference']:+.4f}",
+                f"{row['low']:+.4f} to {row['high']:+.4f}",
+                f"`{row['signs']}`",
+                row["claim"],
+            ]
+            for row in rows
+        ]
+        lines += [
+            f"## Less `{baseline}`",
+            "",
+            *_markdown(["choice", "difference", "95% interval", "signs", "claim"], cells),
+        ]
+    lines += [
+        "Differences are of mean Dice, paired by test case, mean over the seeds; `random` is the mean of the "
+        "choices by lot. The interval is over test cases, resampled by group: it knows one split, one draw of "
+        "faults and these trainings. `signs` are those of each seed. A claim needs all seeds on one side and "
+        f"an interval that leaves out 0; the {len(result.differences)} comparisons are not corrected for their "
+        "number.",
+        "",
+    ]
+    if about["unspoken"]:
+        names = ", ".join(about["unspoken"])
+        lines += [f"Not compared, since they speak of too few of these cases: {names}.", ""]
+    return "\n".join(lines)
+
+
+def write_downstream(result: DownstreamResult, out: Run) -> None:
+    """Write downstream.csv (a row per choice), downstream_cases.csv (every Dice) and downstream.md."""
+    rows = _rows(result.choices)
+    by_name = {row["choice"]: row for row in rows}
+    for found in _rows(result.differences):
+        minus = f"minus_{found['baseline']}"
+        by_name[found["choice"]].update({f"{minus}_{key}": found[key] for key in Repeated._fields})
+    write_table(
+        out.path / "downstream.csv", list(dict.fromkeys(name for row in rows for name in row)), rows
+    )
+    write_table(out.path / "downstream_cases.csv", list(result.dice.columns), _rows(result.dice))
+    write_aside(out.path / "downstream.md", _page(result).encode("utf-8", "surrogatepass"))

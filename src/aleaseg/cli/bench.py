@@ -1,0 +1,89 @@
+"""The verbs `bench detect`, `bench raters` and `bench downstream`."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from aleaseg.bench.settings import DetectSettings, DownstreamSettings, RatersSettings
+from aleaseg.cli.options import Group, Verb, verb
+from aleaseg.cli.terminal import as_typed, progress_bars, say, show_table
+from aleaseg.errors import UsageError
+
+__all__ = ["bench"]
+
+Out = Annotated[Path, typer.Option("--out", "-o", help="The bench's folder.", metavar="FOLDER")]
+
+
+class _Benches(Group):
+    """Once this was one verb with flags: who types that is told what to type now."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if args and args[0] not in (*self.commands, *ctx.help_option_names):
+            asked = next((name for name in ("raters", "downstream") if f"--{name}" in args), "detect")
+            rest = [word for word in args if word not in ("--raters", "--downstream")]
+            raise UsageError(
+                f"`aleaseg bench` takes detect, raters or downstream first; type: "
+                f"{shlex.join(['aleaseg', 'bench', asked, *rest])}"
+            )
+        return super().parse_args(ctx, args)
+
+
+bench = typer.Typer(
+    cls=_Benches,
+    no_args_is_help=True,
+    help="Which measure finds which fault in your data, and does leaving out help?",
+)
+
+
+@bench.command(cls=Verb)
+@verb
+def detect(settings: DetectSettings, out: Out) -> None:
+    """Put known faults into the data, in memory, and see which measure finds which."""
+    with progress_bars() as progress:
+        from aleaseg.bench.benching import run_bench
+        from aleaseg.bench.write import summary_rows
+        from aleaseg.run import Run
+
+        result, page = run_bench(settings, Run(out), command=as_typed(sys.argv[1:]), progress=progress)
+    show_table(
+        "AUROC (0.5 is chance, 1 finds all)", ["measure", "masks", "images", "both"], summary_rows(result)
+    )
+    say(f"Page: {page}")
+
+
+@bench.command(cls=Verb)
+@verb
+def raters(settings: RatersSettings, out: Out) -> None:
+    """See which measures follow the disagreement of several raters."""
+    with progress_bars() as progress:
+        from aleaseg.bench.raters import run_raters, write_raters
+        from aleaseg.run import Run
+
+        followed = run_raters(settings, Run(out), progress, command=as_typed(sys.argv[1:]))
+        write_raters(followed, out)
+    names = ["measure", "sees", "raw", "adjusted"]
+    rows = followed.measures.sort_values("raw", ascending=False)[names].to_numpy().tolist()
+    show_table("Spearman with the raters' disagreement (high = follows it)", names, rows)
+    say(f"Page: {out / 'raters.md'}")
+
+
+@bench.command(cls=Verb)
+@verb
+def downstream(settings: DownstreamSettings, out: Out) -> None:
+    """Train with and without the doubtful cases, and see whether leaving them out helps."""
+    with progress_bars() as progress:
+        from aleaseg.bench.downstream import run_downstream, write_downstream
+        from aleaseg.run import Run
+
+        kept = run_downstream(settings, Run(out), progress, command=as_typed(sys.argv[1:]))
+        write_downstream(kept, Run(out))
+    seeds = [name for name in kept.choices.columns if str(name).startswith("seed_")]
+    names = ["choice", "faulty_left", *seeds]
+    rows = kept.choices[names].astype({"faulty_left": int}).astype(object).to_numpy().tolist()
+    show_table("Mean Dice on clean held-out cases, each training seed", names, rows)
+    say(f"Page: {out / 'downstream.md'}")

@@ -1,0 +1,42 @@
+"""The verb `evaluate`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from aleaseg.cli.evaluated import show_comparison, show_evaluation
+from aleaseg.cli.options import verb
+from aleaseg.cli.terminal import as_typed, progress_bars, say
+from aleaseg.evaluation.settings import EvaluationSettings
+
+__all__ = ["evaluate"]
+
+
+@verb
+def evaluate(
+    settings: EvaluationSettings,
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="A new folder for what is found.", metavar="OUT")
+    ],
+) -> None:
+    """Measure predictions against a reference: Dice, IoU, HD95, ASSD, NSD, ECE, AURC, with intervals."""
+    with progress_bars() as progress:
+        from aleaseg.evaluation import evaluate as measure
+        from aleaseg.evaluation import evaluate_against
+
+        if settings.against is None:
+            found, comparison, page = measure(settings, out, progress=progress), None, None
+        else:
+            found, comparison, page = evaluate_against(
+                settings, out, command=as_typed(sys.argv[1:]), progress=progress
+            )
+    show_evaluation(found)
+    if comparison is not None:
+        show_comparison(comparison)
+        say(f"Page: {page}")
+    troubled = [found] if comparison is None else [*comparison.evaluations]
+    raise typer.Exit(1 if any(each.errors for each in troubled) else 0)

@@ -1,0 +1,99 @@
+"""The verb `select`."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from aleaseg.cli.terminal import say
+
+if TYPE_CHECKING:
+    from aleaseg.run import Run
+
+__all__ = ["select"]
+
+
+class Form(StrEnum):
+    """What a selection is written as."""
+
+    splits = "splits"
+    dataset = "dataset"
+    csv = "csv"
+
+
+def select(
+    run: Annotated[Path, typer.Argument(help="A folder made by audit or score.", metavar="RUN")],
+    by: Annotated[
+        str | None,
+        typer.Option(help="The score to cut by; default: doubt (with --class: auv).", metavar="COLUMN"),
+    ] = None,
+    quantile: Annotated[
+        float | None, typer.Option(help="Keep up to this quantile, such as 0.95.", metavar="X")
+    ] = None,
+    worst: Annotated[int | None, typer.Option(help="Leave so many cases out.", metavar="N")] = None,
+    threshold: Annotated[
+        float | None, typer.Option(help="Leave out what is beyond this.", metavar="X")
+    ] = None,
+    class_name: Annotated[
+        str | None, typer.Option("--class", help="By this class's AUV.", metavar="NAME")
+    ] = None,
+    form: Annotated[
+        Form, typer.Option("--as", help="What to write.", metavar="splits|dataset|csv")
+    ] = Form.splits,
+    grouped: Annotated[
+        bool, typer.Option("--grouped", help="New folds keep groups together; nnU-Net's own do not.")
+    ] = False,
+    apply: Annotated[
+        Path | None,
+        typer.Option(help="Install the splits into nnU-Net's preprocessed folder.", metavar="FOLDER"),
+    ] = None,
+    undo: Annotated[bool, typer.Option("--undo", help="Put everything back that --apply changed.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Cut even where a class loses too many cases.")
+    ] = False,
+) -> None:
+    """Leave the most doubtful cases out: splits, a data set, or a list, and the reasons."""
+    from aleaseg import selection
+    from aleaseg.errors import SelectionRefused
+    from aleaseg.run import Run
+
+    opened = Run(run)
+    if undo:
+        folders = selection.applied_to(opened.path / "selection")
+        if not folders:
+            say("Nothing of this run is applied anywhere.")
+        for folder in folders:
+            say("\n".join(selection.undo(folder, force=force)))
+        return
+    try:
+        planned = selection.plan(
+            opened,
+            by=by,
+            quantile=quantile,
+            worst=worst,
+            threshold=threshold,
+            class_name=class_name,
+            force=force,
+        )
+    except SelectionRefused as refused:
+        say("\n".join([*refused.described, "Nothing was written."]))
+        raise
+    say("\n".join(selection.describe(planned)))
+    if apply is None:
+        written = selection.write(planned, form.value, grouped=grouped)
+        say("\n".join([*_notes(opened), f"Written: {written}"]))
+        return
+    if form is not Form.splits:
+        raise typer.BadParameter("--apply installs splits; leave --as away")
+    selection.write(planned, splits=selection.existing_splits(apply), grouped=grouped)
+    say("\n".join([*_notes(opened), *selection.apply(opened.path / "selection", apply)]))
+
+
+def _notes(run: Run) -> list[str]:
+    """What is to be known of the folds, as the selection's manifest has it."""
+    from aleaseg.run import read_json
+
+    return [f"- {note}" for note in read_json(run.path / "selection" / "manifest.json")["notes"]]

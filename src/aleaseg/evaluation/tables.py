@@ -1,0 +1,104 @@
+"""What was found, as tables that stand on the page of a comparison and in Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from aleaseg.evaluation.columns import METRICS
+from aleaseg.evaluation.drawing import axis_svg, row_svg
+from aleaseg.evaluation.summary import ALL
+from aleaseg.evaluation.words import difference_form, form_of, title_of
+from aleaseg.pages.axes import reach
+from aleaseg.pages.numbers import ABSENT, interval, number, p_value
+from aleaseg.pages.tables import Cell, Column, Row, Table, frame_table, quantity, records
+
+__all__ = ["differences_table", "risk_table", "summary_table"]
+
+_POOLED = {"pooled_dice": "pooled Dice", "pooled_iou": "pooled IoU"}
+_RISK = {
+    "confidence": "confidence",
+    "direction": "direction",
+    "cases": "cases",
+    "aurc": "AURC",
+    "low": "from",
+    "high": "to",
+    "random": "of a random order",
+    "optimal": "of the best order",
+    "e_aurc": "E-AURC",
+    "naurc": "nAURC",
+}
+
+
+def summary_table(summary: pd.DataFrame) -> Table:
+    """Means of every metric with their intervals, a row for each class."""
+    rows = {(str(row["metric"]), str(row["class"])): row for row in records(summary)}
+    shown = [name for name in (*METRICS, *_POOLED) if any(key[0] == name for key in rows)]
+    columns = [Column("class"), Column("cases", True)]
+    columns += [Column(_POOLED.get(name) or title_of(name), True) for name in shown]
+    found = []
+    for over in dict.fromkeys(summary["class"]):
+        cells = [Cell(over), quantity(rows.get(("dice", over), {}).get("cases"), ".0f")]
+        for name in shown:
+            row = rows.get((name, over), {})
+            cells.append(quantity(row.get("mean"), form_of(name), row.get("low"), row.get("high")))
+        found.append(Row(cells))
+    return Table("Means over cases", columns, found)
+
+
+def risk_table(risk: pd.DataFrame) -> Table:
+    """AURC of every confidence."""
+    return frame_table(risk, _RISK)
+
+
+def differences_table(
+    first: str, second: str, rows: Sequence[Mapping[str, Any]], title: str, every: str
+) -> Table:
+    """Differences, those of each metric on one axis.
+
+    Args:
+        first: what is compared with.
+        second: what is compared.
+        rows: of comparison.csv, of these two.
+        title: of the table.
+        every: what the row over all classes is called on the page.
+    """
+    columns = [
+        Column("metric", only="markdown"),
+        Column("class"),
+        Column(only="page", kind="axis"),
+        Column("difference", True),
+        Column("95% interval", True, kind="spread"),
+        Column(first, True, head="first-name"),
+        Column(second, True, head="second-name"),
+        Column("p", True),
+        Column("cases / groups", True, kind="muted"),
+        Column(f"{second} is", kind="says"),
+    ]
+    drawn: list[Row] = []
+    for metric in dict.fromkeys(row["metric"] for row in rows):
+        of_metric = [row for row in rows if row["metric"] == metric]
+        far = reach([row[end] for row in of_metric for end in ("low", "high", "difference")])
+        better = metric in METRICS and METRICS[metric].higher_is_better
+        name = Cell(title_of(metric), (f"{'high' if better else 'low'} = good",))
+        drawn.append(Row([name, Cell(picture=axis_svg(far), kind="axis"), Cell()], "metric", heads=True))
+        drawn += [_row(row, far, every) for row in of_metric]
+    return Table(title, columns, drawn, "differences")
+
+
+def _row(row: Mapping[str, Any], far: float, every: str) -> Row:
+    over, form = row["class"] == ALL, difference_form(row)
+    cells = [
+        Cell(title_of(row["metric"])),
+        Cell(every if over else str(row["class"])),
+        Cell(picture=row_svg(row, far)),
+        Cell(number(row["difference"], form)),
+        Cell(interval(row["low"], row["high"], form) or ABSENT),
+        *(Cell(number(row[f"{which}_mean"], form_of(row["metric"]))) for which in ("first", "second")),
+        Cell(p_value(row["p"])),
+        Cell(f"{row['cases']} / {row['groups']}"),
+        Cell(str(row["verdict"])),
+    ]
+    return Row(cells, f"{str(row['verdict']).replace(' ', '-')}{' over' if over else ''}")

@@ -1,0 +1,206 @@
+"""A case as pictures: a grey slice as PNG, outlines over it as paths."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aleaseg.case import Geometry
+from aleaseg.pages.contours import outline
+from aleaseg.pages.planes import Plane, planes_through, telling_voxel
+
+__all__ = [
+    "MASK_COLOUR",
+    "PREDICTION_COLOUR",
+    "case_pictures",
+    "ct_window",
+    "focus",
+    "grey_png",
+    "thumbnail",
+    "window",
+]
+
+# Okabe and Ito's orange and sky blue: told apart with any kind of colour vision, and on grey.
+MASK_COLOUR = "#ffab1a"
+PREDICTION_COLOUR = "#56c8ff"
+
+_LONGEST_SIDE = 512
+_MOST_CHANNELS = 4
+
+
+def window(image: NDArray) -> tuple[float, float]:
+    """Grey values to show as black and white: the 1st and the 99th percentile.
+
+    Args:
+        image: any shape; large ones are sampled.
+    """
+    values = image.reshape(-1)
+    values = values[:: max(1, values.size // 200_000)].astype(np.float64)
+    values = values[np.isfinite(values)]
+    if not values.size:
+        return 0.0, 1.0
+    low, high = np.percentile(values, (1, 99))
+    if high <= low:
+        low, high = values.min(), values.max()
+    return float(low), float(high if high > low else low + 1)
+
+
+def ct_window(inside: NDArray) -> tuple[float, float]:
+    """The usual window of a CT for what lies inside the mask, in HU: soft tissue, else lung or bone.
+
+    Args:
+        inside: grey values inside the mask; may be empty.
+    """
+    middle = float(np.median(inside)) if inside.size else 40.0
+    if middle < -300:
+        return -1350.0, 150.0
+    return (-500.0, 1300.0) if middle > 150 else (-160.0, 240.0)
+
+
+def grey_png(flat: NDArray, low: float, high: float) -> str:
+    """A slice as a PNG in a data address: black at `low`, white at `high`, its longest side 512 at most.
+
+    Args:
+        flat: (rows, columns), as it is shown.
+        low: grey value that is black.
+        high: grey value that is white.
+    """
+    from PIL import Image
+
+    grey = np.nan_to_num((flat.astype(np.float64) - low) / (high - low), nan=0.0, posinf=1.0, neginf=0.0)
+    picture = Image.fromarray((np.clip(grey, 0, 1) * 255).astype(np.uint8))
+    if max(picture.size) > _LONGEST_SIDE:
+        picture.thumbnail((_LONGEST_SIDE, _LONGEST_SIDE), Image.Resampling.BOX)
+    file = io.BytesIO()
+    picture.save(file, "PNG", compress_level=9)
+    return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode("ascii")
+
+
+def _outlines(
+    flat: NDArray | None, classes: Mapping[str, Sequence[int]], plane: Plane
+) -> dict[str, str] | None:
+    if flat is None:
+        return None
+    return {name: outline(np.isin(plane.cut(flat), list(values))) for name, values in classes.items()}
+
+
+def focus(plane: Plane, maps: Sequence[NDArray | None]) -> list[float]:
+    """The part of the picture worth a close-up, in voxels: (x, y, width, height); empty without masks."""
+    cuts = [plane.cut(flat) > 0 for flat in maps if flat is not None]
+    if not any(cut.any() for cut in cuts):
+        return []
+    covered = np.logical_or.reduce(cuts)
+    shape, (dy, dx) = covered.shape, plane.spacing_mm
+    rows, columns = np.flatnonzero(covered.any(axis=1)), np.flatnonzero(covered.any(axis=0))
+    # A square in mm with room around the masks, never smaller than a quarter of the field.
+    side = 1.7 * max((rows[-1] + 1 - rows[0]) * dy, (columns[-1] + 1 - columns[0]) * dx)
+    side = max(side, 0.25 * min(shape[0] * dy, shape[1] * dx))
+    height, width = min(side / dy, shape[0]), min(side / dx, shape[1])
+    y = min(max((rows[0] + rows[-1] + 1 - height) / 2, 0), shape[0] - height)
+    x = min(max((columns[0] + columns[-1] + 1 - width) / 2, 0), shape[1] - width)
+    return [round(float(value), 1) for value in (x, y, width, height)]
+
+
+def case_pictures(
+    image: NDArray,
+    geometry: Geometry,
+    label: NDArray | None,
+    predicted: NDArray | None,
+    classes: Mapping[str, Sequence[int]],
+    ignore: int | None = None,
+    is_ct: bool = False,
+) -> dict[str, Any]:
+    """All planes through the most telling voxel.
+
+    Args:
+        image: (channel, D, H, W) or (channel, H, W).
+        geometry: of the image.
+        label: label map, (D, H, W) or (H, W); or None.
+        predicted: the same from the out-of-fold network; or None.
+        classes: name -> label values.
+        ignore: label value that means "not annotated".
+        is_ct: whether the first channel is a CT in Hounsfield units.
+
+    Returns:
+        `why`, the reason for the place; `voxel`; `windows`, the grey values that are
+        black and white in each channel; and `planes`, each with its
+        grey pictures (one per channel, four at most), sizes in voxels and mm,
+        orientation letters, the paths of both kinds of outline by class, the
+        place of the voxel, and the close-up's frame.
+    """
+    flat = image.ndim == 3
+    if flat:
+        image = image[:, None]
+        label = None if label is None else label[None]
+        predicted = None if predicted is None else predicted[None]
+        # A single picture hangs as it is stored.
+        geometry = Geometry((1, *geometry.shape), (1.0, *geometry.spacing_mm), None)
+    shape = image.shape[1:]
+    voxel, why = telling_voxel(shape, label, predicted, ignore)
+    windows = [window(channel) for channel in image[:_MOST_CHANNELS]]
+    # Percentiles of a body in air show no organ. A rescaled CT has no Hounsfield units, though.
+    if is_ct and np.nanmin(image[0]) < -200:
+        windows[0] = ct_window(image[0][label > 0] if label is not None else np.array([]))
+    planes = []
+    for plane in planes_through(voxel, geometry):
+        row, column = plane.position(voxel, shape)
+        rows, columns = plane.cut(image[0]).shape
+        planes.append(
+            {
+                "name": "" if flat else plane.name,
+                "axis": plane.axis,
+                "index": plane.index,
+                "of": shape[plane.axis],
+                "size": [columns, rows],
+                "voxel_mm": [plane.spacing_mm[1], plane.spacing_mm[0]],
+                "letters": list(plane.letters),
+                "images": [
+                    grey_png(plane.cut(channel), *limits)
+                    for channel, limits in zip(image, windows, strict=False)
+                ],
+                "mask": _outlines(label, classes, plane),
+                "oof": _outlines(predicted, classes, plane),
+                "cross": [column, row],
+                "focus": focus(plane, (label, predicted)),
+            }
+        )
+    shown = [list(limits) for limits in windows]
+    return {"why": why, "windows": shown, "voxel": list(voxel)[1 if flat else 0 :], "planes": planes}
+
+
+def thumbnail(plane: Mapping[str, Any]) -> str:
+    """One plane as a small SVG file of its own, both outlines drawn, close up where the masks are small.
+
+    Args:
+        plane: an entry of `case_pictures(...)["planes"]`.
+    """
+    columns, rows = plane["size"]
+    dx, dy = plane["voxel_mm"]
+    x, y, width, height = plane["focus"] or (0, 0, columns, rows)
+    if width * height > 0.35 * columns * rows:
+        x, y, width, height = 0, 0, columns, rows
+    # Half voxels are the unit of the paths; mm give the aspect.
+    scale = 200 / max(width * dx, height * dy)
+    frame = f'width="{width * dx * scale:.1f}" height="{height * dy * scale:.1f}"'
+    view = f'viewBox="{2 * x:g} {2 * y:g} {2 * width:g} {2 * height:g}" preserveAspectRatio="none"'
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" {frame} {view}>',
+        f'<image href="{plane["images"][0]}" width="{2 * columns}" height="{2 * rows}"',
+        ' preserveAspectRatio="none"/>',
+        '<g fill="none" stroke-linejoin="round">',
+    ]
+    for key, colour, dash in (
+        ("mask", MASK_COLOUR, ""),
+        ("oof", PREDICTION_COLOUR, ' stroke-dasharray="4 2.5"'),
+    ):
+        for path in (plane[key] or {}).values():
+            if path:
+                stroke = f'd="{path}" vector-effect="non-scaling-stroke"'
+                parts.append(f'<path {stroke} stroke="#000" stroke-opacity=".45" stroke-width="3"/>')
+                parts.append(f'<path {stroke} stroke="{colour}" stroke-width="1.6"{dash}/>')
+    return "".join(parts) + "</g></svg>\n"

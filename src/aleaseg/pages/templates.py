@@ -1,0 +1,77 @@
+"""Templates, and settings as the rows of a table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from aleaseg.pages.files import write_if_changed
+from aleaseg.pages.numbers import number, p_value
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+__all__ = ["flat", "templates", "write_html"]
+
+
+def templates(package: str) -> Environment:
+    """The templates of a package, and behind them those that all pages share."""
+    from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=ChoiceLoader([PackageLoader(package), PackageLoader("aleaseg.pages")]),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"number": number, "p_value": p_value}
+    return environment
+
+
+def write_html(path: Path, package: str, **named: Any) -> Path:
+    """Write a page: `index.html` from the template `index.html.j2`.
+
+    Args:
+        path: of the page.
+        package: whose template it is.
+        named: what the template names; of `template`, another template than that of the page's own name.
+
+    Returns:
+        The path.
+    """
+    template = named.pop("template", f"{path.name}.j2")
+    write_if_changed(path, templates(package).get_template(template).render(named))
+    return path
+
+
+def _in_words(value: Any) -> str:
+    if value is None:
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{str(key).replace('_', ' ')} {_in_words(item)}" for key, item in value.items())
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        nested = any(isinstance(item, Mapping) for item in value)
+        return ("; " if nested else ", ").join(_in_words(item) for item in value[:40])
+    return str(value)
+
+
+def flat(settings: Mapping[str, Any] | None, prefix: str = "") -> list[tuple[str, str]]:
+    """Nested settings as rows of a table.
+
+    >>> flat({"a": 1, "b": {"c": [2, 3]}, "d": [{"e": None, "f": True}]})
+    [('a', '1'), ('b · c', '2, 3'), ('d', 'e –, f yes')]
+    """
+    rows: list[tuple[str, str]] = []
+    for key, value in (settings or {}).items():
+        name = f"{prefix} · {key}" if prefix else str(key)
+        if isinstance(value, Mapping):
+            rows += flat(value, name)
+        else:
+            rows.append((name.replace("_", " "), _in_words(value)))
+    return rows

@@ -1,0 +1,221 @@
+"""The verb `predict`: a mask for every image, on its own grid."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aleaseg.case import Case, Voxels, usable_image
+from aleaseg.errors import AleasegError, UsageError, one_line
+from aleaseg.readers.files import FLAT_ENDINGS, split_ending
+from aleaseg.readers.voxels import write_nifti, write_png
+from aleaseg.run import Run, aside, begin, now, write_json
+from aleaseg.training.images import open_images
+from aleaseg.training.inference import predict_logits
+from aleaseg.training.model import Model, open_model
+from aleaseg.training.prediction import Prediction
+from aleaseg.work import choose_device
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["PredictSettings", "Predicted", "predict"]
+
+KIND = "predictions"
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class PredictSettings:
+    """What is predicted by what.
+
+    Attributes:
+        model: the folder of a training.
+        images: see `open_images`.
+        probabilities: also CASE.npz with the probabilities of background and label values.
+        held_out: only the cases that the training held out.
+        device: `auto`, `cpu` or `cuda`.
+    """
+
+    model: str
+    images: str
+    probabilities: bool = False
+    held_out: bool = False
+    device: str = "auto"
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """What was predicted.
+
+    Attributes:
+        path: the folder.
+        masks: case -> its mask.
+        failed: case -> why it has none.
+    """
+
+    path: Path
+    masks: dict[str, Path]
+    failed: dict[str, str]
+
+
+def predict(
+    settings: PredictSettings,
+    out: str | Path,
+    *,
+    progress: Progress = lambda stage, done, total: None,
+) -> Predicted:
+    """Predict; what is there already is neither made again nor overwritten.
+
+    A mask is written in its image's own format where that is NIfTI or PNG, and else as .nii.gz (volumes)
+    or .png (pictures); beside the masks a dataset.json as nnU-Net leaves it. An image that cannot be used
+    is named, and the others are predicted.
+
+    Args:
+        settings: what is asked.
+        out: the folder; new, empty, or begun with the same settings.
+        progress: called with `predict`, done, total.
+
+    Raises:
+        UsageError: the arguments cannot work, or the folder was made with others.
+        AleasegError: a mask could not be written.
+    """
+    model, run = open_model(settings.model), Run(out)
+    device = choose_device(settings.device)
+    cases, wrong = open_images(settings.images, len(model.plan.channels))
+    failed = {
+        finding.case: f"{finding.case}: found {finding.found}; expected {finding.expected}; {finding.advice}"
+        for finding in wrong
+    }
+    if settings.held_out:
+        kept = set(model.plan.held_out)
+        cases = [case for case in cases if case.id in kept]
+        failed = {case: text for case, text in failed.items() if case in kept}
+    if not cases and not failed:
+        which = "that the training held out " if settings.held_out else ""
+        raise UsageError(f"{settings.images} holds no case {which}to predict")
+    network = model.network()
+    masks, twice = _files(cases, run.path)
+    failed |= twice
+    begin(run.path, KIND, {**asdict(settings), "weights": model.sha256}, free=("device",))
+    write_json(run.path / "dataset.json", _dataset_json(model, list(masks.values())), indent=4)
+    todo = [case for case in cases if case.id in masks]
+    for done, case in enumerate(todo, start=1):
+        # The mask comes last: where it is, the case is done.
+        if not masks[case.id].exists():
+            try:
+                logits = _logits(case, model, network, device)
+            except Exception as error:  # whatever one case does, the others go on; the text names it
+                failed[case.id] = one_line(case.id, error)
+                del masks[case.id]
+            else:
+                _write(case, *logits, model, masks[case.id], settings.probabilities)
+        progress("predict", done, len(todo))
+    run.update_manifest(failed=failed, finished=now())
+    return Predicted(run.path, masks, failed)
+
+
+def _files(cases: Sequence[Case], folder: Path) -> tuple[dict[str, Path], dict[str, str]]:
+    """Where the mask of each case goes, and cases whose file would be another's."""
+    files: dict[str, Path] = {}
+    failed: dict[str, str] = {}
+    taken: dict[str, str] = {}
+    for case in cases:
+        # The id of a DICOM series may be a path.
+        stem = case.id.replace("/", "_").replace("\\", "_")
+        if stem in taken:
+            failed[case.id] = (
+                f"{case.id}: found the name {stem}, which is also that of {taken[stem]}; expected names of their own; "
+                "rename one"
+            )
+            continue
+        taken[stem] = case.id
+        files[case.id] = folder / f"{stem}{_ending(case)}"
+    return files, failed
+
+
+def _ending(case: Case) -> str:
+    split = split_ending(case.image_files[0].name)
+    ending = split[1].lower() if split else ""
+    if ending in (".nii.gz", ".nii"):
+        return ending
+    return ".png" if ending in FLAT_ENDINGS else ".nii.gz"
+
+
+def _dataset_json(model: Model, masks: Sequence[Path]) -> dict[str, Any]:
+    endings = [
+        next(end for end in (".nii.gz", ".nii", ".png") if path.name.endswith(end)) for path in masks
+    ]
+    labels = {
+        "background": 0,
+        **{
+            name: values[0] if len(values) == 1 else list(values)
+            for name, values in model.plan.classes.items()
+        },
+    }
+    if model.plan.preprocessing.ignore is not None:
+        labels["ignore"] = model.plan.preprocessing.ignore
+    regions = any(len(values) > 1 for values in model.plan.classes.values())
+    return {
+        "channel_names": {str(number): name for number, name in enumerate(model.plan.channels)},
+        "labels": labels,
+        **({"regions_class_order": list(model.plan.preprocessing.values)} if regions else {}),
+        "numTraining": len(model.plan.train),
+        "file_ending": max(set(endings), key=endings.count, default=".nii.gz"),
+    }
+
+
+def _logits(
+    case: Case, model: Model, network: torch.nn.Module, device: str
+) -> tuple[Voxels, NDArray[np.float32]]:
+    """The image, and raw logits on the working grid."""
+    image = usable_image(case)
+    preprocessing = model.plan.preprocessing
+    return image, predict_logits(
+        network, preprocessing.image(case, image), preprocessing.grid.patch, device
+    )
+
+
+def _write(
+    case: Case, image: Voxels, logits: NDArray[np.float32], model: Model, mask: Path, probabilities: bool
+) -> None:
+    geometry = image.geometry
+    prediction = Prediction(logits, "logit", geometry.shape, model.plan.classes)
+    values = model.plan.preprocessing.values
+    kind = np.uint8 if max(values) < 256 else np.uint16 if max(values) < 65536 else np.int32
+    try:
+        if probabilities:
+            _write_probabilities(mask, logits, values, geometry.shape)
+        labels = prediction.labels().astype(kind)
+        if mask.suffix == ".png":
+            write_png(mask, labels)
+        else:
+            write_nifti(mask, labels, geometry)
+    except OSError as error:
+        raise AleasegError(
+            f"the mask of {case.id} could not be written to {mask} ({error.strerror or error}); make room and run "
+            "the same command again: what is finished is kept"
+        ) from error
+
+
+def _write_probabilities(
+    mask: Path, logits: NDArray, values: Sequence[int], shape: tuple[int, ...]
+) -> None:
+    """CASE.npz as nnU-Net leaves it: `probabilities` (background and label values, *spatial), in half precision."""
+    single = Prediction(logits, "logit", shape, {str(value): (value,) for value in values})
+    found = np.empty((1 + len(values), *shape), dtype=np.float16)
+    rest = np.ones(shape, dtype=np.float32)
+    for place, value in enumerate(values, start=1):
+        of_value = single.probability(str(value))
+        assert of_value is not None
+        found[place] = of_value
+        rest -= of_value
+    found[0] = rest.clip(0, 1)
+    stem = mask.name.removesuffix(".gz").removesuffix(".nii").removesuffix(".png")
+    with aside(mask.with_name(f"{stem}.npz")) as file:
+        np.savez_compressed(file, probabilities=found)

@@ -1,0 +1,214 @@
+"""From a case to what a network sees: on the working grid, normalised; of its label, class indices."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from aleaseg.case import Case, Dataset, Voxels, usable_image, usable_label
+from aleaseg.errors import ShapeMismatch, UsageError
+from aleaseg.training.grid import WorkingGrid, working_shape
+
+__all__ = [
+    "IGNORE",
+    "Preprocessing",
+    "check_values",
+    "fit_normalisation",
+    "normalise",
+    "prepare_image",
+    "prepare_label",
+    "resize",
+]
+
+Rules = Sequence[Mapping[str, float] | None]
+
+# The class index of voxels that nobody annotated.
+IGNORE = 255
+_SAMPLED_CASES = 32
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """How a case becomes what a network sees.
+
+    Attributes:
+        grid: the working grid.
+        normalisation: a rule per channel, of `fit_normalisation`.
+        values: foreground label values, in the order of the network's channels after background.
+        ignore: the label value of what nobody annotated; None: there is none.
+        usual_voxels: working voxels of a usual case, see `working_shape`; None: those of a small grid.
+    """
+
+    grid: WorkingGrid
+    normalisation: Rules
+    values: tuple[int, ...]
+    ignore: int | None = None
+    usual_voxels: float | None = None
+
+    @classmethod
+    def from_dict(cls, kept: Mapping[str, Any]) -> Preprocessing:
+        """From what `asdict` made of one."""
+        grid, values = WorkingGrid.from_dict(kept["grid"]), tuple(kept["values"])
+        return cls(grid, kept["normalisation"], values, kept.get("ignore"), kept.get("usual_voxels"))
+
+    def image(self, case: Case, image: Voxels) -> NDArray[np.float16]:
+        """An image on the working grid, (channel, *working).
+
+        Args:
+            case: for the error's text.
+            image: as it was read.
+
+        Raises:
+            ShapeMismatch: it has other channels or axes than the cases that the grid was chosen from.
+            CaseError: it would be far larger than they are.
+        """
+        channels, dims = len(self.normalisation), len(self.grid.patch)
+        if image.array.shape[0] != channels or len(image.geometry.shape) != dims:
+            raise ShapeMismatch(
+                case.id,
+                f"an image (channel, *spatial) of shape {image.array.shape}",
+                f"{channels} channels in {dims}D as the other cases have",
+                "convert the images to the same channels and axes, or leave the case out",
+            )
+        shape = working_shape(self.grid, case.id, image.geometry, self.usual_voxels)
+        return prepare_image(image.array, shape, self.normalisation)
+
+    def label(self, label: NDArray, shape: Sequence[int]) -> NDArray[np.uint8]:
+        """Class indices of a label on a working shape; see `prepare_label`."""
+        return prepare_label(label, shape, self.values, self.ignore)
+
+
+def check_values(dataset: Dataset, instead: str = "") -> None:
+    """Refuse more label values than class indices have room for.
+
+    Args:
+        dataset: with classes.
+        instead: what else could be done, for the error.
+
+    Raises:
+        UsageError: there are more than 254.
+    """
+    if len(dataset.values) >= IGNORE:
+        raise UsageError(
+            f"{dataset.name} has {len(dataset.values)} label values; at most {IGNORE - 1} can be trained; name those "
+            f"that matter with `--classes`{instead}"
+        )
+
+
+def fit_normalisation(
+    cases: Sequence[Case], channels: Sequence[str], values: Sequence[int]
+) -> list[dict[str, float] | None]:
+    """One rule per channel, as nnU-Net has them: CT by the data set's foreground, the rest by case.
+
+    Args:
+        cases: with labels; an evenly spaced sample of them is read, the unusable ones passed over.
+        channels: names; `CT` (any case) asks for Hounsfield units.
+        values: foreground label values.
+
+    Returns:
+        Per channel None (z-score of the case) or low, high, mean, std.
+    """
+    if not any(name.upper() == "CT" for name in channels):
+        return [None] * len(channels)
+    picked = [cases[i] for i in np.unique(np.linspace(0, len(cases) - 1, _SAMPLED_CASES).astype(int))]
+    foreground: list[list[NDArray]] = [[] for _ in channels]
+    for case in picked:
+        try:
+            image = usable_image(case)
+            label = usable_label(case, image.geometry.shape)
+        except Exception:
+            continue  # preparing the case names it; the others are enough for a percentile
+        if len(image.array) != len(channels):
+            continue  # preparing names it
+        inside = np.isin(label, list(values)) if label is not None else ...
+        for channel, values_seen in enumerate(foreground):
+            found = image.array[channel][inside].ravel()
+            values_seen.append(found[:: max(1, found.size // 20_000)])
+    rules: list[dict[str, float] | None] = []
+    for name, seen in zip(channels, foreground, strict=True):
+        every = np.concatenate(seen) if seen else np.zeros(0)
+        if name.upper() != "CT" or every.size < 2:
+            rules.append(None)
+            continue
+        low, high = np.percentile(every, [0.5, 99.5])
+        clipped = np.clip(every, low, high)
+        rules.append(
+            {
+                "low": float(low),
+                "high": float(high),
+                "mean": float(clipped.mean()),
+                "std": float(max(clipped.std(), 1e-8)),
+            }
+        )
+    return rules
+
+
+def normalise(image: NDArray, rules: Rules) -> NDArray[np.float32]:
+    """Normalise (channel, *spatial) by the rules of `fit_normalisation`.
+
+    Values beyond ten standard deviations are cut: they would overflow half precision.
+    """
+    out = np.empty(image.shape, dtype=np.float32)
+    for channel, rule in enumerate(rules):
+        plane = image[channel]
+        if rule is None:
+            low, high = np.percentile(plane, [0.1, 99.9])
+            clipped = np.clip(plane, low, high)
+            out[channel] = (plane - clipped.mean()) / max(float(clipped.std()), 1e-8)
+        else:
+            clipped = np.clip(plane, rule["low"], rule["high"])
+            out[channel] = (clipped - rule["mean"]) / rule["std"]
+    return np.clip(out, -10, 10)
+
+
+def resize(image: NDArray, shape: Sequence[int], *, nearest: bool = False) -> NDArray:
+    """Resample (channel, *spatial) to another shape over the same field of view (MONAI's Resize)."""
+    if tuple(image.shape[1:]) == tuple(shape):
+        return image
+    from monai.transforms import Resize
+
+    mode = "nearest-exact" if nearest else ("trilinear" if len(shape) == 3 else "bilinear")
+    if not nearest:
+        # Against aliasing, as skimage does it. MONAI's own option smooths against zeros beyond the border.
+        factors = [old / new for new, old in zip(shape, image.shape[1:], strict=True)]
+        sigma = [0.0, *(max(0.0, (factor - 1) / 2) for factor in factors)]
+        image = ndimage.gaussian_filter(image, sigma, mode="nearest")
+    transform = Resize(tuple(shape), mode=mode, anti_aliasing=False, align_corners=None)
+    resized: NDArray = np.asarray(transform(image))
+    return resized
+
+
+def prepare_image(image: NDArray, shape: Sequence[int], rules: Rules) -> NDArray[np.float16]:
+    """An image on the working grid.
+
+    Args:
+        image: (channel, *spatial), finite.
+        shape: working shape.
+        rules: of `fit_normalisation`.
+    """
+    return resize(normalise(image, rules), shape).astype(np.float16)
+
+
+def prepare_label(
+    label: NDArray, shape: Sequence[int], values: Sequence[int], ignore: int | None
+) -> NDArray[np.uint8]:
+    """Class indices on the working grid: 0 background, k the k-th label value, `IGNORE` not annotated.
+
+    Raises:
+        ValueError: more than 254 label values.
+    """
+    if len(values) > IGNORE - 1:
+        raise ValueError(f"{len(values)} label values; at most {IGNORE - 1} can be trained")
+    indices = np.zeros(label.shape, dtype=np.uint8)
+    for index, value in enumerate(values, start=1):
+        indices[label == value] = index
+    if ignore is not None:
+        indices[label == ignore] = IGNORE
+    # Nearest neighbour on class indices: exact in float32 up to 255.
+    small: Any = resize(indices[None].astype(np.float32), shape, nearest=True)
+    return small[0].astype(np.uint8)

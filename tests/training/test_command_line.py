@@ -1,0 +1,66 @@
+"""As a user types it: train, predict, evaluate; on the demo's kind of data and on real data."""
+
+import shutil
+
+import pytest
+
+from aleaseg.cli.train import _edges
+from aleaseg.errors import UsageError
+
+
+@pytest.fixture(scope="module")
+def hippocampus(data, tmp_path_factory):
+    """Ten real cases."""
+    source, folder = data / "Dataset004_Hippocampus", tmp_path_factory.mktemp("real") / "hippocampus"
+    shutil.copytree(source, folder, ignore=lambda *_: ["imagesTr", "labelsTr", "imagesTs"])
+    for name in ("imagesTr", "labelsTr"):
+        (folder / name).mkdir()
+        for path in sorted((source / name).iterdir())[:10]:
+            shutil.copy(path, folder / name)
+    return folder
+
+
+def test_train_predict_evaluate(hippocampus, tmp_path, type_aleaseg):
+    words = (
+        "train",
+        hippocampus,
+        "-o",
+        tmp_path / "model",
+        "--steps",
+        "12",
+        "--epochs",
+        "2",
+        "--device",
+        "cpu",
+    )
+    done = type_aleaseg(*words, "--objective", "rw:alpha=1", "--batch", "2")
+    assert done.returncode == 0, done.stderr
+    assert "Training ..." in done.stderr
+    assert "epoch 2, step 12 of 12: loss " in done.stderr
+    assert f"Model: {tmp_path / 'model'}" in done.stdout
+    assert "pseudo-Dice" in done.stdout
+    predicted = type_aleaseg(
+        "predict", tmp_path / "model", hippocampus, "-o", tmp_path / "masks", "--held-out"
+    )
+    assert predicted.returncode == 0, predicted.stderr
+    assert "Masks: 2 in " in predicted.stdout
+    assert len(list((tmp_path / "masks").glob("hippocampus_*.nii.gz"))) == 2
+    measured = type_aleaseg(
+        "evaluate", hippocampus, tmp_path / "masks", "-o", tmp_path / "evaluation", "--only-predicted"
+    )
+    assert measured.returncode == 0, measured.stderr
+    assert "2 cases against" in measured.stdout
+
+
+def test_what_cannot_work_is_one_line(tmp_path, type_aleaseg):
+    nobody = type_aleaseg("predict", tmp_path, tmp_path, "-o", tmp_path / "p")
+    assert nobody.returncode == 2
+    assert "is no trained model; expected a folder made by `aleaseg train`" in nobody.stderr
+    assert not (tmp_path / "p").exists()
+
+
+def test_edges_are_read():
+    assert _edges("96,96,96") == (96, 96, 96)
+    assert _edges(None) is None
+    with pytest.raises(UsageError, match="--patch 9,x: expected two or three edges in voxels"):
+        _edges("9,x")
