@@ -115,8 +115,18 @@ def with_account(dataset: Dataset, tree: Tree) -> Dataset:
         known=dict(sorted(known.items())),
         passed_over=tuple(sorted(passed.items())),
     )
+    pairs = sorted(path.rpartition("/")[2] for path in used if path.lower().endswith((".img", ".img.gz")))
+    parted = [_parted(pairs)] if pairs else []
     untold = [(path, why) for path, why in account.passed_over if path not in named]
-    return replace(dataset, account=account, findings=(*dataset.findings, *_notes(untold)))
+    return replace(dataset, account=account, findings=(*dataset.findings, *parted, *_notes(untold)))
+
+
+def _parted(names: list[str]) -> Finding:
+    return Finding(
+        "", "note", "two_files", "one file for each image and each mask",
+        f"{len(names)} that are pairs of a header and its voxels: {_names(names)}",
+        "keep both files together, or convert them to .nii.gz; nnU-Net reads neither",
+    )  # fmt: skip
 
 
 def _hidden(name: str) -> str:

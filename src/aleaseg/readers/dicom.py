@@ -253,12 +253,15 @@ def _linked(
             except Unreadable as error:
                 where = beside[0] if beside else first
                 findings.append(
-                    Finding(where, "error", "unreadable_label", error.expected, error.found, error.advice)
+                    Finding(
+                        where, "error", "unreadable_label", error.expected, error.found, error.advice, (peeked.path,)
+                    )  # fmt: skip
                 )
                 continue
             if not file.names:  # a plan that nothing was drawn for is no label
                 what = "an RTSTRUCT without structures"
-                findings.append(passed_over([file.path.name], what, (beside or [first])[0]))
+                told = passed_over([file.path.name], what, (beside or [first])[0])
+                findings.append(replace(told, files=(file.path,)))
                 continue
             alike = [
                 case for case, (one, _) in series.items() if peeked.place and one.place == peeked.place
@@ -325,6 +328,7 @@ def _unlabelled(series: Mapping[str, Series], labels: Mapping[str, Any]) -> list
                 f"none among the files; {len(files)} file(s) in {files[0].parent.name}"
                 + ("; another series of the patient has one" if known else ""),
                 "add the segmentation, or leave the series out",
+                tuple(files),
             )
         )
     return found
