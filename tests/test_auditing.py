@@ -443,8 +443,9 @@ def test_the_manifest_says_what_was_run_and_which_way_columns_point(finished):
     assert manifest["dataset"]["classes"] == {"left": [1], "right": [2]}
     assert manifest["crossfit"]["steps"] == 8
     assert sum(manifest["crossfit"]["fold_sizes"]) == 24
+    said = {"title", "short", "role", "direction", "range", "unit", "text"}
     for name in [*run.cases.columns, *run.scores.columns, *run.measures.columns]:
-        assert set(manifest["columns"][name]) == {"role", "direction", "range", "text"}, name
+        assert set(manifest["columns"][name]) == said, name
     for name in set(run.measures["measure"]):
         assert manifest["columns"][name]["text"], name
     for name in ("doubt", "image_doubt", "label_doubt", "auv"):

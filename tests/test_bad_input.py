@@ -287,4 +287,4 @@ def test_ctrl_c_is_one_line(finished, tmp_path):
     out, err = process.communicate(timeout=60)
     assert process.returncode == 130, err
     assert "Traceback" not in out + err
-    assert "the same command goes on" in err
+    assert "the same command resumes" in err

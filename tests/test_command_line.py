@@ -1,11 +1,16 @@
 """The command line as a user types it: what it prints, how it ends, and what it leaves behind."""
 
 import json
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+import typer
 
+import aleaseg
+from aleaseg.errors import SelectionRefused
 from aleaseg.run import Run
 
 HEAVY = ("torch", "monai", "pandas", "SimpleITK", "nibabel", "sklearn", "skimage", "scipy", "plotly")
@@ -165,3 +170,88 @@ def test_select_says_what_a_cut_removes_and_writes_it(finished, type_aleaseg):
     assert refused.returncode == 2
     one_line(refused, "force")
     assert "Nothing was written." in refused.stdout
+
+
+# -- what every program has --------------------------------------------------------------------------
+
+
+def test_version_and_short_help(type_aleaseg):
+    assert lines(type_aleaseg("--version").stdout) == [f"aleaseg {aleaseg.__version__}"]
+    for words in (["-h"], ["audit", "-h"], ["bench", "-h"], ["bench", "detect", "-h"]):
+        short, long = type_aleaseg(*words), type_aleaseg(*words[:-1], "--help")
+        assert (short.returncode, short.stdout) == (0, long.stdout)
+
+
+def test_python_dash_m_is_the_same_program():
+    done = subprocess.run([sys.executable, "-m", "aleaseg", "--version"], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, f"aleaseg {aleaseg.__version__}\n")
+
+
+@pytest.mark.parametrize(
+    ("typed", "completed"),
+    [
+        ("aleaseg au", {"audit"}),
+        ("aleaseg bench d", {"detect", "downstream"}),
+        ("aleaseg audit --ref", {"--reference"}),
+        ("aleaseg audit x --device c", {"cpu", "cuda"}),
+    ],
+)
+def test_a_shell_completes_verbs_options_and_choices(type_aleaseg, typed, completed):
+    words = typed.split()
+    env = {"_ALEASEG_COMPLETE": "complete_bash", "COMP_WORDS": typed, "COMP_CWORD": str(len(words) - 1)}
+    assert set(type_aleaseg(env=env).stdout.split()) == completed
+
+
+def test_a_flag_takes_nothing_and_every_option_says_what_it_takes(type_aleaseg):
+    for words in (["audit"], ["train"], ["select"], ["bench", "downstream"], ["weights", "fetch"]):
+        text = type_aleaseg(*words, "--help").stdout
+        assert "bool>" not in text
+        assert "<" not in text, "a type in place of a word"
+
+
+# -- what cannot be meant ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("option", [("--steps", "10"), ("--budget", "5"), ("--predictions", "oof")])
+def test_fast_trains_nothing_and_refuses_what_is_about_training(type_aleaseg, tmp_path, option):
+    done = type_aleaseg("audit", tmp_path, "-o", tmp_path / "run", "--fast", *option)
+    assert done.returncode == 2
+    one_line(done, "--fast", option[0], "leave")
+
+
+def test_check_says_where_it_wrote(finished, type_aleaseg, tmp_path):
+    done = type_aleaseg("check", finished.dataset, "-o", tmp_path / "found")
+    assert f"Written: {tmp_path / 'found' / 'check.csv'}" in done.stdout
+    quiet = type_aleaseg("check", finished.dataset, "--json", "-o", tmp_path / "found")
+    assert isinstance(json.loads(quiet.stdout), list), "what is piped stays JSON"
+    assert "Written: " in quiet.stderr
+
+
+def test_a_cut_is_planned_once_and_a_refusal_shows_it(finished, monkeypatch, capsys):
+    from aleaseg import selection
+    from aleaseg.cli import app
+
+    planned = []
+    plan = selection.plan
+    monkeypatch.setattr(selection, "plan", lambda *run, **cut: planned.append(cut) or plan(*run, **cut))
+    with pytest.raises(SelectionRefused, match="force"):
+        typer.main.get_command(app)(["select", str(finished.run), "--worst", "12"], standalone_mode=False)
+    out = capsys.readouterr().out
+    assert "12 of 24 cases go" in out
+    assert out.rstrip().endswith("Nothing was written.")
+    assert "forced:" not in out
+    assert len(planned) == 1
+    assert not (finished.run / "selection").exists()
+
+
+def test_the_demo_installs_no_linter():
+    make = shutil.which("make")
+    if make is None:
+        pytest.skip("no make here")
+    root = Path(__file__).resolve().parent.parent
+    for goal, dev in (("demo", False), ("test", True)):
+        done = subprocess.run(
+            [make, "-n", "-B", goal], cwd=root, capture_output=True, text=True, check=True
+        )
+        assert ("[dev]" in done.stdout) == dev
+        assert "pip install" in done.stdout

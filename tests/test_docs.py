@@ -258,7 +258,7 @@ def finding_names():
     """Names of checks that stand in the source as they are: the third argument of a Finding."""
     for path in [*(ROOT / "src/aleaseg/readers").glob("*.py"), *(ROOT / "src/aleaseg/checks").glob("*.py")]:
         for call in ast.walk(ast.parse(path.read_text())):
-            if isinstance(call, ast.Call) and getattr(call.func, "id", "") in ("Finding", "_note"):
+            if isinstance(call, ast.Call) and getattr(call.func, "id", "") in ("Finding", "_note", "note"):
                 third = call.args[2 if call.func.id == "Finding" else 1]
                 if isinstance(third, ast.Constant):
                     yield third.value
@@ -272,10 +272,20 @@ def finding_names():
 
 
 def test_every_finding_is_documented():
-    page = (DOCS / "check.md").read_text(encoding="utf-8")
+    page = "".join((DOCS / name).read_text(encoding="utf-8") for name in ("check.md", "formats.md"))
     names = set(finding_names())
     assert len(names) > 20
     assert not sorted(check for check in names if f"`{check}`" not in page)
+
+
+def test_every_note_on_headers_is_written_somewhere():
+    page = (DOCS / "formats.md").read_text(encoding="utf-8")
+    table = page.partition("## Notes on headers")[2].partition("## ")[0]
+    told = {
+        check for row in re.findall(r"^\| (`.+?`) \|", table, re.M) for check in re.findall(r"`(\w+)`", row)
+    }
+    assert len(told) > 15
+    assert not sorted(told - set(finding_names()))
 
 
 def test_every_measure_has_its_sources():

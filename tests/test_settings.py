@@ -64,7 +64,9 @@ def test_a_verb_takes_what_its_settings_hold(verb):
         assert (typed[name].param_type_name == "argument") == isinstance(option, Argument)
 
 
-@pytest.mark.parametrize("kind", dict.fromkeys([*VERBS.values(), AuditSettings]), ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize(
+    "kind", dict.fromkeys([*VERBS.values(), AuditSettings]), ids=lambda kind: kind.__name__
+)
 def test_every_field_is_an_option(kind):
     said = {name for name, _, _ in options(kind)}
     assert {field.name for field in fields(kind)} - said <= (

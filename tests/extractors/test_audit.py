@@ -134,7 +134,7 @@ def asked(dataset, **given):
             {"extractor": "task", "weights": None, "scenario": "c"},
             r"expected one of: none; leave --normalize \(or --scenario\) away",
         ),
-        ({"precision": "half"}, "unknown precision 'half'; expected auto, float32 or bfloat16"),
+        ({"precision": "half"}, "unknown precision 'half'; expected one of: auto, float32, bfloat16"),
         ({"channel": "T2"}, r"--channel T2: data has the channels 0 \(MRI\)"),
         ({"weights": "random:x"}, "expected random or random:SEED"),
         ({"weights": "nowhere.pt"}, "nowhere.pt"),
@@ -186,25 +186,27 @@ def test_several_channels_need_a_choice(tmp_path, small):
 def test_a_second_look_never_runs_the_model(tmp_path, small, plugin, monkeypatch, one_process):
     import tiny_medsam2
 
-    given = asked(small, extractor="tiny-medsam2", predictions=str(small / "labelsTr"))
-    first = run_audit(given, Run(tmp_path / "one"), page=False, cache=tmp_path / "maps").run
+    given = asked(
+        small, extractor="tiny-medsam2", predictions=str(small / "labelsTr"), cache=tmp_path / "maps"
+    )
+    first = run_audit(given, Run(tmp_path / "one"), page=False).run
     monkeypatch.setattr(
         tiny_medsam2.TinyMedSAM2, "class_maps", lambda self, case: pytest.fail("the model was run")
     )
-    second = run_audit(given, Run(tmp_path / "two"), page=False, cache=tmp_path / "maps").run
+    second = run_audit(given, Run(tmp_path / "two"), page=False).run
     pd.testing.assert_frame_equal(first.measures, second.measures)
     assert first.measures["value"].notna().any()
 
 
 def test_long_looks_are_said_before_they_start(tmp_path, small):
     said = []
+
+    def stop(stage, done, total):
+        if stage != "headers":
+            raise KeyboardInterrupt
+
     with pytest.raises(KeyboardInterrupt):
-        run_audit(
-            asked(small),
-            Run(tmp_path / "run"),
-            announce=said.append,
-            progress=lambda stage, done, total: (_ for _ in ()).throw(KeyboardInterrupt),
-        )
+        run_audit(asked(small), Run(tmp_path / "run"), announce=said.append, progress=stop)
     assert any("RANDOM weights" in line for line in said)
     assert any(line.startswith("medsam2 looks at 6 cases: about ") for line in said)
 

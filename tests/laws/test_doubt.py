@@ -176,6 +176,12 @@ def taken(found, rows):
     return LabelSignals(found.classes, **parts)
 
 
+def joined(*populations):
+    names = [name for name in populations[0].__dataclass_fields__ if name != "classes"]
+    parts = {name: np.concatenate([getattr(one, name) for one in populations]) for name in names}
+    return LabelSignals(populations[0].classes, **parts)
+
+
 def changed(found, name, index, value):
     array = getattr(found, name).copy()
     array[index] = value
@@ -308,3 +314,160 @@ def test_a_case_without_any_mask_has_no_label_doubt():
     z = LabelReference.fit(found).z(found)
     assert np.isnan(z[4])
     assert np.isfinite(np.delete(z, 4)).all()
+
+
+# -- two kinds of cases ------------------------------------------------------------------------------
+
+
+def lesions(cases, empty, seed=0, fast=False):
+    """Masks of one lesion, and empty ones, whose least sure voxel is far surer.
+
+    fast: the prediction is the outline that a prompted network sees in the boxes of the mask, so that
+    nothing is predicted where the mask is empty.
+    """
+    rng = np.random.default_rng(seed)
+    there = np.arange(cases + empty)[:, None] < cases
+    none = np.full((cases + empty, 1), np.nan)
+    shape = there.shape
+
+    def where_there(values, otherwise=none):
+        return np.where(there, values, otherwise)
+
+    predicted = rng.exponential(30, shape) * (rng.random(shape) < 0.3)
+    return LabelSignals(
+        ("lesion",),
+        where_there(np.exp(rng.normal(6, 0.4, shape)), 0.0),
+        where_there(
+            rng.normal(0.8, 0.06, shape).clip(0, 1), none if fast else np.where(predicted, 0.0, np.nan)
+        ),
+        none if fast else np.where(there, np.nan, predicted),
+        where_there(rng.exponential(0.01, shape).clip(0, 0.9)),
+        where_there(rng.exponential(0.01, shape).clip(0, 0.9)),
+        np.where(there[..., None], rng.normal(0, 20, (*shape, 3)), np.nan),
+        np.where(
+            there[:, 0],
+            rng.normal(0.15, 0.04, len(there)).clip(0.01, 1),
+            np.nan if fast else 1 - 10 ** rng.normal(-2.5, 0.3, len(there)),
+        ),
+        none,
+    )
+
+
+def with_organ(found, seed=0):
+    """Every case has an organ too."""
+    rng = np.random.default_rng(seed)
+    whole = signals(len(found.volume), seed)
+    parts = {}
+    for name in found.__dataclass_fields__:
+        if name == "classes":
+            continue
+        lesion = getattr(found, name)
+        parts[name] = (
+            lesion if name == "softmin" else np.concatenate([getattr(whole, name)[:, :1], lesion], 1)
+        )
+    empty = found.volume[:, 0] == 0
+    sure = rng.normal(0.6, 0.05, len(empty)).clip(0, 1)
+    softmin = np.where(empty, sure, found.softmin)
+    return LabelSignals(("organ", "lesion"), **{**parts, "softmin": softmin})
+
+
+FAST = pytest.mark.parametrize("fast", [False, True])
+
+
+@FAST
+@QUICK
+@given(empty=st.integers(0, 1140), seed=st.integers(0, 5))
+def test_empty_masks_leave_the_doubt_of_the_others_as_it_is(fast, empty, seed):
+    found = lesions(60, empty, seed, fast)
+    alone = taken(found, slice(0, 60))
+    np.testing.assert_allclose(
+        LabelReference.fit(found).z(found)[:60], LabelReference.fit(alone).z(alone), rtol=1e-9
+    )
+
+
+@FAST
+@QUICK
+@given(times=st.integers(1, 8), empty=st.integers(30, 60))
+def test_masks_with_a_lesion_leave_the_doubt_of_empty_ones_as_it_is(fast, times, empty):
+    found = lesions(30, empty, fast=fast)
+    assert LabelReference.fit(found).prevalence[0] <= 0.9, "beyond that an empty mask is missed"
+    more = joined(*[taken(found, slice(0, 30))] * times, taken(found, slice(30, None)))
+    np.testing.assert_allclose(
+        LabelReference.fit(more).z(more)[30 * times :], LabelReference.fit(found).z(found)[30:], rtol=1e-9
+    )
+
+
+@FAST
+@pytest.mark.parametrize("organ", [False, True])
+@pytest.mark.parametrize("cases", [60, 200])
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.5, 0.7, 0.9, 0.95])
+def test_few_clean_masks_of_either_kind_pass_the_line_whatever_their_share(fast, organ, cases, share):
+    empty = round(share * cases)
+    flagged = []
+    for seed in range(10):
+        found = lesions(cases - empty, empty, seed, fast)
+        z = LabelReference.fit(found := with_organ(found, seed) if organ else found).z(found)
+        flagged.append([(z[: cases - empty] > 3).mean(), (z[cases - empty :] > 3).mean() if empty else 0.0])
+    assert np.mean(flagged, axis=0).max() <= 0.07
+
+
+@FAST
+@pytest.mark.parametrize("organ", [False, True])
+@pytest.mark.parametrize("share", [0.0, 0.5, 0.9])
+def test_a_fault_is_found_among_masks_of_its_kind(fast, organ, share):
+    empty = round(share * 200)
+    found = lesions(200 - empty, empty, fast=fast)
+    if organ:
+        found = with_organ(found)
+    before = LabelReference.fit(found).z(found)
+    low = changed(found, "dice", (7, -1), 0.1)
+    assert LabelReference.fit(low).z(low)[7] > max(3, before[7])
+    if empty and not fast:
+        missed = changed(found, "false_positive", (199, -1), 4000.0)
+        assert LabelReference.fit(missed).z(missed)[199] > max(3, before[199])
+
+
+@pytest.mark.parametrize("empty", [1, 4, 8])
+def test_an_organ_that_nearly_all_have_is_missed_where_it_is_not(empty):
+    found = with_organ(lesions(400, 0))
+    for row in range(empty):
+        for name, value in (("volume", 0.0), ("dice", 0.0), ("false_positive", 900.0)):
+            found = changed(found, name, (row, 0), value)
+        for name in ("extra_components", "border"):
+            found = changed(found, name, (row, 0), np.nan)
+        found = changed(found, "centroid", (row, 0), np.nan)
+    z = LabelReference.fit(found).z(found)
+    assert (z[:empty] > 3).all()
+    assert (z[empty:] > 3).mean() < 0.06
+
+
+def test_where_every_class_is_always_there_all_cases_are_of_one_kind():
+    (kind,) = LabelReference.fit(signals()).kinds
+    assert (kind.upto, kind.cases) == (1.0, 60)
+
+
+def test_too_few_masks_with_a_lesion_are_compared_with_nothing():
+    found = lesions(4, 60)
+    z = LabelReference.fit(found).z(found)
+    assert np.isnan(z[:4]).all()
+    assert np.isfinite(z[4:]).all()
+
+
+def test_a_few_empty_masks_are_measured_by_the_others_and_teach_them_nothing():
+    found = lesions(60, 3)
+    reference = LabelReference.fit(found)
+    assert [kind.cases for kind in reference.kinds] == [60]
+    assert np.isfinite(reference.z(found)).all()
+
+
+def test_a_population_of_before_there_were_kinds_gives_the_doubts_that_it_gave():
+    found = signals()
+    reference = LabelReference.fit(found)
+    old = reference.to_dict()
+    (kind,) = old.pop("kinds")
+    old["scales"]["softmin"] = [kind["softmin"]]
+    old |= {"peak": kind["peak"], "whole": kind["whole"]}
+    np.testing.assert_array_equal(LabelReference.from_dict(old).z(found), reference.z(found))
+    old["prevalence"] = [1.0, 0.6]
+    with pytest.raises(ValueError, match="empty masks and others have one median"):
+        LabelReference.from_dict(old)

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -232,6 +233,33 @@ def test_a_new_case_that_the_reference_knows_is_predicted_by_the_network_that_di
     other = next(case.group for case in dataset.cases if case.group != known.group)
     both = Crossfit(run, dataset, new=True, image_hashes={"n1": digest})
     assert both.read(replace(stranger, group=other)) == [], "each network saw one of the two"
+
+
+@pytest.mark.parametrize("network", ["unet", "umamba"])
+def test_any_network_is_cross_fitted_and_every_measure_looks_into_it(
+    tmp_path, write_small, one_process, network
+):
+    from aleaseg.extractors import make_extractor
+    from aleaseg.predictions import open_predictions
+    from aleaseg.scoring import score_cases
+
+    write_small(tmp_path / "data", 4, faults=False)
+    dataset, run = open_dataset(tmp_path / "data", groups=r"^(g\d)"), Run(tmp_path / "run")
+    asked = CrossfitSettings(folds=2, steps=2, inside=True, network=network)
+    told = crossfit(run, dataset, asked)
+    assert told["network"] == {"name": network, "size": "tiny", "deep_supervision": False}
+    assert FoldPlan.read(run).network.name == network
+    run.update_manifest(predictions={"source": "crossfit"}, crossfit=told)
+    eye = make_extractor("task", dataset, open_predictions(run, dataset))
+    assert score_cases(run, dataset, eye, {}) == {}
+    for record in run.records():
+        assert record.status == "ok", record.error
+        known = {(one.measure, one.variant) for one in record.measures if one.value is not None}
+        looked = {"tta_information", "el2n", "aum", "in_sample_dice", "fisher", "effective_rank"}
+        assert {*((name, "") for name in looked), ("perception_scale", "foreground")} <= known
+        assert len(record.features["mask"]["left"]) == len(record.features["mask"]["right"]) == 8
+    stranger = replace(dataset.cases[0], id="n1", group="n1")
+    assert len(Crossfit(run, dataset, new=True).read(stranger)) == 2
 
 
 def test_a_fold_that_dies_is_one_line_and_the_next_start_goes_on(finished, tmp_path):

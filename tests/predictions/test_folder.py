@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from aleaseg.case import Case, Dataset, Geometry
-from aleaseg.errors import CaseError, ShapeMismatch, Unreadable, UsageError
+from aleaseg.errors import BadVoxels, CaseError, ShapeMismatch, Unreadable, UsageError
 from aleaseg.predictions.folder import PredictionFolder
 from aleaseg.readers.voxels import write_nifti, write_png
 
@@ -294,3 +294,88 @@ def test_the_readers_know_what_was_declared(tmp_path, write_small):
 
     write_small(tmp_path, 2)
     assert open_dataset(tmp_path, classes="right").declared == (1, 2)
+
+
+class TestWhatNumbersTheseAre:
+    """Numbers from outside are checked against what they claim to be."""
+
+    soft = probabilities()
+    logits = np.log(soft) + 3
+
+    @pytest.mark.parametrize(
+        ("key", "array", "said"),
+        [
+            ("probabilities", (soft * 255).astype(np.uint8), "divide them by 255"),
+            ("softmax", np.round(soft * 100), "divide them by"),
+            ("probabilities", soft * 100, "divide them by 100"),
+            ("probabilities", logits - 9, "under the key `logits`"),
+            ("arr_0", logits - 9, "under the key `logits`"),
+            ("probabilities", 1000 + soft, "save probabilities"),
+            ("probabilities", soft / 2, "add up to"),
+            ("probabilities", 1 / (1 + np.exp(-logits)), "add up to"),
+            ("logits", soft, "under the key `probabilities`"),
+        ],
+    )
+    def test_other_numbers_are_refused_with_what_to_do(self, tmp_path, key, array, said):
+        save(tmp_path / "a.npz", key, array)
+        one = dataset(tmp_path)
+        with pytest.raises(Unreadable, match=said):
+            PredictionFolder(tmp_path, one).read(one.cases[0])
+
+    @pytest.mark.parametrize("kind", [np.float16, np.float64])
+    def test_rounding_is_no_fault(self, tmp_path, kind):
+        save(tmp_path / "a.npz", "probabilities", self.soft.astype(kind))
+        one = dataset(tmp_path)
+        assert PredictionFolder(tmp_path, one).read(one.cases[0])[0].kind == "probability"
+
+    def test_percents_and_bytes_as_pictures_are_refused(self, tmp_path):
+        flat = Geometry((9, 12), (1.0, 1.0), None)
+        one = dataset(tmp_path, classes={"lesion": (1,)}, geometry=flat)
+        write_png(tmp_path / "a.png", np.random.default_rng(0).integers(0, 256, (9, 12)).astype(np.uint8))
+        with pytest.raises(BadVoxels, match="probabilities as bytes or percents"):
+            PredictionFolder(tmp_path, one).read(one.cases[0])
+
+    def test_label_values_that_mean_nothing_are_refused(self, tmp_path):
+        write_nifti(tmp_path / "a.nii.gz", np.full(SHAPE, 7, np.uint8), GEOMETRY)
+        one = dataset(tmp_path)
+        with pytest.raises(BadVoxels, match="the label values 7"):
+            PredictionFolder(tmp_path, one).read(one.cases[0])
+
+    def test_another_grid_is_refused(self, tmp_path):
+        moved = np.eye(4)[:, [2, 1, 0, 3]]
+        there = Geometry(SHAPE, (1.0, 1.0, 1.0), moved)
+        elsewhere = moved.copy()
+        elsewhere[0, 3] = 5
+        write_nifti(tmp_path / "a.nii.gz", np.zeros(SHAPE, np.uint8), replace(there, affine=elsewhere))
+        one = dataset(tmp_path, geometry=there)
+        with pytest.raises(ShapeMismatch, match="another grid"):
+            PredictionFolder(tmp_path, one).read(one.cases[0])
+
+
+class TestSeveralPredictions:
+    def test_two_folds_of_one_case_are_refused_by_their_paths(self, tmp_path):
+        for fold in (0, 1):
+            save(tmp_path / "oof" / f"fold_{fold}" / "validation" / "a.npz")
+        save(tmp_path / "oof" / "fold_1" / "validation" / "b.npz")
+        found = PredictionFolder(tmp_path / "oof", dataset(tmp_path))
+        with pytest.raises(Unreadable, match=r"fold_0/validation/a\.npz, fold_1/validation/a\.npz"):
+            found.read(found.dataset.cases[0])
+        assert len(found.read(found.dataset.cases[1])) == 1
+
+    def test_two_forms_in_two_folders_are_two(self, tmp_path):
+        save(tmp_path / "oof" / "one" / "a.npz")
+        write_nifti(tmp_path / "oof" / "two" / "a.nii.gz", np.ones(SHAPE, np.uint8), GEOMETRY)
+        found = PredictionFolder(tmp_path / "oof", dataset(tmp_path))
+        with pytest.raises(Unreadable, match="2 predictions"):
+            found.read(found.dataset.cases[0])
+
+    def test_postprocessed_ones_below_are_passed_over(self, tmp_path):
+        save(tmp_path / "oof" / "a.npz", array=probabilities(seed=1))
+        save(tmp_path / "oof" / "postprocessed" / "a.npz", array=probabilities(seed=2))
+        (one,) = PredictionFolder(tmp_path / "oof", dataset(tmp_path)).read(dataset(tmp_path).cases[0])
+        np.testing.assert_allclose(one.maps, probabilities(seed=1))
+
+    def test_fold_all_alone_is_said(self, tmp_path):
+        save(tmp_path / "oof" / "fold_all" / "validation" / "a.npz")
+        with pytest.raises(UsageError, match="fold_all saw every case"):
+            PredictionFolder(tmp_path / "oof", dataset(tmp_path))

@@ -57,7 +57,10 @@ def write_slice(path, array, position, series, spacing=(1, 1), slope=1, intercep
     )
     voxels(found, array.astype(np.uint16))
     for name, value in fields.items():
-        setattr(found, name, value)
+        if value is None:
+            delattr(found, name)
+        else:
+            setattr(found, name, value)
     return save(found, path)
 
 

@@ -79,32 +79,54 @@ def write(folder, kind, rng, dicom):
 
 
 NIFTI_FIELDS = {  # offset, form, values
-    "dim": (40, "<8h", [(3, 11, 9, 6, 1, 1, 1, 1), (2, 11, 9, 1, 1, 1, 1, 1), (4, 11, 9, 3, 2, 1, 1, 1), (9,) * 8, (0,) * 8]),
+    "dim": (40, "<8h", [
+        (3, 11, 9, 6, 1, 1, 1, 1), (2, 11, 9, 1, 1, 1, 1, 1), (4, 11, 9, 3, 2, 1, 1, 1), (9,) * 8, (0,) * 8,
+    ]),
     "datatype": (70, "<2h", [(4, 16), (512, 16), (2, 8), (16, 32), (64, 64), (128, 24), (999, 16), (1536, 128)]),
-    "pixdim": (76, "<8f", [(1, 2, 2, 2, 1, 1, 1, 1), (-1, 0.7, 0.8, 2.5, 1, 1, 1, 1), (1, 0, 0, 0, 1, 1, 1, 1), (1, np.nan, 1, 1, 1, 1, 1, 1)]),
+    "pixdim": (76, "<8f", [
+        (1, 2, 2, 2, 1, 1, 1, 1), (-1, 0.7, 0.8, 2.5, 1, 1, 1, 1), (1, 0, 0, 0, 1, 1, 1, 1),
+        (1, np.nan, 1, 1, 1, 1, 1, 1),
+    ]),
     "vox_offset": (108, "<f", [(352,), (0,), (400,), (1e9,), (-5,), (np.nan,)]),
     "scale": (112, "<2f", [(2, -5), (0, 7), (np.nan, 0), (np.inf, 0), (1e30, 0), (-1, 0)]),
     "units": (123, "<B", [(1,), (2,), (3,), (0,), (5,), (255,)]),
     "codes": (252, "<2h", [(0, 0), (1, 0), (0, 1), (2, 1), (1, 1), (1, 2), (-3, 7)]),
     "quatern": (256, "<6f", [(0, 0, 1, 5, 6, 7), (0.5, 0.5, 0.5, 0, 0, 0), (2, 2, 2, 0, 0, 0), (np.nan,) * 6]),
-    "srow": (280, "<12f", [(1, 0, 0.3, 0, 0, 1, 0, 0, 0, 0, 1, 0), (2, 0, 0, 0, 0, 2, 0, 0, 0, 0, 2, 0), (0,) * 12, (np.nan,) * 12]),
+    "srow": (280, "<12f", [
+        (1, 0, 0.3, 0, 0, 1, 0, 0, 0, 0, 1, 0), (2, 0, 0, 0, 0, 2, 0, 0, 0, 0, 2, 0), (0,) * 12, (np.nan,) * 12,
+    ]),
     "magic": (344, "<4s", [(b"n+1\0",), (b"ni1\0",), (b"\0\0\0\0",), (b"n+2\0",)]),
     "sizeof_hdr": (0, "<i", [(348,), (540,), (349,), (1543569408,)]),
 }  # fmt: skip
+NRRD_CHANGES = {
+    "sizes": ["11 9 6", "11 9", "1 2 3", "-1 9 6", "999999 99999 99999"],
+    "type": ["float", "uint8", "block", "short"],
+    "space directions": [
+        "(1,0,0) (0,1,0) (0.3,0,1)", "(nan,0,0) (0,1,0) (0,0,1)", "none none none", "(0,0,0) (0,0,0) (0,0,0)",
+    ],
+    "space": ["right-anterior-superior", "scanner-xyz", "nonsense"],
+    "endian": ["big", "middle"],
+    "kinds": [
+        'domain domain domain\nspace units: "um" "um" "um"', 'domain domain domain\nspace units: "cm" "cm" "cm"',
+        "list domain domain",
+    ],
+    "encoding": ["gzip", "raw", "ascii", "zrl"],
+}  # fmt: skip
+META_CHANGES = {
+    "DimSize": ["11 9 6", "1 1 1", "-2 9 6", "9999999 9999999 9"],
+    "ElementSpacing": [
+        "2 2 2", "0 0 0", "1 2 3\nElementSize = 4 5 6", "1 1 1\nElementSpacing = 3 3 3",
+        "1 1 1\nDistanceUnits = um", "a b c",
+    ],
+    "TransformMatrix": ["1 0 0 0 1 0 0.3 0 1", "0 0 0 0 0 0 0 0 0", "1 0 0 0 1 0 0 0 1\nRotation = 0 1 0 1 0 0 0 0 1"],
+    "ElementType": ["MET_FLOAT", "MET_UCHAR", "MET_NONSENSE"],
+    "BinaryDataByteOrderMSB": ["True", "False\nPosition = 9 9 9"],
+}  # fmt: skip
 TEXT_CHANGES = [
-    (rb"(?m)^sizes: .*$", [b"sizes: 11 9 6", b"sizes: 11 9", b"sizes: 1 2 3", b"sizes: -1 9 6", b"sizes: 999999 99999 99999"]),
-    (rb"(?m)^type: .*$", [b"type: float", b"type: uint8", b"type: block", b"type: short"]),
-    (rb"(?m)^space directions: .*$", [b"space directions: (1,0,0) (0,1,0) (0.3,0,1)", b"space directions: (nan,0,0) (0,1,0) (0,0,1)", b"space directions: none none none", b"space directions: (0,0,0) (0,0,0) (0,0,0)"]),
-    (rb"(?m)^space: .*$", [b"space: right-anterior-superior", b"space: scanner-xyz", b"space dimension: 3", b"space: nonsense"]),
-    (rb"(?m)^endian: .*$", [b"endian: big", b"endian: middle"]),
-    (rb"(?m)^kinds: .*$", [b'space units: "um" "um" "um"', b'space units: "cm" "cm" "cm"', b"kinds: list domain domain"]),
-    (rb"(?m)^encoding: .*$", [b"encoding: gzip", b"encoding: raw", b"encoding: ascii", b"encoding: zrl"]),
-    (rb"(?m)^DimSize = .*$", [b"DimSize = 11 9 6", b"DimSize = 1 1 1", b"DimSize = -2 9 6", b"DimSize = 9999999 9999999 9"]),
-    (rb"(?m)^ElementSpacing = .*$", [b"ElementSpacing = 2 2 2", b"ElementSpacing = 0 0 0", b"ElementSpacing = 1 2 3\nElementSize = 4 5 6", b"ElementSpacing = 1 1 1\nElementSpacing = 3 3 3", b"DistanceUnits = um", b"ElementSize = 4 4 4", b"ElementSpacing = a b c"]),
-    (rb"(?m)^TransformMatrix = .*$", [b"TransformMatrix = 1 0 0 0 1 0 0.3 0 1", b"TransformMatrix = 0 0 0 0 0 0 0 0 0", b"Rotation = 1 0 0 0 1 0 0 0 1"]),
-    (rb"(?m)^ElementType = .*$", [b"ElementType = MET_FLOAT", b"ElementType = MET_UCHAR", b"ElementType = MET_NONSENSE"]),
-    (rb"(?m)^BinaryDataByteOrderMSB = .*$", [b"BinaryDataByteOrderMSB = True", b"Offset = 1 1 1\nPosition = 9 9 9"]),
-]  # fmt: skip
+    (rf"(?m)^{name}{sign}.*$".encode(), [f"{name}{sign}{one}".encode() for one in those])
+    for sign, changes in ((": ", NRRD_CHANGES), (" = ", META_CHANGES))
+    for name, those in changes.items()
+]
 DICOM_CHANGES = {
     "ImagePositionPatient": [[0, 0, 999], [3, 3, 3], None, [0, 7, 2], [0, 0]],
     "ImageOrientationPatient": [[0, 1, 0, 1, 0, 0], [1, 0, 0, 0.3, 1, 0], None, [0, 0, 0, 0, 0, 0]],

@@ -3,16 +3,17 @@
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from aleaseg.errors import SettingsDiffer, UsageError
-from aleaseg.reproduce import SWEEPS, TABLES, ReproduceSettings, costs, plan
-from aleaseg.reproduce.against import baseline_of
+from aleaseg.reproduce import SWEEPS, TABLES, ReproduceSettings, against, costs, plan
+from aleaseg.reproduce.against import baseline_of, compare_rows
 from aleaseg.reproduce.cells import Cut, Scores, Training
 from aleaseg.reproduce.grid import Grid
 from aleaseg.reproduce.paper import PAPER
 from aleaseg.reproduce.reproducing import expand
-from aleaseg.reproduce.tables import fill
+from aleaseg.reproduce.tables import Entry, Table, fill
 from aleaseg.reproduce.work import kept_at_random, kept_cases
 from aleaseg.reproduce.writing import write_reproduced
 from aleaseg.run import Run
@@ -184,6 +185,36 @@ def test_rows_and_their_baselines(planned):
     }
     assert baseline_of(five, "by lot") == "baseline"
     assert baseline_of(five, "baseline") == ""
+
+
+def test_a_row_is_compared_over_the_seeds_that_both_have(tmp_path, monkeypatch):
+    """As `bench --downstream` compares: row less baseline, claimed where several seeds and the interval agree."""
+    rng, cases = np.random.default_rng(0), [f"c{index:02d}" for index in range(20)]
+    base = {seed: rng.uniform(0.6, 0.8, 20) for seed in range(3)}
+
+    def paired(pair, grid):
+        first, second = pair
+        gain = {"duo": 0.05, "rw": 0.01 if second.seed else -0.01}[second.objective]
+        assert first.seed == second.seed
+        table = pd.DataFrame(
+            {"case": cases, "group": cases, "first": base[first.seed], "second": base[first.seed] + gain}
+        )
+        return table[second.seed :].set_index("case")  # each seed lacks others
+
+    def row(name, objective, seeds):
+        made = [Training("small", objective=objective, seed=seed) for seed in seeds]
+        for cell in made:
+            finish(grid, cell, dice={})
+        return Entry(name, "Dice", tuple(made), lambda grid, cell: None)
+
+    grid = Grid(tmp_path)
+    rows = (row("plain", "plain", range(3)), row("DUO", "duo", range(3)), row("RW", "rw", [0, 1, 5]))
+    monkeypatch.setattr(against, "_paired", paired)
+    duo, rw = compare_rows(Table("t", "", "", rows, baseline="plain"), grid)
+    assert (duo.row, duo.baseline, duo.run) == ("DUO", "plain", "train-small-unet-duo-all-s0")
+    assert (duo.signs, duo.claim, duo.cases) == ("+++", "helps", 18)
+    np.testing.assert_allclose([duo.difference, duo.low, duo.high], 5, atol=1e-9)
+    assert (rw.signs, rw.claim, rw.cases) == ("-+", "no claim", 19), "seed 5 has no baseline"
 
 
 def test_a_half_finished_table_says_so(planned, tmp_path):

@@ -6,7 +6,7 @@ import pytest
 from aleaseg.measures.doubt import ImageReference, LabelReference
 from aleaseg.run import Record
 from aleaseg.scoring.numbers import Numbers
-from aleaseg.scoring.population import _signals, fit_population, score_population
+from aleaseg.scoring.population import _signals, fit_population, is_readable, score_population
 
 
 def numbers_of(records, classes):
@@ -212,3 +212,55 @@ def test_the_whole_image_is_a_reason_where_no_single_number_is():
     scored = score_population(numbers, population)
     assert scored.reasons == told(numbers, population, scored)
     assert scored.reasons[9].startswith("image=")
+
+
+NOTHING = dict.fromkeys(("oof_dice", "extra_components", "border", "perception_scale"))
+NOTHING |= {"volume_mm3": 0.0, "centroid_d": None, "centroid_h": None, "centroid_w": None}
+
+
+def mostly_empty(lesions, empty, fast):
+    """Records of masks with one lesion, then of empty ones, as cross-fitting or `--fast` writes them."""
+    rng = np.random.default_rng(0)
+    records = []
+    for i in range(lesions + empty):
+        there = i < lesions
+        if there:
+            said, sure = {"oof_dice": float(rng.normal(0.8, 0.05))}, float(rng.uniform(0.1, 0.2))
+        else:
+            predicted = float(rng.exponential(5)) if rng.random() < 0.3 else 0.0
+            said = {**NOTHING, "oof_dice": 0.0 if predicted else None, "false_positive_mm3": predicted}
+            said, sure = (NOTHING, None) if fast else (said, float(1 - 10 ** rng.normal(-2.5, 0.3)))
+        one = record(f"c{i:03}", rng, classes=("lesion",), lesion=said)
+        one["measures"].append({"class": "", "measure": "softmin", "variant": "", "value": sure})
+        records.append(one)
+    return records
+
+
+@pytest.mark.parametrize("fast", [False, True])
+def test_a_lesion_is_as_doubtful_with_empty_masks_around_it_as_without(fast):
+    records = mostly_empty(40, 360, fast)
+    records[3]["measures"][-1]["value"] = 1e-4
+    lesions, every = (numbers_of(some, ["lesion"]) for some in (records[:40], records))
+    alone, among = (score_population(some, fit_population(some)) for some in (lesions, every))
+    np.testing.assert_allclose(among.label_doubt[:40], alone.label_doubt, rtol=1e-9)
+    assert among.label_doubt.argmax() == 3
+    assert "softmin=0.0001" in among.reasons[3]
+    assert (among.label_doubt[:40] > 0.5).mean() <= 0.1
+    assert (among.label_doubt[40:] > 0.5).mean() <= 0.05
+
+
+def test_a_population_of_an_older_version_is_read_or_known_not_to_be():
+    for records, read in ((mostly_empty(40, 0, False), True), (mostly_empty(40, 60, False), False)):
+        numbers = numbers_of(records, ["lesion"])
+        population = fit_population(numbers)
+        assert is_readable(population)
+        kinds = population["label"].pop("kinds")
+        old = {"peak": kinds[0]["peak"], "whole": kinds[0]["whole"]}
+        population["label"] |= old
+        population["label"]["scales"]["softmin"] = [kinds[0]["softmin"]]
+        assert is_readable(population) is read
+        if read:
+            expected = score_population(numbers, fit_population(numbers)).label_doubt
+            np.testing.assert_array_equal(score_population(numbers, population).label_doubt, expected)
+        del population["label"]["heard"]
+        assert not is_readable(population)

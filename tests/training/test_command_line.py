@@ -4,8 +4,8 @@ import shutil
 
 import pytest
 
-from aleaseg.cli.train import _edges
-from aleaseg.errors import UsageError
+from aleaseg.errors import SettingsDiffer, UsageError
+from aleaseg.training import PredictSettings, TrainerSettings, predict
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +60,21 @@ def test_what_cannot_work_is_one_line(tmp_path, type_aleaseg):
 
 
 def test_edges_are_read():
-    assert _edges("96,96,96") == (96, 96, 96)
-    assert _edges(None) is None
+    assert TrainerSettings("x", patch="96,96,96").patch == (96, 96, 96)
+    assert TrainerSettings("x", patch=[96, 96]).patch == (96, 96)
     with pytest.raises(UsageError, match="--patch 9,x: expected two or three edges in voxels"):
-        _edges("9,x")
+        TrainerSettings("x", patch="9,x")
+
+
+def test_python_goes_on_with_what_the_command_line_began(hippocampus, tmp_path, type_aleaseg, monkeypatch):
+    """Paths are made whole on both sides, whatever the current folder."""
+    words = ("--steps", "2", "--epochs", "1", "--device", "cpu")
+    done = type_aleaseg("train", hippocampus, "-o", "model", *words, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    done = type_aleaseg("predict", "model", hippocampus, "-o", "masks", "--held-out", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    monkeypatch.chdir(tmp_path)
+    again = predict(PredictSettings("model", hippocampus, held_out=True), "masks")
+    assert len(again.masks) == 2
+    with pytest.raises(SettingsDiffer, match="probabilities: False then, True now"):
+        predict(PredictSettings("model", hippocampus, held_out=True, probabilities=True), "masks")

@@ -475,12 +475,12 @@ def test_a_checkpoint_without_settings_is_an_older_one(half):
 
 
 def test_a_full_disk_in_mid_checkpoint_leaves_the_last_one_whole(prepared, tmp_path, monkeypatch):
-    from aleaseg import run
+    from aleaseg.run import files
 
     cases, settings, checkpoint = prepared(), Schedule(6, 2, checkpoint_every=2), tmp_path / "c.pt"
     whole = network()
     told = fit(whole, cases, GRID.patch, settings, checkpoint=tmp_path / "whole.pt")
-    written, replace = [], run.os.fsync
+    written, replace = [], files.os.fsync
 
     def full(handle):
         written.append(handle)
@@ -488,7 +488,7 @@ def test_a_full_disk_in_mid_checkpoint_leaves_the_last_one_whole(prepared, tmp_p
             raise OSError(errno.ENOSPC, "No space left on device")
         replace(handle)
 
-    monkeypatch.setattr(run.os, "fsync", full)
+    monkeypatch.setattr(files.os, "fsync", full)
     message = r"checkpoint of step 4 could not be written .*No space left.*that of step 2 is whole"
     with pytest.raises(AleasegError, match=message):
         fit(network(), cases, GRID.patch, settings, checkpoint=checkpoint)

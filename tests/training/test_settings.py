@@ -2,7 +2,6 @@
 
 import pytest
 
-from aleaseg.cli.train import PresetName
 from aleaseg.errors import UsageError
 from aleaseg.networks import NETWORKS
 from aleaseg.training import PRESETS, TrainerSettings
@@ -16,10 +15,6 @@ def test_the_papers_protocol():
     assert (paper.epochs, paper.iterations, paper.edge[3], paper.batch[3]) == (100, 250, 96, 2)
     assert TrainerSettings("", "paper").held_out == 0.2
     assert {preset.network for preset in PRESETS.values()} <= set(NETWORKS)
-
-
-def test_the_command_line_names_every_preset():
-    assert [name.value for name in PresetName] == list(PRESETS)
 
 
 @pytest.mark.parametrize("rule", [250, 330, 2000])

@@ -8,6 +8,7 @@ from aleaseg.auditing.settings import AuditSettings
 from aleaseg.case import Dataset
 from aleaseg.errors import UsageError
 from aleaseg.run import Run
+from aleaseg.scoring.population import is_readable
 
 __all__ = ["open_reference"]
 
@@ -36,8 +37,7 @@ def open_reference(settings: AuditSettings, dataset: Dataset) -> Run | None:
         )
     if not (reference.path / "population.json").exists():
         raise UsageError(f"the reference {reference.path} has no population (fewer than 20 cases)")
-    kept = reference.population
-    if "bank" not in kept["image"] or "heard" not in (kept["label"] or {"heard": None}):
+    if not is_readable(reference.population):
         raise UsageError(
             f"the population of {reference.path} was made by another version of aleaseg; audit it again"
         )

@@ -78,13 +78,7 @@ def run_audit(
         UsageError: the arguments cannot work, or the run was made with others.
     """
     started = time.monotonic()
-    dataset = open_dataset(
-        settings.dataset, classes=settings.classes, groups=settings.groups, sites=settings.sites
-    )
-    if not dataset.cases and not dataset.findings:
-        raise UsageError(f"{settings.dataset} holds no case; expected at least one image")
-    # The eye is chosen by what it would cost; nothing after this opens a header again.
-    dataset = read_headers(dataset, lambda done, total: progress("headers", done, total))
+    dataset = _open(settings, progress)
     reference = open_reference(settings, dataset)
     source = source_of(settings, dataset)
     eye = choose_eye(settings, dataset, source, reference)
@@ -96,16 +90,9 @@ def run_audit(
     dataset = join_groups(dataset, result)
     notes = predict_cases(run, dataset, settings, reference, started, progress)
     extractor = eye.open(dataset, open_predictions(run, dataset))
-    run.update_manifest(
-        extractor={
-            "name": eye.asked.name,
-            "title": extractor.title,
-            "why": eye.why,
-            **extractor.identity(),
-        },
-        hashes=file_hashes(run, dataset),
-    )
-    troubles = score_cases(
+    about = {"name": eye.asked.name, "title": extractor.title, "why": eye.why, **extractor.identity()}
+    run.update_manifest(extractor=about, hashes=file_hashes(run, dataset))
+    scored = score_cases(
         run,
         dataset,
         extractor,
@@ -113,7 +100,7 @@ def run_audit(
         progress=lambda done, total: progress("score", done, total),
     )
     # What could not be trained on has no prediction: the fault is the case's, and it is named.
-    troubles = {**((run.manifest.get("crossfit") or {}).get("failed") or {}), **troubles}
+    troubles = {**((run.manifest.get("crossfit") or {}).get("failed") or {}), **scored}
     # Records of cases that are no longer in the data set would stay in the population.
     run.forget_others([case.id for case in dataset.cases])
     # Without labels there may be one map a case, whatever classes the data set declares.
@@ -129,6 +116,16 @@ def run_audit(
 
         index = write_report(run, dataset, progress=lambda done, total: progress("report", done, total))
     return Outcome(run, result.errors, troubles, index)
+
+
+def _open(settings: AuditSettings, progress: Progress) -> Dataset:
+    """The data set, its headers read: the eye is chosen by what it would cost; no later stage opens one again."""
+    dataset = open_dataset(
+        settings.dataset, classes=settings.classes, groups=settings.groups, sites=settings.sites
+    )
+    if not dataset.cases and not dataset.findings:
+        raise UsageError(f"{settings.dataset} holds no case; expected at least one image")
+    return read_headers(dataset, lambda done, total: progress("headers", done, total))
 
 
 def _check(run: Run, dataset: Dataset, progress: Progress) -> CheckResult:

@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 
 from aleaseg.bench.draw import mean_dice
 from aleaseg.metrics.paired import Repeated, repeated_difference
+from aleaseg.pages.markdown import table_markdown
+from aleaseg.pages.numbers import interval
+from aleaseg.pages.tables import frame_table, records
 from aleaseg.run import Run, write_aside, write_table
 
 if TYPE_CHECKING:
@@ -116,19 +119,12 @@ def _mean(by_class: Mapping[str, float | None]) -> float:
     return mean_dice({name: np.nan if value is None else value for name, value in by_class.items()})
 
 
-def _rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    return [{str(name): cell for name, cell in row.items()} for row in frame.to_dict("records")]
-
-
-def _markdown(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    lines = [columns, ["---"] * len(columns), *rows]
-    return ["| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines] + [""]
-
-
 def _page(result: DownstreamResult) -> str:
+    import pandas as pd
+
     about = result.about
     head = {
-        "command": f"`{about['command']}`",
+        "command": about["command"],
         "date": about["date"],
         "machine": f"{about['machine']}; each training on one thread, {about['training_seconds']} s in all",
         "versions": ", ".join(f"{name} {number}" for name, number in about["versions"].items()),
@@ -137,20 +133,20 @@ def _page(result: DownstreamResult) -> str:
         "training": f"{about['steps']} steps of {about['batch']} patches, {about['folds']} folds to measure",
     }
     faults = ", ".join(f"{count} {axis} faults" for axis, count in about["faults"].items())
-    seeds = [f"seed_{seed}" for seed in about["seeds"]]
-    scores = [
-        [
-            row["choice"],
-            str(row["n_train"]),
-            f"{row['faulty_left']:g}",
-            *(f"{row[name]:.4f}" for name in [*seeds, "mean"]),
-        ]
-        for row in _rows(result.choices)
-    ]
+    seeds = {f"seed_{seed}": f"seed {seed}" for seed in about["seeds"]}
+    columns = {
+        "choice": "choice",
+        "n_train": "cases",
+        "faulty_left": "faulty left",
+        **seeds,
+        "mean": "mean",
+    }
+    forms = {"faulty_left": "g", **dict.fromkeys([*seeds, "mean"], ".4f")}
     lines = [
         f"# Does leaving them out help: {about['dataset']}",
         "",
-        *_markdown(["", ""], [[name, text] for name, text in head.items()]),
+        *table_markdown(frame_table(pd.DataFrame({"": list(head), " ": list(head.values())}))),
+        "",
         f"{about['training_cases']} training cases, {about['faulty']} of them faulty ({faults}, in memory); "
         f"tested on {about['tested']} of {about['test_cases']} clean cases of {about['test_groups']} groups "
         "that nothing was chosen or trained on. Choices by a measure and by lot leave out "
@@ -161,28 +157,12 @@ def _page(result: DownstreamResult) -> str:
         "",
         "Mean over the classes that the clean mask has, then over the cases; high = good.",
         "",
-        *_markdown(
-            ["choice", "cases", "faulty left", *(name.replace("_", " ") for name in seeds), "mean"], scores
-        ),
+        *table_markdown(frame_table(result.choices, columns, forms)),
     ]
-    for baseline in ("all", "random"):
-        rows = _rows(result.differences[result.differences["baseline"] == baseline])
-        cells = [
-            [
-                row["choice"],
-                f"{row['difference']:+.4f}",
-                f"{row['low']:+.4f} to {row['high']:+.4f}",
-                f"`{row['signs']}`",
-                row["claim"],
-            ]
-            for row in rows
-        ]
-        lines += [
-            f"## Less `{baseline}`",
-            "",
-            *_markdown(["choice", "difference", "95% interval", "signs", "claim"], cells),
-        ]
+    for baseline, rows in result.differences.groupby("baseline", sort=False):
+        lines += ["", f"## Less `{baseline}`", "", *_differences(rows)]
     lines += [
+        "",
         "Differences are of mean Dice, paired by test case, mean over the seeds; `random` is the mean of the "
         "choices by lot. The interval is over test cases, resampled by group: it knows one split, one draw of "
         "faults and these trainings. `signs` are those of each seed. A claim needs all seeds on one side and "
@@ -196,15 +176,22 @@ def _page(result: DownstreamResult) -> str:
     return "\n".join(lines)
 
 
+def _differences(rows: pd.DataFrame) -> list[str]:
+    spread = [interval(low, high, "+.4f") for low, high in zip(rows["low"], rows["high"], strict=True)]
+    columns = {name: name for name in ("choice", "difference", "interval", "signs", "claim")}
+    columns["interval"] = "95% interval"
+    return table_markdown(frame_table(rows.assign(interval=spread), columns, {"difference": "+.4f"}))
+
+
 def write_downstream(result: DownstreamResult, out: Run) -> None:
     """Write downstream.csv (a row per choice), downstream_cases.csv (every Dice) and downstream.md."""
-    rows = _rows(result.choices)
+    rows = records(result.choices)
     by_name = {row["choice"]: row for row in rows}
-    for found in _rows(result.differences):
+    for found in records(result.differences):
         minus = f"minus_{found['baseline']}"
         by_name[found["choice"]].update({f"{minus}_{key}": found[key] for key in Repeated._fields})
     write_table(
         out.path / "downstream.csv", list(dict.fromkeys(name for row in rows for name in row)), rows
     )
-    write_table(out.path / "downstream_cases.csv", list(result.dice.columns), _rows(result.dice))
+    write_table(out.path / "downstream_cases.csv", list(result.dice.columns), records(result.dice))
     write_aside(out.path / "downstream.md", _page(result).encode("utf-8", "surrogatepass"))

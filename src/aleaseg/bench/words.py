@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping
 
 from aleaseg.bench.drawing import SERIES
 from aleaseg.bench.result import BenchResult
 from aleaseg.bench.shown import counts, sight
 from aleaseg.corruption import FAULTS, Corruption
-from aleaseg.pages.numbers import number
+from aleaseg.pages.numbers import in_words, number
 from aleaseg.scoring.catalogue import MEASURES
 
 __all__ = [
@@ -88,12 +87,6 @@ CONFOUND_TITLES: Mapping[str, str] = {
 }
 
 
-def _listed(values: Any) -> str:
-    if isinstance(values, str) or not isinstance(values, Sequence | Mapping | range):
-        return str(values)
-    return ", ".join(map(str, values))
-
-
 def head(result: BenchResult) -> list[tuple[str, str]]:
     """What was measured, on what, and how: a title and a text each."""
     about, found = result.about, counts(result.cases)
@@ -103,8 +96,8 @@ def head(result: BenchResult) -> list[tuple[str, str]]:
     rows = [
         ("data set", str(about.get("dataset", ""))),
         ("cases", str(about.get("cases", ""))),
-        ("classes", _listed(about.get("classes", ""))),
-        ("draws (seeds)", _listed("" if draws is None else draws)),
+        ("classes", in_words(about.get("classes", ""))),
+        ("draws (seeds)", in_words("" if draws is None else draws)),
         ("share faulty", "" if share is None else f"{number(100 * share, '.3g')}%"),
         (
             "of all draws together",
@@ -112,21 +105,15 @@ def head(result: BenchResult) -> list[tuple[str, str]]:
             f"{found.get('image', 0)} with one of the image",
         ),
         ("folds", str(about.get("folds", ""))),
-        ("steps of each fold", "by a rule on the data" if steps is None else _listed(steps)),
-        ("not possible on this data", _listed(about.get("impossible") or "no fault")),
+        ("steps of each fold", "by a rule on the data" if steps is None else in_words(steps)),
+        ("not possible on this data", in_words(about.get("impossible") or "no fault")),
         ("cases without a number", gone or "none"),
         ("command", str(about.get("command", ""))),
-        ("machine", _pairs(about.get("machine", ""))),
+        ("machine", in_words(about.get("machine", ""))),
         ("date", str(about.get("date", ""))),
-        ("versions", _pairs(about.get("versions", ""))),
+        ("versions", in_words(about.get("versions", ""))),
     ]
     return [(title, text) for title, text in rows if text]
-
-
-def _pairs(value: Any) -> str:
-    if isinstance(value, Mapping):
-        return ", ".join(f"{name} {item}" for name, item in value.items())
-    return _listed(value)
 
 
 def eyes() -> str:

@@ -21,6 +21,7 @@ from aleaseg.checks.turned import geometry_advice
 from aleaseg.errors import BadVoxels, CaseError, ShapeMismatch
 from aleaseg.readers.fit import differs_in_world, image_fault, image_hash, known_to_one
 from aleaseg.readers.mask_values import between_only
+from aleaseg.readers.segments import are_segmentations, segments_of
 from aleaseg.run import write_json, write_table
 from aleaseg.work import cores, in_threads, map_cases
 
@@ -253,6 +254,7 @@ def _label_findings(case: Case, label: Voxels, dataset: Dataset) -> list[Finding
                 "if the lowest value means background, subtract it",
             )
         )  # fmt: skip
+    findings += _named_otherwise(case, dataset)
     rims = between_only(label.array)
     if rims:
         told = ", ".join(f"{value} at {count} voxels" for value, count in rims[:5])
@@ -264,6 +266,25 @@ def _label_findings(case: Case, label: Voxels, dataset: Dataset) -> list[Finding
             )
         )  # fmt: skip
     return findings
+
+
+def _named_otherwise(case: Case, dataset: Dataset) -> list[Finding]:
+    """A note where a segmentation of Slicer gives a class another number than the data set declares."""
+    if dataset.layout != "nnunet" or not are_segmentations(case.label_files):
+        return []
+    told = [
+        f"{one.name} is {one.value} in {case.label_files[0].name} and {dataset.classes[one.name][0]} as declared"
+        for one in segments_of(case.label_files[0], case.id)
+        if one.name in dataset.classes and one.value not in dataset.classes[one.name]
+    ]
+    if not told:
+        return []
+    return [
+        Finding(
+            case.id, "note", "two_values", "one number for a class", "; ".join(told),
+            "the number was followed, as nnU-Net does; export the label with the declared numbers if the name is right",
+        )
+    ]  # fmt: skip
 
 
 def _fit_findings(case: Case, image: Voxels, label: Voxels) -> list[Finding]:

@@ -11,7 +11,10 @@ import typer
 from aleaseg.cli.terminal import say
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from aleaseg.run import Run
+    from aleaseg.selection import Selection
 
 __all__ = ["select"]
 
@@ -62,11 +65,7 @@ def select(
 
     opened = Run(run)
     if undo:
-        folders = selection.applied_to(opened.path / "selection")
-        if not folders:
-            say("Nothing of this run is applied anywhere.")
-        for folder in folders:
-            say("\n".join(selection.undo(folder, force=force)))
+        _undo(opened, force)
         return
     try:
         planned = selection.plan(
@@ -82,18 +81,31 @@ def select(
         say("\n".join([*refused.described, "Nothing was written."]))
         raise
     say("\n".join(selection.describe(planned)))
-    if apply is None:
-        written = selection.write(planned, form.value, grouped=grouped)
-        say("\n".join([*_notes(opened), f"Written: {written}"]))
-        return
-    if form is not Form.splits:
+    if apply is not None and form is not Form.splits:
         raise typer.BadParameter("--apply installs splits; leave --as away")
-    selection.write(planned, splits=selection.existing_splits(apply), grouped=grouped)
-    say("\n".join([*_notes(opened), *selection.apply(opened.path / "selection", apply)]))
+    say("\n".join(_write(opened, planned, form, grouped, apply)))
 
 
-def _notes(run: Run) -> list[str]:
-    """What is to be known of the folds, as the selection's manifest has it."""
+def _write(run: Run, planned: Selection, form: Form, grouped: bool, apply: Path | None) -> Iterator[str]:
+    """Write, and install where that is asked for; what was done, line by line."""
+    from aleaseg import selection
     from aleaseg.run import read_json
 
-    return [f"- {note}" for note in read_json(run.path / "selection" / "manifest.json")["notes"]]
+    splits = None if apply is None else selection.existing_splits(apply)
+    written = selection.write(planned, form.value, splits=splits, grouped=grouped)
+    # What is to be known of the folds.
+    yield from (f"- {note}" for note in read_json(run.path / "selection" / "manifest.json")["notes"])
+    if apply is None:
+        yield f"Written: {written}"
+    else:
+        yield from selection.apply(run.path / "selection", apply)
+
+
+def _undo(run: Run, force: bool) -> None:
+    from aleaseg import selection
+
+    folders = selection.applied_to(run.path / "selection")
+    if not folders:
+        say("Nothing of this run is applied anywhere.")
+    for folder in folders:
+        say("\n".join(selection.undo(folder, force=force)))

@@ -1,4 +1,4 @@
-"""What a person meets in a terminal: progress, tables, every error as one line, and choices that verbs share."""
+"""What a person meets in a terminal: progress, tables, every error as one line."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "STOPPED",
-    "Device",
     "as_typed",
     "guarded",
     "progress_bars",
@@ -34,14 +32,6 @@ __all__ = [
 ]
 
 STOPPED = 130  # what a shell says of a program that Ctrl-C ended
-
-
-class Device(StrEnum):
-    """Where networks run."""
-
-    auto = "auto"
-    cpu = "cpu"
-    cuda = "cuda"
 
 
 _STAGES = {

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -152,7 +152,7 @@ def evaluate(
         read_confidence(settings.confidence, [case.id for case in todo]) if settings.confidence else []
     )
     # What cannot work is refused before; what ends this half-way leaves a folder that is known as ours.
-    begin(run.path, KIND, asdict(settings))
+    begin(run.path, KIND, settings.asked())
     done = list(_measure(todo, found, task, progress, workers)) + failed
     done.sort(key=lambda rows: rows[1]["case"])
     metrics = pd.DataFrame([row for rows, _ in done for row in rows]).reindex(columns=[*METRIC_COLUMNS])

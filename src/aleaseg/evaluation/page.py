@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,20 +11,19 @@ import numpy as np
 from aleaseg.evaluation.columns import METRICS
 from aleaseg.evaluation.comparing import Comparison, Pair
 from aleaseg.evaluation.drawing import strip_svg
-from aleaseg.evaluation.pictures import Picture, draw_pictures, largest_differences
+from aleaseg.evaluation.pictures import draw_pictures, largest_differences
 from aleaseg.evaluation.summary import ALL
 from aleaseg.evaluation.tables import differences_table
 from aleaseg.evaluation.words import (
     READ,
     difference_form,
-    form_of,
     overview,
     sentence,
     tolerances_in_words,
 )
 from aleaseg.pages.axes import reach
 from aleaseg.pages.files import copy_assets
-from aleaseg.pages.numbers import interval, number
+from aleaseg.pages.numbers import number
 from aleaseg.pages.tables import Table, records
 from aleaseg.pages.templates import flat, write_html
 
@@ -100,25 +99,14 @@ def _pair(place: int, pair: Pair, comparison: Comparison, second: Any) -> dict[s
         "id": f"pair{place}",
         "first": pair.first,
         "second": pair.second,
-        "dice": None if of_dice is None else _dice(of_dice),
+        "dice": of_dice,
         "sentence": "" if of_dice is None else sentence(of_dice),
+        "form": "" if of_dice is None else difference_form(of_dice),
         "overview": overview(rows),
         "tables": _tables(pair, rows, comparison.classes),
         "strip": _strip(pair),
         "notes": list(pair.notes),
         **_pictures(comparison.evaluations[0], second, pair),
-    }
-
-
-def _dice(row: Mapping[str, Any]) -> dict[str, Any]:
-    form = form_of("dice")
-    return {
-        "first": number(row["first_mean"], form),
-        "second": number(row["second_mean"], form),
-        "difference": number(row["difference"], difference_form(row)),
-        "spread": interval(row["low"], row["high"], difference_form(row)),
-        "cases": row["cases"],
-        "groups": row["groups"],
     }
 
 
@@ -153,19 +141,7 @@ def _pictures(first: Any, second: Any, pair: Pair) -> dict[str, Any]:
     wanted = pair.cases[pair.cases["case"].isin([*gains, *losses])]
     pictures, trouble = draw_pictures(first, second, wanted) if len(wanted) else ({}, "")
     return {
-        "gains": [_shown(pictures[case]) for case in gains if case in pictures],
-        "losses": [_shown(pictures[case]) for case in losses if case in pictures],
+        "gains": [pictures[case] for case in gains if case in pictures],
+        "losses": [pictures[case] for case in losses if case in pictures],
         "no_pictures": trouble,
-    }
-
-
-def _shown(picture: Picture) -> dict[str, Any]:
-    return {
-        "case": picture.case,
-        "where": picture.where,
-        "first": number(picture.first, ".3f"),
-        "second": number(picture.second, ".3f"),
-        "difference": number(picture.difference, "+.3f"),
-        "svg": picture.svg,
-        "trouble": picture.trouble,
     }

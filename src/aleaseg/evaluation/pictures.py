@@ -16,7 +16,7 @@ from aleaseg.evaluation.predicted import find_predictions, read_predicted
 from aleaseg.evaluation.reference import Reference, open_reference
 from aleaseg.pages.contours import outline
 from aleaseg.pages.planes import planes_through, telling_voxel
-from aleaseg.pages.slices import ct_window, focus, grey_png, window
+from aleaseg.pages.slices import as_volume, focus, grey_png, shown_window
 from aleaseg.pages.svg import as_text, element, inline
 
 __all__ = ["Picture", "contour_svg", "draw_pictures", "largest_differences"]
@@ -133,10 +133,8 @@ def contour_svg(
         Where the slice lies, in words, and the drawing.
     """
     flat = reference.ndim == 2
-    if flat:  # a single picture hangs as it is stored
-        geometry = Geometry((1, *geometry.shape), (1.0, *geometry.spacing_mm), None)
-        reference, predicted = reference[None], [each[None] for each in predicted]
-        image = None if image is None else image[:, None]
+    _, (image,) = as_volume(geometry, image)
+    geometry, (reference, *predicted) = as_volume(geometry, reference, *predicted)
     ignored = (
         np.zeros(reference.shape, dtype=bool) if dataset.ignore is None else reference == dataset.ignore
     )
@@ -149,10 +147,8 @@ def contour_svg(
     x, y, width, height = focus(plane, seen) or (0, 0, columns, rows)
     drawn = []
     if image is not None:
-        limits = window(image[0])
         is_ct = bool(dataset.channels) and dataset.channels[0].upper() == "CT"
-        if is_ct and np.nanmin(image[0]) < -200:
-            limits = ct_window(image[0][seen[0] > 0])
+        limits = shown_window(image[0], seen[0], is_ct)
         drawn.append(
             element(
                 "image",

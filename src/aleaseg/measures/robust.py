@@ -9,7 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["RobustScale"]
+__all__ = ["CLIP", "SMALLEST_POPULATION", "RobustScale"]
+
+# Below this a median and a scale say more about chance than about the data.
+SMALLEST_POPULATION = 20
+# The largest robust z of a single number: what is absurd counts as very far.
+CLIP = 12.0
 
 # A median absolute deviation of Gaussian numbers times this is their standard deviation.
 _GAUSSIAN = 1.4826

@@ -1,11 +1,12 @@
-"""Numbers as texts, for pages and Markdown alike."""
+"""Numbers and other values as texts, for pages and Markdown alike."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-__all__ = ["ABSENT", "interval", "number", "p_value", "with_interval"]
+__all__ = ["ABSENT", "in_words", "interval", "number", "p_value", "with_interval"]
 
 ABSENT = "–"
 
@@ -55,3 +56,23 @@ def with_interval(value: Any, low: Any, high: Any, form: str = ".2f") -> str:
     """
     spread = interval(low, high, form)
     return f"{number(value, form)} ({spread})" if spread else number(value, form)
+
+
+def in_words(value: Any) -> str:
+    """Any value as a person writes it: what is listed with commas, a mapping as names and values.
+
+    >>> in_words([1, 2.5]), in_words({"some_name": True}), in_words(None)
+    ('1, 2.5', 'some name yes', '–')
+    """
+    if value is None:
+        return ABSENT
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{str(key).replace('_', ' ')} {in_words(item)}" for key, item in value.items())
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        nested = any(isinstance(item, Mapping) for item in value)
+        return ("; " if nested else ", ").join(in_words(item) for item in value[:40])
+    return str(value)

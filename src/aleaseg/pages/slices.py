@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,10 +17,12 @@ from aleaseg.pages.planes import Plane, planes_through, telling_voxel
 __all__ = [
     "MASK_COLOUR",
     "PREDICTION_COLOUR",
+    "as_volume",
     "case_pictures",
     "ct_window",
     "focus",
     "grey_png",
+    "shown_window",
     "thumbnail",
     "window",
 ]
@@ -28,6 +30,8 @@ __all__ = [
 # Okabe and Ito's orange and sky blue: told apart with any kind of colour vision, and on grey.
 MASK_COLOUR = "#ffab1a"
 PREDICTION_COLOUR = "#56c8ff"
+
+_Array = TypeVar("_Array", NDArray, NDArray | None)
 
 _LONGEST_SIDE = 512
 _MOST_CHANNELS = 4
@@ -60,6 +64,34 @@ def ct_window(inside: NDArray) -> tuple[float, float]:
     if middle < -300:
         return -1350.0, 150.0
     return (-500.0, 1300.0) if middle > 150 else (-160.0, 240.0)
+
+
+def shown_window(image: NDArray, label: NDArray | None, is_ct: bool) -> tuple[float, float]:
+    """Grey values to show as black and white: a CT's usual window, else percentiles.
+
+    Percentiles of a body in air show no organ. A rescaled CT has no Hounsfield units, though.
+
+    Args:
+        image: one channel.
+        label: of its shape; inside, where it is above 0; or None.
+        is_ct: whether the channel is a CT in Hounsfield units.
+    """
+    if is_ct and np.nanmin(image) < -200:
+        return ct_window(image[label > 0] if label is not None else np.array([]))
+    return window(image)
+
+
+def as_volume(geometry: Geometry, *arrays: _Array) -> tuple[Geometry, list[_Array]]:
+    """A single picture as a volume of one slice, which hangs as it is stored; a volume as it is.
+
+    Args:
+        geometry: of the arrays.
+        arrays: (*spatial) or (channel, *spatial); or None.
+    """
+    if len(geometry.shape) == 3:
+        return geometry, list(arrays)
+    lifted = Geometry((1, *geometry.shape), (1.0, *geometry.spacing_mm), None)
+    return lifted, [None if array is None else np.expand_dims(array, -3) for array in arrays]
 
 
 def grey_png(flat: NDArray, low: float, high: float) -> str:
@@ -134,22 +166,18 @@ def case_pictures(
         place of the voxel, and the close-up's frame.
     """
     flat = image.ndim == 3
-    if flat:
-        image = image[:, None]
-        label = None if label is None else label[None]
-        predicted = None if predicted is None else predicted[None]
-        # A single picture hangs as it is stored.
-        geometry = Geometry((1, *geometry.shape), (1.0, *geometry.spacing_mm), None)
-    shape = image.shape[1:]
+    _, (volume,) = as_volume(geometry, image)
+    geometry, (label, predicted) = as_volume(geometry, label, predicted)
+    shape = volume.shape[1:]
     voxel, why = telling_voxel(shape, label, predicted, ignore)
-    windows = [window(channel) for channel in image[:_MOST_CHANNELS]]
-    # Percentiles of a body in air show no organ. A rescaled CT has no Hounsfield units, though.
-    if is_ct and np.nanmin(image[0]) < -200:
-        windows[0] = ct_window(image[0][label > 0] if label is not None else np.array([]))
+    windows = [
+        shown_window(channel, label, is_ct and place == 0)
+        for place, channel in enumerate(volume[:_MOST_CHANNELS])
+    ]
     planes = []
     for plane in planes_through(voxel, geometry):
         row, column = plane.position(voxel, shape)
-        rows, columns = plane.cut(image[0]).shape
+        rows, columns = plane.cut(volume[0]).shape
         planes.append(
             {
                 "name": "" if flat else plane.name,
@@ -161,7 +189,7 @@ def case_pictures(
                 "letters": list(plane.letters),
                 "images": [
                     grey_png(plane.cut(channel), *limits)
-                    for channel, limits in zip(image, windows, strict=False)
+                    for channel, limits in zip(volume, windows, strict=False)
                 ],
                 "mask": _outlines(label, classes, plane),
                 "oof": _outlines(predicted, classes, plane),

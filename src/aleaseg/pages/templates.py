@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aleaseg.pages.files import write_if_changed
-from aleaseg.pages.numbers import number, p_value
+from aleaseg.pages.numbers import in_words, number
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -26,7 +26,7 @@ def templates(package: str) -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"number": number, "p_value": p_value}
+    environment.filters |= {"number": number}
     return environment
 
 
@@ -46,21 +46,6 @@ def write_html(path: Path, package: str, **named: Any) -> Path:
     return path
 
 
-def _in_words(value: Any) -> str:
-    if value is None:
-        return "–"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, float):
-        return f"{value:.6g}"
-    if isinstance(value, Mapping):
-        return ", ".join(f"{str(key).replace('_', ' ')} {_in_words(item)}" for key, item in value.items())
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        nested = any(isinstance(item, Mapping) for item in value)
-        return ("; " if nested else ", ").join(_in_words(item) for item in value[:40])
-    return str(value)
-
-
 def flat(settings: Mapping[str, Any] | None, prefix: str = "") -> list[tuple[str, str]]:
     """Nested settings as rows of a table.
 
@@ -73,5 +58,5 @@ def flat(settings: Mapping[str, Any] | None, prefix: str = "") -> list[tuple[str
         if isinstance(value, Mapping):
             rows += flat(value, name)
         else:
-            rows.append((name.replace("_", " "), _in_words(value)))
+            rows.append((name.replace("_", " "), in_words(value)))
     return rows

@@ -30,7 +30,7 @@ def refuse_range(maps: NDArray, path: Path, case: Case) -> None:
     elif whole and high <= 255:
         advice = f"if they are bytes or percents, divide them by {'255' if high > 100 else '255 or 100'}"
     elif high <= 100 + _BEYOND:
-        advice = "if they are percents, divide them by 100; if they are logits, save them under the key `logits` of an .npz"
+        advice = "if they are percents, divide them by 100; if logits, save them in an .npz as `logits`"
     else:
         advice = "save probabilities, or logits under the key `logits` of an .npz"
     raise Unreadable(

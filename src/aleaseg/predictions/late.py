@@ -99,20 +99,16 @@ def catch_up(
         if name in {case.id for case in dataset.cases} and name not in stale
     }
     clean = folds_of_groups(plan, {case.id: case.group or case.id for case in dataset.cases})
-    chosen: dict[str, int] = {}
+    todo: list[tuple[Case, int]] = []
     for case_id in stale:
         # What was predicted from other files must not be taken for a prediction of these.
         run.prediction_file(case_id).unlink(missing_ok=True)
         learning_file(run, case_id).unlink(missing_ok=True)
         folds = clean.get(case_id, set()) | clean.get(cases[case_id].group or case_id, set())
         if len(folds) > 1:
-            failed[case_id] = (
-                f"{case_id}: found relatives of the case (a group, or the same image) in {len(folds)} folds; "
-                "expected them in one, so that one network saw none of them; audit into a new folder"
-            )
+            failed[case_id] = _torn(case_id, len(folds))
         else:
-            chosen[case_id] = next(iter(folds), int(file_name(case_id), 16) % len(plan.folds))
-    todo = [(cases[case_id], fold) for case_id, fold in chosen.items()]
+            todo.append((cases[case_id], next(iter(folds), int(file_name(case_id), 16) % len(plan.folds))))
     # Worker processes stay in the folder where the first call was made.
     predict = partial(_predict, Run(run.path.resolve()), plan)
     for (case, _), outcome in map_cases(
@@ -121,3 +117,10 @@ def catch_up(
         if outcome is not None:
             failed[case.id] = outcome
     return replace(plan, files=stamps, failed=failed)
+
+
+def _torn(case_id: str, folds: int) -> str:
+    return (
+        f"{case_id}: found relatives of the case (a group, or the same image) in {folds} folds; expected them in one, "
+        "so that one network saw none of them; audit into a new folder"
+    )

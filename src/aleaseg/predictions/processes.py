@@ -19,6 +19,7 @@ from aleaseg.run import Run
 __all__ = ["run_folds"]
 
 Progress = Callable[[str, int, int], None]
+Messages = SimpleQueue[tuple[int, dict[str, Any] | None]]
 
 
 def run_folds(
@@ -38,58 +39,59 @@ def run_folds(
     sizes = [len(fold) for fold in plan.folds]
     per_fold = [plan.steps + size for size in sizes]
     done = {fold: (0 if fold in todo else per_fold[fold]) for fold in range(len(sizes))}
-    messages: SimpleQueue[tuple[int, dict[str, Any] | None]] = SimpleQueue()
+    messages: Messages = SimpleQueue()
     running: dict[int, subprocess.Popen[str]] = {}
     waiting = list(todo)
 
-    def listen(fold: int, process: subprocess.Popen[str]) -> None:
-        assert process.stdout is not None
-        with process.stdout as lines:
-            for line in lines:
-                if line.startswith("{"):
-                    messages.put((fold, json.loads(line)))
-        messages.put((fold, None))
-
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
     try:
         while waiting or running:
             while waiting and len(running) < workers:
                 fold = waiting.pop(0)
-                log = fold_file(run, fold, ".log").open("w", encoding="utf-8")
-                command = [
-                    sys.executable,
-                    "-m",
-                    "aleaseg.predictions.fold",
-                    str(run.path.resolve()),
-                    str(fold),
-                ]
-                command += [] if seconds is None else [str(seconds)]
-                with log:
-                    process = subprocess.Popen(
-                        command, stdout=subprocess.PIPE, stderr=log, text=True, env=environment
-                    )
-                running[fold] = process
-                threading.Thread(target=listen, args=(fold, process), daemon=True).start()
+                running[fold] = _start(run, fold, seconds)
+                threading.Thread(target=_listen, args=(fold, running[fold], messages), daemon=True).start()
             fold, message = messages.get()
-            if message is not None:
-                done[fold] = message["done"]
-            else:
-                process = running.pop(fold)
-                if process.wait() != 0 or not fold_file(run, fold, ".json").exists():
-                    text = fold_file(run, fold, ".log").read_text(encoding="utf-8").strip()
-                    last = text.splitlines()[-1] if text else f"exit status {process.returncode}"
-                    raise AleasegError(
-                        f"fold {fold} of cross-fitting stopped: {last}; what is finished is kept, "
-                        "run the same command again to go on"
-                    )
-                done[fold] = per_fold[fold]
+            if message is None:
+                _finished(run, fold, running.pop(fold).wait())
+            done[fold] = per_fold[fold] if message is None else message["done"]
             progress("train", sum(done.values()), sum(per_fold))
     finally:
-        for process in running.values():
-            process.terminate()
-        deadline = time.monotonic() + 10
-        for process in running.values():
-            try:
-                process.wait(max(0.1, deadline - time.monotonic()))
-            except subprocess.TimeoutExpired:
-                process.kill()
+        _end(list(running.values()))
+
+
+def _start(run: Run, fold: int, seconds: float | None) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "aleaseg.predictions.fold", str(run.path.resolve()), str(fold)]
+    command += [] if seconds is None else [str(seconds)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+    with fold_file(run, fold, ".log").open("w", encoding="utf-8") as log:
+        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True, env=environment)
+
+
+def _listen(fold: int, process: subprocess.Popen[str], messages: Messages) -> None:
+    assert process.stdout is not None
+    with process.stdout as lines:
+        for line in lines:
+            if line.startswith("{"):
+                messages.put((fold, json.loads(line)))
+    messages.put((fold, None))
+
+
+def _finished(run: Run, fold: int, status: int) -> None:
+    """Make sure that a fold whose process has ended did all it should."""
+    if status == 0 and fold_file(run, fold, ".json").exists():
+        return
+    text = fold_file(run, fold, ".log").read_text(encoding="utf-8").strip()
+    last = text.splitlines()[-1] if text else f"exit status {status}"
+    raise AleasegError(
+        f"fold {fold} of cross-fitting stopped: {last}; what is finished is kept, run the same command again to go on"
+    )
+
+
+def _end(processes: Sequence[subprocess.Popen[str]]) -> None:
+    for process in processes:
+        process.terminate()
+    deadline = time.monotonic() + 10
+    for process in processes:
+        try:
+            process.wait(max(0.1, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            process.kill()

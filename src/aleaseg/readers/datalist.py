@@ -9,7 +9,6 @@ and `validation` are the cases; `test` has no labels and is left out.
 
 from __future__ import annotations
 
-import json
 import os
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,6 +20,7 @@ from aleaseg.errors import NotADataset, UsageError
 from aleaseg.readers.classes import Meaning, asked_classes, choose
 from aleaseg.readers.files import split_ending
 from aleaseg.readers.folder import channel_names, meaning_of
+from aleaseg.readers.json_once import TwoValues, loads_once
 from aleaseg.readers.nnunet import read_classes
 from aleaseg.readers.tree import Tree
 from aleaseg.readers.voxels import lazy_case
@@ -142,7 +142,9 @@ def open_datalist(path: Path, classes: str | None = None) -> Dataset:
 
 def _load(path: Path) -> Any:
     try:
-        return json.loads(path.read_bytes())
+        return loads_once(path.read_bytes())
+    except TwoValues as error:
+        raise NotADataset(f"{path}: {error}; find out which is right and keep that") from error
     except (OSError, ValueError, RecursionError):
         return None
 

@@ -17,6 +17,7 @@ from aleaseg.readers.files import COPY_AGAIN, first_bytes, refuse_text
 __all__ = [
     "SEGMENTATIONS",
     "STRUCTURES",
+    "Foreign",
     "Frame",
     "Peek",
     "damaged",
@@ -25,6 +26,7 @@ __all__ = [
     "meant_as_slice",
     "name_form",
     "peek",
+    "quiet_pydicom",
     "read_header",
 ]
 
@@ -38,8 +40,8 @@ _KIND_TAGS = [
 _FRAME_TAGS = [
     *_KIND_TAGS, "Columns", "NumberOfFrames", "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing",
     "ImagerPixelSpacing", "SliceThickness", "SpacingBetweenSlices", "GantryDetectorTilt", "InstanceNumber",
-    "RescaleSlope", "RescaleIntercept", "RescaleType", "ModalityLUTSequence", "PhotometricInterpretation", "SharedFunctionalGroupsSequence",
-    "PerFrameFunctionalGroupsSequence",
+    "RescaleSlope", "RescaleIntercept", "RescaleType", "ModalityLUTSequence", "PhotometricInterpretation",
+    "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence",
 ]  # fmt: skip
 # `warnings.catch_warnings` is one for all threads.
 _ONE_AT_A_TIME = threading.RLock()

@@ -226,20 +226,8 @@ def _placed(
     """
     if not inside.any():
         return 0
-    position, across, down = (
-        np.array(part) for part in (frame.position, frame.orientation[:3], frame.orientation[3:])
-    )
-    rows, columns = frame.spacing
     last = np.array(inside.shape) - 1
-    corners = np.stack(
-        [
-            position,
-            position + across * columns * last[1],
-            position + down * rows * last[0],
-            position + across * columns * last[1] + down * rows * last[0],
-        ]
-    )
-    indices, apart = stack.locate(corners)
+    indices, apart = stack.locate(_corners(frame, last))
     per_row = (indices[2] - indices[0]) / max(1, last[0])
     per_column = (indices[1] - indices[0]) / max(1, last[1])
     steps = np.stack([per_row, per_column])
@@ -262,8 +250,8 @@ def _placed(
     ):
         raise ShapeMismatch(
             case,
-            f"a segmentation on another grid in {file.path.name}: a frame at {tuple(position.tolist())}, "
-            f"{rows:g} x {columns:g} mm",
+            f"a segmentation on another grid in {file.path.name}: a frame at {frame.position}, "
+            f"{frame.spacing[0]:g} x {frame.spacing[1]:g} mm",
             "frames on the slices and pixels of its series",
             "resample the segmentation to the grid of the series",
         )
@@ -273,6 +261,14 @@ def _placed(
     held = (h >= 0) & (w >= 0) & (h < mask.shape[1]) & (w < mask.shape[2])
     mask[int(indices[0, 0]), h[held], w[held]] = True
     return int((~held).sum())
+
+
+def _corners(frame: Frame, last: NDArray[np.intp]) -> NDArray[np.float64]:
+    """Where the first pixel of a frame lies, the last of its row, of its column, and the last of all, (4, 3) mm."""
+    position = np.array(frame.position)
+    across = np.array(frame.orientation[:3]) * frame.spacing[1] * last[1]
+    down = np.array(frame.orientation[3:]) * frame.spacing[0] * last[0]
+    return np.stack([position, position + across, position + down, position + across + down])
 
 
 def _contours(

@@ -274,6 +274,13 @@ def _oddities(
         found.append(
             two_spacings(case, "the positions of slices", (step,), "SpacingBetweenSlices", (first.gap,))
         )
+    return found + _said_by_fields(frames, placed and len(gaps) > 0 and not tilted, case)
+
+
+def _said_by_fields(frames: Sequence[Frame], straight: bool, case: str) -> list[Finding]:
+    """What single fields lack, or say otherwise than the positions do (`straight`: slices lie above one another)."""
+    first = frames[0]
+    found = []
     if first.spacing_from != "PixelSpacing":
         what = first.spacing_from or "nothing; 1 x 1 mm was taken"
         found.append(
@@ -285,7 +292,7 @@ def _oddities(
                 "lengths may be those of the detector, or none; measure no distance before you know",
             )
         )
-    if placed and abs(first.tilt) > 0.1 and not tilted and len(gaps):
+    if straight and abs(first.tilt) > 0.1:
         found.append(
             note(
                 case,

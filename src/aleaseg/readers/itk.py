@@ -21,7 +21,15 @@ from aleaseg.readers.files import COPY_AGAIN, FLAT_ENDINGS, first_bytes, refuse_
 from aleaseg.readers.headers import skewed_axes, spare_bytes, units_note
 from aleaseg.readers.text_header import inflated_bytes, length_unit, notes, stored
 
-__all__ = ["geometry_of", "header_and_channels", "quiet_itk", "read_flat_indices", "read_voxels", "reason"]
+__all__ = [
+    "geometry_of",
+    "header_and_channels",
+    "opacity_varies",
+    "quiet_itk",
+    "read_flat_indices",
+    "read_voxels",
+    "reason",
+]
 
 # LZW and JPEG pack an even picture tighter than deflate does.
 _FLAT_RATIO = 20_000
@@ -145,6 +153,23 @@ def read_flat_indices(path: Path, case: str) -> tuple[NDArray, Geometry] | None:
     return array[None], Geometry(array.shape, (1.0, 1.0), None)
 
 
+def opacity_varies(path: Path) -> bool:
+    """Whether a picture has an opacity that is not the same everywhere; it is no channel and is not read."""
+    if path.suffix.lower() not in (".png", ".tif", ".tiff"):
+        return False
+    from PIL import Image
+
+    try:
+        with Image.open(path) as picture:
+            if picture.mode not in ("RGBA", "LA"):
+                return False
+            low, high = picture.getchannel("A").getextrema()
+            return bool(low != high)
+    # The reader of voxels has judged the file already.
+    except Exception:
+        return False
+
+
 def _by_pillow_better(path: Path, case: str) -> bool:
     if path.suffix.lower() in _BY_PILLOW:
         return True
@@ -223,18 +248,19 @@ def _reader(path: Path, case: str) -> Iterator[Any]:
 def _refuse_damaged_png(path: Path, case: str) -> None:
     """Raise where a chunk of a PNG is cut off or differs from its checksum: libpng would print it to stderr."""
     content = path.read_bytes()
-    place, kind = len(_PNG), b""
-    while place + 12 <= len(content) and kind != b"IEND":
-        length = int.from_bytes(content[place : place + 4], "big")
+    place, kind, how = len(_PNG), b"", "cut off"
+    while place + 12 <= len(content):
         kind = content[place + 4 : place + 8]
-        end = place + 8 + length
-        if zlib.crc32(content[place + 4 : end]) != int.from_bytes(content[end : end + 4], "big"):
+        end = place + 8 + int.from_bytes(content[place : place + 4], "big")
+        if end + 4 > len(content):
             break
-        place = end + 4
-    else:
+        if zlib.crc32(content[place + 4 : end]) != int.from_bytes(content[end : end + 4], "big"):
+            how = "damaged"
+            break
         if kind == b"IEND":
             return
-    what = f"{path} that is damaged at byte {place} of {len(content)}"
+        place = end + 4
+    what = f"{path} that is {how} at byte {place} of {len(content)}"
     raise Unreadable(case, what, "a PNG file, whole", COPY_AGAIN)
 
 

@@ -196,11 +196,11 @@ def between_only(label: NDArray) -> list[tuple[int, int]]:
     values, counts = np.unique(own, return_counts=True)
     if len(values) < 2:
         return []
-    thin: NDArray[np.bool_] = (beside < own[:, None]).any(axis=1) & (beside > own[:, None]).any(axis=1)
-    inner: NDArray[np.bool_] = (beside == own[:, None]).all(axis=1)
+    thin = np.asarray((beside < own[:, None]).any(axis=1) & (beside > own[:, None]).any(axis=1))
+    inner = np.asarray((beside == own[:, None]).all(axis=1))
     found = []
     for value, count in zip(values[:-1], counts[:-1], strict=True):
-        here: NDArray[np.bool_] = own == value
+        here = np.asarray(own == value)
         # Noise is thin everywhere; what is interpolated lies about something that has an inside.
         above = np.isin(own, np.unique(beside[here][beside[here] > value]))
         if count >= _FEWEST and thin[here].mean() >= _THIN and above.any() and inner[above].mean() >= _BULK:

@@ -6,10 +6,8 @@ Segmentation Decathlon has it) is read as well.
 
 from __future__ import annotations
 
-import json
 import os
 import re
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +17,7 @@ from aleaseg.case import Account, Dataset, Finding
 from aleaseg.errors import NotADataset
 from aleaseg.readers.classes import asked_classes, choose
 from aleaseg.readers.files import ENDINGS, split_ending
+from aleaseg.readers.json_once import TwoValues, loads_once
 from aleaseg.readers.nnunet_files import Files, Found, find_files, lists_that_differ
 from aleaseg.readers.pairs import pair_up
 from aleaseg.readers.promises import no_labels
@@ -68,7 +67,7 @@ def open_nnunet(tree: Tree, classes: str | None = None) -> Dataset:
     """
     path = tree.root / "dataset.json"
     findings: list[Finding] = []
-    declared = _load(path, findings)
+    declared = _load(path)
     old = "channel_names" not in declared and "modality" in declared
     channels = _channel_names(declared, path)
     all_classes, ignore = read_classes(declared, path)
@@ -117,27 +116,13 @@ def open_nnunet(tree: Tree, classes: str | None = None) -> Dataset:
     )
 
 
-def _load(path: Path, findings: list[Finding] | None = None) -> dict[str, Any]:
-    """The object in the file; names that it gives twice are told in `findings`."""
-
-    def pairs(found: list[tuple[str, Any]]) -> dict[str, Any]:
-        for name, count in Counter(name for name, _ in found).items():
-            if count > 1 and findings is not None:
-                values = [value for one, value in found if one == name]
-                same = all(value == values[0] for value in values)
-                findings.append(
-                    Finding(
-                        "", "note" if same else "error", "declared_twice", f"each name once in {path.name}",
-                        f"{name!r} as {' and as '.join(str(value)[:60] for value in values)}; the last is taken",
-                        f"take one of them out of {path.name}", (path,),
-                    )
-                )  # fmt: skip
-        return dict(found)
-
+def _load(path: Path) -> dict[str, Any]:
     try:
-        declared = json.loads(path.read_bytes(), object_pairs_hook=pairs)
+        declared = loads_once(path.read_bytes())
     except OSError as error:
         raise NotADataset(f"{path} cannot be read ({error.strerror}); change its permissions") from error
+    except TwoValues as error:
+        raise NotADataset(f"{path}: {error}; find out which is right and keep that; {_PAGE}") from error
     except (ValueError, RecursionError) as error:
         raise NotADataset(f"{path} is no JSON ({error}); mend it; {_PAGE}") from error
     if not isinstance(declared, dict):
@@ -189,7 +174,7 @@ def read_classes(declared: Mapping[str, Any], path: Path) -> tuple[dict[str, tup
             f'{path}: found no labels; expected for example {{"background": 0, "liver": 1}}; {_PAGE}'
         )
     if labels and all(str(key).isdecimal() and isinstance(name, str) for key, name in labels.items()):
-        labels = {name: int(key) for key, name in labels.items()}  # the older form
+        labels = _turned_round(labels, path)  # the older form
     classes: dict[str, tuple[int, ...]] = {}
     for name, given in labels.items():
         values = given if isinstance(given, list) else [given]
@@ -205,6 +190,18 @@ def read_classes(declared: Mapping[str, Any], path: Path) -> tuple[dict[str, tup
             classes[str(name)] = tuple(number for number in numbers if number)
     ignore = classes.pop("ignore", None)
     return classes, None if ignore is None else ignore[0]
+
+
+def _turned_round(labels: Mapping[str, str], path: Path) -> dict[str, int]:
+    """Name -> value of the older form's value -> name."""
+    found: dict[str, int] = {}
+    for key, name in labels.items():
+        if name in found:
+            raise NotADataset(
+                f"{path}: {name!r} has two values, {found[name]} and {key}; name each class once; {_PAGE}"
+            )
+        found[name] = int(key)
+    return found
 
 
 def _listed(listed: Any, root: Path, path: Path, findings: list[Finding]) -> tuple[Files, Files]:

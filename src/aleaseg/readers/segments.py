@@ -131,7 +131,19 @@ def read_segments(path: Path, case_id: str, values: Mapping[str, int]) -> Voxels
                 overlaps[name_of[int(value)], one.name] += int(count)
         label[mask] = values[one.name]
     nameless = int(np.count_nonzero((layers != 0) & ~named))
-    notes: list[Finding] = list(voxels.notes)
+    told = _notes(path, segments, values, overlaps, nameless, case_id)
+    return Voxels(label, voxels.geometry, (*voxels.notes, *told))
+
+
+def _notes(
+    path: Path,
+    segments: Sequence[Segment],
+    values: Mapping[str, int],
+    overlaps: Counter[tuple[str, str]],
+    nameless: int,
+    case_id: str,
+) -> list[Finding]:
+    notes: list[Finding] = []
     if overlaps:
         told = "; ".join(f"{a} and {b} at {count} voxels" for (a, b), count in overlaps.most_common(3))
         notes.append(
@@ -152,4 +164,4 @@ def read_segments(path: Path, case_id: str, values: Mapping[str, int]) -> Voxels
                  f"one name for two segments in {path.name}; the second is called {', '.join(doubled)}",
                  "rename one of them, or make them one segment")
         )  # fmt: skip
-    return Voxels(label, voxels.geometry, tuple(notes))
+    return notes

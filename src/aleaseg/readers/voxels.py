@@ -159,10 +159,17 @@ def read_label(
             "store the number of the class, not a colour or one layer per class",
         )
     label = _whole(array[0], path, case_id)
-    if len(to_one):
-        label = np.where(np.isin(label, to_one), label.dtype.type(1), label)
+    if label.size and (label == label.flat[0]).all() and itk.opacity_varies(path):
+        raise BadVoxels(
+            case_id,
+            f"one colour everywhere in {path}, and an opacity that varies",
+            "a mask in the values of the picture",
+            "write the opacity as a mask of its own, without a fourth channel",
+        )
     if len(drop):
         label = np.where(np.isin(label, drop), label.dtype.type(0), label)
+    if len(to_one):
+        label = np.where(np.isin(label, to_one), label.dtype.type(1), label)
     return Voxels(np.ascontiguousarray(label), found.geometry, found.notes)
 
 

@@ -3,27 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from aleaseg.errors import AleasegError
+from aleaseg.metrics.paired import repeated_difference
 from aleaseg.reproduce.cells import Training
 from aleaseg.reproduce.grid import Grid
 from aleaseg.reproduce.tables import Table
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = ["Against", "compare_rows"]
 
 
 @dataclass(frozen=True)
 class Against:
-    """Mean Dice of a row less that of its baseline, over the cases of the test part.
+    """Mean Dice of a row less that of its baseline, over the cases of the test part, as `bench --downstream` has it.
 
     Attributes:
         row, baseline: of the table.
-        run: name of the row's cell; the baseline's is of the same data and seed.
-        difference, low, high: in percent; the interval is of 95%, NaN with few cases.
-        cases: that both have a number for.
-        verdict: `better`, `worse`, `no claim`, `same` or `too few`.
+        run: name of the row's first cell; those of other seeds and the baseline's are of the same data.
+        difference, low, high: in percent, mean over the seeds; the interval is of 95%, NaN with few cases.
+        cases: that all trainings have a number for.
+        signs: of the difference, `+`, `-` or `0` for each seed.
+        claim: `helps` or `harms` where all of several seeds agree and the interval leaves out 0; else `no claim`.
     """
 
     row: str
@@ -33,32 +38,30 @@ class Against:
     low: float
     high: float
     cases: int
-    verdict: str
+    signs: str
+    claim: str
 
 
 def compare_rows(table: Table, grid: Grid) -> list[Against]:
-    """Every finished training of a row against the baseline's of the same data and seed."""
-    found = {}
-    of_row: dict[str, list[Training]] = {row: [] for row in table.rows}
+    """Every finished training of a row against the baseline's of the same data, over the seeds that both have."""
+    done: dict[str, list[Training]] = {row: [] for row in table.rows}
     for entry in table.entries:
-        of_row[entry.row] += [cell for cell in entry.cells if isinstance(cell, Training)]
+        done[entry.row] += [cell for cell in entry.cells if isinstance(cell, Training) and grid.done(cell)]
+    found = []
     for row in table.rows:
         baseline = baseline_of(table, row)
-        for cell in dict.fromkeys(of_row[row]):
-            base = next(
-                (
-                    other
-                    for other in of_row.get(baseline, ())
-                    if (other.dataset, other.seed) == (cell.dataset, cell.seed)
-                ),
-                None,
-            )
-            if base is None or base == cell or not (grid.done(base) and grid.done(cell)):
-                continue
-            made = _against(row, baseline, cell, [grid.work(base), grid.work(cell)])
-            if made is not None:
-                found[row, cell] = made
-    return list(found.values())
+        bases: dict[tuple[str, int], Training] = {}
+        for cell in done.get(baseline, ()):
+            bases.setdefault((cell.dataset, cell.seed), cell)
+        # What differs by the seed alone belongs together.
+        alike: dict[Training, list[tuple[Training, Training]]] = {}
+        for cell in dict.fromkeys(done[row]):
+            base = bases.get((cell.dataset, cell.seed), cell)
+            if base != cell:
+                alike.setdefault(replace(cell, seed=0), []).append((base, cell))
+        made = (_against(row, baseline, pairs, grid) for pairs in alike.values())
+        found += [one for one in made if one is not None]
+    return found
 
 
 def baseline_of(table: Table, row: str) -> str:
@@ -68,18 +71,31 @@ def baseline_of(table: Table, row: str) -> str:
     return table.baseline if row != table.baseline else ""
 
 
-def _against(row: str, baseline: str, cell: Training, work: Sequence[Path]) -> Against | None:
+def _against(
+    row: str, baseline: str, pairs: Sequence[tuple[Training, Training]], grid: Grid
+) -> Against | None:
+    tables = [table for pair in pairs if (table := _paired(pair, grid)) is not None]
+    if not tables:
+        return None
+    known = sorted(set.intersection(*(set(table.index) for table in tables)))
+    if not known:
+        return None
+    first, second = (
+        [table.loc[known, name].to_numpy() for table in tables] for name in ("first", "second")
+    )
+    found = repeated_difference(first, second, tables[0].loc[known, "group"].to_numpy())
+    difference, low, high = (100 * number for number in found[:3])
+    run, cases = pairs[0][1].name, len(known)
+    return Against(row, baseline, run, difference, low, high, cases, found.signs, found.claim)
+
+
+def _paired(pair: tuple[Training, Training], grid: Grid) -> pd.DataFrame | None:
+    """A row per case that both have a Dice of: group, first, second; None where files have moved."""
     from aleaseg.evaluation import compare_evaluations, open_evaluation
 
     try:
-        evaluations = [open_evaluation(folder / "evaluation") for folder in work]
-        rows = compare_evaluations(evaluations, ["baseline", "row"]).rows
+        evaluations = [open_evaluation(grid.work(cell) / "evaluation") for cell in pair]
+        cases = compare_evaluations(evaluations, ["baseline", "row"]).pairs[0].cases
     except AleasegError:
-        return None  # its files have moved: the table still has its means
-    dice = rows[(rows["metric"] == "dice") & (rows["class"] == "all")]
-    if not len(dice):
-        return None
-    one = dice.iloc[0]
-    difference, low, high = (100 * float(one[name]) for name in ("difference", "low", "high"))
-    cases, verdict = int(one["cases"]), str(one["verdict"])
-    return Against(row, baseline, cell.name, difference, low, high, cases, verdict)
+        return None  # the table still has its means
+    return cases.dropna(subset=["first", "second"]).set_index("case")

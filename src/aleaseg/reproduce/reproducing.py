@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -108,7 +108,7 @@ def plan(names: Sequence[str], settings: ReproduceSettings, out: str | Path) -> 
     """
     wanted, out = expand(names), Path(out).resolve()
     sources, missing = find_sources(Path(settings.data), settings.datasets)
-    begin(out, KIND, asdict(settings), free=_FREE)
+    begin(out, KIND, settings.asked(), free=_FREE)
     datasets = [prepare(source, out, settings.groups) for source in sources]
     if settings.target:
         datasets = [

@@ -26,7 +26,11 @@ from aleaseg.selection.cutting import Cut as Threshold
 from aleaseg.work import choose_device
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import pandas as pd
+
+    from aleaseg.training import TrainerSettings
 
 __all__ = ["Bench", "kept_at_random", "kept_cases"]
 
@@ -133,36 +137,15 @@ class Bench:
 
     def _training(self, cell: Training) -> dict[str, Any]:
         from aleaseg.evaluation import EvaluationSettings, evaluate
-        from aleaseg.training import PredictSettings, TrainerSettings, predict, train
+        from aleaseg.training import PredictSettings, predict, train
 
-        data, folder, protocol = (
-            self.datasets[cell.dataset],
-            self.grid.work(cell),
-            self.settings.protocol,
-        )
+        data, folder = self.datasets[cell.dataset], self.grid.work(cell)
         fold = read_splits(data.split)[0]
         kept = fold["train"] if cell.cut is None else self._kept(cell, fold["train"])
         split = folder / "split.json"
         if not split.is_file():
             write_aside(split, to_bytes([{"train": kept, "val": fold["val"]}]))
-        trained = train(
-            TrainerSettings(
-                dataset=str(data.whole.resolve()),
-                preset=protocol.trainer,
-                network=cell.network,
-                size=protocol.size,
-                objective=self._objective(cell),
-                split=str(split.resolve()),
-                steps=protocol.steps,
-                patch=self._patch(data),
-                batch=protocol.batch,
-                groups=self.settings.groups,
-                device=self.settings.device,
-                seed=cell.seed,
-            ),
-            folder / "model",
-            progress=self.progress,
-        )
+        trained = train(self._asked(cell, split), folder / "model", progress=self.progress)
         predicted = predict(
             PredictSettings(
                 str(trained.model.path.resolve()),
@@ -203,6 +186,25 @@ class Bench:
             "device": choose_device(self.settings.device),
             "troubles": [*trained.failed.values(), *predicted.failed.values(), *found.errors.values()][:20],
         }
+
+    def _asked(self, cell: Training, split: Path) -> TrainerSettings:
+        from aleaseg.training import TrainerSettings
+
+        data, protocol = self.datasets[cell.dataset], self.settings.protocol
+        return TrainerSettings(
+            dataset=str(data.whole.resolve()),
+            preset=protocol.trainer,
+            network=cell.network,
+            size=protocol.size,
+            objective=self._objective(cell),
+            split=str(split.resolve()),
+            steps=protocol.steps,
+            patch=self._patch(data),
+            batch=protocol.batch,
+            groups=self.settings.groups,
+            device=self.settings.device,
+            seed=cell.seed,
+        )
 
     def _patch(self, data: Prepared) -> tuple[int, ...] | None:
         from aleaseg.readers import open_dataset

@@ -109,20 +109,21 @@ def _numbers_table(table: Table, shown: Sequence[Shown]) -> ShownTable:
 
 
 def _against_table(against: Sequence[Against]) -> ShownTable:
-    titles = ("row", "less", "run", "Dice differs by", "95% interval", "cases", "is")
+    titles = ("row", "less", "run", "Dice differs by", "95% interval", "cases", "seeds", "claim")
     columns = [Column(title, numeric=3 <= place < 6) for place, title in enumerate(titles)]
     rows = []
     for one in against:
         spread = interval(one.low, one.high, "+.2f") or ABSENT
         difference = number(one.difference, "+.2f")
-        texts = (one.row, one.baseline, one.run, difference, spread, str(one.cases), one.verdict)
+        texts = (one.row, one.baseline, one.run, difference, spread, str(one.cases), one.signs, one.claim)
         rows.append(Row([Cell(text) for text in texts]))
     return ShownTable("Differences", columns, rows, "reproduced")
 
 
 AGAINST = (
-    "Mean Dice of a row less its baseline's, in points, on the same test cases and from the same seed. The interval is "
-    "a bootstrap over cases; it knows nothing of the scatter between trainings."
+    "Mean Dice of a row less its baseline's, in points, on the same test cases and from the same seeds: above 0 the "
+    "row is better. The interval is a bootstrap over cases; it knows nothing of the scatter between trainings, the "
+    "signs of the seeds do. A claim needs several seeds on one side and an interval that leaves out 0."
 )
 
 

@@ -42,7 +42,12 @@ PAPER = "arXiv 2604.10963"
 UNIT: Limits = (0, 1)
 FROM_0: Limits = (0, None)
 # Documentation pages that are not called as the module is.
-_PAGES = {"auv": "scale_and_auv", "robust": "scale_and_auv"}
+_PAGES = {
+    "auv": "scale_and_auv",
+    "robust": "scale_and_auv",
+    "image_doubt": "doubt",
+    "label_doubt": "doubt",
+}
 
 
 class Eye(StrEnum):

@@ -23,7 +23,7 @@ from aleaseg.measures.log_minmax import EqualValuesWarning, log_minmax, log_rang
 from aleaseg.measures.reasons import LEAST_STRENGTH, Reason, image_codes, joined
 from aleaseg.scoring.numbers import Numbers
 
-__all__ = ["Scored", "fit_population", "score_population"]
+__all__ = ["Scored", "fit_population", "is_readable", "score_population"]
 
 
 @dataclass(frozen=True)
@@ -121,6 +121,17 @@ def fit_population(numbers: Numbers) -> dict[str, Any] | None:
         "image": ImageReference.fit(names, measured.images(names)).to_dict(),
         "label": label,
     }
+
+
+def is_readable(population: Mapping[str, Any]) -> bool:
+    """Whether cases can be compared with a population.json; one of an older version may lack what it takes."""
+    try:
+        ImageReference.from_dict(population["image"])
+        if population["label"] is not None:
+            LabelReference.from_dict(population["label"])
+    except (KeyError, ValueError):
+        return False
+    return True
 
 
 def score_population(

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from aleaseg.errors import AleasegError
 from aleaseg.training.batches import Batches, cases_at
-from aleaseg.training.checkpoint import Checkpoint
+from aleaseg.training.checkpoint import Checkpoint, Progress
 from aleaseg.training.copies import WorkingCopy, copy_of
 from aleaseg.training.plan import TrainingPlan
 from aleaseg.training.schedule import Schedule
@@ -144,18 +144,32 @@ def fit(
         device,
     )
     kept = Checkpoint(checkpoint, schedule, patch, step.parts)
-    done = kept.load(device)
+    done, out_of_time = _go_on(step, cases, patch, kept, on_step, on_epoch)
+    tail = done.losses[-max(1, len(done.losses) // 10) :]
+    return {
+        "steps": done.step,
+        "stopped_by_budget": out_of_time,
+        "seconds": round(done.seconds, 1),
+        "loss": float(np.mean(tail)) if tail else None,
+    }
+
+
+def _go_on(
+    step: _Step,
+    cases: Sequence[WorkingCopy],
+    patch: Sequence[int],
+    kept: Checkpoint,
+    on_step: OnStep,
+    on_epoch: OnEpoch,
+) -> tuple[Progress, bool]:
+    """From the checkpoint to the last step; how far it came, and whether the time was up."""
+    schedule = step.schedule
+    done = kept.load(step.device)
     began = time.monotonic() - done.seconds
     batches = Batches(cases, patch, schedule).after(done.step)
     out_of_time = False
-    while done.step < schedule.steps:
-        elapsed = 0.0 if schedule.seconds is None else (time.monotonic() - began) / schedule.seconds
-        progress = max(done.step / schedule.steps, elapsed)
-        # The first steps show nothing yet; a fold that saw no step at all would be random.
-        out_of_time = progress >= 1 and done.step >= 10
-        if out_of_time:
-            break
-        rate = schedule.learning_rate * max(1 - progress, 0.01) ** 0.9
+    while done.step < schedule.steps and not (out_of_time := _out_of_time(schedule, done)):
+        rate = schedule.learning_rate * max(1 - _progress(schedule, done), 0.01) ** 0.9
         ids = [case.id for case in cases_at(done.step, cases, schedule)]
         done.losses.append(step(done.step, next(batches), ids, rate))
         done.seen.append(step.objective.seen())
@@ -170,18 +184,24 @@ def fit(
         if ended:
             loss = float(np.mean(done.losses[-len(done.seen) :]))
             on_epoch(Epoch(epochs, done.step, loss, rate, done.seconds, _mean(done.seen)))
-            network.train()
+            step.network.train()
             done.seen = []
+        done.seconds = time.monotonic() - began
         if done.step % schedule.checkpoint_every == 0:
             kept.save(done)
     kept.save(done)
-    tail = done.losses[-max(1, len(done.losses) // 10) :]
-    return {
-        "steps": done.step,
-        "stopped_by_budget": out_of_time,
-        "seconds": round(time.monotonic() - began, 1),
-        "loss": float(np.mean(tail)) if tail else None,
-    }
+    return done, out_of_time
+
+
+def _progress(schedule: Schedule, done: Progress) -> float:
+    """How far a training is, by its steps or by its time."""
+    elapsed = 0.0 if schedule.seconds is None else done.seconds / schedule.seconds
+    return max(done.step / schedule.steps, elapsed)
+
+
+def _out_of_time(schedule: Schedule, done: Progress) -> bool:
+    # The first steps show nothing yet; a fold that saw no step at all would be random.
+    return schedule.seconds is not None and done.seconds >= schedule.seconds and done.step >= 10
 
 
 class _Step:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +12,14 @@ from aleaseg.pages.numbers import number
 from aleaseg.pages.templates import flat, write_html
 from aleaseg.training.drawing import panel_svg, panels_of
 from aleaseg.training.history import DICE, History
+from aleaseg.training.plan import TrainingPlan
 
 __all__ = ["PAGE", "write_page"]
 
 PAGE = "training.html"
 
 
-def write_page(
-    folder: Path, manifest: Mapping[str, Any], plan: Mapping[str, Any], history: History
-) -> Path:
+def write_page(folder: Path, manifest: Mapping[str, Any], plan: TrainingPlan, history: History) -> Path:
     """Write the page of a training, finished or not.
 
     Args:
@@ -35,16 +35,16 @@ def write_page(
 
     rows = history.rows()
     last: Mapping[str, Any] = rows[-1] if rows else {}
-    training, network = plan["training"], plan["network"]
-    epochs = -(-training["steps"] // training["epoch_steps"])
+    schedule = plan.schedule
+    epochs = -(-schedule.steps // (schedule.epoch_steps or schedule.steps))
     return write_html(
         folder / PAGE,
         "aleaseg.training",
         name=str(manifest["dataset"]["name"]),
         # Our own style sheets, not to be escaped.
         style=Markup(asset("page.css") + asset("drawings.css")),
-        lead=f"{network['name']}, objective {plan['objective']}, {len(plan['train'])} cases to train on, "
-        f"{len(plan['held_out'])} held out, classes {', '.join(plan['classes'])}",
+        lead=f"{plan.network.name}, objective {plan.objective}, {len(plan.train)} cases to train on, "
+        f"{len(plan.held_out)} held out, classes {', '.join(plan.classes)}",
         numbers=[
             ("epoch", f"{last.get('epoch', 0)} of {epochs}"),
             ("loss", number(last.get("loss"), ".3f")),
@@ -53,13 +53,15 @@ def write_page(
             ("training took", _took(sum(row["seconds"] for row in rows))),
         ],
         panels=[{"title": panel.title, "svg": Markup(panel_svg(panel))} for panel in panels_of(history)],
-        objective=plan["objective"],
-        notes=plan["notes"],
-        failed=list(plan["failed"].values()),
+        objective=plan.objective,
+        notes=plan.notes,
+        failed=list(plan.failed.values()),
         settings=flat(
             {
                 **manifest["settings"],
-                **{name: plan[name] for name in ("network", "grid", "training")},
+                "network": asdict(plan.network),
+                "grid": asdict(plan.preprocessing.grid),
+                "training": asdict(schedule),
                 "versions": manifest["versions"],
             }
         ),

@@ -28,6 +28,7 @@ __all__ = ["choose_working_grid", "make_plan", "screened"]
 # A checkpoint takes a moment: on a GPU a step is quick, and an epoch is soon done again.
 _CHECKPOINT_EVERY = {"cpu": 25, "cuda": 250}
 _AHEAD = 8
+_NOBODY = "no case can be trained on; `aleaseg check` says why for each"
 # Of each class of a case; as many as nnU-Net keeps.
 _MOST_PLACES = 10_000
 
@@ -58,21 +59,14 @@ def make_plan(
     if not dataset.values:
         raise UsageError(f"{dataset.name} has no class; name them with --classes NAME=VALUE,...")
     check_values(dataset)
-    split = choose_split(
-        dataset,
-        selection=settings.selection,
-        split=settings.split,
-        fold=settings.fold,
-        share=settings.held_out,
-    )
+    split = _split(dataset, settings)
     wanted = {*split.train, *split.held_out}
     geometries, failed = screened([case for case in dataset.cases if case.id in wanted])
     train = [dataset[case] for case in split.train if case in geometries]
     if not train:
-        raise UsageError("no case can be trained on; `aleaseg check` says why for each")
-    preprocessing = _preprocessing(
-        dataset, train, [geometries[case.id] for case in train], network, settings
-    )
+        raise UsageError(_NOBODY)
+    seen = [geometries[case.id] for case in train]
+    preprocessing = _preprocessing(dataset, train, seen, network, settings)
     # Before anything is written: a patch that does not divide is refused here.
     network.build(preprocessing, train=True)
     copies = make_copies(
@@ -101,6 +95,16 @@ def make_plan(
     write_aside(run.path / SPLITS, to_bytes(split.folds()))
     plan.write(run.path / PLAN)
     return plan
+
+
+def _split(dataset: Dataset, settings: TrainerSettings) -> Split:
+    return choose_split(
+        dataset,
+        selection=settings.selection,
+        split=settings.split,
+        fold=settings.fold,
+        share=settings.held_out,
+    )
 
 
 def _preprocessing(
@@ -210,7 +214,7 @@ def _usable(split: Split, copies: Mapping[str, Mapping[str, Any]], failed: Mappi
                 f"{case} is left out of the training: its image is that of {twin}, which is held out."
             )
     if not train:
-        raise UsageError("no case can be trained on; `aleaseg check` says why for each")
+        raise UsageError(_NOBODY)
     return Split(tuple(train), held_out, tuple(notes))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,34 +19,16 @@ from aleaseg.training.images import open_images
 from aleaseg.training.inference import predict_logits
 from aleaseg.training.model import Model, open_model
 from aleaseg.training.prediction import Prediction
+from aleaseg.training.settings import PredictSettings
 from aleaseg.work import choose_device
 
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["PredictSettings", "Predicted", "predict"]
+__all__ = ["Predicted", "predict"]
 
 KIND = "predictions"
 Progress = Callable[[str, int, int], None]
-
-
-@dataclass(frozen=True)
-class PredictSettings:
-    """What is predicted by what.
-
-    Attributes:
-        model: the folder of a training.
-        images: see `open_images`.
-        probabilities: also CASE.npz with the probabilities of background and label values.
-        held_out: only the cases that the training held out.
-        device: `auto`, `cpu` or `cuda`.
-    """
-
-    model: str
-    images: str
-    probabilities: bool = False
-    held_out: bool = False
-    device: str = "auto"
 
 
 @dataclass(frozen=True)
@@ -102,7 +84,7 @@ def predict(
     network = model.network()
     masks, twice = _files(cases, run.path)
     failed |= twice
-    begin(run.path, KIND, {**asdict(settings), "weights": model.sha256}, free=("device",))
+    begin(run.path, KIND, {**settings.asked(), "weights": model.sha256}, free=("device",))
     write_json(run.path / "dataset.json", _dataset_json(model, list(masks.values())), indent=4)
     todo = [case for case in cases if case.id in masks]
     for done, case in enumerate(todo, start=1):

@@ -1,15 +1,20 @@
-"""What a training is asked to do: presets, and what is said beside them."""
+"""What a training, and a prediction, are asked to do. Light: the command line reads it for its help."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from aleaseg.errors import UsageError
-from aleaseg.training.augment import Augmentation
+from aleaseg.settings import Argument, DatasetSettings, Device, Option, Settings, table_or_regex, whole_path
 
-__all__ = ["PRESETS", "TrainerSettings", "TrainingProtocol", "schedule"]
+if TYPE_CHECKING:
+    from aleaseg.training.augment import Augmentation
+
+__all__ = ["PRESETS", "PredictSettings", "TrainerSettings", "TrainingProtocol", "schedule"]
 
 
 @dataclass(frozen=True)
@@ -73,65 +78,70 @@ PRESETS = {
 what it leaves open (iterations, momentum, augmentation, everything in 2D) is nnU-Net's."""
 
 
+def _edges(value: str | Sequence[int]) -> tuple[int, ...]:
+    """`D,H,W`, or numbers already."""
+    try:
+        return tuple(int(part) for part in (value.split(",") if isinstance(value, str) else value))
+    except ValueError as error:
+        raise UsageError(
+            f"--patch {value}: expected two or three edges in voxels, such as 96,96,96"
+        ) from error
+
+
 @dataclass(frozen=True)
-class TrainerSettings:
-    """What decides the numbers of a training; written whole into its manifest.
+class TrainerSettings(DatasetSettings):
+    """What decides the numbers of a training; written whole into its manifest."""
 
-    Attributes:
-        dataset: the folder.
-        preset: of `PRESETS`.
-        network, size: empty: the preset's.
-        objective: of `aleaseg.training.objective.OBJECTIVES`, with `:alpha=1` and the like behind it.
-        selection: what leaves cases out of the training: a run with a selection, its folder `selection`,
-            the manifest or the CSV in it; or a splits_final.json, which is then the split.
-        split: a splits_final.json; None: a fifth of the cases is held out, whole groups, always the same.
-        fold: which of its folds.
-        held_out: share of the cases that is held out where no split is given; 0: none.
-        epochs, steps: how many, in all; None: the preset's.
-        patch: edges in voxels; None: the preset's.
-        batch, learning_rate: None: the preset's.
-        groups, classes: as `open_dataset` takes them.
-        device: `auto`, `cpu` or `cuda`.
-        precision: `float32`, `bfloat16`, or `auto`: the latter on a GPU that has it.
-        seed: of weights, batches and noise; the split is another matter.
-    """
-
-    dataset: str
-    preset: str = "small"
-    network: str = ""
-    size: str = ""
-    objective: str = "plain"
-    selection: str | None = None
-    split: str | None = None
-    fold: int = 0
-    held_out: float = 0.2
-    epochs: int | None = None
-    steps: int | None = None
-    patch: tuple[int, ...] | None = None
-    batch: int | None = None
-    learning_rate: float | None = None
-    groups: str | None = None
-    classes: str | None = None
-    device: str = "auto"
-    precision: str = "auto"
-    seed: int = 0
+    preset: Annotated[
+        str,
+        Option("small: minutes on a CPU; paper: the paper's protocol, for a GPU.", choices=tuple(PRESETS)),
+    ] = "small"
+    network: Annotated[str, Option("small, unet, swin_unetr or umamba; default: the preset's.", "NAME")] = (
+        ""
+    )
+    size: Annotated[str, Option("Of the network, paper or tiny; default: the preset's.", "NAME")] = ""
+    objective: Annotated[str, Option("plain, duo, rw, en, ...; rw:alpha=1 sets what is open.", "NAME")] = (
+        "plain"
+    )
+    selection: Annotated[
+        str | Path | None,
+        Option(
+            "Leave out what this does: a run with a selection, or its files.", "RUN|FILE", form=whole_path
+        ),
+    ] = None
+    split: Annotated[
+        str | Path | None,
+        Option("A splits_final.json; default: a fifth is held out.", "FILE", form=whole_path),
+    ] = None
+    fold: Annotated[int, Option("Which fold of the split.", least=0)] = 0
+    held_out: Annotated[float, Option("Share held out where no split is given; 0: none.")] = 0.2
+    epochs: Annotated[int | None, Option("How many; default: the preset's.", least=1)] = None
+    steps: Annotated[int | None, Option("Steps in all; default: the preset's.", least=1)] = None
+    patch: Annotated[
+        tuple[int, ...] | None,
+        Option("Edges in voxels; default: the preset's.", "D,H,W", form=_edges),
+    ] = None
+    batch: Annotated[int | None, Option("Patches a step; default: the preset's.", least=1)] = None
+    learning_rate: Annotated[float | None, Option("At the start; default: the preset's.", "RATE")] = None
+    groups: Annotated[
+        str | None,
+        Option("Cases kept on one side: a regex on ids, or a CSV.", "REGEX|CSV", form=table_or_regex),
+    ] = None
+    device: Device = "auto"
+    precision: Annotated[
+        str, Option("auto: bfloat16 on a GPU that has it.", choices=("auto", "float32", "bfloat16"))
+    ] = "auto"
+    seed: Annotated[int, Option("Of weights and batches; the split stays.", least=0)] = 0
 
     def __post_init__(self) -> None:
         """Refuse what cannot work."""
-        if self.preset not in PRESETS:
-            raise UsageError(f"unknown preset {self.preset!r}; expected one of: {', '.join(PRESETS)}")
         from aleaseg.training.objective import settings_of
 
+        super().__post_init__()
         try:
             settings_of(self.objective)
         except ValueError as error:
             raise UsageError(str(error)) from error
-        for name in ("epochs", "steps", "batch"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise UsageError(f"{name} is {value}; expected at least 1")
-        if self.seed < 0 or self.fold < 0:
-            raise UsageError(f"seed is {self.seed} and fold {self.fold}; expected 0 or more")
         if not 0 <= self.held_out < 1:
             raise UsageError(
                 f"held_out is {self.held_out}; expected a part of the cases, 0 or more, below 1"
@@ -142,13 +152,24 @@ class TrainerSettings:
             raise UsageError(
                 f"patch is {self.patch}; expected two or three edges in voxels, such as 96,96,96"
             )
-        if self.precision not in ("auto", "float32", "bfloat16"):
-            raise UsageError(f"unknown precision {self.precision!r}; expected auto, float32 or bfloat16")
 
     @property
     def protocol(self) -> TrainingProtocol:
         """The preset."""
         return PRESETS[self.preset]
+
+
+@dataclass(frozen=True)
+class PredictSettings(Settings):
+    """What is predicted by what."""
+
+    model: Annotated[str | Path, Argument("A folder made by train.", "MODEL", form=whole_path)]
+    images: Annotated[
+        str | Path, Argument("A data set, a folder of images, or one image.", "IMAGES", form=whole_path)
+    ]
+    probabilities: Annotated[bool, Option("Also CASE.npz with the classes' probabilities.")] = False
+    held_out: Annotated[bool, Option("Only the cases that the training held out.")] = False
+    device: Device = "auto"
 
 
 def schedule(settings: TrainerSettings, rule: int) -> tuple[int, int]:

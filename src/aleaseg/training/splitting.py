@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -39,8 +40,8 @@ class Split:
 def choose_split(
     dataset: Dataset,
     *,
-    selection: str | None = None,
-    split: str | None = None,
+    selection: str | Path | None = None,
+    split: str | Path | None = None,
     fold: int = 0,
     share: float = 0.2,
 ) -> Split:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -90,10 +90,10 @@ def train(
     begin(
         run.path,
         KIND,
-        asdict(settings),
+        settings.asked(),
         # Where it was trained decides no number that matters: a training may go on elsewhere.
         free=("device", "precision"),
-        usual=asdict(TrainerSettings("")),
+        usual=TrainerSettings("").asked(),
         about={
             "dataset": {"path": str(dataset.root), "name": dataset.name, "layout": dataset.layout},
             "columns": {name: {"direction": how, "text": text} for name, (how, text) in COLUMNS.items()},
@@ -107,7 +107,7 @@ def train(
     plan = TrainingPlan.read(run.path / PLAN)
     history = _history(run, plan)
     run.update_manifest(finished=run.manifest.get("finished") or now())
-    page = write_page(run.path, run.manifest, _shown(plan), history)
+    page = write_page(run.path, run.manifest, plan, history)
     (run.path / CHECKPOINT).unlink(missing_ok=True)
     shutil.rmtree(run.path / COPIES, ignore_errors=True)
     return Trained(open_model(run.path), page, history.rows(), plan.failed, plan.notes)
@@ -143,11 +143,6 @@ def _history(run: Run, plan: TrainingPlan) -> History:
     return History(run.path, list(plan.classes), channels)
 
 
-def _shown(plan: TrainingPlan) -> dict[str, Any]:
-    """What the page tells of a plan."""
-    return {**asdict(plan), "grid": asdict(plan.preprocessing.grid), "training": asdict(plan.schedule)}
-
-
 def _fit(
     run: Run,
     plan: TrainingPlan,
@@ -167,7 +162,7 @@ def _fit(
 
     def on_epoch(epoch: Epoch) -> None:
         row = history.add(epoch, validation(network))
-        write_page(run.path, manifest, _shown(plan), history)
+        write_page(run.path, manifest, plan, history)
         announce(
             f"epoch {row['epoch']}, step {row['step']} of {how.steps}: loss {row['loss']:.3f}, validation "
             f"{number(row['validation_loss'], '.3f')}, pseudo-Dice {number(row[DICE], '.3f')}, "

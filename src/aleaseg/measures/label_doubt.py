@@ -1,0 +1,368 @@
+"""The label axis of doubt: how far a mask lies from a prediction, and from the masks of its population.
+
+Two kinds of cases never share a median. What is measured of a class is compared among the cases
+that have it, and what is measured of a case as a whole among cases of its kind: those whose
+rarest class is about as common, and, apart from them, those whose mask is empty. So the doubt of
+a mask with a lesion does not depend on how many cases have none. Whether a class is there at all
+is a signal of its own (`absent`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import norm
+
+from aleaseg.measures.auv import aggregate
+from aleaseg.measures.kinds import FEWEST, NOTHING, Kind, place_in, sort_kinds, widened
+from aleaseg.measures.robust import CLIP, SMALLEST_POPULATION, RobustScale
+
+__all__ = ["LabelReference", "LabelSignals"]
+
+_FLOORS = {
+    "disagreement": 0.02,
+    "second": 0.02,
+    "false_positive": 0.1,
+    "volume": 0.1,
+    "components": 0.3,
+    "border": 0.3,
+}
+_FLOOR = 0.1
+_WHOLE_FLOOR = 0.3
+# So many numbers for pairs of classes are held at a time.
+_CELLS = 2**21
+
+
+@dataclass(frozen=True)
+class LabelSignals:
+    """What is known of the masks of N cases with C classes; NaN where it does not apply.
+
+    Attributes:
+        classes: names.
+        volume: (N, C) mm^3, 0 for an empty mask.
+        dice: (N, C) out-of-fold Dice; 0 where only one of the two is empty.
+        false_positive: (N, C) mm^3 predicted where the mask is empty.
+        extra_components: (N, C) share outside the largest piece.
+        border: (N, C) share on the border of the image.
+        centroid: (N, C, dims) mm.
+        softmin: (N,) of the case.
+        second: (N, C) Dice of the mask and a second opinion's outline; None: nobody gave one.
+    """
+
+    classes: tuple[str, ...]
+    volume: NDArray[np.float64]
+    dice: NDArray[np.float64]
+    false_positive: NDArray[np.float64]
+    extra_components: NDArray[np.float64]
+    border: NDArray[np.float64]
+    centroid: NDArray[np.float64]
+    softmin: NDArray[np.float64]
+    second: NDArray[np.float64] | None = None
+
+    def take(self, rows: NDArray | slice) -> LabelSignals:
+        """Some of the cases."""
+        parts = {
+            name: value[rows]
+            for name, value in vars(self).items()
+            if name != "classes" and value is not None
+        }
+        return LabelSignals(self.classes, **parts)
+
+    def parts(self) -> Iterator[LabelSignals]:
+        """The cases in parts, small enough to hold a number for each pair of classes."""
+        rows = max(1, _CELLS // (len(self.classes) ** 2 + 1))
+        for start in range(0, len(self.volume), rows):
+            yield self.take(slice(start, start + rows))
+
+
+def _logit(p: NDArray, edge: float = 0.005) -> NDArray:
+    clipped = np.clip(p, edge, 1 - edge)
+    return np.log(clipped / (1 - clipped))
+
+
+@dataclass(frozen=True)
+class LabelReference:
+    """How masks of a population vary.
+
+    Attributes:
+        classes: names.
+        cases: how many the population has.
+        prevalence: share of the cases that have the class.
+        volume: median mm^3 of the class where it is there.
+        scales: signal -> one location and scale per class (or pair of classes, or one).
+        order: (C, C, dims) median vector from one class's centroid to another's.
+        heard: (C,) whether the second opinion of the class counts: where it usually agrees better with
+            the masks than the out-of-fold prediction does.
+        kinds: by which cases as a whole are measured, the rarest first.
+    """
+
+    classes: tuple[str, ...]
+    cases: int
+    prevalence: NDArray[np.float64]
+    volume: NDArray[np.float64]
+    scales: Mapping[str, tuple[RobustScale, ...]]
+    order: NDArray[np.float64]
+    heard: NDArray[np.bool_]
+    kinds: tuple[Kind, ...] = ()
+
+    @classmethod
+    def fit(cls, signals: LabelSignals) -> LabelReference:
+        """Fit to a population (at least `SMALLEST_POPULATION` cases)."""
+        there = signals.volume > 0
+        known = np.isfinite(signals.volume)
+        volume = np.array(
+            [np.median(v[t]) if t.any() else np.nan for v, t in zip(signals.volume.T, there.T, strict=True)]
+        )
+        prevalence = there.sum(axis=0) / np.maximum(known.sum(axis=0), 1)
+        classes = len(signals.classes)
+        order = np.zeros((classes, classes, signals.centroid.shape[-1]))
+        with np.errstate(all="ignore"):
+            for a, b in combinations(range(classes), 2):
+                order[a, b] = _median_vector(signals.centroid[:, b] - signals.centroid[:, a])
+                order[b, a] = -order[a, b]
+        heard = _heard(signals)
+        bare = cls(signals.classes, len(there), prevalence, volume, {}, order, heard)
+        raw = bare._raw(signals)
+        # What stands in for the overlap of an empty mask is measured, and teaches nothing.
+        raw["disagreement"] = np.where(there, raw["disagreement"], np.nan)
+        scales: dict[str, tuple[RobustScale, ...]] = {
+            name: tuple(RobustScale.fit(column, _FLOORS.get(name, _FLOOR)) for column in values.T)
+            for name, values in raw.items()
+        }
+        scales["order"] = tuple(
+            RobustScale.fit(column, _FLOOR)
+            for a in range(classes)
+            for column in bare._along(signals.centroid, a).T
+        )
+        return replace(bare, scales=scales)._with_kinds(signals)
+
+    def _with_kinds(self, signals: LabelSignals) -> LabelReference:
+        """Each kind of cases gets its scales, one on top of the other: softmin, peak, whole."""
+        found = sort_kinds(self._rarest(signals))
+        softmin = _turned_softmin(signals)
+        kinds = [
+            Kind(above, upto, int(those.sum()), RobustScale.fit(softmin[those], _FLOOR))
+            for above, upto, those in found
+        ]
+        fitted = replace(self, kinds=tuple(kinds))
+        told = np.concatenate([fitted._told(fitted.signal_z(part)) for part in signals.parts()])
+        kinds = [
+            replace(kind, peak=RobustScale.fit(told[those, -1], _WHOLE_FLOOR))
+            for kind, (_, _, those) in zip(kinds, found, strict=True)
+        ]
+        fitted = replace(self, kinds=tuple(kinds))
+        joined = fitted._joined(told, signals)
+        kinds = [
+            replace(kind, whole=widened(RobustScale.fit(joined[those], _WHOLE_FLOOR), kind.cases))
+            for kind, (_, _, those) in zip(kinds, found, strict=True)
+        ]
+        return replace(self, kinds=tuple(kinds))
+
+    def _rarest(self, signals: LabelSignals) -> NDArray[np.float64]:
+        """(N,) share of the population that has the rarest class of each case; `NOTHING` for an empty mask."""
+        return np.min(np.where(signals.volume > 0, self.prevalence, NOTHING), axis=1, initial=NOTHING)
+
+    def _by_kind(self, name: str, values: NDArray, signals: LabelSignals) -> NDArray[np.float64]:
+        """(N,) robust z of numbers of whole cases, each by its kind; NaN where no kind is like it."""
+        place = place_in(self.kinds, self._rarest(signals))
+        found = np.full(len(values), np.nan)
+        for index, kind in enumerate(self.kinds):
+            rows = place == index
+            found[rows] = getattr(kind, name).z(values[rows])
+        return found
+
+    def _softmin(self, signals: LabelSignals) -> NDArray[np.float64]:
+        """(N,) robust z; NaN for the few that have a rarer class than all others: it may be that hard to see."""
+        place, rarest = place_in(self.kinds, self._rarest(signals)), self._rarest(signals)
+        above = np.array([*(kind.above for kind in self.kinds), np.inf])[place]
+        return np.where(rarest > above, self._by_kind("softmin", _turned_softmin(signals), signals), np.nan)
+
+    def _raw(self, signals: LabelSignals) -> dict[str, NDArray]:
+        """The signals of classes, (N, C), on scales on which clean cases are about Gaussian."""
+        there = signals.volume > 0
+        with np.errstate(all="ignore"):
+            share = signals.false_positive / (signals.false_positive + self.volume)
+            log_volume = np.log(np.where(there, signals.volume, np.nan) / self.volume)
+        # An empty mask has no Dice to compare. Where many are empty, they are compared with one
+        # another by what is predicted there; where few are, that volume stands in for the overlap.
+        rare = (1 - self.prevalence) * self.cases < SMALLEST_POPULATION
+        overlap = np.where(there, signals.dice, np.where(rare, 1 - share, np.nan))
+        return {
+            # Not its logit: where the predictor is weak, overlaps spread over [0, 1] and none lies far
+            # out, which is right: the disagreement of a weak predictor is weak evidence.
+            "disagreement": 1 - overlap,
+            "false_positive": np.where(there | rare, np.nan, share),
+            "volume": log_volume,
+            "components": np.where(there, np.log(0.01 + signals.extra_components), np.nan),
+            "border": np.where(there, np.log(0.02 + signals.border), np.nan),
+            "second": np.where(there & self.heard, 1 - _second(signals), np.nan),
+        }
+
+    def _along(self, centroid: NDArray, a: int) -> NDArray:
+        """How far each class lies from class a in the usual direction: 1 as usual, -1 swapped; (N, C)."""
+        vectors, usual = centroid - centroid[:, [a]], np.nan_to_num(self.order[a])
+        length = (usual**2).sum(axis=-1)
+        # Only pairs that lie apart have an order; one half of the pairs is enough.
+        apart = (length > 1.0) & (np.arange(len(length)) > a)
+        along = np.einsum("nbd,bd->nb", vectors, usual)
+        return np.where(apart, along / np.where(length > 0, length, 1), np.nan)
+
+    def signal_z(self, signals: LabelSignals) -> dict[str, NDArray]:
+        """Robust z of every signal, high = doubtful: (N, C), order (N, C, C), softmin (N, 1)."""
+        raw = self._raw(signals)
+        z: dict[str, NDArray] = {}
+        for name, values in raw.items():
+            columns = values.reshape(len(values), -1).T
+            z[name] = np.stack(
+                [scale.z(column) for scale, column in zip(self.scales[name], columns, strict=True)], axis=1
+            ).reshape(values.shape)
+        z["volume"] = np.abs(z["volume"])
+        z["softmin"] = self._softmin(signals)[:, None]
+        along = [self._along(signals.centroid, a) for a in range(len(self.classes))]
+        z["order"] = -_side_by_side(self.scales["order"]).z(np.stack(along, axis=1))
+        z["absent"] = self._absent(signals)
+        return {name: np.clip(values, -CLIP, CLIP) for name, values in z.items()}
+
+    def _absent(self, signals: LabelSignals) -> NDArray:
+        """An empty mask is as surprising as the class is common: a z of 4 where 95% of the cases have it.
+
+        It is stronger than the same chance in a measured number, since it is a known slip: somebody
+        forgot. A class that more than a tenth of the cases lack is not missed at all.
+        """
+        chance = np.clip(1 - self.prevalence, 1e-6, 0.5)
+        surprise = np.where(self.prevalence > 0.9, 4 * norm.isf(chance) / norm.isf(0.05), np.nan)
+        empty = np.isfinite(signals.volume) & (signals.volume == 0)
+        return np.where(empty, np.broadcast_to(surprise, empty.shape), np.nan)
+
+    def _peak(self, z: Mapping[str, NDArray]) -> NDArray:
+        """The largest of the measured signals: among many, one is always large, so it has its own scale."""
+        measured = [values for name, values in z.items() if name not in ("absent", "second")]
+        largest = [
+            np.fmax.reduce(values, axis=tuple(range(1, values.ndim)), initial=0.0) for values in measured
+        ]
+        return np.max(largest, axis=0)
+
+    def _told(self, z: Mapping[str, NDArray]) -> NDArray:
+        """(N, 4) what is told of the mask: disagreement, second opinion, softmin, and the largest signal."""
+        parts = (
+            np.nan_to_num(aggregate(z["disagreement"]), nan=0.0),
+            np.nan_to_num(aggregate(z["second"]), nan=-CLIP),
+            np.nan_to_num(z["softmin"][:, 0], nan=-CLIP),
+            self._peak(z),
+        )
+        return np.stack(parts, axis=1)
+
+    def _joined(self, told: NDArray, signals: LabelSignals) -> NDArray:
+        """(N,) the largest of what is told of the mask, but for whether a class is there."""
+        peak = np.nan_to_num(self._by_kind("peak", told[:, -1], signals), nan=0.0)
+        return np.max(np.column_stack([told[:, :-1], peak]), axis=1, initial=0.0)
+
+    def _missed(self, z: Mapping[str, NDArray]) -> NDArray:
+        """(N,) z of a class that is not there; minus infinity where none is missed.
+
+        It is read by the largest kind of masks that have any: those that have what is usual.
+        """
+        usual = max(self.kinds, key=lambda kind: (kind.upto < NOTHING, kind.cases), default=None)
+        absent = np.max(np.nan_to_num(z["absent"], nan=0.0), axis=1, initial=0.0)
+        nothing = np.full(len(absent), -np.inf)
+        return nothing if usual is None else np.where(absent > 0, usual.whole.z(absent), nothing)
+
+    def z(self, signals: LabelSignals) -> NDArray[np.float64]:
+        """Robust z of the label axis, (N,); high = doubtful.
+
+        NaN for a case without any mask information, and for one of a kind of which there are too few.
+        """
+        unknown = ~np.isfinite(signals.volume).any(axis=1)
+        found = [np.zeros(0)]
+        for part in signals.parts():
+            z = self.signal_z(part)
+            whole = self._by_kind("whole", self._joined(self._told(z), part), part)
+            found.append(np.where(np.isnan(whole), np.nan, np.maximum(whole, self._missed(z))))
+        return np.where(unknown, np.nan, np.concatenate(found))
+
+    def to_dict(self) -> dict[str, Any]:
+        """For population.json."""
+        return {
+            "classes": list(self.classes),
+            "cases": self.cases,
+            "prevalence": self.prevalence.tolist(),
+            "volume": self.volume.tolist(),
+            "scales": {name: [scale.to_dict() for scale in scales] for name, scales in self.scales.items()},
+            "order": self.order.tolist(),
+            "heard": self.heard.tolist(),
+            "kinds": [kind.to_dict() for kind in self.kinds],
+        }
+
+    @classmethod
+    def from_dict(cls, entries: Mapping[str, Any]) -> LabelReference:
+        """Back from `to_dict`.
+
+        A population of before there were kinds has one, of all cases, and is read where that is the same.
+
+        Raises:
+            ValueError: empty masks and others had one median in it.
+        """
+        kinds = entries.get("kinds")
+        if kinds is None:
+            shares = np.asarray(entries["prevalence"], dtype=float)
+            if ((1 - shares) * entries["cases"] >= SMALLEST_POPULATION).any():
+                raise ValueError(
+                    "empty masks and others have one median in this population; expected one for each kind "
+                    "of cases: make it again"
+                )
+            (softmin,) = entries["scales"]["softmin"]
+            all_cases = {"above": 0.0, "upto": 1.0, "cases": entries["cases"], "softmin": softmin}
+            kinds = [{**all_cases, "peak": entries["peak"], "whole": entries["whole"]}]
+        return cls(
+            tuple(entries["classes"]),
+            int(entries["cases"]),
+            np.asarray(entries["prevalence"], dtype=float),
+            np.asarray(entries["volume"], dtype=float),
+            {
+                name: tuple(RobustScale.from_dict(scale) for scale in scales)
+                for name, scales in entries["scales"].items()
+            },
+            np.asarray(entries["order"], dtype=float),
+            np.asarray(entries["heard"], dtype=bool),
+            tuple(Kind.from_dict(kind) for kind in kinds),
+        )
+
+
+def _side_by_side(scales: Sequence[RobustScale]) -> RobustScale:
+    """C * C scales as one of arrays (C, C)."""
+    square = 2 * (math.isqrt(len(scales)),)
+    center, below, above = (
+        np.reshape([getattr(scale, name) for scale in scales], square)
+        for name in ("center", "below", "above")
+    )
+    return RobustScale(center, below, above)  # type: ignore[arg-type]
+
+
+def _second(signals: LabelSignals) -> NDArray[np.float64]:
+    return np.full(signals.dice.shape, np.nan) if signals.second is None else signals.second
+
+
+def _heard(signals: LabelSignals) -> NDArray[np.bool_]:
+    """(C,) where the second opinion is usually the better one, among the cases that have both."""
+    known = (signals.volume > 0) & np.isfinite(_second(signals)) & np.isfinite(signals.dice)
+    better = [
+        np.median(two[k]) > np.median(one[k]) if k.any() else False
+        for one, two, k in zip(signals.dice.T, _second(signals).T, known.T, strict=True)
+    ]
+    return np.array(better, dtype=bool)
+
+
+def _turned_softmin(signals: LabelSignals) -> NDArray[np.float64]:
+    """(N,) as a logit, high = doubtful."""
+    return -_logit(signals.softmin, 1e-4)
+
+
+def _median_vector(vectors: NDArray) -> NDArray:
+    known = vectors[np.isfinite(vectors).all(axis=1)]
+    return np.median(known, axis=0) if len(known) >= FEWEST else np.zeros(vectors.shape[1])
