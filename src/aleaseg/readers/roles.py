@@ -263,7 +263,7 @@ def _refuse_twins(tree: Tree, images: Files) -> None:
     twins = [
         pair for pair in endings if len(pair) == 2 and pair[0] != pair[1] and set(pair) != {".hdr", ".img"}
     ]
-    if twins and 2 * len(twins) >= len(endings):
+    if len(twins) > 1 and 2 * len(twins) > len(endings):
         one, other = twins[0]
         lossy = other if one not in (".jpg", ".jpeg") else one
         mask = one if lossy == other else other
