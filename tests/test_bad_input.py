@@ -113,7 +113,7 @@ def test_each_is_one_clear_line(audited, what):
     case = what.replace(" ", "_")
     findings = [
         found
-        for found in json.loads((folder / "run" / "check.json").read_text())
+        for found in json.loads((folder / "run" / "check.json").read_text())["findings"]
         if found["case"] == case and found["severity"] == "error"
     ]
     assert len(findings) == 1, findings

@@ -152,7 +152,11 @@ def test_a_folder_that_is_no_run(type_aleaseg, tmp_path, verb):
 def test_check_prints_a_table_or_json(finished, type_aleaseg, tmp_path):
     done = type_aleaseg("check", finished.dataset, "-o", tmp_path / "found", "--json")
     assert done.returncode == 0, done.stderr
-    assert isinstance(json.loads(done.stdout), list)
+    told = json.loads(done.stdout)
+    assert told["cases"] == 24
+    assert told["closing"].startswith(
+        "24 cases, 2 classes from dataset.json (left, right); 49 files: 48 used"
+    )
     assert {path.name for path in (tmp_path / "found").iterdir()} == {"check.csv", "check.json"}
 
 

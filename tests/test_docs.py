@@ -262,10 +262,13 @@ def finding_names():
                 third = call.args[2 if call.func.id == "Finding" else 1]
                 if isinstance(third, ast.Constant):
                     yield third.value
+            if isinstance(call, ast.Call) and getattr(call.func, "id", "") == "_refusal":
+                yield f"nnunet_{call.args[0].value}"
     # Those that are put together.
     yield from (f"{kind}_image" for kind in ("unreadable", "nan", "infinite", "constant"))
     yield from ("unreadable_label", "image_values", "label_values", "image_shapes", "label_shapes")
-    yield from ("spacing_far_out", "size_far_out")
+    yield from ("spacing_far_out", "size_far_out", "same_id", "missing_image", "missing_label")
+    yield from ("listed_missing", "not_listed", "listed_twice", "dataset_key")
 
 
 def test_every_finding_is_documented():

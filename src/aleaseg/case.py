@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from aleaseg.errors import BadVoxels, ShapeMismatch
 
 __all__ = [
+    "Account",
     "Case",
     "Dataset",
     "Finding",
@@ -98,15 +99,16 @@ class Case:
 
 @dataclass(frozen=True)
 class Finding:
-    """What a check found in one case.
+    """What a check found in one case, or in the data set as a whole.
 
     Attributes:
-        case: id of the case.
+        case: id of the case; empty where it is about the data set as a whole.
         severity: `error` (the case cannot be used as it is) or `note` (worth a look).
         check: short name, such as `missing_label`.
         expected: what should have been there.
         found: what was there.
         advice: what to do.
+        files: those it is about.
     """
 
     case: str
@@ -115,6 +117,29 @@ class Finding:
     expected: str
     found: str
     advice: str
+    files: tuple[Path, ...] = field(default=(), compare=False)
+
+
+@dataclass(frozen=True)
+class Account:
+    """What became of every file below the folder of a data set: used, known to be something else, or passed over.
+
+    Attributes:
+        used: how many files belong to a case or are named by a finding.
+        known: what else lies there -> how many files, such as `text` -> 2 or `test part` -> 40.
+        passed_over: (path below the folder, why) of every other file; a folder that is not
+            looked into ends in a slash.
+        classes_from: what says which classes there are, such as `dataset.json`.
+        guesses: what nothing declares and was taken to be so, in words.
+        others: what single files are known to be, where the layout says it: path -> kind.
+    """
+
+    used: int = 0
+    known: Mapping[str, int] = field(default_factory=dict)
+    passed_over: tuple[tuple[str, str], ...] = ()
+    classes_from: str = ""
+    guesses: tuple[str, ...] = ()
+    others: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -124,7 +149,8 @@ class Dataset:
     Attributes:
         name: for pages and tables.
         root: the folder that was opened.
-        layout: `nnunet`, `folder`, `structures` or `dicom`.
+        layout: `nnunet`, `folder`, `structures`, `dicom`, `bids`, `datalist`, `arrays`, `raters`,
+            or the name of a public data set.
         cases: sorted by id; a case whose image or label is missing is not among
             them when the data set has labels: it is in `findings`.
         classes: name -> label values. A region has several values.
@@ -133,6 +159,7 @@ class Dataset:
         findings: what was already wrong while listing files.
         declared: every foreground label value that the data set knows, those of the classes
             that were not asked for among them (sorted); empty where it says nothing more than `classes`.
+        account: what became of every file below `root`.
     """
 
     name: str
@@ -144,6 +171,7 @@ class Dataset:
     ignore: int | None = None
     findings: tuple[Finding, ...] = ()
     declared: tuple[int, ...] = ()
+    account: Account = field(default=Account(), compare=False)
 
     def __len__(self) -> int:
         return len(self.cases)

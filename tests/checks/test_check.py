@@ -34,7 +34,7 @@ def write(root, case, image=None, label=None, geometry=GEOMETRY, label_geometry=
 @pytest.fixture
 def root(tmp_path):
     labels = {"background": 0, "liver": 1, "ignore": 4}
-    declared = {"channel_names": {"0": "CT"}, "labels": labels, "file_ending": ".nii.gz"}
+    declared = {"modality": {"0": "CT"}, "labels": labels, "file_ending": ".nii.gz"}
     (tmp_path / "dataset.json").write_text(json.dumps(declared))
     write(tmp_path, "sound1")
     write(tmp_path, "sound2")
@@ -246,10 +246,10 @@ def test_written_tables(root):
     write_check(root / "run", check(open_dataset(root)))
     with open(root / "run" / "check.csv", newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-    assert list(rows[0]) == ["case", "severity", "check", "expected", "found", "advice"]
+    assert list(rows[0]) == ["case", "severity", "check", "expected", "found", "advice", "files"]
     # Errors first; and a case is no formula to a spreadsheet program.
     assert [(row["case"], row["severity"]) for row in rows] == [("'=cmd()", "error"), ("aaa", "note")]
-    listed = json.loads((root / "run" / "check.json").read_text())
+    listed = json.loads((root / "run" / "check.json").read_text())["findings"]
     assert [(one["case"], one["check"]) for one in listed] == [
         ("=cmd()", "constant_image"),
         ("aaa", "empty_mask"),

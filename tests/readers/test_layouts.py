@@ -19,7 +19,8 @@ def ids(dataset):
 
 
 def told(dataset):
-    return [(finding.case, finding.check) for finding in dataset.findings]
+    """All that is told of cases, and of the data set as a whole but for files that were passed over."""
+    return [(one.case, one.check) for one in dataset.findings if one.check != "passed_over"]
 
 
 @pytest.fixture
@@ -118,7 +119,9 @@ class TestNnunet:
         dataset = open_dataset(root)
         assert ids(dataset) == ["a", "b"]
         assert not dataset.has_labels
-        assert dataset.findings == ()
+        (finding,) = dataset.findings
+        assert (finding.case, finding.severity, finding.check) == ("", "error", "labels_not_found")
+        assert finding.found == ("labelsTr/ is empty" if folder_stays else "there is no labelsTr")
         assert dataset["a"].read_label is None
 
     def test_dataset_key(self, nnunet, write, image, label, tmp_path, monkeypatch):
@@ -134,7 +137,7 @@ class TestNnunet:
             "broken": ["elsewhere/scan.nii.gz"],
             "bare": {"images": ["elsewhere/scan.nii.gz"]},
         }
-        dataset = open_dataset(nnunet(dataset=listed))
+        dataset = open_dataset(nnunet(dataset=listed, numTraining=3))
         assert ids(dataset) == ["../up", "dots", "relative"]
         assert sorted(told(dataset)) == [
             ("bare", "missing_label"), ("broken", "dataset_key"), ("unset", "unset_variable"),

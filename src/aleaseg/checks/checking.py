@@ -13,8 +13,11 @@ from pathlib import Path
 
 import numpy as np
 
-from aleaseg.case import Case, Dataset, Finding, Geometry, Voxels
+from aleaseg.case import Account, Case, Dataset, Finding, Geometry, Voxels
+from aleaseg.checks import nnunet
+from aleaseg.checks.closing import as_json, finding_row
 from aleaseg.checks.far_out import far_out
+from aleaseg.checks.turned import geometry_advice
 from aleaseg.errors import BadVoxels, CaseError, ShapeMismatch
 from aleaseg.readers.fit import differs_in_world, image_fault, image_hash, known_to_one
 from aleaseg.readers.mask_values import between_only
@@ -24,7 +27,7 @@ from aleaseg.work import cores, in_threads, map_cases
 
 __all__ = ["CheckResult", "check", "join_groups", "same_image_groups", "summary", "write_check"]
 
-_COLUMNS = ("case", "severity", "check", "expected", "found", "advice")
+_COLUMNS = ("case", "severity", "check", "expected", "found", "advice", "files")
 
 
 @dataclass(frozen=True)
@@ -35,11 +38,15 @@ class CheckResult:
         findings: errors first, each part by case.
         image_hashes: case id -> hash of the image's voxels, for each image that could be read.
         n_cases: how many cases were looked at.
+        classes: name -> label values, as the data set has them.
+        account: what became of every file below the data set's folder.
     """
 
     findings: tuple[Finding, ...]
     image_hashes: Mapping[str, str] = field(default_factory=dict)
     n_cases: int = 0
+    classes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    account: Account = field(default=Account())
 
     @property
     def errors(self) -> tuple[Finding, ...]:
@@ -76,11 +83,12 @@ def check(
         Errors: pairs missing either way, files that cannot be read, shapes or
         geometry that differ, NaN, infinite or constant images, label values that
         are not declared or no whole numbers. Notes: the same image under two ids,
-        spacing, orientation or size far out, empty masks, overlapping structures.
+        spacing, orientation or size far out, empty masks, overlapping structures, files
+        that were passed over, and what nnU-Net would refuse of a data set that is declared for it.
     """
     # Inflating and reducing release the interpreter lock, so threads are enough; each holds a case in memory.
     seen = map_cases(
-        partial(_look, dataset),
+        partial(_look, dataset, nnunet.is_for_nnunet(dataset)),
         dataset.cases,
         workers=workers or min(4, cores()),
         executor=in_threads,
@@ -92,13 +100,16 @@ def check(
     geometries = {case: one.geometry for case, one in looked.items() if one.geometry is not None}
     findings = [
         *dataset.findings,
+        *nnunet.notes(dataset),
         *(finding for one in looked.values() for finding in one.findings),
         *_twins(known),
         *far_out(geometries),
     ]
     findings.sort(key=lambda finding: (finding.severity != "error", finding.case, finding.check))
-    ids = {case.id for case in dataset.cases} | {finding.case for finding in dataset.findings}
-    return CheckResult(tuple(findings), known, len(ids))
+    ids = {case.id for case in dataset.cases} | {
+        finding.case for finding in dataset.findings if finding.case
+    }
+    return CheckResult(tuple(findings), known, len(ids), dataset.classes, dataset.account)
 
 
 def same_image_groups(result: CheckResult) -> tuple[tuple[str, ...], ...]:
@@ -155,12 +166,13 @@ def write_check(run: str | Path, result: CheckResult) -> None:
         run: the folder of a run.
         result: from `check`.
     """
-    rows = [{column: getattr(finding, column) for column in _COLUMNS} for finding in result.findings]
-    write_table(Path(run) / "check.csv", _COLUMNS, rows)
-    write_json(Path(run) / "check.json", rows)
+    rows = [finding_row(finding) for finding in result.findings]
+    cells = [{**row, "files": "; ".join(row["files"])} for row in rows]
+    write_table(Path(run) / "check.csv", _COLUMNS, cells)
+    write_json(Path(run) / "check.json", as_json(result))
 
 
-def _look(dataset: Dataset, case: Case) -> _Looked:
+def _look(dataset: Dataset, for_nnunet: bool, case: Case) -> _Looked:
     """All that one case says by itself."""
     findings: list[Finding] = []
     image = label = None
@@ -173,6 +185,7 @@ def _look(dataset: Dataset, case: Case) -> _Looked:
             findings += _label_findings(case, label, dataset)
         if image is not None and label is not None:
             findings += _fit_findings(case, image, label)
+            findings += nnunet.case_notes(case, image, label) if for_nnunet else []
         digest = None if image is None else image_hash(image.array)
     # One case must not take the others with it, whatever it holds.
     except Exception as error:
@@ -282,6 +295,7 @@ def _fit_findings(case: Case, image: Voxels, label: Voxels) -> list[Finding]:
                 case.id, "error", "shape", f"a label of the image's shape, {_times(shape)}",
                 f"a label of shape {_times(label.array.shape)}",
                 "find the label of this image, or resample it to the image's grid",
+                (*case.image_files, *case.label_files),
             )
         ]  # fmt: skip
     apart = differs_in_world(image.geometry, label.geometry)
@@ -298,7 +312,7 @@ def _fit_findings(case: Case, image: Voxels, label: Voxels) -> list[Finding]:
     return [
         Finding(
             case.id, "error", "geometry", "a label where its image lies", apart,
-            "find out which header is right and copy it to the other file",
+            geometry_advice(image.geometry, label.geometry), (*case.image_files, *case.label_files),
         )
     ]  # fmt: skip
 

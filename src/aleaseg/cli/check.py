@@ -25,8 +25,9 @@ def check(
 ) -> None:
     """Look at every file of a data set: what is broken, missing, or odd."""
     with progress_bars() as progress:
+        from aleaseg.checks import as_json as all_found
         from aleaseg.checks import check as check_dataset
-        from aleaseg.checks import summary, write_check
+        from aleaseg.checks import closing, summary, write_check
         from aleaseg.readers import open_dataset
 
         opened = open_dataset(settings.dataset, classes=settings.classes)
@@ -35,12 +36,12 @@ def check(
         write_check(out, result)
     if as_json:
         import json
-        from dataclasses import asdict
 
-        typer.echo(json.dumps([asdict(finding) for finding in result.findings], indent=1))
+        typer.echo(json.dumps(all_found(result), indent=1))
     else:
         show_findings(result.findings, None if out is None else out / "check.csv")
         say(summary(result), wrap=True)
+        say(closing(result), wrap=True)
     if out is not None:
         say(f"Written: {out / 'check.csv'}, {out / 'check.json'}", stderr=as_json)
     raise typer.Exit(1 if result.errors else 0)

@@ -240,7 +240,9 @@ def show_findings(findings: tuple[Finding, ...], written: Path | None, most: int
         table.add_column(name, overflow="fold")
     for finding in findings[:most]:
         what = f"{finding.found}\nexpected: {finding.expected}\n{finding.advice}"
-        table.add_row(Text(finding.case), Text(f"{finding.check}\n{finding.severity}"), Text(what))
+        table.add_row(
+            Text(finding.case or "(data set)"), Text(f"{finding.check}\n{finding.severity}"), Text(what)
+        )
     _console().print(table)
     if len(findings) > most:
         where = "`-o FOLDER` writes all of them" if written is None else f"all are in {written}"

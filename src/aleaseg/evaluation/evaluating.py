@@ -222,7 +222,7 @@ def _plan(
     there = {case.id for case in dataset.cases}
     without = []
     for finding in dataset.findings:
-        if finding.severity == "error" and finding.case not in there:
+        if finding.case and finding.severity == "error" and finding.case not in there:
             there.add(finding.case)
             if finding.case in found.others:
                 said = (

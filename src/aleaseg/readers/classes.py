@@ -13,12 +13,13 @@ from aleaseg.errors import UsageError
 from aleaseg.readers.mask_values import Guess, Seen, guess_binary, look_into
 from aleaseg.readers.segments import are_segmentations, names_of
 
-__all__ = ["Meaning", "asked_classes", "choose", "evenly", "meaning_of_found"]
+__all__ = ["SAMPLE", "Meaning", "asked_classes", "choose", "evenly", "meaning_of_found", "meaning_of_seen"]
 
 Classes = dict[str, tuple[int, ...]]
 Item = TypeVar("Item")
 
-_SAMPLE = 24
+SAMPLE = 24
+"""How many label files are looked into, at most, for what their values mean."""
 _MOST_VALUES = 256
 _FORM = "write names, as `liver,tumour`, or names and label values, as `liver=1,tumour=2` or `organ=1+2`"
 
@@ -141,7 +142,22 @@ def meaning_of_found(
         return Meaning({name: (number,) for name, number in by_name.items()}, by_name=by_name)
     if declared and (len(declared) > 1 or list(declared.values()) != [(1,)]):
         return Meaning(declared)
-    seen = look_into(evenly(labels, _SAMPLE), _MOST_VALUES)
+    return meaning_of_seen(look_into(evenly(labels, SAMPLE), _MOST_VALUES), asked)
+
+
+def meaning_of_seen(seen: Mapping[str, Seen], asked: Mapping[str, tuple[int, ...] | None]) -> Meaning:
+    """The same from what a sample of masks holds.
+
+    Args:
+        seen: by case.
+        asked: see `asked_classes`.
+
+    Raises:
+        UsageError: names were asked for that are not known here, or the values may mean several things.
+    """
+    declared = {name: values for name, values in asked.items() if values is not None}
+    if declared and (len(declared) > 1 or list(declared.values()) != [(1,)]):
+        return Meaning(declared)
     guess = _binary(seen, asked)
     if guess is not None:
         return Meaning(

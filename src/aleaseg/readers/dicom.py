@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from fnmatch import fnmatch
 from functools import partial
 from pathlib import Path
@@ -59,16 +59,20 @@ class Found:
         return any(folder.series for folder in self.folders)
 
 
-def find_series(root: Path) -> Found:
+def find_series(root: Path, skip: Callable[[Path], bool] = lambda folder: False) -> Found:
     """The series at or below a folder.
 
     Two files of each form of name in a folder are opened (IM1 and IM99), header only; where they are not all
     slices of one series, every file of that folder. The others are listed.
+
+    Args:
+        root: the folder.
+        skip: whether a folder is not to be looked into.
     """
     found: list[_Folder] = []
     foreign = 0
     for here, below, names in os.walk(root):
-        below.sort()
+        below[:] = sorted(name for name in below if not skip(Path(here, name)))
         files = [Path(here, name) for name in sorted(names) if _may_be_slice(name)]
         if not files:
             continue
@@ -238,12 +242,21 @@ def _linked(
             except Unreadable as error:
                 where = beside[0] if beside else first
                 findings.append(
-                    Finding(where, "error", "unreadable_label", error.expected, error.found, error.advice)
+                    Finding(
+                        where,
+                        "error",
+                        "unreadable_label",
+                        error.expected,
+                        error.found,
+                        error.advice,
+                        (peeked.path,),
+                    )
                 )
                 continue
             if not file.names:  # a plan that nothing was drawn for is no label
                 what = "an RTSTRUCT without structures"
-                findings.append(passed_over([file.path.name], what, (beside or [first])[0]))
+                told = passed_over([file.path.name], what, (beside or [first])[0])
+                findings.append(replace(told, files=(file.path,)))
                 continue
             alike = [
                 case for case, (one, _) in series.items() if peeked.place and one.place == peeked.place
@@ -268,7 +281,8 @@ def _unlinked(file: LabelFile, case: str) -> Finding:
         "missing_image",
         "the series that a segmentation refers to",
         f"{file.path}, which refers to series {file.refers or '(none)'}; it is not here",
-        "add that series, or take the segmentation out",
+        "add that series; or keep the segmentation elsewhere",
+        (file.path,),
     )
 
 
@@ -285,7 +299,8 @@ def _one_truth(case: str, files: list[LabelFile], findings: list[Finding]) -> bo
             "same_id",
             "one segmentation per series",
             f"{len(files)}: {', '.join(str(file.path) for file in files)}",
-            "take out all but one, or choose one by a pattern of its path",
+            "choose one by a pattern of its path with --label",
+            tuple(file.path for file in files),
         )
     )
     return False
@@ -308,6 +323,7 @@ def _unlabelled(series: Mapping[str, Series], labels: Mapping[str, Any]) -> list
                 f"none among the files; {len(files)} file(s) in {files[0].parent.name}"
                 + ("; another series of the patient has one" if known else ""),
                 "add the segmentation, or leave the series out",
+                tuple(files),
             )
         )
     return found
@@ -335,7 +351,9 @@ def _tell_others(found: Found, ids: Sequence[str], findings: list[Finding]) -> N
     for folder in found.folders:
         for what, names in folder.others.items():
             beside = [case for case in ids if case == folder.name or case.startswith(f"{folder.name}/")]
-            findings.append(passed_over(names, what, (beside or ids)[0]))
+            where = (folder.series[0][1][0] if folder.series else folder.labels[0].path).parent
+            told = passed_over(names, what, (beside or ids)[0])
+            findings.append(replace(told, files=tuple(where / name for name in names)))
 
 
 def _case(

@@ -8,23 +8,25 @@ from __future__ import annotations
 
 import os
 import re
-from collections import defaultdict
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from aleaseg.case import Dataset, Finding
+from aleaseg.case import Account, Dataset, Finding
 from aleaseg.errors import NotADataset
 from aleaseg.readers.classes import asked_classes, choose
-from aleaseg.readers.files import ENDINGS, list_folder
+from aleaseg.readers.files import ENDINGS, split_ending
 from aleaseg.readers.json_once import TwoValues, loads_once
+from aleaseg.readers.nnunet_files import Files, Found, find_files, lists_that_differ
 from aleaseg.readers.pairs import pair_up
+from aleaseg.readers.promises import no_labels
+from aleaseg.readers.tree import Tree
 from aleaseg.readers.voxels import lazy_case
 
-__all__ = ["Declared", "open_nnunet", "read_declared"]
+__all__ = ["Declared", "declares_classes", "open_nnunet", "read_classes", "read_declared"]
 
 _PAGE = "see documentation/dataset_format.md of nnU-Net"
-Files = dict[str, list[Path]]
 
 
 class Declared(NamedTuple):
@@ -48,53 +50,61 @@ def read_declared(path: Path) -> Declared:
         NotADataset: it is damaged or lacks what it must have.
     """
     declared = _load(path)
-    classes, ignore = _labels(declared, path)
+    classes, ignore = read_classes(declared, path)
     return Declared(classes, ignore, _channel_names(declared, path))
 
 
-def open_nnunet(root: Path, classes: str | None = None) -> Dataset:
+def open_nnunet(tree: Tree, classes: str | None = None) -> Dataset:
     """Open a data set in nnU-Net's layout.
 
     Args:
-        root: the folder that holds `dataset.json`.
+        tree: of the folder that holds `dataset.json`.
         classes: see `open_dataset`.
 
     Raises:
         NotADataset: `dataset.json` is damaged or lacks what it must have, or there are no images.
         UsageError: `classes` cannot be read or names what is not there.
     """
-    path = root / "dataset.json"
+    path = tree.root / "dataset.json"
+    findings: list[Finding] = []
     declared = _load(path)
     old = "channel_names" not in declared and "modality" in declared
     channels = _channel_names(declared, path)
-    all_classes, ignore = _labels(declared, path)
+    all_classes, ignore = read_classes(declared, path)
     kept, drop = choose(all_classes, asked_classes(classes))
     ending = declared.get("file_ending") or ".nii.gz"
     if not isinstance(ending, str) or ending.lower() not in ENDINGS:
-        raise NotADataset(f"{path}: file_ending is {ending!r}; expected one of {', '.join(ENDINGS)}")
-    findings: list[Finding] = []
+        dot = (
+            f"write '.{ending}'"
+            if f".{ending}".lower() in ENDINGS
+            else f"expected one of {', '.join(ENDINGS)}"
+        )
+        raise NotADataset(f"{path}: file_ending is {ending!r}; {dot}")
+    found = Found()
     if declared.get("dataset"):
-        images, labels = _listed(declared["dataset"], root, path, findings)
+        found.images, found.labels = _listed(declared["dataset"], tree.root, path, findings)
     else:
-        images, labels = _found(root, ending, path)
-    ids, wrong = pair_up(images, labels, one_image=False)
+        found = find_files(tree, ending, strict="file_ending" in declared)
+    findings += found.findings
+    if all_classes and not found.labels:
+        findings.append(_unlabelled(tree, declared))
+    ids, wrong = pair_up(found.images, found.labels, one_image=False)
     findings += wrong
+    findings += lists_that_differ(declared, path, found.images, found.labels, ids)
     # One file may hold all channels (colour pictures, the Decathlon's 4D files),
     # but not in a data set in which other cases have one file per channel.
-    several = any(len(files) > 1 for files in images.values())
+    several = any(len(files) > 1 for files in found.images.values())
     cases = []
     for case in ids:
-        finding = _channel_fault(
-            case, images[case], channels, several, ending, old or "dataset" in declared
-        )
+        finding = _channel_fault(case, found.images[case], channels, several, old or "dataset" in declared)
         if finding:
-            findings.append(finding)
+            findings.append(replace(finding, files=(*finding.files, *found.labels.get(case, ()))))
         else:
-            label = labels[case][0] if labels else None
-            cases.append(lazy_case(case, images[case], label, channels=len(channels), drop=drop))
+            label = found.labels[case][0] if found.labels else None
+            cases.append(lazy_case(case, found.images[case], label, channels=len(channels), drop=drop))
     return Dataset(
-        name=str(declared.get("name") or root.resolve().name),
-        root=root,
+        name=str(declared.get("name") or tree.root.resolve().name),
+        root=tree.root,
         layout="nnunet",
         cases=tuple(cases),
         classes=kept,
@@ -102,6 +112,7 @@ def open_nnunet(root: Path, classes: str | None = None) -> Dataset:
         ignore=ignore,
         findings=tuple(findings),
         declared=tuple(sorted({value for values in all_classes.values() for value in values})),
+        account=Account(passed_over=tuple(found.passed_over), classes_from=path.name),
     )
 
 
@@ -112,11 +123,21 @@ def _load(path: Path) -> dict[str, Any]:
         raise NotADataset(f"{path} cannot be read ({error.strerror}); change its permissions") from error
     except TwoValues as error:
         raise NotADataset(f"{path}: {error}; find out which is right and keep that; {_PAGE}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise NotADataset(f"{path} is no JSON ({error}); mend it; {_PAGE}") from error
     if not isinstance(declared, dict):
         raise NotADataset(f"{path} holds a {type(declared).__name__}; expected an object; {_PAGE}")
     return declared
+
+
+def _unlabelled(tree: Tree, declared: Mapping[str, Any]) -> Finding:
+    """The error of a data set that declares classes and has no label."""
+    if not declared.get("dataset"):
+        return no_labels(tree, "labelsTr")
+    return Finding(
+        "", "error", "labels_not_found", "a label for each entry of `dataset`, as classes are declared",
+        "no entry that names a label which can be found", "add the labels to dataset.json",
+    )  # fmt: skip
 
 
 def _channel_names(declared: Mapping[str, Any], path: Path) -> tuple[str, ...]:
@@ -133,8 +154,20 @@ def _channel_names(declared: Mapping[str, Any], path: Path) -> tuple[str, ...]:
         ) from error
 
 
-def _labels(declared: Mapping[str, Any], path: Path) -> tuple[dict[str, tuple[int, ...]], int | None]:
-    """Classes without the background, and the ignore label."""
+def declares_classes(path: Path) -> bool:
+    """Whether a JSON file is a `dataset.json` that says what label values mean."""
+    try:
+        return isinstance(_load(path).get("labels"), dict)
+    except NotADataset:
+        return False
+
+
+def read_classes(declared: Mapping[str, Any], path: Path) -> tuple[dict[str, tuple[int, ...]], int | None]:
+    """Classes without the background, and the ignore label, of the content of a `dataset.json`.
+
+    Raises:
+        NotADataset: it says nothing of labels, or what cannot be understood.
+    """
     labels = declared.get("labels")
     if not isinstance(labels, dict):
         raise NotADataset(
@@ -147,7 +180,9 @@ def _labels(declared: Mapping[str, Any], path: Path) -> tuple[dict[str, tuple[in
         values = given if isinstance(given, list) else [given]
         try:
             numbers = tuple(int(value) for value in values)
-        except (TypeError, ValueError) as error:
+            if any(number != float(value) for number, value in zip(numbers, values, strict=True)):
+                raise ValueError
+        except (TypeError, ValueError, OverflowError) as error:
             raise NotADataset(
                 f"{path}: the label {name!r} is {given!r}; expected a number or a list of numbers; {_PAGE}"
             ) from error
@@ -167,31 +202,6 @@ def _turned_round(labels: Mapping[str, str], path: Path) -> dict[str, int]:
             )
         found[name] = int(key)
     return found
-
-
-def _found(root: Path, ending: str, path: Path) -> tuple[Files, Files]:
-    """Image files, in the order of channels, and label files, by case id."""
-    folder = root / "imagesTr"
-    try:
-        names = [name for name in list_folder(folder)[0] if name.endswith(ending)]
-    except OSError as error:
-        raise NotADataset(
-            f"{folder} cannot be listed ({error.strerror}); expected images there, "
-            f"or a `dataset` key in {path} that names them; {_PAGE}"
-        ) from error
-    if not names:
-        raise NotADataset(f"{folder} holds no file that ends in {ending}, as {path} says; {_PAGE}")
-    labels: Files = {}
-    if (root / "labelsTr").is_dir():
-        label_names = [name for name in list_folder(root / "labelsTr")[0] if name.endswith(ending)]
-        labels = {name[: -len(ending)]: [root / "labelsTr" / name] for name in label_names}
-    images: Files = defaultdict(list)
-    for name in names:
-        stem = name[: -len(ending)]
-        match = re.fullmatch(r"(.+)_\d{4}", stem)
-        # The Decathlon's own files have no `_0000`, and some end in four digits all the same.
-        images[match[1] if match and stem not in labels else stem].append(folder / name)
-    return dict(images), labels
 
 
 def _listed(listed: Any, root: Path, path: Path, findings: list[Finding]) -> tuple[Files, Files]:
@@ -241,14 +251,15 @@ def _listed(listed: Any, root: Path, path: Path, findings: list[Finding]) -> tup
 
 
 def _channel_fault(
-    case: str, files: list[Path], channels: tuple[str, ...], several: bool, ending: str, listed: bool
+    case: str, files: list[Path], channels: tuple[str, ...], several: bool, listed: bool
 ) -> Finding | None:
     """What is wrong with the channels of a case."""
     if len(files) == 1 and not several:
         return None  # the number of channels inside is compared when the file is read
     names = [file.name for file in files]
-    wanted = [f"{case}_{number:04d}{ending}" for number in range(len(channels))]
-    if len(files) == len(channels) if listed else names == wanted:
+    stems = [split[0] if (split := split_ending(name)) else name for name in names]
+    wanted = [f"{case}_{number:04d}" for number in range(len(channels))]
+    if len(files) == len(channels) if listed else stems == wanted:
         return None
     return Finding(
         case,
@@ -257,4 +268,5 @@ def _channel_fault(
         f"{len(channels)} files, one per channel ({', '.join(channels)})",
         f"{len(files)}: {', '.join(names)}",
         "add or rename the files (_0000, _0001, ...), or leave the case out",
+        tuple(files),
     )

@@ -18,22 +18,21 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from functools import partial
-from math import prod
 from pathlib import Path
-from zipfile import ZipFile
 
 import numpy as np
-from numpy.lib import format as npy
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import NDArray
 
-from aleaseg.case import Case, Dataset, Finding, Geometry, Voxels
-from aleaseg.errors import BadVoxels, NotADataset, ShapeMismatch, Unreadable, UsageError
-from aleaseg.readers.files import COPY_AGAIN, first_bytes, inflated_at_most, list_folder, refuse_text
+from aleaseg.case import Account, Case, Dataset, Finding, Geometry, Voxels
+from aleaseg.errors import BadVoxels, CaseError, NotADataset, ShapeMismatch, Unreadable, UsageError
+from aleaseg.readers.files import list_folder
 from aleaseg.readers.groups import assign
+from aleaseg.readers.npz import ENDING, read_array, read_headers, refuse_objects
+from aleaseg.readers.tree import Tree
 
-__all__ = ["RatersDataset", "open_raters", "read_raters"]
+__all__ = ["RatersDataset", "is_raters", "open_raters", "read_raters"]
 
-_FOLDER, _ENDING = "npz", ".npz"
+_FOLDER = "npz"
 _EXPECTED = "the arrays image (*spatial) and raters (R, *spatial) in 2D or 3D, of at least two raters"
 
 
@@ -44,6 +43,17 @@ class RatersDataset(Dataset):
     def read_raters(self, case_id: str) -> NDArray[np.bool_]:
         """The masks of a case, (R, *spatial); see `read_raters`. KeyError where there is no such case."""
         return read_raters(self[case_id].image_files[0], case_id)
+
+
+def is_raters(tree: Tree) -> bool:
+    """Whether a folder holds npz/ with files that have the masks of several raters; by the first that can be read."""
+    for name in tree.list(_FOLDER).files[:8]:
+        if name.endswith(ENDING):
+            try:
+                return {"image", "raters"} <= read_headers(tree.path(f"{_FOLDER}/{name}"), name).keys()
+            except CaseError:
+                continue
+    return False
 
 
 def open_raters(folder: str | Path, *, groups: str | None = None) -> RatersDataset:
@@ -67,12 +77,12 @@ def open_raters(folder: str | Path, *, groups: str | None = None) -> RatersDatas
     except OSError as error:
         raise NotADataset(
             f"{root / _FOLDER} cannot be listed ({error.strerror}); expected a folder with "
-            f"{_FOLDER}/CASE{_ENDING}, each with {_EXPECTED}"
+            f"{_FOLDER}/CASE{ENDING}, each with {_EXPECTED}"
         ) from error
-    ids = [name.removesuffix(_ENDING) for name in names if name.endswith(_ENDING) and name != _ENDING]
+    ids = [name.removesuffix(ENDING) for name in names if name.endswith(ENDING) and name != ENDING]
     if not ids:
         raise NotADataset(
-            f"{root / _FOLDER} holds no {_ENDING} file; expected one per case, each with {_EXPECTED}"
+            f"{root / _FOLDER} holds no {ENDING} file; expected one per case, each with {_EXPECTED}"
         )
     patients = _patients(root / "meta.json")
     chosen = assign(sorted(ids), groups, "group")
@@ -82,7 +92,7 @@ def open_raters(folder: str | Path, *, groups: str | None = None) -> RatersDatas
         layout="raters",
         cases=tuple(
             _case(
-                root / _FOLDER / f"{case_id}{_ENDING}",
+                root / _FOLDER / f"{case_id}{ENDING}",
                 case_id,
                 chosen.get(case_id) or patients.get(case_id) or case_id,
             )
@@ -90,10 +100,14 @@ def open_raters(folder: str | Path, *, groups: str | None = None) -> RatersDatas
         ),
         classes={"foreground": (1,)},
         channels=("image",),
+        account=Account(
+            classes_from="the masks of the raters",
+            guesses=("the label is what at least half of the raters marked",),
+        ),
         findings=tuple(
             Finding(
-                case_id, "error", "missing_image", f"{_FOLDER}/{case_id}{_ENDING}",
-                "its entry in meta.json only", "add the file, or remove the entry",
+                case_id, "error", "missing_image", f"{_FOLDER}/{case_id}{ENDING}",
+                "its entry in meta.json only", "add the file, or mend meta.json",
             )
             for case_id in sorted(patients.keys() - set(ids))
         ),
@@ -178,21 +192,12 @@ def _geometry(shape: tuple[int, ...]) -> Geometry:
 def _array(path: Path, case_id: str, name: str) -> NDArray:
     """One array of the file, its header looked at first."""
     _shape(path, case_id)
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            array: NDArray = arrays[name]
-            return array
-    except Exception as error:
-        raise _damaged(path, case_id, error) from error
+    return read_array(path, case_id, name)
 
 
 def _shape(path: Path, case_id: str) -> tuple[int, ...]:
     """Of the image; the headers of both arrays are read, no voxel."""
-    refuse_text(first_bytes(path, case_id)[0], path, case_id, f"an {_ENDING} file")
-    try:
-        headers = _headers(path)
-    except Exception as error:
-        raise _damaged(path, case_id, error) from error
+    headers = read_headers(path, case_id)
     missing = [name for name in ("image", "raters") if name not in headers]
     if missing:
         raise Unreadable(
@@ -201,15 +206,7 @@ def _shape(path: Path, case_id: str) -> tuple[int, ...]:
             _EXPECTED,
             "write it again with numpy.savez_compressed(file, image=..., raters=...)",
         )
-    for name in ("image", "raters"):
-        kind = np.dtype(headers[name][1])
-        if kind.kind not in "buif":
-            raise BadVoxels(
-                case_id,
-                f"{name} of type {kind} in {path}",
-                "whole numbers, floating-point numbers or booleans",
-                "write it again as numbers; objects are never unpacked, since they can run code",
-            )
+    refuse_objects(headers, ("image", "raters"), path, case_id)
     image, raters = headers["image"][0], headers["raters"][0]
     if len(image) not in (2, 3) or 0 in image or raters[1:] != image or raters[0] < 2:
         raise ShapeMismatch(
@@ -219,33 +216,3 @@ def _shape(path: Path, case_id: str) -> tuple[int, ...]:
             "bring the raters' masks to the image's grid, one after the other along the first axis",
         )
     return image
-
-
-def _headers(path: Path) -> dict[str, tuple[tuple[int, ...], DTypeLike]]:
-    """Array -> shape and type."""
-    found: dict[str, tuple[tuple[int, ...], DTypeLike]] = {}
-    with ZipFile(path) as archive:
-        for about in archive.infolist():
-            if not about.filename.endswith(".npy"):
-                continue
-            with archive.open(about) as file:
-                old = npy.read_magic(file) == (1, 0)
-                read = npy.read_array_header_1_0 if old else npy.read_array_header_2_0
-                shape, _, kind = read(file)
-            # A header may claim any size; memory is taken for it before the data are seen to end.
-            held = min(about.file_size, inflated_at_most(about.compress_size))
-            if not kind.hasobject and prod(shape) * kind.itemsize > held:
-                raise ValueError(f"{about.filename} says it is {shape} of {kind}, and is shorter")
-            found[about.filename.removesuffix(".npy")] = shape, kind
-    return found
-
-
-def _damaged(path: Path, case_id: str, error: Exception) -> Unreadable:
-    """Whatever zipfile, zlib and NumPy have to say of a broken file."""
-    told = " ".join(str(error).split()) or type(error).__name__
-    return Unreadable(
-        case_id,
-        f"{path} that cannot be read ({told})",
-        f"an {_ENDING} file as NumPy writes it",
-        COPY_AGAIN,
-    )

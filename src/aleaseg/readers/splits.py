@@ -76,7 +76,8 @@ def _left_out_of_table(path: Path) -> frozenset[str]:
 
 def _json(path: Path, expected: str) -> Any:
     try:
-        return json.loads(path.read_bytes().decode("utf-8", "surrogatepass"))
+        # Windows' editors write a mark before UTF-8.
+        return json.loads(path.read_bytes().removeprefix(b"\xef\xbb\xbf").decode("utf-8", "surrogatepass"))
     except FileNotFoundError as error:
         raise UsageError(f"{path} does not exist; expected {expected}; check the path") from error
     except OSError as error:

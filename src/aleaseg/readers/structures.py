@@ -7,61 +7,83 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from aleaseg.case import Case, Dataset, Finding, Voxels
+from aleaseg.case import Account, Case, Dataset, Finding, Voxels
 from aleaseg.errors import BadVoxels, ShapeMismatch
 from aleaseg.readers.classes import asked_classes, choose
-from aleaseg.readers.files import list_folder, split_ending
+from aleaseg.readers.files import split_ending
 from aleaseg.readers.fit import differs_in_world
 from aleaseg.readers.pairs import pair_up
+from aleaseg.readers.promises import no_labels
+from aleaseg.readers.roles import Chosen, matches
+from aleaseg.readers.tree import Tree, join
 from aleaseg.readers.voxels import lazy_case, read_label
 
-__all__ = ["MASKS", "open_structures", "read_structures"]
+__all__ = ["MASKS", "is_image", "open_structures", "read_structures"]
 
 MASKS = "segmentations"
 _IMAGES = ("ct", "mri", "mr", "image", "img", "pet")
 
 
-def open_structures(root: Path, folders: Sequence[str], classes: str | None = None) -> Dataset:
+def is_image(name: str) -> bool:
+    """Whether a file in the folder of a case is its image."""
+    return _stem(name) in _IMAGES
+
+
+def open_structures(
+    tree: Tree, folders: Sequence[str], classes: str | None = None, chosen: Chosen | None = None
+) -> Dataset:
     """Open a data set of one folder per case.
 
     Args:
-        root: for the name.
-        folders: names of the cases below `root`; `[""]` where `root` itself is the one case.
+        tree: of the folder.
+        folders: names of the cases in it; `[""]` where it is itself the one case.
         classes: see `open_dataset`; names of structures.
+        chosen: which files are images and which are masks, of those that would be taken.
 
     Raises:
         UsageError: `classes` cannot be read or names what is not there.
     """
+    chosen = chosen or Chosen()
     images: dict[str, list[Path]] = {}
     masks: dict[str, dict[str, Path]] = {}
+    findings: list[Finding] = []
     for name in folders:
-        case = name or root.resolve().name
-        files, below = list_folder(root / name)
-        found = [root / name / file for file in files if _stem(file) in _IMAGES]
-        if found:
-            images[case] = sorted(found, key=lambda file: _IMAGES.index(_stem(file.name)))[:1]
-        if MASKS in below:
-            folder = root / name / MASKS
-            named = {
-                split[0]: folder / file for file in list_folder(folder)[0] if (split := split_ending(file))
-            }
+        case = name or tree.root.resolve().name
+        listed = tree.list(name)
+        images_here = [
+            tree.path(path)
+            for file in listed.files
+            if matches(chosen.image, path := join(name, file)) and (is_image(file) or chosen.image)
+        ]
+        if images_here:
+            images[case] = images_here
+        if MASKS in listed.folders:
+            named, doubles = _masks(tree, join(name, MASKS), case, chosen.label)
+            findings += doubles
             if named:
                 masks[case] = named
     structures = sorted({name for named in masks.values() for name in named})
     declared = {name: (number,) for number, name in enumerate(structures, start=1)}
     kept, _ = choose(declared, asked_classes(classes))
     kept = {name: (number,) for number, name in enumerate(kept, start=1)}
-    ids, findings = pair_up(images, {case: list(named.values())[:1] for case, named in masks.items()})
+    ids, wrong = pair_up(images, {case: list(named.values())[:1] for case, named in masks.items()})
+    if not masks:
+        wrong.append(no_labels(tree, join(folders[0], MASKS)))
+    # Every mask of a case that cannot be used is named with it.
+    findings += [
+        replace(one, files=(*images.get(one.case, ()), *masks.get(one.case, {}).values())) for one in wrong
+    ]
     cases = tuple(_case(case, images[case][0], masks.get(case, {}), kept) for case in ids)
     kinds = Counter(_stem(case.image_files[0].name) for case in cases)
     return Dataset(
-        name=root.resolve().name,
-        root=root,
+        name=tree.root.resolve().name,
+        root=tree.root,
         layout="structures",
         cases=cases,
         classes=kept,
@@ -69,7 +91,40 @@ def open_structures(root: Path, folders: Sequence[str], classes: str | None = No
         if len(kinds) == 1
         else ("image",),
         findings=tuple(findings),
+        account=Account(
+            classes_from=f"the names in {MASKS}/",
+            others={
+                path.relative_to(tree.root).as_posix(): "file not asked for"
+                for case in ids
+                for name, path in masks.get(case, {}).items()
+                if name not in kept
+            },
+        ),
     )
+
+
+def _masks(
+    tree: Tree, folder: str, case: str, pattern: str | None
+) -> tuple[dict[str, Path], list[Finding]]:
+    """The mask of each structure, and an error where there are two of one."""
+    named: dict[str, Path] = {}
+    findings = []
+    for file in tree.list(folder).files:
+        split = split_ending(file)
+        if split is None or not matches(pattern, join(folder, file)):
+            continue
+        path = tree.path(join(folder, file))
+        if split[0] in named:
+            findings.append(
+                Finding(
+                    case, "error", "same_id", "one mask per structure",
+                    f"{named[split[0]].name} and {file} in {folder}/", "keep one of them there",
+                    (path,),
+                )
+            )  # fmt: skip
+        else:
+            named[split[0]] = path
+    return named, findings
 
 
 def read_structures(files: Sequence[tuple[str, int, Path]], image: Path, case_id: str) -> Voxels:

@@ -119,7 +119,9 @@ def _context(
     about = {"channels": [], "path": "", **(manifest.get("dataset") or {})}
     population = manifest.get("population") or {}
     status = values(cases, "status") if "status" in cases else np.array([], dtype=object)
-    findings = read_json(run.path / "check.json") if (run.path / "check.json").exists() else []
+    checked = read_json(run.path / "check.json") if (run.path / "check.json").exists() else []
+    # Runs of version 0.1 have the findings alone.
+    findings = checked["findings"] if isinstance(checked, dict) else checked
     findings = sorted(findings, key=lambda finding: (finding["severity"] != "error", finding["case"]))
     has = {column.name for column in columns}
     return {

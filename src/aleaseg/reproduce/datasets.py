@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,8 @@ from aleaseg.case import Dataset
 from aleaseg.errors import AleasegError, UsageError
 from aleaseg.readers import open_dataset
 from aleaseg.readers.files import list_folder
+from aleaseg.readers.public import KNOWN, Known, Pairs
 from aleaseg.readers.splits import read_splits, to_bytes
-from aleaseg.readers.structures import MASKS
 from aleaseg.run import read_json, write_aside, write_json
 from aleaseg.training.splitting import hold_out
 
@@ -28,34 +28,6 @@ TEST_SHARE = 0.2
 """Section 4 of arXiv 2604.10963: a fifth is the test part."""
 # Of the split alone, which stays whatever seed trains.
 _SPLIT_SEED = 0
-
-Pairs = dict[str, tuple[Path, Path]]
-"""Case -> its image and its label."""
-
-
-@dataclass(frozen=True)
-class Known:
-    """A data set of the paper.
-
-    Attributes:
-        title: on tables.
-        cases: the paper's number of them.
-        target: the class that class-specific cuts and tables are about; empty: the last.
-        channel: name of the image channel.
-        classes: name -> label value; empty: the files say.
-        folders: what its folder, or the name in a dataset.json, may be called.
-        expected: what is looked for, in words.
-        pairs: from a folder to the files, empty where it is not of this form.
-    """
-
-    title: str
-    cases: int
-    target: str
-    channel: str
-    classes: Mapping[str, int]
-    folders: str
-    expected: str
-    pairs: Callable[[Path], Pairs]
 
 
 @dataclass(frozen=True)
@@ -104,135 +76,6 @@ class Prepared:
     train: int
     test: int
     notes: tuple[str, ...]
-
-
-# -- the forms ------------------------------------------------------------------------------------
-
-
-def _deep(root: Path, pattern: str, depth: int) -> Iterator[Path]:
-    """Files of a name in a folder and so many levels below it."""
-    for level in range(depth + 1):
-        yield from root.glob("*/" * level + pattern)
-
-
-def _lits(root: Path) -> Pairs:
-    """`volume-N.nii` with `segmentation-N.nii`, in one folder or in both batches'."""
-
-    def by_number(kind: str) -> dict[int, Path]:
-        found: dict[int, Path] = {}
-        for path in sorted(_deep(root, f"{kind}-*.nii*", 2)):
-            match = re.fullmatch(rf"{kind}-(\d+)\.nii(\.gz)?", path.name)
-            if match:
-                found.setdefault(int(match[1]), path)
-        return found
-
-    images, labels = by_number("volume"), by_number("segmentation")
-    return {f"lits_{n:03d}": (images[n], labels[n]) for n in sorted(images.keys() & labels.keys())}
-
-
-def _kits(root: Path) -> Pairs:
-    """`case_00000/imaging.nii.gz` with `segmentation.nii.gz`."""
-    return {
-        folder.name: (folder / "imaging.nii.gz", folder / "segmentation.nii.gz")
-        for folder in sorted(root.glob("case_*"))
-        if (folder / "imaging.nii.gz").is_file() and (folder / "segmentation.nii.gz").is_file()
-    }
-
-
-def _word(root: Path) -> Pairs:
-    """`imagesTr/word_0002.nii.gz` with `labelsTr`, and the same of `Val`: 100 and 20 cases."""
-    found = {}
-    for part in ("Tr", "Val"):
-        for image in sorted((root / f"images{part}").glob("word_*.nii.gz")):
-            label = root / f"labels{part}" / image.name
-            if re.fullmatch(r"word_\d{4}\.nii\.gz", image.name) and label.is_file():
-                found[image.name.removesuffix(".nii.gz")] = (image, label)
-    return found
-
-
-def _feta(root: Path) -> Pairs:
-    """`sub-001/anat/sub-001_rec-mial_T2w.nii.gz` with `..._dseg.nii.gz`."""
-    found: Pairs = {}
-    for image in sorted(root.glob("sub-*/anat/*_T2w.nii.gz")):
-        label = image.with_name(image.name.replace("_T2w.", "_dseg."))
-        if label.is_file():
-            found.setdefault(image.parents[1].name, (image, label))
-    return found
-
-
-def _totalseg(root: Path) -> Pairs:
-    """`s0000/ct.nii.gz` with the folder `s0000/segmentations`."""
-    return {
-        folder.name: (folder / "ct.nii.gz", folder / MASKS)
-        for folder in sorted(root.glob("s[0-9]*"))
-        if (folder / "ct.nii.gz").is_file() and (folder / MASKS).is_dir()
-    }
-
-
-_ORGANS = (
-    *("liver", "spleen", "left kidney", "right kidney", "stomach", "gallbladder", "esophagus", "pancreas"),
-    *("duodenum", "colon", "intestine", "adrenal", "rectum", "bladder", "left femur head"),
-    "right femur head",
-)
-_TISSUES = (
-    *("external cerebrospinal fluid", "grey matter", "white matter", "ventricles", "cerebellum"),
-    *("deep grey matter", "brainstem"),
-)
-
-KNOWN: dict[str, Known] = {
-    "lits": Known(
-        "LiTS",
-        131,
-        "tumour",
-        "CT",
-        {"liver": 1, "tumour": 2},
-        r"lits|task03|liver",
-        "volume-N.nii and segmentation-N.nii in it or in its folders (Training Batch 1 and 2), or Task03_Liver of the "
-        "Medical Segmentation Decathlon",
-        _lits,
-    ),
-    "totalseg": Known(
-        "TotalSegmentator",
-        1204,
-        "",
-        "CT",
-        {},
-        r"totalseg(mentator)?",
-        "s0000/ct.nii.gz with s0000/segmentations/STRUCTURE.nii.gz, and meta.csv beside them",
-        _totalseg,
-    ),
-    "word": Known(
-        "WORD",
-        120,
-        "",
-        "CT",
-        {name: value for value, name in enumerate(_ORGANS, start=1)},
-        r"word",
-        "imagesTr/word_0002.nii.gz with labelsTr/, and imagesVal/ with labelsVal/",
-        _word,
-    ),
-    "feta": Known(
-        "FeTA22",
-        120,
-        "",
-        "MR",
-        {name: value for value, name in enumerate(_TISSUES, start=1)},
-        r"feta",
-        "sub-001/anat/sub-001_..._T2w.nii.gz with ..._dseg.nii.gz",
-        _feta,
-    ),
-    "kits23": Known(
-        "KiTS23",
-        489,
-        "tumour",
-        "CT",
-        {"kidney": 1, "tumour": 2, "cyst": 3},
-        r"kits",
-        "case_00000/imaging.nii.gz with case_00000/segmentation.nii.gz",
-        _kits,
-    ),
-}
-"""By name, in the order of the paper's Table 1."""
 
 
 # -- finding --------------------------------------------------------------------------------------

@@ -22,6 +22,9 @@ __all__ = ["aside", "file_name", "is_aside", "naming", "read_json", "write_aside
 
 _PART = ".part"
 
+# Windows' editors write it before UTF-8.
+_BOM = b"\xef\xbb\xbf"
+
 
 def file_name(case_id: str) -> str:
     """A safe file name for any case id: 20 hexadecimal digits, the same on every machine."""
@@ -106,10 +109,11 @@ def read_json(path: Path) -> Any:
         UsageError: the file is missing or damaged.
     """
     try:
-        return json.loads(path.read_bytes().decode("utf-8", "surrogatepass"))
+        return json.loads(path.read_bytes().removeprefix(_BOM).decode("utf-8", "surrogatepass"))
     except FileNotFoundError as error:
         raise UsageError(f"{path} does not exist; expected a folder written by `aleaseg audit`") from error
     except ValueError as error:
         raise UsageError(
-            f"{path} is damaged ({error}); delete it and run the same command again"
+            f"{path} is damaged, no JSON ({error}); put a sound copy in its place, or, if aleaseg wrote it, run the "
+            "same command into a new folder"
         ) from error

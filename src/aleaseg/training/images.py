@@ -44,7 +44,12 @@ def open_images(path: str | Path, channels: int) -> tuple[list[Case], list[Findi
         if stems and not folders and "dataset.json" not in files and all(map(_CHANNEL.fullmatch, stems)):
             return _by_channel(stems, channels)
     dataset = open_dataset(root)
-    wrong = [finding for finding in dataset.findings if finding.severity == "error"]
+    # To predict, no label is needed.
+    wrong = [
+        finding
+        for finding in dataset.findings
+        if finding.severity == "error" and finding.check != "labels_not_found"
+    ]
     return list(dataset.cases), wrong
 
 
