@@ -64,6 +64,24 @@ def test_a_verb_takes_what_its_settings_hold(verb):
         assert (typed[name].param_type_name == "argument") == isinstance(option, Argument)
 
 
+@pytest.mark.parametrize("verb", VERBS)
+def test_what_is_not_typed_is_what_python_leaves_out(verb):
+    kind = VERBS[verb]
+    required = {
+        name: option
+        for name, _, option in options(kind)
+        if inspect.signature(kind).parameters[name].default is inspect.Parameter.empty
+    }
+    words = ["-o", "out"]
+    for name, option in required.items():
+        if name != "out":
+            words += ["x"] if isinstance(option, Argument) else [f"--{name}", "x"]
+    extra = {"compare": ["a", "b"], "reproduce": ["table1"]}.get(verb, [])
+    given = command(verb).make_context(verb, [*extra, *words]).params
+    left_out = kind(**{name: Path("out") if name == "out" else "x" for name in required})
+    assert kind(**{name: given[name] for name, _, _ in options(kind)}) == left_out
+
+
 @pytest.mark.parametrize(
     "kind", dict.fromkeys([*VERBS.values(), AuditSettings]), ids=lambda kind: kind.__name__
 )

@@ -48,7 +48,7 @@ def followed(cases):
 def result_of(cases, followed):
     about = {
         "dataset": "nodules_|_x", "cases": N, "patients": N // 2, "left_out": {"bad": "found text"}, "raters": [4],
-        "folds": 3, "steps": 12, "seed": 0, "command": "aleaseg bench nodules --raters -o out", "date": "2026-01-02",
+        "folds": 3, "steps": 12, "seed": 0, "command": "aleaseg bench raters nodules -o out", "date": "2026-01-02",
         "machine": "2 cores", "versions": {"numpy": "2"},
     }  # fmt: skip
     return RatersResult(about, cases, *followed)
@@ -126,7 +126,7 @@ def test_what_is_written(cases, followed, tmp_path):
     np.testing.assert_allclose(again["raw"], followed[0]["raw"], atol=1e-6)
     page = (tmp_path / "raters.md").read_text(encoding="utf-8")
     assert "nodules\\_\\|\\_x" in page
-    assert "command: aleaseg bench nodules --raters -o out" in page
+    assert "command: aleaseg bench raters nodules -o out" in page
     assert f"cases: {N} of {N // 2} patients" in page
     assert "left out: bad (found text)" in page
     assert "no number, or the same one for every case (energy)" in page

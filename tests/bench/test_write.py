@@ -163,7 +163,7 @@ def made_up(seed=0, name="Hippocampus"):
         "steps": 1200,
         "impossible": ["swap_classes"],
         "missing": {NOT_FOR_THIS: 1.0, "auv": 0.0, "tta_dice": 0.12},
-        "command": "aleaseg bench DATASET -o OUT --draws 3 --swap-in",
+        "command": "aleaseg bench detect DATASET -o OUT --draws 3 --swap-in",
         "date": "2026-01-01T00:00:00+00:00",
         "machine": {"processor": "some", "cores": 2},
         "versions": {"python": "3.11", "aleaseg": "0.2.0", "torch": "2.5"},

@@ -54,10 +54,11 @@ def _place(parameter: inspect.Parameter) -> tuple[bool, bool]:
 def _parameters(kind: type[Settings]) -> Iterator[inspect.Parameter]:
     signature = inspect.signature(kind)
     for name, hint, option in options(kind):
+        default = signature.parameters[name].default
         yield inspect.Parameter(
             name,
             inspect.Parameter.KEYWORD_ONLY,
-            default=signature.parameters[name].default,
+            default=",".join(default) if isinstance(default, tuple) else default,
             annotation=Annotated[_typed(hint, option), _said(name, hint, option)],
         )
 
