@@ -202,7 +202,6 @@ def test_the_tables_show_every_seed_and_can_be_read_back(tmp_path):
 
 def test_what_cannot_work_is_refused():
     for wrong, text in (
-        ({"draws": 2}, "expected 1"),
         ({"held_out": 1.0}, "held_out"),
         ({"randoms": 0}, "randoms"),
         ({"trainings": 0}, "trainings"),
