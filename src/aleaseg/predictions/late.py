@@ -109,8 +109,9 @@ def catch_up(
             failed[case_id] = _torn(case_id, len(folds))
         else:
             todo.append((cases[case_id], next(iter(folds), int(file_name(case_id), 16) % len(plan.folds))))
-    # Worker processes stay in the folder where the first call was made.
-    predict = partial(_predict, Run(run.path.resolve()), plan)
+    # Worker processes stay in the folder where the first call was made, and need not know of the other cases.
+    alone = replace(plan, groups={}, files=None, failed={})
+    predict = partial(_predict, Run(run.path.resolve()), alone)
     for (case, _), outcome in map_cases(
         predict, todo, device=plan.device, workers=workers, progress=progress
     ):

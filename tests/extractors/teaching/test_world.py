@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from aleaseg.training.world import KINDS, World, _Chance, _edges, _inside, _points, _Scene, prompted_scenes
+from aleaseg.extractors.teaching.chance import Chance
+from aleaseg.extractors.teaching.prompts import _edges, _inside, _points
+from aleaseg.extractors.teaching.world import KINDS, World, _Scene, prompted_scenes
 
 SMALL = World(scene=48, side=32, group=8, views=2)
 
@@ -98,7 +100,7 @@ def test_edges_are_the_tight_box():
 def test_points_of_an_empty_side_do_not_lie():
     mask = torch.zeros(4, 16, 16, dtype=torch.bool)
     mask[:, 4:12, 4:12] = True
-    found = _points(mask, _Chance(0, 4))
+    found = _points(mask, Chance(0, 4))
     for sign, of in ((1, mask), (-1, ~mask)):
         centres = torch.nonzero((found == sign) & of)
         assert len(centres) or not (found == sign).any()

@@ -5,10 +5,10 @@ from dataclasses import replace
 import pytest
 import torch
 
+from aleaseg.extractors.teaching.teach import PromptedTraining, _batches, _rate, dice_of, teach, validation
+from aleaseg.extractors.teaching.world import World
 from aleaseg.networks.prompted import Prompted, PromptedSize
 from aleaseg.run import read_json, read_table
-from aleaseg.training.prompted import PromptedTraining, _batches, _rate, dice_of, teach, validation
-from aleaseg.training.world import World
 
 TOY = PromptedTraining(
     steps=120,
@@ -45,7 +45,7 @@ def test_it_learns(tmp_path):
 
 
 def test_it_goes_on_after_a_kill(tmp_path, monkeypatch):
-    from aleaseg.training import prompted
+    from aleaseg.extractors.teaching import teach as prompted
 
     short = replace(TOY, steps=12, every=4)
     steps = []

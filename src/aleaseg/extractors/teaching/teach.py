@@ -1,6 +1,6 @@
 """The prompted network taught on the synthetic world alone: one command, resumable, by seed.
 
-    python -m aleaseg.training.prompted FOLDER --minutes 60
+    python -m aleaseg.extractors.teaching.teach FOLDER --minutes 60
 
 FOLDER gets the checkpoint (`training.pt`), the log (`log.csv`: step, seconds, loss, Dice on
 scenes that are never trained on) and, at the end, `prompted.safetensors`: half precision, the
@@ -22,9 +22,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
+from aleaseg.extractors.teaching.world import World, prompted_scenes
 from aleaseg.networks.prompted import Prompted, PromptedSize
 from aleaseg.run import write_aside, write_json, write_table
-from aleaseg.training.world import World, prompted_scenes
 
 __all__ = ["PromptedTraining", "dice_of", "teach", "validation"]
 

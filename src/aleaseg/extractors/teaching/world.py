@@ -8,20 +8,19 @@ others that look alike, at any contrast, sharpness and noise.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 
 import torch
 from torch import Tensor
-from torch.nn.functional import conv2d, interpolate
+from torch.nn.functional import interpolate
 
+from aleaseg.extractors.teaching.chance import SLICES, Chance, blurred
+from aleaseg.extractors.teaching.prompts import prompts_of
 from aleaseg.networks.prompted import cut
 
 __all__ = ["KINDS", "World", "prompted_scenes"]
-
-SLICES = 3
 
 
 @dataclass(frozen=True)
@@ -43,51 +42,25 @@ class World:
     views: int = 3
 
 
-class _Chance:
-    """Random numbers for a group of scenes, (B, 1, 1, 1) each unless said otherwise."""
-
-    def __init__(self, seed: int, size: int) -> None:
-        self.generator = torch.Generator().manual_seed(seed)
-        self.size = size
-
-    def uniform(self, low: float, high: float, *shape: int) -> Tensor:
-        shape = shape or (1, 1, 1)
-        return low + (high - low) * torch.rand(self.size, *shape, generator=self.generator)
-
-    def log_uniform(self, low: float, high: float, *shape: int) -> Tensor:
-        return self.uniform(math.log(low), math.log(high), *shape).exp()
-
-    def normal(self, *shape: int) -> Tensor:
-        return torch.randn(self.size, *shape, generator=self.generator)
-
-    def happens(self, share: float) -> Tensor:
-        """(B, 1, 1, 1) of 0 and 1."""
-        return (torch.rand(self.size, 1, 1, 1, generator=self.generator) < share).float()
-
-    def one_of(self, count: int) -> int:
-        """The same for the whole group."""
-        return int(torch.randint(count, (1,), generator=self.generator))
-
-
 # -- shapes: where the function is below 0, in coordinates in which the thing is about the unit ball ----------------
 
 
-def _ball(u: Tensor, chance: _Chance) -> Tensor:
+def _ball(u: Tensor, chance: Chance) -> Tensor:
     return _length(u) - 1
 
 
-def _brick(u: Tensor, chance: _Chance) -> Tensor:
+def _brick(u: Tensor, chance: Chance) -> Tensor:
     power = chance.uniform(3, 10)
     return (u.abs() ** power[:, None]).sum(1) ** (1 / power) - 0.85
 
 
-def _shell(u: Tensor, chance: _Chance) -> Tensor:
+def _shell(u: Tensor, chance: Chance) -> Tensor:
     """A ring, such as a wall around a cavity."""
     thickness = chance.uniform(0.2, 0.6)
     return (_length(u) - (1 - thickness / 2)).abs() - thickness / 2
 
 
-def _tube(u: Tensor, chance: _Chance) -> Tensor:
+def _tube(u: Tensor, chance: Chance) -> Tensor:
     """A bent, thin thing."""
     x, y, z = u.unbind(1)
     bend, turns, start = chance.uniform(0, 0.7), chance.uniform(1, 5), chance.uniform(0, 6.3)
@@ -95,7 +68,7 @@ def _tube(u: Tensor, chance: _Chance) -> Tensor:
     return torch.maximum(away - chance.uniform(0.15, 0.45), x.abs() - 1.1)
 
 
-def _star(u: Tensor, chance: _Chance) -> Tensor:
+def _star(u: Tensor, chance: Chance) -> Tensor:
     angle = torch.atan2(u[:, 1], u[:, 0])
     edge = torch.ones_like(angle)
     for lobes in (2, 3, 5, 8):
@@ -103,13 +76,13 @@ def _star(u: Tensor, chance: _Chance) -> Tensor:
     return _length(u) - 0.9 * edge
 
 
-def _crescent(u: Tensor, chance: _Chance) -> Tensor:
+def _crescent(u: Tensor, chance: Chance) -> Tensor:
     away = chance.uniform(0.4, 0.9)
     other = _length(torch.stack([u[:, 0] - away, u[:, 1], u[:, 2]], dim=1))
     return torch.maximum(_length(u) - 1, chance.uniform(0.6, 0.95) - other)
 
 
-def _cluster(u: Tensor, chance: _Chance) -> Tensor:
+def _cluster(u: Tensor, chance: Chance) -> Tensor:
     """Several parts that may touch."""
     parts = []
     for _ in range(3):
@@ -118,7 +91,7 @@ def _cluster(u: Tensor, chance: _Chance) -> Tensor:
     return torch.stack(parts).amin(0)
 
 
-KINDS: tuple[Callable[[Tensor, _Chance], Tensor], ...] = (
+KINDS: tuple[Callable[[Tensor, Chance], Tensor], ...] = (
     _ball, _ball, _brick, _shell, _tube, _star, _star, _crescent, _cluster,
 )  # fmt: skip
 
@@ -139,7 +112,7 @@ class _Scene:
     """A group of scenes being drawn: (B, 3, S, S) arrays, slices k = 0, 1, 2."""
 
     def __init__(self, world: World, seed: int) -> None:
-        self.chance = _Chance(seed, world.group)
+        self.chance = Chance(seed, world.group)
         self.side = world.scene
         line = torch.linspace(-1, 1, world.scene)
         y, x = torch.meshgrid(line, line, indexing="ij")
@@ -184,18 +157,6 @@ class _Scene:
         if chance.one_of(3) == 0:  # jagged
             bends = bends + self.field(3, 20) * chance.uniform(0, 0.12)[:, None]
         return KINDS[kind](u + bends, chance) < 0
-
-
-def _blurred(image: Tensor, sigma: Tensor) -> Tensor:
-    """(B, 3, S, S), each scene by its own sigma (B, 1, 1, 1) in pixels."""
-    reach = torch.arange(-4, 5, dtype=torch.float32)
-    kernel = torch.exp(-0.5 * (reach / sigma.view(-1, 1).clamp(min=0.05)) ** 2)
-    kernel = (kernel / kernel.sum(1, keepdim=True)).repeat_interleave(SLICES, 0)
-    flat, size = image.flatten(0, 1)[None], image.shape
-    count = flat.shape[1]
-    flat = conv2d(flat, kernel.view(count, 1, 1, -1), padding=(0, 4), groups=count)
-    flat = conv2d(flat, kernel.view(count, 1, -1, 1), padding=(4, 0), groups=count)
-    return flat[0].view(size)
 
 
 def _tissue(scene: _Scene) -> tuple[Tensor, Tensor]:
@@ -266,7 +227,7 @@ def _painted(scene: _Scene, world: World) -> tuple[Tensor, Tensor]:
 def _scanned(image: Tensor, scene: _Scene) -> Tensor:
     """What a scanner makes of it: blur, shading, shadows, noise of several kinds, ghosts, few pixels, another scale."""
     chance = scene.chance
-    image = _blurred(image, chance.uniform(0.2, 1.3))
+    image = blurred(image, chance.uniform(0.2, 1.3))
     mixed = torch.cat([image[:, :1], image, image[:, -1:]], dim=1)
     leak = chance.uniform(0, 0.25)
     image = (1 - 2 * leak) * image + leak * (mixed[:, :-2] + mixed[:, 2:])
@@ -280,7 +241,7 @@ def _scanned(image: Tensor, scene: _Scene) -> Tensor:
     )
     amount = chance.log_uniform(0.004, 0.18)
     noise, second = chance.normal(*image.shape[1:]), chance.normal(*image.shape[1:])
-    grain = _blurred(noise, chance.uniform(0.6, 1.5)) * 2.5
+    grain = blurred(noise, chance.uniform(0.6, 1.5)) * 2.5
     noise = torch.where(chance.happens(0.35).bool(), grain, noise)
     speckled, rician = (
         image * (1 + 3 * amount * noise),
@@ -295,82 +256,7 @@ def _scanned(image: Tensor, scene: _Scene) -> Tensor:
     return image
 
 
-# -- prompts ----------------------------------------------------------------------------------------
-
-
-def _edges(mask: Tensor) -> Tensor:
-    """(B, 4): first and last column, first and last row of (B, S, S); nonsense where it is empty."""
-    columns, rows = mask.any(1), mask.any(2)
-    last = mask.shape[-1] - 1
-
-    def ends(line: Tensor) -> tuple[Tensor, Tensor]:
-        whole = line.float()
-        return whole.argmax(1), last - whole.flip(1).argmax(1)
-
-    return torch.stack([*ends(columns), *ends(rows)], dim=1).float()
-
-
-def _inside(edges: Tensor, side: int) -> Tensor:
-    """(B, S, S): 1 inside the boxes."""
-    line = torch.arange(side, dtype=torch.float32)
-    x0, x1, y0, y1 = edges[:, :, None].unbind(1)
-    columns, rows = (line >= x0) & (line <= x1), (line >= y0) & (line <= y1)
-    return (rows[:, :, None] & columns[:, None, :]).float()
-
-
-def _points(mask: Tensor, chance: _Chance) -> Tensor:
-    """(B, S, S): +1 disks inside, -1 disks outside, at most three of each."""
-    size, side = len(mask), mask.shape[-1]
-    found = torch.zeros(mask.shape)
-    line = torch.arange(side, dtype=torch.float32)
-    for sign, of in ((1.0, mask), (-1.0, ~mask)):
-        for _ in range(2):
-            weight = of.flatten(1).float() * torch.rand(size, side * side, generator=chance.generator)
-            place = weight.argmax(1)
-            y, x = (place // side).float(), (place % side).float()
-            disk = (line[None, :, None] - y[:, None, None]) ** 2 + (
-                line[None, None] - x[:, None, None]
-            ) ** 2 <= 6
-            found = torch.where(disk & chance.happens(0.6)[:, 0].bool(), sign * torch.ones(()), found)
-    return found
-
-
-def _prompts(meant: Tensor, chance: _Chance) -> tuple[Tensor, Tensor, Tensor]:
-    """Region and point prompts, (B, S, S) each, and the window about them (B, 4)."""
-    middle, side = meant[:, 1], meant.shape[-1]
-    own, whole = _edges(middle), _edges(meant.any(1))
-    solid = chance.happens(0.3)[:, 0, :, 0]  # one box for all slices
-    edges = solid * whole + (1 - solid) * own
-    wide = torch.stack([edges[:, 1] - edges[:, 0], edges[:, 3] - edges[:, 2]], 1).repeat_interleave(2, 1)
-    # Half of the boxes are about tight, half lie beyond the thing, each side by its own amount.
-    loose = chance.happens(0.5)[:, 0, :, 0]
-    grow = chance.uniform(-0.5, 1, 4) * (0.05 * wide + 0.6) + loose * chance.uniform(0, 1, 4) * (
-        0.12 * wide + 2
-    )
-    edges = edges + grow * torch.tensor([-1.0, 1.0, -1.0, 1.0])
-    # Some are plainly wrong, shifted and of another size: what is meant is still the thing, all of it.
-    wrong, shift = chance.happens(0.35)[:, 0, :, 0], chance.uniform(-0.45, 0.45, 2).repeat_interleave(2, 1)
-    size = chance.uniform(-0.3, 0.3, 2).repeat_interleave(2, 1) * torch.tensor([-1.0, 1.0, -1.0, 1.0])
-    edges = edges + wrong * (shift + size) * wide
-    region = _inside(edges, side)
-    drawn = (
-        _blurred(meant.float(), chance.uniform(0.3, 2.5))[:, 1] > chance.uniform(0.25, 0.75)[:, 0]
-    ).float()
-    region = torch.where(chance.happens(0.1)[:, 0].bool(), drawn, region)
-    points = _points(middle, chance) * chance.happens(0.2)[:, 0]
-    alone = chance.happens(0.06)[:, 0] * (points > 0).flatten(1).any(1)[:, None, None]
-    region = region * (1 - alone)
-    # The window holds the box with a margin; for things that grow or shrink along the stack it may be far larger.
-    centre = (edges[:, 0::2] + edges[:, 1::2]) / 2
-    half = wide.amax(1, keepdim=True) / 2 * chance.uniform(1.2, 1.9, 1)
-    half = torch.where(
-        chance.happens(0.35)[:, 0, :, 0].bool(), half * chance.uniform(1, 2.2, 1), half
-    ).clamp(min=5)
-    centre = centre + chance.uniform(-0.15, 0.15, 2) * half
-    return region, points, torch.cat([centre, half], dim=1)
-
-
-def _leveled(image: Tensor, meant: Tensor, chance: _Chance) -> Tensor:
+def _leveled(image: Tensor, meant: Tensor, chance: Chance) -> Tensor:
     """Grey levels to 0 to 1: by percentiles of the scene, or of the thing itself, as scans are normalised."""
     tight = chance.happens(0.5).bool().flatten()
     low, high = chance.uniform(0.002, 0.02).flatten(), chance.uniform(0.97, 0.998).flatten()
@@ -408,11 +294,9 @@ def prompted_scenes(seed: int, world: World | None = None) -> tuple[Tensor, Tens
     return torch.cat([seen for seen, _ in views]), torch.cat([truth for _, truth in views])
 
 
-def _view(
-    image: Tensor, meant: Tensor, usable: Tensor, chance: _Chance, side: int
-) -> tuple[Tensor, Tensor]:
+def _view(image: Tensor, meant: Tensor, usable: Tensor, chance: Chance, side: int) -> tuple[Tensor, Tensor]:
     """The scenes as one scanner saw them, with one prompt each."""
-    region, points, window = _prompts(meant, chance)
+    region, points, window = prompts_of(meant, chance)
     image = _leveled(image, meant, chance)
     prompts, mask = torch.stack([region, points], 1), meant[:, 1:2].float()
     seen = torch.cat([cut(image, window, side), cut(prompts, window, side, "nearest")], dim=1)

@@ -1,0 +1,1 @@
+"""How the package's own prompted network was taught: a synthetic world, and a training on it alone."""
