@@ -24,6 +24,7 @@ from typing import Annotated, Any, ParamSpec, TypeVar, get_type_hints
 from aleaseg.errors import UsageError
 
 __all__ = [
+    "READING",
     "Argument",
     "DatasetSettings",
     "Device",
@@ -164,7 +165,20 @@ class DatasetSettings(Settings):
     classes: Annotated[
         str | None, Option("Classes to keep, or name=value where none are declared.", "A,B")
     ] = None
+    image: Annotated[
+        str | None, Option("Which files are images, where that is not clear: '*_t1.nii.gz'.", "PATTERN")
+    ] = None
+    label: Annotated[
+        str | None, Option("Which files are masks, likewise: '*_rater1.nii.gz'.", "PATTERN")
+    ] = None
+
+    @property
+    def reading(self) -> dict[str, str | None]:
+        """What `open_dataset` is told beside the folder."""
+        return {name: getattr(self, name) for name in READING if hasattr(self, name)}
 
 
+READING = ("classes", "image", "label", "groups", "sites")
+"""Settings that say how a data set is read, where a verb has them."""
 Device = Annotated[str, Option("Where networks run.", choices=("auto", "cpu", "cuda"))]
 Seed = Annotated[int, Option("Seed of everything random.", "N", least=0)]

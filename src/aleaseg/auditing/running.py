@@ -120,9 +120,7 @@ def run_audit(
 
 def _open(settings: AuditSettings, progress: Progress) -> Dataset:
     """The data set, its headers read: the eye is chosen by what it would cost; no later stage opens one again."""
-    dataset = open_dataset(
-        settings.dataset, classes=settings.classes, groups=settings.groups, sites=settings.sites
-    )
+    dataset = open_dataset(settings.dataset, **settings.reading)
     if not dataset.cases and not dataset.findings:
         raise UsageError(f"{settings.dataset} holds no case; expected at least one image")
     return read_headers(dataset, lambda done, total: progress("headers", done, total))

@@ -19,7 +19,7 @@ def open_clean(settings: BenchSettings) -> Dataset:
     from aleaseg.checks import check, join_groups
     from aleaseg.readers import open_dataset
 
-    dataset = open_dataset(settings.dataset, classes=settings.classes, groups=settings.groups)
+    dataset = open_dataset(settings.dataset, **settings.reading)
     result = check(dataset)
     dataset = join_groups(dataset, result)
     bad = {finding.case for finding in result.errors}

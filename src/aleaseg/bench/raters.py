@@ -123,8 +123,13 @@ def _open(settings: BenchSettings) -> tuple[RatersDataset, dict[str, str]]:
     """The usable cases, twins in one group; and why others are left out."""
     from aleaseg.checks import check, join_groups
 
-    if settings.classes is not None:
-        raise UsageError(f"classes is {settings.classes!r}; cases of several raters have one, foreground")
+    for name, why in (
+        ("classes", "one, foreground"),
+        ("image", "a layout of their own"),
+        ("label", "one each"),
+    ):
+        if (given := getattr(settings, name)) is not None:
+            raise UsageError(f"{name} is {given!r}; cases of several raters have {why}; leave it away")
     opened = open_raters(settings.dataset, groups=settings.groups)
     result = check(opened)
     left_out = {finding.case: f"found {finding.found}" for finding in result.errors}

@@ -30,7 +30,7 @@ def check(
         from aleaseg.checks import closing, summary, write_check
         from aleaseg.readers import open_dataset
 
-        opened = open_dataset(settings.dataset, classes=settings.classes)
+        opened = open_dataset(settings.dataset, **settings.reading)
         result = check_dataset(opened, progress=lambda done, total: progress("check", done, total))
     if out is not None:
         write_check(out, result)

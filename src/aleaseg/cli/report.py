@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from aleaseg.cli.terminal import progress_bars, say
+from aleaseg.settings import READING
 
 __all__ = ["report"]
 
@@ -25,9 +26,7 @@ def report(
         opened = Run(run)
         settings = opened.manifest["settings"]
         try:
-            dataset = open_dataset(
-                settings["dataset"], **{name: settings[name] for name in ("classes", "groups", "sites")}
-            )
+            dataset = open_dataset(settings["dataset"], **{name: settings.get(name) for name in READING})
         except AleasegError:
             dataset = None
             say("The data set is gone: the page has no pictures.", stderr=True)

@@ -86,7 +86,7 @@ def train(
     device = choose_device(settings.device)
     dataset = None
     if not (run.path / WEIGHTS).is_file() or not (run.path / PLAN).is_file():
-        dataset = open_dataset(settings.dataset, classes=settings.classes, groups=settings.groups)
+        dataset = open_dataset(settings.dataset, **settings.reading)
     begin(
         run.path,
         KIND,
