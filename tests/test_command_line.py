@@ -227,21 +227,22 @@ def test_check_says_where_it_wrote(finished, type_aleaseg, tmp_path):
     assert "Written: " in quiet.stderr
 
 
-def test_a_cut_is_planned_once_and_a_refusal_shows_it(finished, monkeypatch, capsys):
+def test_a_cut_is_planned_once_and_a_refusal_shows_it(finished, tmp_path, monkeypatch, capsys):
     from aleaseg import selection
     from aleaseg.cli import app
 
+    run = shutil.copytree(finished.run, tmp_path / "run", ignore=shutil.ignore_patterns("selection"))
     planned = []
     plan = selection.plan
     monkeypatch.setattr(selection, "plan", lambda *run, **cut: planned.append(cut) or plan(*run, **cut))
     with pytest.raises(SelectionRefused, match="force"):
-        typer.main.get_command(app)(["select", str(finished.run), "--worst", "12"], standalone_mode=False)
+        typer.main.get_command(app)(["select", str(run), "--worst", "12"], standalone_mode=False)
     out = capsys.readouterr().out
     assert "12 of 24 cases go" in out
     assert out.rstrip().endswith("Nothing was written.")
     assert "forced:" not in out
     assert len(planned) == 1
-    assert not (finished.run / "selection").exists()
+    assert not (run / "selection").exists()
 
 
 def test_the_demo_installs_no_linter():
