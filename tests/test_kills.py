@@ -48,7 +48,7 @@ def made(tmp_path_factory, write_small, type_aleaseg):
     return {
         "audit": Verb(
             ("audit", data, *GROUPS, "--steps", "8"),
-            ("cases/*.json", "models/fold_*.json", "predictions/*", "models/plan.json"),
+            ("cases/*.json", "models/fold_*.json", "predictions/*"),
             ("cases.csv", "scores.csv", "measures.csv"),
         ),
         "score": Verb(
