@@ -71,7 +71,7 @@ def made(tmp_path_factory, write_small, type_aleaseg):
             ("evaluate", data, folder / "masks"), (), ("metrics.csv", "cases.csv", "summary.csv", "summary.md")
         ),
         "compare": Verb(
-            ("compare", folder / "one", folder / "two"), (), ("comparison.csv", "comparison.md")
+            ("compare", folder / "one", folder / "two"), (), ("comparison.csv",)
         ),
         "reproduce": Verb(
             ("reproduce", "table2", "--data", data, "--preset", "tiny", "--steps", "2", "--crossfit-steps", "2",

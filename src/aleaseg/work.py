@@ -107,7 +107,7 @@ def side_by_side(
     most = workers or cores()
     memory = memory_bytes()
     if bytes_each > 0 and memory is not None:
-        most = min(most, int(_SHARE_OF_MEMORY * memory / bytes_each))
+        most = min(most, int(min(_SHARE_OF_MEMORY * memory / bytes_each, most)))
     return max(1, min(most, items))
 
 

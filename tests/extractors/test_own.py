@@ -122,7 +122,7 @@ def test_opinions_are_given_once_and_anew_where_a_file_changes(tmp_path, write_s
     dataset, run = open_dataset(tmp_path / "data"), Run(tmp_path / "run")
     steps = []
     about = give_opinions(run, dataset, progress=lambda done, total: steps.append((done, total)))
-    assert steps == [(1, 3), (2, 3), (3, 3)]
+    assert steps == [(0, 3), (1, 3), (2, 3), (3, 3)]
     assert about["failed"] == {}
     written = {case.id: run.prediction_file(case.id).stat().st_mtime_ns for case in dataset.cases}
     first = dataset.cases[0].label_files[0]
