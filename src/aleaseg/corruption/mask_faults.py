@@ -33,7 +33,7 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from aleaseg.corruption import masks
+from aleaseg.corruption import masks, pieces
 from aleaseg.corruption.corruption import Corrupted, Corruption, ImpossibleFault, Level
 
 __all__ = ["MASK_FAULTS"]
@@ -118,11 +118,7 @@ def hole(mask: NDArray, rng: Generator, strength: float) -> Corrupted:
     part = _window(mask, reach=0)
     inside = np.argwhere(part.codes)
     centre = inside[rng.integers(len(inside))] + rng.uniform(-0.5, 0.5, mask.ndim)
-    away = [
-        (np.arange(size) - at) * along
-        for size, at, along in zip(part.codes.shape, centre, part.spacing, strict=True)
-    ]
-    distance = np.sqrt(sum(axis**2 for axis in np.ix_(*away)))
+    distance = masks.distances(part.codes.shape, centre, part.spacing)
     return _graded(
         mask,
         part,
@@ -176,7 +172,7 @@ def false_component(mask: NDArray, rng: Generator, strength: float) -> Corrupted
     faulty = mask
     for index in chosen:
         voxels = max(round(2 * sizes[index] * each / (1 - each)), 1)
-        faulty = masks.false_component(
+        faulty = pieces.false_component(
             faulty, rng, voxels=voxels, value=int(values[index]), spacing=_spacing(mask.shape)
         )
     return _finished(mask, faulty, voxels=float(np.count_nonzero(faulty != mask)))
@@ -184,7 +180,7 @@ def false_component(mask: NDArray, rng: Generator, strength: float) -> Corrupted
 
 def drop_component(mask: NDArray, rng: Generator, strength: float) -> Corrupted:
     """A connected component forgotten, not the largest of its class, and no mere speck."""
-    faulty = masks.drop_component(mask, rng)
+    faulty = pieces.drop_component(mask, rng)
     if 1 - _mean_dice(mask, faulty) < SPECK:
         raise ImpossibleFault(f"the component takes less than {SPECK} of the Dice")
     return _finished(mask, faulty)
@@ -241,7 +237,7 @@ def _window(mask: NDArray, reach: float) -> _Window:
     """
     box = []
     for axis, size in enumerate(mask.shape):
-        rows = np.flatnonzero(mask.any(axis=tuple(other for other in range(mask.ndim) if other != axis)))
+        rows = masks.occupied(mask, axis)
         if not len(rows):
             raise ImpossibleFault("the mask is empty")
         margin = int(np.ceil(reach * (rows[-1] - rows[0] + 1))) + 3
