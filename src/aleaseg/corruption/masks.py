@@ -15,7 +15,7 @@ None is the same as 1 along every axis.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 from numpy.random import Generator
@@ -329,7 +329,7 @@ def steps(mask: NDArray, spacing: Sequence[float] | None) -> NDArray:
     return np.ones(mask.ndim) if spacing is None else np.asarray(spacing, dtype=float)
 
 
-def distances(shape: Sequence[int], centre: Sequence[float], spacing: Sequence[float]) -> NDArray:
+def distances(shape: Sequence[int], centre: Iterable[float], spacing: Iterable[float]) -> NDArray:
     """How far each voxel of an array lies from a point, which may lie outside."""
     away = [(np.arange(size) - at) * along for size, at, along in zip(shape, centre, spacing, strict=True)]
     return np.asarray(np.sqrt(sum(axis**2 for axis in np.ix_(*away))))
