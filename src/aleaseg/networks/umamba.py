@@ -95,19 +95,10 @@ def umamba(
     repeats_up: Sequence[int],
     deep_supervision: bool = False,
 ) -> UNet:
-    """The network.
+    """The network; arguments as of `UNet`.
 
-    Args:
-        in_channels: of the image.
-        out_channels: of the logits.
-        widths: channels of each stage.
-        stages: strides and kernels.
-        repeats: residual blocks of each stage; the deeper half has one each, whatever is said here.
-        repeats_up: the same on the way up, from coarse to fine, one fewer; here the finer half has one each.
-        deep_supervision: logits of every stage of the way up.
-
-    Returns:
-        (B, in_channels, *spatial) -> raw logits (B, out_channels, *spatial), or a list of them.
+    The deeper half of the stages, and the finer half on the way up, has one residual block each, whatever
+    the repeats say.
     """
     half = math.ceil(len(stages) / 2)
     return UNet(
