@@ -65,14 +65,7 @@ def dilate(mask: NDArray, rng: Generator, strength: float) -> Corrupted:
     distance, nearest = distance_transform_edt(part.codes == 0, sampling=part.spacing, return_indices=True)
     grown = part.codes[tuple(nearest)]
     uneven = distance - _half_a_voxel(part, rng)
-    return _graded(
-        mask,
-        part,
-        [lambda radius: np.where(uneven <= radius, grown, part.codes)],
-        _up_to(distance.max()),
-        strength,
-        "radius_voxels",
-    )
+    return _within_radius(mask, part, uneven, grown, distance.max(), strength)
 
 
 def erode(mask: NDArray, rng: Generator, strength: float) -> Corrupted:
@@ -84,14 +77,7 @@ def erode(mask: NDArray, rng: Generator, strength: float) -> Corrupted:
         raise ImpossibleFault("the mask fills the array; it has no border to the background")
     depth = distance_transform_edt(part.codes != 0, sampling=part.spacing)
     uneven = depth - _half_a_voxel(part, rng)
-    return _graded(
-        mask,
-        part,
-        [lambda radius: np.where(uneven <= radius, 0, part.codes)],
-        _up_to(depth.max()),
-        strength,
-        "radius_voxels",
-    )
+    return _within_radius(mask, part, uneven, 0, depth.max(), strength)
 
 
 def warp(mask: NDArray, rng: Generator, strength: float) -> Corrupted:
@@ -119,14 +105,7 @@ def hole(mask: NDArray, rng: Generator, strength: float) -> Corrupted:
     inside = np.argwhere(part.codes)
     centre = inside[rng.integers(len(inside))] + rng.uniform(-0.5, 0.5, mask.ndim)
     distance = masks.distances(part.codes.shape, centre, part.spacing)
-    return _graded(
-        mask,
-        part,
-        [lambda radius: np.where(distance <= radius, 0, part.codes)],
-        _up_to(distance.max()),
-        strength,
-        "radius_voxels",
-    )
+    return _within_radius(mask, part, distance, 0, distance.max(), strength)
 
 
 def drop_slices(mask: NDArray, rng: Generator, strength: float) -> Corrupted:
@@ -287,6 +266,17 @@ def _draws(
 
 def _up_to(largest: float) -> Sequence[float]:
     return [float(size) for size in np.linspace(0, largest + 1, 4097)[1:]]
+
+
+def _within_radius(
+    mask: NDArray, part: _Window, distance: NDArray, codes: NDArray | int, largest: float, strength: float
+) -> Corrupted:
+    """Other codes for all that lies within the radius that loses as much Dice as was asked for."""
+
+    def family(radius: float) -> NDArray:
+        return np.where(distance <= radius, codes, part.codes)
+
+    return _graded(mask, part, [family], _up_to(largest), strength, "radius_voxels")
 
 
 def _graded(
