@@ -111,8 +111,9 @@ def score_case(
             rows += [row for row in eye_rows if not (asked and row.measure == "own_dice")]
         except CaseError as error:
             troubles.append(str(error))
-    status, error = ("partly", troubles[0]) if troubles else ("ok", None)
-    return replace(record, status=status, error=error, class_maps=about, measures=tuple(rows)), spectra
+    if troubles:
+        record = replace(record, status="partly", error=troubles[0])
+    return replace(record, class_maps=about, measures=tuple(rows)), spectra
 
 
 def _rival_rows(
