@@ -35,6 +35,7 @@ __all__ = [
     "UsageError",
     "WeightsRefused",
     "one_line",
+    "one_of",
 ]
 
 
@@ -125,3 +126,14 @@ def one_line(case_id: str, error: Exception) -> str:
     if isinstance(error, CaseError):
         return str(error)
     return f"{case_id}: {type(error).__name__}: {' '.join(str(error).split())[:300]}"
+
+
+def one_of(name: str, value: object, valid: Sequence[object]) -> None:
+    """Raise ValueError, with the valid values, unless the value is one of them.
+
+    >>> one_of("how", "sum", ("mean", "median"))
+    Traceback (most recent call last):
+    ValueError: how is 'sum'; expected one of 'mean', 'median'
+    """
+    if value not in valid:
+        raise ValueError(f"{name} is {value!r}; expected one of {', '.join(map(repr, valid))}")

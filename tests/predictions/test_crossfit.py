@@ -126,7 +126,6 @@ def test_another_seed_has_other_numbers(finished, tmp_path, one_process):
 def test_every_case_is_predicted_by_the_network_that_did_not_see_it(finished):
     from aleaseg.predictions.networks import fold_network
     from aleaseg.training.inference import predict_logits
-    from aleaseg.training.preprocessing import prepare_image
 
     run = Run(finished.run)
     dataset = open_dataset(finished.dataset, groups=r"^(g\d)")
@@ -136,11 +135,8 @@ def test_every_case_is_predicted_by_the_network_that_did_not_see_it(finished):
     for number, fold in enumerate(plan.folds):
         assert len({dataset[case].group for case in fold}) == 1
         case = dataset[fold[0]]
-        grid = plan.preprocessing.grid
-        small = prepare_image(
-            case.read_image().array, grid.shape(case.read_geometry()), plan.preprocessing.normalisation
-        )
-        by_fold = [predict_logits(fold_network(run, plan, k), small, grid.patch) for k in range(2)]
+        small, patch = plan.preprocessing.image(case, case.read_image()), plan.preprocessing.grid.patch
+        by_fold = [predict_logits(fold_network(run, plan, k), small, patch) for k in range(2)]
         (kept,) = source.read(case)
         np.testing.assert_allclose(kept.maps, by_fold[number], rtol=2e-3, atol=2e-3)
         assert np.abs(kept.maps - by_fold[1 - number]).max() > 0.05

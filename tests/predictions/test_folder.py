@@ -222,7 +222,7 @@ def test_one_channel_of_probabilities_is_the_foreground(tmp_path):
     found = PredictionFolder(tmp_path, one)
     (a,) = found.read(one.cases[0])
     assert a.kind == "probability"
-    np.testing.assert_allclose(a.probabilities()[0], p, atol=1e-6)
+    np.testing.assert_allclose(a.probability("lesion"), p, atol=1e-6)
     np.testing.assert_array_equal(a.mask("lesion"), p > 0.5)
     with pytest.raises(Unreadable, match=r"b: found values from .* in b\.nii\.gz"):
         found.read(one.cases[1])
@@ -285,7 +285,8 @@ def test_classes_that_were_not_asked_for_become_background(tmp_path):
     found = PredictionFolder(tmp_path, some)
     a, b, c = (found.read(case)[0] for case in some.cases)
     np.testing.assert_allclose(a.maps, np.stack([p[0] + p[1] + p[3], p[2], p[4]]), rtol=1e-5)
-    np.testing.assert_allclose(b.probabilities(), a.probabilities(), rtol=1e-4)
+    for name in some.classes:
+        np.testing.assert_allclose(b.probability(name), a.probability(name), rtol=1e-4)
     np.testing.assert_array_equal(c.labels(), np.where(label % 2, 0, label))
 
 

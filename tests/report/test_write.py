@@ -170,7 +170,7 @@ def test_the_manifest_alone_says_what_a_column_is():
     auv, mine, site = describe(frame, {"columns": describe_columns(["auv", "site"]) | {"mine": said}})
     assert (mine.title, mine.unit, mine.role, mine.direction.sign) == ("My own", "K", "score", -1)
     assert for_page(mine)["unit_range"]
-    assert (auv.role, auv.higher_is_worse) == ("score", True)
+    assert (auv.role, auv.direction.sign) == ("score", 1)
     assert site.role == "confound"
     # A manifest that says less, or something that nobody knows, is no reason to show nothing.
     (old,) = describe(frame[["mine"]], {"columns": {"mine": {"direction": "sideways"}}})

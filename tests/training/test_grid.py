@@ -21,7 +21,6 @@ from aleaseg.training.preprocessing import (
     Preprocessing,
     fit_normalisation,
     normalise,
-    prepare_image,
     prepare_label,
     resize,
 )
@@ -148,7 +147,7 @@ def test_normalised_by_the_case_unit_and_offset_are_gone():
     np.testing.assert_allclose(normalise(image * 30 + 500, [None]), plain, atol=1e-3)
     spike = image.copy()
     spike[0, 0, 0, 0] = 1e9
-    assert np.isfinite(prepare_image(spike, (9, 9, 9), [None])).all()
+    assert np.isfinite(normalise(spike, [None]).astype(np.float16)).all()
     assert np.abs(normalise(np.full((1, 4, 4), 7.0), [None])).max() < 1e-3
 
 

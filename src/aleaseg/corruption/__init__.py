@@ -10,15 +10,4 @@ from aleaseg.corruption.corruption import Level as Level
 from aleaseg.corruption.image_faults import IMAGE_FAULTS as IMAGE_FAULTS
 from aleaseg.corruption.mask_faults import MASK_FAULTS as MASK_FAULTS
 
-__all__ = [
-    "FAULTS",
-    "IMAGE_FAULTS",
-    "LEVELS",
-    "MASK_FAULTS",
-    "Corrupted",
-    "Corruption",
-    "ImpossibleFault",
-    "Level",
-]
-
 FAULTS = {**MASK_FAULTS, **IMAGE_FAULTS}

@@ -30,7 +30,7 @@ a (fault of x) + b, from the same seed, where nothing is rounded.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 import numpy as np
@@ -38,7 +38,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from aleaseg.corruption import images, kspace
-from aleaseg.corruption.corruption import Corrupted, Corruption, ImpossibleFault
+from aleaseg.corruption.corruption import LEVELS, Corrupted, Corruption, ImpossibleFault, Level
 from aleaseg.corruption.grey import grey_range
 
 __all__ = ["IMAGE_FAULTS"]
@@ -48,16 +48,16 @@ SHORTEST_COARSE_AXIS = 16
 FEWEST_SLICES = 4
 
 
-def _noise(image: NDArray, rng: Generator, strength: float) -> Corrupted:
-    return _corrupted(image, images.noise(image, rng, sd=strength, per=grey_range))
+Spoil = Callable[[NDArray, Generator, float], Corrupted]
 
 
-def _rician(image: NDArray, rng: Generator, strength: float) -> Corrupted:
-    return _corrupted(image, images.rician(image, rng, sd=strength))
+def _graded(function: Callable[..., NDArray], size: str, **fixed: object) -> Spoil:
+    """A fault of `images` whose argument `size` is the strength, and of which nothing else is drawn or told."""
 
+    def spoil(image: NDArray, rng: Generator, strength: float) -> Corrupted:
+        return _corrupted(image, function(image, rng, **{size: strength}, **fixed))
 
-def _blur(image: NDArray, rng: Generator, strength: float) -> Corrupted:
-    return _corrupted(image, images.blur(image, rng, sd=strength))
+    return spoil
 
 
 def _low_resolution(image: NDArray, rng: Generator, strength: float) -> Corrupted:
@@ -79,10 +79,6 @@ def _motion(image: NDArray, rng: Generator, strength: float) -> Corrupted:
     return _corrupted(image, spoilt, axis=axis, moves=moves)
 
 
-def _bias_field(image: NDArray, rng: Generator, strength: float) -> Corrupted:
-    return _corrupted(image, images.bias_field(image, rng, largest=strength))
-
-
 def _spike(image: NDArray, rng: Generator, strength: float) -> Corrupted:
     spikes = int(rng.integers(1, 4))
     return _corrupted(image, kspace.spike(image, rng, sd=strength, spikes=spikes), spikes=spikes)
@@ -97,10 +93,6 @@ def _clipping(image: NDArray, rng: Generator, strength: float) -> Corrupted:
     both = bool(rng.integers(2))
     spoilt = images.clipping(image, rng, share=strength, both=both)
     return _corrupted(image, spoilt, ends="both" if both else "upper")
-
-
-def _streaks(image: NDArray, rng: Generator, strength: float) -> Corrupted:
-    return _corrupted(image, images.streaks(image, rng, sd=strength))
 
 
 def _inverted(image: NDArray, rng: Generator, strength: float) -> Corrupted:
@@ -138,29 +130,16 @@ def _psnr_db(clean: NDArray, spoilt: NDArray) -> float:
     return 20 * math.log10(grey_range(clean).item() / rms) if rms else math.inf
 
 
-def _if_finite(
-    function: Callable[[NDArray, Generator, float], Corrupted],
-    image: NDArray,
-    rng: Generator,
-    strength: float,
-) -> Corrupted:
+def _if_finite(function: Spoil, image: NDArray, rng: Generator, strength: float) -> Corrupted:
     if not (image.size and np.isfinite(image).all()):
         raise ImpossibleFault("the image has no voxels, or values that are not finite; fill those first")
     return function(image, rng, strength)
 
 
-def _fault(
-    name: str,
-    text: str,
-    unit: str,
-    function: Callable[[NDArray, Generator, float], Corrupted],
-    *strengths: float,
-) -> Corruption:
-    finite = partial(_if_finite, function)
-    if len(strengths) == 1:
-        return Corruption(name, "image", text, unit, finite, {"medium": strengths[0]})
-    weak, medium, strong = strengths
-    return Corruption(name, "image", text, unit, finite, {"weak": weak, "medium": medium, "strong": strong})
+def _fault(name: str, text: str, unit: str, function: Spoil, *strengths: float) -> Corruption:
+    levels: Sequence[Level] = LEVELS if len(strengths) > 1 else ("medium",)
+    graded = dict(zip(levels, strengths, strict=True))
+    return Corruption(name, "image", text, unit, partial(_if_finite, function), graded)
 
 
 _RANGE = "parts of the 1-99% range"
@@ -172,21 +151,21 @@ IMAGE_FAULTS: Mapping[str, Corruption] = {
             "noise",
             "Gaussian noise in every voxel: too little dose, too short a scan.",
             f"sd in {_RANGE}",
-            _noise,
+            _graded(images.noise, "sd", per=grey_range),
             *(0.05, 0.10, 0.20),
         ),
         _fault(
             "rician",
             "The magnitude of a signal with complex noise, which lifts the dark parts: MR with too little signal.",
             f"sd in {_RANGE}",
-            _rician,
+            _graded(images.rician, "sd"),
             *(0.05, 0.10, 0.20),
         ),
         _fault(
             "blur",
             "A Gaussian blur along every axis: a soft kernel, resampling, or a fidgety patient.",
             "sd in voxels",
-            _blur,
+            _graded(images.blur, "sd"),
             *(0.75, 1.25, 2.0),
         ),
         _fault(
@@ -214,7 +193,7 @@ IMAGE_FAULTS: Mapping[str, Corruption] = {
             "bias_field",
             "A smooth field that multiplies the signal: uneven coils in MR.",
             "largest |ln of the field|",
-            _bias_field,
+            _graded(images.bias_field, "largest"),
             *(0.25, 0.5, 1.0),
         ),
         _fault(
@@ -242,7 +221,7 @@ IMAGE_FAULTS: Mapping[str, Corruption] = {
             "streaks",
             "Bright and dark rays through a point of each slice: metal in CT.",
             f"sd in {_RANGE}",
-            _streaks,
+            _graded(images.streaks, "sd"),
             *(0.05, 0.10, 0.20),
         ),
         _fault(

@@ -33,7 +33,7 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from aleaseg.corruption import masks
+from aleaseg.corruption import masks, pieces
 from aleaseg.corruption.corruption import Corrupted, Corruption, ImpossibleFault, Level
 
 __all__ = ["MASK_FAULTS"]
@@ -65,14 +65,7 @@ def dilate(mask: NDArray, rng: Generator, strength: float) -> Corrupted:
     distance, nearest = distance_transform_edt(part.codes == 0, sampling=part.spacing, return_indices=True)
     grown = part.codes[tuple(nearest)]
     uneven = distance - _half_a_voxel(part, rng)
-    return _graded(
-        mask,
-        part,
-        [lambda radius: np.where(uneven <= radius, grown, part.codes)],
-        _up_to(distance.max()),
-        strength,
-        "radius_voxels",
-    )
+    return _within_radius(mask, part, uneven, grown, distance.max(), strength)
 
 
 def erode(mask: NDArray, rng: Generator, strength: float) -> Corrupted:
@@ -84,14 +77,7 @@ def erode(mask: NDArray, rng: Generator, strength: float) -> Corrupted:
         raise ImpossibleFault("the mask fills the array; it has no border to the background")
     depth = distance_transform_edt(part.codes != 0, sampling=part.spacing)
     uneven = depth - _half_a_voxel(part, rng)
-    return _graded(
-        mask,
-        part,
-        [lambda radius: np.where(uneven <= radius, 0, part.codes)],
-        _up_to(depth.max()),
-        strength,
-        "radius_voxels",
-    )
+    return _within_radius(mask, part, uneven, 0, depth.max(), strength)
 
 
 def warp(mask: NDArray, rng: Generator, strength: float) -> Corrupted:
@@ -118,19 +104,8 @@ def hole(mask: NDArray, rng: Generator, strength: float) -> Corrupted:
     part = _window(mask, reach=0)
     inside = np.argwhere(part.codes)
     centre = inside[rng.integers(len(inside))] + rng.uniform(-0.5, 0.5, mask.ndim)
-    away = [
-        (np.arange(size) - at) * along
-        for size, at, along in zip(part.codes.shape, centre, part.spacing, strict=True)
-    ]
-    distance = np.sqrt(sum(axis**2 for axis in np.ix_(*away)))
-    return _graded(
-        mask,
-        part,
-        [lambda radius: np.where(distance <= radius, 0, part.codes)],
-        _up_to(distance.max()),
-        strength,
-        "radius_voxels",
-    )
+    distance = masks.distances(part.codes.shape, centre, part.spacing)
+    return _within_radius(mask, part, distance, 0, distance.max(), strength)
 
 
 def drop_slices(mask: NDArray, rng: Generator, strength: float) -> Corrupted:
@@ -176,7 +151,7 @@ def false_component(mask: NDArray, rng: Generator, strength: float) -> Corrupted
     faulty = mask
     for index in chosen:
         voxels = max(round(2 * sizes[index] * each / (1 - each)), 1)
-        faulty = masks.false_component(
+        faulty = pieces.false_component(
             faulty, rng, voxels=voxels, value=int(values[index]), spacing=_spacing(mask.shape)
         )
     return _finished(mask, faulty, voxels=float(np.count_nonzero(faulty != mask)))
@@ -184,7 +159,7 @@ def false_component(mask: NDArray, rng: Generator, strength: float) -> Corrupted
 
 def drop_component(mask: NDArray, rng: Generator, strength: float) -> Corrupted:
     """A connected component forgotten, not the largest of its class, and no mere speck."""
-    faulty = masks.drop_component(mask, rng)
+    faulty = pieces.drop_component(mask, rng)
     if 1 - _mean_dice(mask, faulty) < SPECK:
         raise ImpossibleFault(f"the component takes less than {SPECK} of the Dice")
     return _finished(mask, faulty)
@@ -241,7 +216,7 @@ def _window(mask: NDArray, reach: float) -> _Window:
     """
     box = []
     for axis, size in enumerate(mask.shape):
-        rows = np.flatnonzero(mask.any(axis=tuple(other for other in range(mask.ndim) if other != axis)))
+        rows = masks.occupied(mask, axis)
         if not len(rows):
             raise ImpossibleFault("the mask is empty")
         margin = int(np.ceil(reach * (rows[-1] - rows[0] + 1))) + 3
@@ -291,6 +266,17 @@ def _draws(
 
 def _up_to(largest: float) -> Sequence[float]:
     return [float(size) for size in np.linspace(0, largest + 1, 4097)[1:]]
+
+
+def _within_radius(
+    mask: NDArray, part: _Window, distance: NDArray, codes: NDArray | int, largest: float, strength: float
+) -> Corrupted:
+    """Other codes for all that lies within the radius that loses as much Dice as was asked for."""
+
+    def family(radius: float) -> NDArray:
+        return np.where(distance <= radius, codes, part.codes)
+
+    return _graded(mask, part, [family], _up_to(largest), strength, "radius_voxels")
 
 
 def _graded(

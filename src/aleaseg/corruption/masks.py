@@ -15,7 +15,7 @@ None is the same as 1 along every axis.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 from numpy.random import Generator
@@ -28,16 +28,18 @@ __all__ = [
     "coarse",
     "cut_off",
     "displace",
+    "distances",
     "drop",
-    "drop_component",
     "drop_slices",
-    "false_component",
     "hole",
     "mirror",
+    "occupied",
+    "present",
     "repeat_slices",
     "replace",
     "shift",
     "smooth_field",
+    "steps",
     "swap",
     "warp",
 ]
@@ -77,7 +79,7 @@ def swap(mask: NDArray, rng: Generator) -> NDArray:
     Raises:
         ImpossibleFault: fewer than two classes are present.
     """
-    first, second = rng.choice(_present(mask, at_least=2), size=2, replace=False)
+    first, second = rng.choice(present(mask, at_least=2), size=2, replace=False)
     result = mask.copy()
     result[mask == first] = second
     result[mask == second] = first
@@ -95,7 +97,7 @@ def drop(mask: NDArray, rng: Generator) -> NDArray:
         ImpossibleFault: the mask is empty.
     """
     result = mask.copy()
-    result[mask == rng.choice(_present(mask, at_least=1))] = 0
+    result[mask == rng.choice(present(mask, at_least=1))] = 0
     return result
 
 
@@ -110,7 +112,7 @@ def hole(mask: NDArray, rng: Generator, *, radius: float = 9.0) -> NDArray:
     Raises:
         ImpossibleFault: the mask is empty.
     """
-    _present(mask, at_least=1)
+    present(mask, at_least=1)
     if radius <= 0:
         return mask.copy()
     foreground = np.argwhere(mask)
@@ -134,7 +136,7 @@ def displace(
     """
     direction = rng.standard_normal(mask.ndim)
     direction /= np.linalg.norm(direction)
-    offset = np.rint(distance * direction / _steps(mask, spacing)).astype(int)
+    offset = np.rint(distance * direction / steps(mask, spacing)).astype(int)
     result = np.zeros_like(mask)
     to = tuple(slice(max(o, 0), max(n + min(o, 0), 0)) for o, n in zip(offset, mask.shape, strict=True))
     source = tuple(
@@ -161,7 +163,7 @@ def warp(
         length: over which the displacement stays alike.
         spacing: of the axes, see above.
     """
-    step = _steps(mask, spacing)
+    step = steps(mask, spacing)
     source = []
     for axis, size in enumerate(mask.shape):
         field = smooth_field(mask.shape, rng, length / step)
@@ -169,94 +171,6 @@ def warp(
         field += np.arange(size, dtype=np.float32).reshape(-1, *[1] * (mask.ndim - 1 - axis))
         source.append(np.clip(np.rint(field), 0, size - 1).astype(np.int32))
     return mask[tuple(source)]
-
-
-def drop_component(mask: NDArray, rng: Generator) -> NDArray:
-    """Turn one connected component into background, as a lesion that was overlooked.
-
-    The largest component of each class stays. Components touch over faces, edges or corners;
-    those of a single voxel do not count.
-
-    Args:
-        mask: integer label map (*spatial).
-        rng: draws the component, the more likely the larger it is.
-
-    Raises:
-        ImpossibleFault: no class has two components of two or more voxels.
-    """
-    from scipy.ndimage import find_objects, label
-
-    found: list[tuple[int, NDArray]] = []
-    touching = np.ones((3,) * mask.ndim)
-    for value in _present(mask, at_least=1):
-        box = find_objects((mask == value).astype(np.uint8))[0]
-        numbered, _ = label(mask[box] == value, structure=touching)
-        sizes = np.bincount(numbered.ravel())
-        order = 1 + np.argsort(-sizes[1:], kind="stable")
-        for number in order[1:]:
-            if sizes[number] >= 2:
-                here = np.argwhere(numbered == number) + [part.start for part in box]
-                found.append((int(sizes[number]), here))
-    if not found:
-        raise ImpossibleFault(
-            "no class of this mask has two components of two or more voxels; none can be dropped"
-        )
-    weights = np.array([size for size, _ in found], dtype=float)
-    _, voxels = found[rng.choice(len(found), p=weights / weights.sum())]
-    result = mask.copy()
-    result[tuple(voxels.T)] = 0
-    return result
-
-
-def false_component(
-    mask: NDArray,
-    rng: Generator,
-    *,
-    voxels: int = 100,
-    value: int | None = None,
-    spacing: Sequence[float] | None = None,
-) -> NDArray:
-    """Add a blob of a class where there is none; it touches nothing.
-
-    Args:
-        mask: integer label map (*spatial).
-        rng: draws the class, the centre and the uneven surface.
-        voxels: how many the blob has; where there is less room it is smaller, down to half; 0 changes nothing.
-        value: the class, instead of a drawn one among those present.
-        spacing: of the axes, see above.
-
-    Raises:
-        ImpossibleFault: the mask is empty, or there is no room.
-    """
-    from scipy.ndimage import binary_dilation
-
-    values = _present(mask, at_least=1)
-    value = int(rng.choice(values)) if value is None else value
-    if voxels <= 0:
-        return mask.copy()
-    step = _steps(mask, spacing)
-    volume = voxels * np.prod(step)
-    radius = float(np.sqrt(volume / np.pi) if mask.ndim == 2 else np.cbrt(volume * 3 / (4 * np.pi)))
-    centre = _free_place(mask, rng, radius, step)
-    reach = np.ceil((2 * radius + 4) / step).astype(int)
-    box = tuple(slice(max(c - r, 0), c + r + 1) for c, r in zip(centre, reach, strict=True))
-    part = mask[box]
-    away = [
-        (np.arange(n) + b.start - c) * s for n, b, c, s in zip(part.shape, box, centre, step, strict=True)
-    ]
-    distance = np.sqrt(sum(axis**2 for axis in np.ix_(*away)))
-    # Within this reach a blob cannot touch what lies outside the box.
-    free = (distance <= 2 * radius + 2) & ~binary_dilation(part != 0, structure=np.ones((3,) * mask.ndim))
-    distance += 0.15 * radius * smooth_field(part.shape, rng, np.maximum(radius / 2, 1) / step)
-    room = int(np.count_nonzero(free))
-    if 2 * room < voxels or room == 0:
-        raise ImpossibleFault(f"there is no room beside the mask for a blob of {voxels} voxels")
-    nearest = np.argsort(np.where(free, distance, np.inf), axis=None, kind="stable")[: min(voxels, room)]
-    blob = np.zeros(part.shape, bool)
-    blob.flat[nearest] = True
-    result = mask.copy()
-    result[box][blob] = value
-    return result
 
 
 def drop_slices(mask: NDArray, rng: Generator, *, slices: int = 2) -> NDArray:
@@ -307,13 +221,13 @@ def cut_off(mask: NDArray, rng: Generator, *, planes: int = 5) -> NDArray:
     Raises:
         ImpossibleFault: the mask is empty, or a single voxel.
     """
-    _present(mask, at_least=1)
-    occupied = [_occupied(mask, axis) for axis in range(mask.ndim)]
-    axes = [axis for axis, rows in enumerate(occupied) if np.ptp(rows) > 0]
+    present(mask, at_least=1)
+    places = [occupied(mask, axis) for axis in range(mask.ndim)]
+    axes = [axis for axis, rows in enumerate(places) if np.ptp(rows) > 0]
     if not axes:
         raise ImpossibleFault("the mask is a single voxel; nothing can be cut off")
     axis = int(rng.choice(axes))
-    first, last = occupied[axis][[0, -1]]
+    first, last = places[axis][[0, -1]]
     planes = min(planes, last - first)
     lost = slice(first, first + planes) if rng.integers(2) else slice(last + 1 - planes, last + 1)
     result = mask.copy()
@@ -333,7 +247,7 @@ def coarse(
         spacing: of the axes, see above.
     """
     begin = rng.uniform(size=mask.ndim)
-    edge = np.maximum(block / _steps(mask, spacing), 1)
+    edge = np.maximum(block / steps(mask, spacing), 1)
     if mask.ndim == 3 and rng.integers(2):
         edge[0] = 1
     source = []
@@ -361,7 +275,7 @@ def replace(mask: NDArray, rng: Generator, *, donor: NDArray) -> NDArray:
         )
     if not donor.any():
         raise ImpossibleFault("the donor is empty; choose another donor")
-    if not np.isin(_present(mask, at_least=1), donor).any():
+    if not np.isin(present(mask, at_least=1), donor).any():
         raise ImpossibleFault("the donor has no class of this mask; choose another donor")
     source = [
         ((np.arange(size) + 0.5) * has / size).astype(int)
@@ -410,46 +324,37 @@ def smooth_field(shape: Sequence[int], rng: Generator, length: float | NDArray) 
     return field
 
 
-def _steps(mask: NDArray, spacing: Sequence[float] | None) -> NDArray:
+def steps(mask: NDArray, spacing: Sequence[float] | None) -> NDArray:
+    """The spacing of each axis, 1 where there is none."""
     return np.ones(mask.ndim) if spacing is None else np.asarray(spacing, dtype=float)
 
 
-def _occupied(mask: NDArray, axis: int) -> NDArray:
+def distances(shape: Sequence[int], centre: Iterable[float], spacing: Iterable[float]) -> NDArray:
+    """How far each voxel of an array lies from a point, which may lie outside."""
+    away = [(np.arange(size) - at) * along for size, at, along in zip(shape, centre, spacing, strict=True)]
+    return np.asarray(np.sqrt(sum(axis**2 for axis in np.ix_(*away))))
+
+
+def occupied(mask: NDArray, axis: int) -> NDArray:
+    """Where along an axis there is any label."""
     return np.flatnonzero(mask.any(axis=tuple(other for other in range(mask.ndim) if other != axis)))
 
 
 def _labelled_slices(mask: NDArray) -> NDArray:
     if mask.ndim != 3:
         raise ImpossibleFault(f"a mask with {mask.ndim} axes has no slices; choose another fault")
-    labelled = _occupied(mask, 0)
+    labelled = occupied(mask, 0)
     if len(labelled) < 3:
         raise ImpossibleFault(f"{len(labelled)} slices have a label; expected at least 3")
     return labelled
 
 
-def _free_place(mask: NDArray, rng: Generator, radius: float, step: NDArray) -> NDArray:
-    """A voxel with `radius` of room to the mask and to the faces of the array, or with the most there is."""
-    from scipy.ndimage import distance_transform_edt
+def present(mask: NDArray, at_least: int) -> NDArray:
+    """The classes of a mask, sorted.
 
-    # Every so many voxels will do: it is a place, not a shape.
-    skip = max(1, round((mask.size / 2e5) ** (1 / mask.ndim)))
-    places = (slice(None, None, skip),) * mask.ndim
-    background = mask[places] == 0
-    if not background.any():
-        raise ImpossibleFault("there is no room beside the mask: it fills the array")
-    room = (
-        np.full(background.shape, np.inf)
-        if background.all()
-        else distance_transform_edt(background, sampling=step * skip)
-    )
-    grid = np.ix_(*[np.arange(0, size, skip) for size in mask.shape])
-    for at, size, along in zip(grid, mask.shape, step, strict=True):
-        room = np.minimum(room, (np.minimum(at, size - 1 - at) + 1) * along * background)
-    roomy = np.argwhere(room >= min(radius + 2, room.max()))
-    return np.asarray(roomy[rng.integers(len(roomy))] * skip)
-
-
-def _present(mask: NDArray, at_least: int) -> NDArray:
+    Raises:
+        ImpossibleFault: there are fewer.
+    """
     values: NDArray = np.unique(mask[mask != 0])
     if len(values) < at_least:
         raise ImpossibleFault(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal
 
 from numpy.typing import NDArray
@@ -258,8 +258,6 @@ def settled(settings: ExtractorSettings, traits: Traits) -> ExtractorSettings:
     Raises:
         UsageError: with the valid names.
     """
-    from dataclasses import replace
-
     prompt = settings.prompt or traits.prompts[0]
     normalize = settings.normalize or (traits.normalizations or ("",))[0]
     for option, value, valid in (

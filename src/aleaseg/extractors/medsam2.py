@@ -322,11 +322,6 @@ class MedSAM2(Boxed):
         return seen
 
     def _widened(self, box: Box, scale: NDArray) -> Box:
-        x0, y0, x1, y1 = np.asarray(box) * scale
-        most = float(self._size)
-        return (
-            max(0.0, float(x0) - MARGIN_PIXELS),
-            max(0.0, float(y0) - MARGIN_PIXELS),
-            min(most, float(x1) + MARGIN_PIXELS),
-            min(most, float(y1) + MARGIN_PIXELS),
-        )
+        wider = np.asarray(box) * scale + MARGIN_PIXELS * np.array([-1, -1, 1, 1])
+        x0, y0, x1, y1 = wider.clip(0, self._size).tolist()
+        return x0, y0, x1, y1

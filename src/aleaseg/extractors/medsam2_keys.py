@@ -37,62 +37,40 @@ CONFIGURATION: Mapping[str, Any] = {
 _POINTS = 4
 _SHARED = "prompt_encoder.shared_embedding.positional_embedding"
 _IMAGE_SHARED = "shared_image_embedding.positional_embedding"
-# First match wins. A head of three layers is proj_in, layers.0, proj_out there; one of two proj_in, proj_out.
-_HEADS = r"(output_hypernetworks_mlps\.\d+|iou_prediction_head|pred_obj_score_head)"
+# One after the other. A head of three layers is proj_in, layers.0, proj_out there; one of two proj_in, proj_out.
+_HEADS = r"(output_hypernetworks_mlps\.\d+|iou_prediction_head|pred_obj_score_head|obj_ptr_proj)"
 _DOWNSAMPLER = r"^memory_encoder\.mask_downsampler\.encoder\."
 _RENAMES: tuple[tuple[str, str], ...] = (
-    (r"^image_encoder\.trunk\.patch_embed\.proj\.", "vision_encoder.backbone.patch_embed.projection."),
-    (r"^image_encoder\.trunk\.(blocks\.\d+)\.norm(\d)\.", r"vision_encoder.backbone.\1.layer_norm\2."),
-    (r"^image_encoder\.trunk\.(blocks\.\d+\.mlp)\.layers\.0\.", r"vision_encoder.backbone.\1.proj_in."),
-    (r"^image_encoder\.trunk\.(blocks\.\d+\.mlp)\.layers\.1\.", r"vision_encoder.backbone.\1.proj_out."),
     (r"^image_encoder\.trunk\.", "vision_encoder.backbone."),
     (r"^image_encoder\.neck\.convs\.(\d+)\.conv\.", r"vision_encoder.neck.convs.\1."),
-    (r"^memory_attention\.(layers\.\d+\.)norm(\d)\.", r"memory_attention.\1layer_norm\2."),
-    (r"^memory_attention\.norm\.", "memory_attention.layer_norm."),
+    (r"\.patch_embed\.proj\.", ".patch_embed.projection."),
+    (r"\.norm(\d|_final_attn|)\.", r".layer_norm\1."),
+    (r"\.mlp\.layers\.0\.", ".mlp.proj_in."),
+    (r"\.mlp\.layers\.1\.", ".mlp.proj_out."),
+    (rf"{_HEADS}\.layers\.0\.", r"\1.proj_in."),
+    (rf"{_HEADS}\.layers\.1\.", r"\1.layers.0."),
+    (rf"{_HEADS}\.layers\.2\.", r"\1.proj_out."),
+    (r"(attn.*)\.out_proj\.", r"\1.o_proj."),
     (r"^memory_encoder\.pix_feat_proj\.", "memory_encoder.feature_projection."),
     (r"^memory_encoder\.out_proj\.", "memory_encoder.projection."),
-    (r"^memory_encoder\.fuser\.(layers\.\d+)\.dwconv\.", r"memory_encoder.memory_fuser.\1.depthwise_conv."),
-    (
-        r"^memory_encoder\.fuser\.(layers\.\d+)\.pwconv(\d)\.",
-        r"memory_encoder.memory_fuser.\1.pointwise_conv\2.",
-    ),
-    (r"^memory_encoder\.fuser\.(layers\.\d+)\.norm\.", r"memory_encoder.memory_fuser.\1.layer_norm."),
-    (r"^memory_encoder\.fuser\.(layers\.\d+)\.gamma$", r"memory_encoder.memory_fuser.\1.scale"),
+    (r"^memory_encoder\.fuser\.", "memory_encoder.memory_fuser."),
+    (r"\.dwconv\.", ".depthwise_conv."),
+    (r"\.pwconv(\d)\.", r".pointwise_conv\1."),
+    (r"\.gamma$", ".scale"),
     (_DOWNSAMPLER + r"12\.", "memory_encoder.mask_downsampler.final_conv."),
     (r"^sam_prompt_encoder\.pe_layer\.positional_encoding_gaussian_matrix$", _SHARED),
-    (r"^sam_prompt_encoder\.mask_downscaling\.0\.", "prompt_encoder.mask_embed.conv1."),
-    (r"^sam_prompt_encoder\.mask_downscaling\.1\.", "prompt_encoder.mask_embed.layer_norm1."),
-    (r"^sam_prompt_encoder\.mask_downscaling\.3\.", "prompt_encoder.mask_embed.conv2."),
-    (r"^sam_prompt_encoder\.mask_downscaling\.4\.", "prompt_encoder.mask_embed.layer_norm2."),
-    (r"^sam_prompt_encoder\.mask_downscaling\.6\.", "prompt_encoder.mask_embed.conv3."),
-    (r"^sam_prompt_encoder\.point_embeddings\.", "prompt_encoder.point_embed."),
     (r"^sam_prompt_encoder\.", "prompt_encoder."),
-    (r"^sam_mask_decoder\.output_upscaling\.0\.", "mask_decoder.upscale_conv1."),
-    (r"^sam_mask_decoder\.output_upscaling\.1\.", "mask_decoder.upscale_layer_norm."),
-    (r"^sam_mask_decoder\.output_upscaling\.3\.", "mask_decoder.upscale_conv2."),
-    (rf"^sam_mask_decoder\.{_HEADS}\.layers\.0\.", r"mask_decoder.\1.proj_in."),
-    (rf"^sam_mask_decoder\.{_HEADS}\.layers\.1\.", r"mask_decoder.\1.layers.0."),
-    (rf"^sam_mask_decoder\.{_HEADS}\.layers\.2\.", r"mask_decoder.\1.proj_out."),
-    (
-        r"^sam_mask_decoder\.transformer\.(layers\.\d+)\.norm(\d)\.",
-        r"mask_decoder.transformer.\1.layer_norm\2.",
-    ),
-    (
-        r"^sam_mask_decoder\.transformer\.(layers\.\d+)\.mlp\.layers\.0\.",
-        r"mask_decoder.transformer.\1.mlp.proj_in.",
-    ),
-    (
-        r"^sam_mask_decoder\.transformer\.(layers\.\d+)\.mlp\.layers\.1\.",
-        r"mask_decoder.transformer.\1.mlp.proj_out.",
-    ),
-    (
-        r"^sam_mask_decoder\.transformer\.norm_final_attn\.",
-        "mask_decoder.transformer.layer_norm_final_attn.",
-    ),
+    (r"\.mask_downscaling\.0\.", ".mask_embed.conv1."),
+    (r"\.mask_downscaling\.1\.", ".mask_embed.layer_norm1."),
+    (r"\.mask_downscaling\.3\.", ".mask_embed.conv2."),
+    (r"\.mask_downscaling\.4\.", ".mask_embed.layer_norm2."),
+    (r"\.mask_downscaling\.6\.", ".mask_embed.conv3."),
+    (r"\.point_embeddings\.", ".point_embed."),
     (r"^sam_mask_decoder\.", "mask_decoder."),
-    (r"^obj_ptr_proj\.layers\.0\.", "object_pointer_proj.proj_in."),
-    (r"^obj_ptr_proj\.layers\.1\.", "object_pointer_proj.layers.0."),
-    (r"^obj_ptr_proj\.layers\.2\.", "object_pointer_proj.proj_out."),
+    (r"\.output_upscaling\.0\.", ".upscale_conv1."),
+    (r"\.output_upscaling\.1\.", ".upscale_layer_norm."),
+    (r"\.output_upscaling\.3\.", ".upscale_conv2."),
+    (r"^obj_ptr_proj\.", "object_pointer_proj."),
     (r"^obj_ptr_tpos_proj\.", "temporal_positional_encoding_projection_layer."),
     (r"^maskmem_tpos_enc$", "memory_temporal_positional_encoding"),
     (r"^no_mem_embed$", "no_memory_embedding"),
@@ -140,12 +118,8 @@ def _name(key: str) -> str:
         kind = "conv" if part == 0 else "layer_norm"
         return f"memory_encoder.mask_downsampler.layers.{place}.{kind}.{layer[2]}"
     for pattern, replacement in _RENAMES:
-        name, times = re.subn(pattern, replacement, key)
-        if times:
-            break
-    else:
-        name = key
-    return name.replace(".out_proj.", ".o_proj.") if "attn" in name else name
+        key = re.sub(pattern, replacement, key)
+    return key
 
 
 def build(

@@ -12,15 +12,9 @@ from numpy.typing import NDArray
 __all__ = ["foreground_normalized", "percentile_range", "unit"]
 
 
-def percentile_range(image: NDArray, low: float = 0.5, high: float = 99.5) -> tuple[float, float]:
-    """The given percentiles of all voxels; least and greatest value where those are equal.
-
-    Args:
-        image: any shape, finite.
-        low: percentile in [0, 100].
-        high: percentile in [0, 100], above `low`.
-    """
-    first, last = np.percentile(image, [low, high])
+def percentile_range(image: NDArray) -> tuple[float, float]:
+    """The 0.5% and 99.5% percentiles of finite voxels; least and greatest value where those are equal."""
+    first, last = np.percentile(image, [0.5, 99.5])
     if last > first:
         return float(first), float(last)
     return float(image.min()), float(image.max())

@@ -23,11 +23,8 @@ def to_ras(array: NDArray, geometry: Geometry) -> tuple[NDArray, tuple[float, fl
     from nibabel.orientations import apply_orientation, io_orientation
 
     if geometry.affine is None:
-        return array.transpose(2, 1, 0), (
-            geometry.spacing_mm[2],
-            geometry.spacing_mm[1],
-            geometry.spacing_mm[0],
-        )
+        z, y, x = geometry.spacing_mm
+        return array.transpose(2, 1, 0), (x, y, z)
     orientation = io_orientation(geometry.affine)
     spacing = np.empty(3)
     spacing[orientation[:, 0].astype(int)] = geometry.spacing_mm

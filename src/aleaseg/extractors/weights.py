@@ -1,4 +1,4 @@
-"""Released weights: which there are, where they come from, and how one knows that a file is what it says.
+"""Released weights: where their files lie, and how one knows that a file is what it says.
 
 Nothing is shipped, and `fetch` alone uses the network. A hash that nobody has read anywhere is
 `unknown` in the catalogue: the first fetch prints it and pins it in the user's own lock file, and
@@ -16,8 +16,11 @@ from types import ModuleType
 from typing import Any
 
 from aleaseg import extras
-from aleaseg.errors import UsageError, WeightsRefused
+from aleaseg.errors import WeightsRefused
 from aleaseg.extractors.checkpoint import file_sha256
+from aleaseg.extractors.released_weights import CATALOGUE as CATALOGUE
+from aleaseg.extractors.released_weights import UNKNOWN as UNKNOWN
+from aleaseg.extractors.released_weights import Entry, entry_of
 from aleaseg.run import write_json
 
 __all__ = [
@@ -35,116 +38,6 @@ __all__ = [
     "placed",
     "verify",
 ]
-
-UNKNOWN = "unknown"
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One file of released weights.
-
-    Attributes:
-        name: as on the command line.
-        extractor: which reads it.
-        repository: on the Hugging Face hub.
-        file: its name there.
-        licence: of the weights.
-        note: what else one should know before using it.
-        revision: the commit it was looked up at, 40 hexadecimal digits, or `unknown`.
-        sha256: 64 hexadecimal digits, or `unknown`.
-        bytes: its size; None: unknown. Shown, never checked.
-        needs_acceptance: the licence is restricted, and the user has to say that it is accepted.
-        gated: the hub gives it to those only who asked for access.
-        beside: other files of the repository that the extractor reads from the same folder. The
-            revision pins them.
-    """
-
-    name: str
-    extractor: str
-    repository: str
-    file: str
-    licence: str
-    note: str = ""
-    revision: str = UNKNOWN
-    sha256: str = UNKNOWN
-    bytes: int | None = None
-    needs_acceptance: bool = False
-    gated: bool = False
-    beside: tuple[str, ...] = ()
-
-    @property
-    def page(self) -> str:
-        """Where a person can read about it."""
-        return f"https://huggingface.co/{self.repository}"
-
-    @property
-    def url(self) -> str:
-        """Where a person can download it."""
-        revision = "main" if self.revision == UNKNOWN else self.revision
-        return f"{self.page}/resolve/{revision}/{self.file}"
-
-
-# Read in public sources, none of it downloaded here:
-# - MedSAM2's files: bowang-lab/MedSAM2, checkpoints/download_medsam2_models.py. Revision, hash and
-#   size of the recommended one: the pinned table of Project-MONAI/MONAILabel
-#   (packages/providers/src/monailabel/providers/sam.py); five more repositories give that hash. The
-#   model card's clause: MONAI Label's THIRD_PARTY_NOTICES.md. Sizes of the others: one catalogue that
-#   also lists the first, rightly.
-# - SegVol: README and LICENSE of BAAI-DCAI/SegVol; stored copies of the hub's pages of BAAI/SegVol for
-#   the file's name, the revision and the rounded size.
-# - Universal Model: README and LICENSE of ljwztc/CLIP-Driven-Universal-Model.
-def _medsam2(name: str, file: str, size: int, revision: str = UNKNOWN, sha256: str = UNKNOWN) -> Entry:
-    return Entry(
-        name,
-        extractor="medsam2",
-        repository="wanglab/MedSAM2",
-        file=file,
-        licence="CC BY-SA 4.0",
-        note="the model card adds: for research and education only",
-        revision=revision,
-        sha256=sha256,
-        bytes=size,
-    )
-
-
-CATALOGUE: dict[str, Entry] = {
-    entry.name: entry
-    for entry in (
-        _medsam2(
-            "medsam2",
-            "MedSAM2_latest.pt",
-            156_040_129,
-            revision="e4a6f35edd7e091619cbc0750f462f1574e23955",
-            sha256="c92743b99f00d078bf32a3afcc38aaa9faf1c1692dffe3eaa7a90938c1991060",
-        ),
-        _medsam2("medsam2-2411", "MedSAM2_2411.pt", 156_039_179),
-        _medsam2("medsam2-ctlesion", "MedSAM2_CTLesion.pt", 156_041_079),
-        _medsam2("medsam2-mri-liver", "MedSAM2_MRI_LiverLesion.pt", 156_044_532),
-        _medsam2("medsam2-us-heart", "MedSAM2_US_Heart.pt", 156_041_079),
-        Entry(
-            "segvol",
-            extractor="segvol",
-            repository="BAAI/SegVol",
-            file="pytorch_model.bin",
-            licence="none named",
-            note="the page names no licence; the code is MIT, and the data it was trained on has terms of its own",
-            revision="516701d5bef430604a13f5db7ce896149d075663",
-            bytes=724_000_000,
-            beside=("vocab.json", "merges.txt"),
-        ),
-        Entry(
-            "universal",
-            extractor="universal",
-            repository="ljwztc/CLIP-Driven-Universal-Model",
-            file="clip_driven_universal_swin_unetr.pth",
-            licence="CC BY-NC-ND 4.0",
-            note="not for commercial use, and nothing made from it may be passed on; the licence: "
-            "https://github.com/ljwztc/CLIP-Driven-Universal-Model/blob/main/LICENSE",
-            needs_acceptance=True,
-        ),
-    )
-}
-
 
 # -- places ---------------------------------------------------------------------------------------
 
@@ -166,7 +59,7 @@ def placed(name: str) -> Path:
     folder = _folder("ALEASEG_WEIGHTS", "XDG_DATA_HOME", ".local/share")
     if not os.environ.get("ALEASEG_WEIGHTS"):
         folder /= "weights"
-    return folder / name / _entry(name).file
+    return folder / name / entry_of(name).file
 
 
 def hub_cache() -> Path:
@@ -245,7 +138,7 @@ def expected(name: str) -> Pin:
     Raises:
         WeightsRefused: they contradict each other.
     """
-    entry = _entry(name)
+    entry = entry_of(name)
     match _read_lock()["pinned"].get(f"{entry.repository}/{entry.file}"):
         case None:
             return Pin(entry.revision, entry.sha256)
@@ -284,16 +177,10 @@ def _hash(path: Path) -> str:
 # -- finding --------------------------------------------------------------------------------------
 
 
-def _entry(name: str) -> Entry:
-    if name not in CATALOGUE:
-        raise UsageError(f"unknown weights {name!r}; expected one of: {', '.join(CATALOGUE)}")
-    return CATALOGUE[name]
-
-
 def find(name: str) -> Path | None:
     """Where the file lies: placed by hand, else in the hub's cache; None: nowhere. Nothing is checked."""
     by_hand = placed(name)
-    return by_hand if by_hand.is_file() else _cached(_entry(name), expected(name).revision)
+    return by_hand if by_hand.is_file() else _cached(entry_of(name), expected(name).revision)
 
 
 def locate(name: str, given: str | Path | None = None, accept_licence: bool = False) -> Path:
@@ -307,7 +194,7 @@ def locate(name: str, given: str | Path | None = None, accept_licence: bool = Fa
     Raises:
         WeightsRefused: it is nowhere, is not what is pinned, or its licence was not accepted.
     """
-    entry = _entry(name)
+    entry = entry_of(name)
     _check_accepted(entry, accept_licence)
     if given is not None:
         path = Path(given).expanduser()
@@ -316,10 +203,7 @@ def locate(name: str, given: str | Path | None = None, accept_licence: bool = Fa
                 f"--weights {given} is no file; expected {entry.file} or weights of its form"
             )
         return path
-    found = find(name)
-    if found is None:
-        raise WeightsRefused(f"{name}: {entry.file} is not on this machine; {_how_to_get(entry)}")
-    pin = expected(name)
+    found, pin = _found(entry), expected(name)
     if pin.sha256 != UNKNOWN:
         _check_hash(entry, found, known_sha256(found), pin)
     return found
@@ -334,17 +218,21 @@ def verify(name: str) -> bool:
     Raises:
         WeightsRefused: it is another file, or there is none.
     """
-    entry, pin, found = _entry(name), expected(name), find(name)
-    if found is None:
-        raise WeightsRefused(f"{name}: {entry.file} is not on this machine; {_how_to_get(entry)}")
-    sha256 = _hash(found)
-    if pin.sha256 != UNKNOWN:
-        _check_hash(entry, found, sha256, pin)
+    entry, pin = entry_of(name), expected(name)
+    found = _found(entry)
+    _check_hash(entry, found, _hash(found), pin)
     return pin.sha256 != UNKNOWN
 
 
+def _found(entry: Entry) -> Path:
+    found = find(entry.name)
+    if found is None:
+        raise WeightsRefused(f"{entry.name}: {entry.file} is not on this machine; {_how_to_get(entry)}")
+    return found
+
+
 def _check_hash(entry: Entry, path: Path, sha256: str, pin: Pin) -> None:
-    if sha256 != pin.sha256:
+    if pin.sha256 not in (UNKNOWN, sha256):
         raise WeightsRefused(
             f"{entry.name}: {path} has sha256 {sha256}; expected {pin.sha256}, as {pin.source} says; do not use "
             f"it: remove it and run `aleaseg weights fetch {entry.name}`"
@@ -384,7 +272,7 @@ def fetch(name: str, accept_licence: bool = False) -> Path:
         WeightsRefused: it cannot be had, or is not what catalogue or lock say.
         MissingExtra: huggingface_hub is not installed.
     """
-    entry = _entry(name)
+    entry = entry_of(name)
     _check_accepted(entry, accept_licence)
     if entry.needs_acceptance:
         _note("accepted", name, entry.licence)
@@ -399,8 +287,7 @@ def fetch(name: str, accept_licence: bool = False) -> Path:
     if pin.revision not in (UNKNOWN, revision):
         raise WeightsRefused(f"{name}: the hub answered with revision {revision}; expected {pin.revision}")
     sha256 = known_sha256(path)
-    if pin.sha256 != UNKNOWN:
-        _check_hash(entry, path, sha256, pin)
+    _check_hash(entry, path, sha256, pin)
     for other in entry.beside:
         _download(hub, replace(entry, file=other), revision, anew=False)
     if UNKNOWN in (entry.revision, entry.sha256):

@@ -18,16 +18,3 @@ from aleaseg.losses.denoising import NoiseState as NoiseState
 from aleaseg.losses.denoising import noise_maps as noise_maps
 from aleaseg.losses.duo import DUOLoss as DUOLoss
 from aleaseg.losses.segmentation import dice_and_bce as dice_and_bce
-
-__all__ = [
-    "DUOLoss",
-    "FisherCertainty",
-    "LabelDenoising",
-    "MahalanobisCertainty",
-    "NoiseHead",
-    "NoiseState",
-    "dice_and_bce",
-    "frequency_weights",
-    "noise_maps",
-    "scale_weights",
-]

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-__all__ = ["Channels", "Target", "choice"]
+__all__ = ["Channels", "Target"]
 
 
 class Target(NamedTuple):
@@ -129,9 +129,3 @@ def _in_range(soft: Tensor) -> Tensor:
                 "one channel with a label map"
             )
     return soft
-
-
-def choice(name: str, value: str, valid: tuple[str, ...]) -> None:
-    """Raise ValueError, with the valid names, unless the value is one of them."""
-    if value not in valid:
-        raise ValueError(f"{name} is {value!r}; expected one of {', '.join(map(repr, valid))}")

@@ -24,8 +24,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from aleaseg.errors import CaseError
-from aleaseg.losses.channels import choice
+from aleaseg.errors import CaseError, one_of
 
 __all__ = ["LabelDenoising", "NoiseHead", "NoiseState", "noise_maps"]
 
@@ -175,6 +174,29 @@ class LabelDenoising(nn.Module):
     Save and load its `state_dict` with the training: it holds head, noise, ids and epoch. Clip its
     gradients apart from the network's or together with them, as you like.
 
+    Args:
+        network: any. It is hooked, not kept: neither its parameters nor its state_dict change. Wrap or
+            compile it afterwards, if at all (DDP: hook the network inside).
+        ids: of all cases of the training, each once.
+        classes: C_fg, the classes that the loss counts.
+        layer: name (as in `named_modules`) of the module whose input is the feature. None: the last
+            convolution of the network, in the order in which its modules are listed, which is the output
+            layer of nnU-Net's and MONAI's U-Nets (MONAI's DynUNet with deep supervision lists others
+            behind it: pass "output_block.conv.conv"); a network without convolutions: `logits`.
+            `logits`: the network's (first) output.
+        channels: of the feature; only where `layer` is no convolution.
+        variant: as in `DUOLoss`; `official_readme` gives g without eps.
+        shared: one eps per case for all its classes.
+        warm_up: epochs without noise at the start (y~ = y).
+        penalty: lambda of `penalty()`, lambda mean(g^2): without it y~ may drift to the prediction.
+        detach_target: no gradient into eps and g from the loss.
+        initial: g at the start, see `NoiseHead`. None: 0.05 for `paper`, which does not say, and 0.5 for
+            `official_readme`, whose convolution has no bias.
+        seed: of head and noise.
+
+    Raises:
+        ValueError: no module of that name, or its number of channels is not known.
+
     Attributes:
         head: `NoiseHead`.
         state: `NoiseState`.
@@ -198,34 +220,9 @@ class LabelDenoising(nn.Module):
         initial: float | None = None,
         seed: int = 0,
     ) -> None:
-        """Hook the feature and draw head and noise.
-
-        Args:
-            network: any. It is hooked, not kept: neither its parameters nor its state_dict change. Wrap or
-                compile it afterwards, if at all (DDP: hook the network inside).
-            ids: of all cases of the training, each once.
-            classes: C_fg, the classes that the loss counts.
-            layer: name (as in `named_modules`) of the module whose input is the feature. None: the last
-                convolution of the network, in the order in which its modules are listed, which is the output
-                layer of nnU-Net's and MONAI's U-Nets (MONAI's DynUNet with deep supervision lists others
-                behind it: pass "output_block.conv.conv"); a network without convolutions: `logits`.
-                `logits`: the network's (first) output.
-            channels: of the feature; only where `layer` is no convolution.
-            variant: as in `DUOLoss`; `official_readme` gives g without eps.
-            shared: one eps per case for all its classes.
-            warm_up: epochs without noise at the start (y~ = y).
-            penalty: lambda of `penalty()`, lambda mean(g^2): without it y~ may drift to the prediction.
-            detach_target: no gradient into eps and g from the loss.
-            initial: g at the start, see `NoiseHead`. None: 0.05 for `paper`, which does not say, and 0.5 for
-                `official_readme`, whose convolution has no bias.
-            seed: of head and noise.
-
-        Raises:
-            ValueError: no module of that name, or its number of channels is not known.
-        """
         super().__init__()
         self.epoch: int = 0
-        choice("variant", variant, ("paper", "official_readme"))
+        one_of("variant", variant, ("paper", "official_readme"))
         if warm_up < 0 or not 0 <= penalty < math.inf:
             raise ValueError(f"warm_up is {warm_up} and penalty {penalty}; expected numbers >= 0")
         self.layer, found = _feature_layer(network, layer)

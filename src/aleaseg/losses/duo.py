@@ -21,7 +21,8 @@ import torch
 from torch import Tensor
 from torch.nn.modules.loss import _Loss
 
-from aleaseg.losses.channels import Channels, Target, choice
+from aleaseg.errors import one_of
+from aleaseg.losses.channels import Channels, Target
 from aleaseg.losses.segmentation import dice_and_bce
 from aleaseg.spectral import Unfolding, semantic_perception_scale
 
@@ -42,6 +43,38 @@ class DUOLoss(_Loss):
     A map of one row or one column has no S (ln r = 0): 1 x 1 x 1 in the last level of a deep supervision,
     say. Such a class is not weighted, its weight is 1, and its entry in `last_scales` is NaN. With
     `unfold=None` a patch of one slice is read as its rows instead.
+
+    Args:
+        alpha: how much a certain class is weighed down; >= 0, 0 = not at all.
+        beta: share of Dice, in [0, 1]; the rest is cross-entropy.
+        softmax: channels are classes that exclude one another, channel 0 the background: label maps.
+            None: unless `sigmoid`.
+        sigmoid: channels are classes or regions that may overlap, none of them the background.
+        to_onehot_y: True: the target is a label map (B, 1, *spatial); False: it has channels; None:
+            whichever its channels say.
+        include_background: count channel 0 (True), or leave it out as the background (False); in both
+            cases label c is channel c. None: False under softmax; under sigmoid there is no background
+            channel, all channels count, and label c is channel c - 1.
+        ignore_index: label value of voxels that do not count. In a target with channels a further,
+            last channel marks them. S sees the whole patch all the same: it asks the prediction only.
+        reweight: False: no weights, the plain Dice + cross-entropy.
+        variant: `paper`, or `official_readme` after the authors' public snippet: each channel's own
+            sigmoid, cross-entropy without Dice, S as their script defines it with its gradient, and
+            y~ = y - g y, detached, for which `noise` is g without eps.
+        renorm: scale the weights to mean 1 over the batch, so that they shift between classes and
+            samples and leave the learning rate alone. Under DDP over the batch of the process.
+        detach_scale: no gradient through S, so that S is not driven up to make the loss small.
+            None: True for `paper`, False for `official_readme`.
+        class_weight: (C_fg,) fixed weights in place of those by S; see `scale_weights` and
+            `frequency_weights`.
+        certainty: raw logits (B, C, *spatial) -> (B, C_fg) in [0, 1], high = certain, to stand in place
+            of S; NaN = no weight. See `FisherCertainty` and `MahalanobisCertainty`.
+        unfold: how a map is read as a matrix, as in `aleaseg.spectral`. None: `d_hw`, `h_w` in 2D,
+            `h_dw` for a patch of one slice.
+        reduction: `mean` over samples and classes, `sum`, or `none`: (B, C_fg).
+
+    Raises:
+        ValueError: an argument is out of its range, or two exclude one another.
 
     Attributes:
         last_weights: (B, C_fg) weights of the last call, detached; None before the first. A wrapper for
@@ -70,43 +103,9 @@ class DUOLoss(_Loss):
         unfold: Unfolding | None = None,
         reduction: str = "mean",
     ) -> None:
-        """Choose the weights and how channels are read.
-
-        Args:
-            alpha: how much a certain class is weighed down; >= 0, 0 = not at all.
-            beta: share of Dice, in [0, 1]; the rest is cross-entropy.
-            softmax: channels are classes that exclude one another, channel 0 the background: label maps.
-                None: unless `sigmoid`.
-            sigmoid: channels are classes or regions that may overlap, none of them the background.
-            to_onehot_y: True: the target is a label map (B, 1, *spatial); False: it has channels; None:
-                whichever its channels say.
-            include_background: count channel 0 (True), or leave it out as the background (False); in both
-                cases label c is channel c. None: False under softmax; under sigmoid there is no background
-                channel, all channels count, and label c is channel c - 1.
-            ignore_index: label value of voxels that do not count. In a target with channels a further,
-                last channel marks them. S sees the whole patch all the same: it asks the prediction only.
-            reweight: False: no weights, the plain Dice + cross-entropy.
-            variant: `paper`, or `official_readme` after the authors' public snippet: each channel's own
-                sigmoid, cross-entropy without Dice, S as their script defines it with its gradient, and
-                y~ = y - g y, detached, for which `noise` is g without eps.
-            renorm: scale the weights to mean 1 over the batch, so that they shift between classes and
-                samples and leave the learning rate alone. Under DDP over the batch of the process.
-            detach_scale: no gradient through S, so that S is not driven up to make the loss small.
-                None: True for `paper`, False for `official_readme`.
-            class_weight: (C_fg,) fixed weights in place of those by S; see `scale_weights` and
-                `frequency_weights`.
-            certainty: raw logits (B, C, *spatial) -> (B, C_fg) in [0, 1], high = certain, to stand in place
-                of S; NaN = no weight. See `FisherCertainty` and `MahalanobisCertainty`.
-            unfold: how a map is read as a matrix, as in `aleaseg.spectral`. None: `d_hw`, `h_w` in 2D,
-                `h_dw` for a patch of one slice.
-            reduction: `mean` over samples and classes, `sum`, or `none`: (B, C_fg).
-
-        Raises:
-            ValueError: an argument is out of its range, or two exclude one another.
-        """
         super().__init__(reduction=reduction)
-        choice("reduction", reduction, ("mean", "sum", "none"))
-        choice("variant", variant, ("paper", "official_readme"))
+        one_of("reduction", reduction, ("mean", "sum", "none"))
+        one_of("variant", variant, ("paper", "official_readme"))
         if not 0 <= alpha < float("inf"):
             raise ValueError(f"alpha is {alpha}; expected a number >= 0")
         if not 0 <= beta <= 1:

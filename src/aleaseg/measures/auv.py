@@ -21,6 +21,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from aleaseg.errors import one_of
 from aleaseg.measures.log_minmax import checked, log_minmax, log_range
 
 __all__ = [
@@ -69,7 +70,7 @@ class AuvReference:
         Raises:
             ValueError: no scale is left, or one is negative or infinite.
         """
-        _choice("definition", definition, ("paper", "official"))
+        one_of("definition", definition, ("paper", "official"))
         if definition == "official":
             return cls(*log_range(checked(scales) + _OFFICIAL_EPS), definition)
         return cls(*log_range(scales, floor=COLLAPSED_BELOW), definition)
@@ -92,7 +93,7 @@ class AuvReference:
             raise ValueError(
                 f"{dict(fields)} is no AUV reference; expected min_log, max_log, n and definition"
             ) from error
-        _choice("definition", definition, ("paper", "official"))
+        one_of("definition", definition, ("paper", "official"))
         if not (math.isfinite(low) and math.isfinite(high) and low <= high):
             raise ValueError(f"min_log {low} and max_log {high} are no range; expected min_log <= max_log")
         return cls(low, high, n, definition)
@@ -128,7 +129,7 @@ def aleatoric_uncertainty_value(
     """
     if definition is None:
         definition = "paper" if reference is None else reference.definition
-    _choice("definition", definition, ("paper", "official"))
+    one_of("definition", definition, ("paper", "official"))
     if reference is not None and reference.definition != definition:
         raise ValueError(
             f"definition is {definition!r}, the reference was fitted with {reference.definition!r}"
@@ -175,7 +176,7 @@ def aggregate(per_class: ArrayLike, how: Aggregation = "mean_scale") -> NDArray[
     >>> aggregate([[0.2, 0.6], [0.3, float("nan")]], "sum_scale").round(12).tolist()
     [0.8, 0.3]
     """
-    _choice("how", how, ("mean_scale", "sum_scale", "mean_auv"))
+    one_of("how", how, ("mean_scale", "sum_scale", "mean_auv"))
     array = _table(per_class)
     there = (~np.isnan(array)).sum(axis=1)
     total = np.nansum(array, axis=1)
@@ -252,8 +253,3 @@ def _table(values: ArrayLike) -> NDArray[np.float64]:
     if array.ndim != 2 or array.shape[1] == 0:
         raise ValueError(f"values have shape {array.shape}; expected (cases, classes)")
     return array
-
-
-def _choice(name: str, value: object, valid: tuple[str, ...]) -> None:
-    if value not in valid:
-        raise ValueError(f"{name} is {value!r}; expected one of {', '.join(map(repr, valid))}")

@@ -68,11 +68,6 @@ class Column:
     form: str = ".2f"
 
     @property
-    def higher_is_worse(self) -> bool:
-        """Whether high is the bad end."""
-        return self.direction.sign > 0
-
-    @property
     def higher_is_better(self) -> bool:
         """Whether low is the bad end."""
         return self.direction.sign < 0

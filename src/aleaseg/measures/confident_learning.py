@@ -123,16 +123,8 @@ def case_issue_share(
     It needs no population, and sees less: a class that is wrong as a whole lowers its own threshold, and
     a case of which the model is unsure throughout is compared with nothing better.
 
-    Args:
-        probabilities: (channel, *grid), channel 0 = background. Read twice: an iterator will not do.
-        label: (*grid) class indices; 255 = not annotated, does not count.
-        where: (*grid), the voxels to look at, and of which the thresholds are; None: all.
-
-    Returns:
-        In [0, 1]; NaN without voxels.
-
-    Raises:
-        ValueError: as in `issue_share`.
+    In [0, 1]; NaN without voxels. Arguments and errors as in `issue_share`, but that `probabilities` are read
+    twice: an iterator will not do.
 
     >>> p = np.array([0.05, 0.75, 0.75, 0.2])
     >>> case_issue_share(np.stack([1 - p, p]), np.array([0, 0, 1, 1]))

@@ -15,7 +15,7 @@ learning" (2011); of segmentations with dropout: Kendall and Gal (2017).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import combinations
 
 import numpy as np
@@ -81,20 +81,6 @@ def mutual_information(
     0.6931
     """
     _members(probabilities)
-
-    def disagreement(p: NDArray) -> NDArray:
-        # -p ln p is concave, so no channel's term is negative but by rounding.
-        return np.maximum(entr(p.mean(axis=0)) - entr(p).mean(axis=0), 0)
-
-    return _voxel_mean(disagreement, probabilities, where)
-
-
-def _voxel_mean(
-    of: Callable[[NDArray], NDArray],
-    probabilities: NDArray | Sequence[NDArray],
-    where: NDArray[np.bool_] | None,
-) -> float:
-    """Sum over channels and mean over voxels of a function of the members' p_c, (K, n) -> (n,)."""
     grid = probabilities[0].shape[1:]
     if where is not None and where.shape != grid:
         raise ValueError(f"where has shape {where.shape}; expected that of the grid, {grid}")
@@ -111,7 +97,8 @@ def _voxel_mean(
                 raise ValueError(
                     f"channel {channel} holds negative, NaN or infinite values; expected probabilities"
                 )
-            total += float(of(p).sum())
+            # -p ln p is concave, so no channel's term is negative but by rounding.
+            total += float(np.maximum(entr(p.mean(axis=0)) - entr(p).mean(axis=0), 0).sum())
     return total / index.size
 
 

@@ -17,6 +17,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import zeta
 
+from aleaseg.measures.logits import checked_logits
+
 __all__ = ["fisher_certainty"]
 
 _CHUNK = 2**20
@@ -44,12 +46,7 @@ def fisher_certainty(logits: ArrayLike, predicted: ArrayLike) -> NDArray[np.floa
     >>> fisher_certainty(logits, [[1, 1]]).round(4).tolist()
     [0.4149, nan]
     """
-    array, classes = np.asarray(logits), np.asarray(predicted)
-    if array.ndim < 2 or array.shape[0] < 2:
-        raise ValueError(
-            f"logits have shape {array.shape}; expected (channel, *grid) with 2 channels or more, "
-            "channel 0 = background"
-        )
+    array, classes = checked_logits(logits), np.asarray(predicted)
     if classes.shape != array.shape[1:]:
         raise ValueError(
             f"predicted has shape {classes.shape}; expected the logits' grid {array.shape[1:]}"

@@ -74,8 +74,5 @@ def near(mask: NDArray[np.bool_], other: NDArray[np.bool_], voxels: int = 5) -> 
         slice(max(0, s.start - voxels - 1), s.stop + voxels + 1)
         for s in ndimage.find_objects(union.astype(np.int8))[0]
     )
-    small: NDArray = union[window].astype(np.uint8)
-    for axis in range(small.ndim):
-        small = ndimage.maximum_filter1d(small, 2 * voxels + 1, axis=axis, mode="constant")
-    grown[window] = small.astype(bool)
+    grown[window] = ndimage.maximum_filter(union[window], 2 * voxels + 1, mode="constant")
     return grown

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["mean_inside", "voxel_blocks"]
+__all__ = ["checked_logits", "mean_inside", "voxel_blocks"]
 
 # Entries per block: 8 MB in float64.
 _CHUNK = 2**20
@@ -36,14 +36,20 @@ def mean_inside(
     return total / count if count else float("nan")
 
 
-def voxel_blocks(logits: ArrayLike, inside: ArrayLike) -> Iterator[NDArray[np.float64]]:
-    """Logits of the voxels inside, (channel, n) float64, a few at a time; arguments as in `mean_inside`."""
-    array, mask = np.asarray(logits), np.asarray(inside)
+def checked_logits(logits: ArrayLike) -> NDArray:
+    """As an array; ValueError unless it has a grid and two channels at least."""
+    array = np.asarray(logits)
     if array.ndim < 2 or array.shape[0] < 2:
         raise ValueError(
             f"logits have shape {array.shape}; expected (channel, *grid) with 2 channels or more, "
             "channel 0 = background"
         )
+    return array
+
+
+def voxel_blocks(logits: ArrayLike, inside: ArrayLike) -> Iterator[NDArray[np.float64]]:
+    """Logits of the voxels inside, (channel, n) float64, a few at a time; arguments as in `mean_inside`."""
+    array, mask = checked_logits(logits), np.asarray(inside)
     if mask.shape != array.shape[1:]:
         raise ValueError(f"the mask has shape {mask.shape}; expected the logits' grid {array.shape[1:]}")
     channels, chosen = array.reshape(array.shape[0], -1), mask.reshape(-1) != 0

@@ -112,8 +112,3 @@ def in_words(reasons: str) -> list[str]:
             found = _SENTENCES[kind].format(of=f"{of}: " if of else "", value=value)
         sentences.append(found or part)
     return sentences
-
-
-def image_codes(names: Iterable[str]) -> list[str]:
-    """Codes of the statistics of the image: their names with `img_` taken off."""
-    return [name.removeprefix("img_") for name in names]

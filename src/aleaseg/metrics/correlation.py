@@ -100,18 +100,8 @@ def spearman(
 ) -> Correlation:
     """Spearman's rank correlation of two columns: how close to monotone; ties get average ranks.
 
-    B = 1000 replicates of 1000 rows, each ranked anew, take some 0.1 s.
-
-    Args:
-        x: (N,) numbers, infinite ones in order; rows with a NaN are left out.
-        y: (N,), likewise.
-        group: as in `pearson`.
-        level: as in `pearson`.
-        replicates: as in `pearson`.
-        seed: as in `pearson`.
-
-    Raises:
-        ValueError: lengths differ, or `level` or `replicates` is out of range.
+    B = 1000 replicates of 1000 rows, each ranked anew, take some 0.1 s. Arguments and errors as in `pearson`,
+    but that infinite numbers are in order.
 
     >>> found = spearman([1, 2, 3, 4, 5], [1, 4, 9, 16, 25])
     >>> found.r, found.p
@@ -132,21 +122,8 @@ def partial_spearman(
 ) -> Correlation:
     """Spearman's correlation of two columns with the ranks of others (size, site) held fixed.
 
-    Args:
-        x: as in `spearman`.
-        y: as in `spearman`.
-        covariates: (N,) or (N, k) numbers; rows with a NaN are left out.
-        group: as in `pearson`.
-        level: as in `pearson`.
-        replicates: as in `pearson`.
-        seed: as in `pearson`.
-
-    Returns:
-        r is NaN too where the covariates tell x or y entirely, or leave no degree of freedom; p has n - 2 - k
-        degrees of freedom.
-
-    Raises:
-        ValueError: as in `spearman`.
+    `covariates` are (N,) or (N, k) numbers; rows with a NaN are left out. r is NaN too where they tell x or y
+    entirely, or leave no degree of freedom; p has n - 2 - k degrees of freedom. All else as in `spearman`.
 
     >>> size = np.arange(40.0)
     >>> x, y = size + 6 * np.sin(size), size + 6 * np.cos(size)  # alike in size alone

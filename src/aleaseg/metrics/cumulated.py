@@ -7,10 +7,16 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["REPLICATES", "cumulated"]
+__all__ = ["REPLICATES", "check_weights", "cumulated"]
 
 # Sets of weights at a time: long rows to add, and a few hundred cases stay in a core's cache.
 REPLICATES = 256
+
+
+def check_weights(weights: NDArray, cases: int) -> None:
+    """Raise ValueError unless there is a weight for each case, or a batch of such."""
+    if weights.ndim not in (1, 2) or weights.shape[-1] != cases:
+        raise ValueError(f"weights are {weights.shape}; expected ({cases},) or (B, {cases})")
 
 
 def cumulated(weights: NDArray, counts: NDArray[np.intp]) -> NDArray[np.float64]:

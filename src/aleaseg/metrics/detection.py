@@ -29,7 +29,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from aleaseg.metrics.cumulated import REPLICATES, cumulated
+from aleaseg.metrics.cumulated import REPLICATES, check_weights, cumulated
 
 __all__ = ["auroc", "average_precision", "fpr_at_tpr", "lift_at_k", "precision_at_k"]
 
@@ -66,17 +66,7 @@ def auroc(score: ArrayLike, bad: ArrayLike, *, weights: ArrayLike | None = None)
 def average_precision(score: ArrayLike, bad: ArrayLike, *, weights: ArrayLike | None = None) -> Value:
     """Average precision: precision at each threshold, weighted by the recall that it adds.
 
-    Args:
-        score: as in `auroc`.
-        bad: as in `auroc`.
-        weights: as in `auroc`.
-
-    Returns:
-        In (0, 1], high = finds the bad ones; about the prevalence at chance. NaN as
-        in `auroc`.
-
-    Raises:
-        ValueError: as in `auroc`.
+    In (0, 1], high = finds the bad ones; about the prevalence at chance. Arguments, NaN and errors as in `auroc`.
 
     >>> round(float(average_precision([0.9, 0.8, 0.7, 0.1], [True, False, True, False])), 4)
     0.8333
@@ -97,20 +87,9 @@ def precision_at_k(
     """Share of bad cases among the k most suspicious: what a reader of k cases finds.
 
     Where cases tie across the k-th place it is the expected share over random orders
-    of the tied ones.
-
-    Args:
-        score: as in `auroc`.
-        bad: as in `auroc`.
-        k: how many cases are read, > 0; with weights, how much weight.
-        weights: as in `auroc`.
-
-    Returns:
-        In [0, 1], high = finds the bad ones; the prevalence at chance. NaN as in
-        `auroc`, and where there are fewer than k cases.
-
-    Raises:
-        ValueError: k is not positive, or as in `auroc`.
+    of the tied ones. `k` is how many cases are read, > 0 (else ValueError); with weights, how much weight.
+    In [0, 1], high = finds the bad ones; the prevalence at chance; NaN also where there are fewer than k
+    cases. All else as in `auroc`.
 
     >>> float(precision_at_k([0.9, 0.5, 0.5, 0.1], [True, True, False, False], k=2))
     0.75
@@ -122,18 +101,8 @@ def precision_at_k(
 def lift_at_k(score: ArrayLike, bad: ArrayLike, k: float, *, weights: ArrayLike | None = None) -> Value:
     """How many times more bad cases the first k hold than k cases at random: precision@k / prevalence.
 
-    Args:
-        score: as in `auroc`.
-        bad: as in `auroc`.
-        k: as in `precision_at_k`.
-        weights: as in `auroc`.
-
-    Returns:
-        In [0, 1 / prevalence], high = finds the bad ones, 1 at chance. NaN as in
-        `precision_at_k`.
-
-    Raises:
-        ValueError: as in `precision_at_k`.
+    In [0, 1 / prevalence], high = finds the bad ones, 1 at chance. Arguments, NaN and errors as in
+    `precision_at_k`.
 
     >>> float(lift_at_k([0.9, 0.8, 0.5, 0.1], [True, True, False, False], k=2))
     2.0
@@ -151,18 +120,8 @@ def fpr_at_tpr(
 ) -> Value:
     """Share of good cases that are flagged by the strictest threshold that finds a share `tpr` of the bad.
 
-    Args:
-        score: as in `auroc`.
-        bad: as in `auroc`.
-        tpr: share of bad cases to be found, in (0, 1].
-        weights: as in `auroc`.
-
-    Returns:
-        In [0, 1], LOW = finds the bad ones at little cost; about `tpr` at chance.
-        NaN as in `auroc`.
-
-    Raises:
-        ValueError: tpr lies outside (0, 1], or as in `auroc`.
+    `tpr` lies in (0, 1] (else ValueError). In [0, 1], LOW = finds the bad ones at little cost; about `tpr` at
+    chance. All else as in `auroc`.
 
     >>> float(fpr_at_tpr([0.9, 0.8, 0.7, 0.1], [True, False, True, False]))
     0.5
@@ -248,8 +207,7 @@ def _checked(
     if weights is None:
         return score, bad, np.ones(score.shape)
     weights = np.asarray(weights)
-    if weights.ndim not in (1, 2) or weights.shape[-1:] != score.shape:
-        raise ValueError(f"weights are {weights.shape}; expected ({score.size},) or (B, {score.size})")
+    check_weights(weights, score.size)
     # Counts of a bootstrap need no look: it would cost a pass over all of them.
     if weights.dtype.kind != "u" and not (np.isfinite(weights) & (weights >= 0)).all():
         raise ValueError("a weight is negative or not finite; expected multiplicities >= 0")

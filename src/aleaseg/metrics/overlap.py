@@ -25,7 +25,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["Overlap", "count_overlap", "dice", "iou", "pooled"]
+__all__ = ["Overlap", "check_masks", "count_overlap", "dice", "iou", "pooled"]
 
 # A number for one case, an array for several.
 Value: TypeAlias = Any
@@ -58,12 +58,17 @@ def count_overlap(reference: NDArray[np.bool_], predicted: NDArray[np.bool_]) ->
     >>> count_overlap(np.array([True, True, False]), np.array([True, False, False]))
     Overlap(both=1, reference=2, predicted=1)
     """
+    check_masks(reference, predicted)
+    return Overlap(*(int(np.count_nonzero(mask)) for mask in (reference & predicted, reference, predicted)))
+
+
+def check_masks(reference: NDArray, predicted: NDArray) -> None:
+    """Raise ValueError unless both are bool and of one shape."""
     if reference.shape != predicted.shape or reference.dtype != bool or predicted.dtype != bool:
         raise ValueError(
             f"masks are {reference.shape} of {reference.dtype} and {predicted.shape} of {predicted.dtype}; "
             "expected bool of one shape"
         )
-    return Overlap(*(int(np.count_nonzero(mask)) for mask in (reference & predicted, reference, predicted)))
 
 
 def dice(overlap: Overlap, both_empty: float = np.nan) -> Value:

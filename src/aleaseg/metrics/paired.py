@@ -152,16 +152,13 @@ def mean_over_cases(values: ArrayLike, resamples: Resamples) -> Replicated:
     return Replicated(float(means[0]), means[1:])
 
 
-def mean_with_interval(
-    values: ArrayLike, group: ArrayLike, resamples: Resamples | None = None, level: float = 0.95
-) -> Mean:
+def mean_with_interval(values: ArrayLike, group: ArrayLike, resamples: Resamples | None = None) -> Mean:
     """The mean over cases, then over classes, with its interval.
 
     Args:
         values: as in `mean_over_cases`.
         group: (N,) labels.
         resamples: of these cases, to share; None: made here.
-        level: of the interval.
 
     >>> found = mean_with_interval([1, 2, 3, 4, 5, np.nan], list("abcdef"))
     >>> found.mean, found.low < 3 < found.high, found.cases
@@ -169,16 +166,12 @@ def mean_with_interval(
     """
     cases, groups = _counted(values, group)
     found = mean_over_cases(values, case_resamples(group) if resamples is None else resamples)
-    low, high = interval(found.replicates, level) if groups >= FEWEST_GROUPS else (np.nan, np.nan)
+    low, high = interval(found.replicates) if groups >= FEWEST_GROUPS else (np.nan, np.nan)
     return Mean(found.point, low, high, cases, groups)
 
 
 def paired_difference(
-    first: ArrayLike,
-    second: ArrayLike,
-    group: ArrayLike,
-    resamples: Resamples | None = None,
-    level: float = 0.95,
+    first: ArrayLike, second: ArrayLike, group: ArrayLike, resamples: Resamples | None = None
 ) -> Paired:
     """How far the second lies above the first, on what both have.
 
@@ -187,7 +180,6 @@ def paired_difference(
         second: y, the same shape.
         group: (N,) labels.
         resamples: of these cases, to share; None: made here.
-        level: of the interval.
 
     Raises:
         ValueError: the shapes differ.
@@ -202,7 +194,7 @@ def paired_difference(
     gaps = y - x
     missing = np.isnan(gaps)
     drawn = case_resamples(group) if resamples is None else resamples
-    found = mean_with_interval(gaps, group, drawn, level)
+    found = mean_with_interval(gaps, group, drawn)
     one, other = (mean_over_cases(np.where(missing, np.nan, each), drawn).point for each in (x, y))
     return Paired(
         one, other, found.mean, found.low, found.high, signed_rank(gaps, group), found.cases, found.groups

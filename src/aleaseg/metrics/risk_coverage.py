@@ -33,7 +33,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import digamma
 
-from aleaseg.metrics.cumulated import cumulated
+from aleaseg.metrics.cumulated import check_weights, cumulated
 
 __all__ = ["aurc", "excess_aurc", "normalised_aurc", "optimal_aurc"]
 
@@ -87,12 +87,7 @@ def aurc(
 
 
 def optimal_aurc(risk: ArrayLike, *, weights: ArrayLike | None = None, form: Form = "mean") -> Value:
-    """AURC of the order by risk itself: the least there is.
-
-    Args:
-        risk: as in `aurc`.
-        weights: as in `aurc`.
-        form: as in `aurc`.
+    """AURC of the order by risk itself: the least there is; arguments and errors as in `aurc`.
 
     >>> round(float(optimal_aurc([0.6, 0.1, 0.2])), 4)
     0.1833
@@ -105,14 +100,7 @@ def excess_aurc(
 ) -> Value:
     """E-AURC: what a perfect confidence would leave of AURC.
 
-    Args:
-        risk: as in `aurc`.
-        confidence: as in `aurc`.
-        weights: as in `aurc`.
-        form: as in `aurc`.
-
-    Returns:
-        From 0 = perfect order, low = good.
+    From 0 = perfect order, low = good. Arguments and errors as in `aurc`.
 
     >>> float(excess_aurc([0.1, 0.2, 0.6], [0.9, 0.8, 0.1]))
     0.0
@@ -125,13 +113,8 @@ def excess_aurc(
 def normalised_aurc(risk: ArrayLike, confidence: ArrayLike, *, weights: ArrayLike | None = None) -> Value:
     """nAURC: where AURC lies between a random order and the perfect one.
 
-    Args:
-        risk: as in `aurc`.
-        confidence: as in `aurc`.
-        weights: as in `aurc`.
-
-    Returns:
-        At most 1 = perfect order, 0 = as good as random, below it worse; NaN where all risks are the same.
+    At most 1 = perfect order, 0 = as good as random, below it worse; NaN where all risks are the same.
+    Arguments and errors as in `aurc`.
 
     >>> float(normalised_aurc([0.1, 0.2, 0.6], [0.9, 0.8, 0.1]))
     1.0
@@ -177,6 +160,5 @@ def _checked(
     if weights is None:
         return risk, confidence, None
     weights = np.asarray(weights)
-    if weights.ndim not in (1, 2) or weights.shape[-1:] != risk.shape:
-        raise ValueError(f"weights are {weights.shape}; expected ({risk.size},) or (B, {risk.size})")
+    check_weights(weights, risk.size)
     return risk, confidence, weights

@@ -30,6 +30,9 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import find_objects
+
+from aleaseg.metrics.overlap import check_masks
 
 __all__ = ["Surface", "surface_distances"]
 
@@ -75,11 +78,7 @@ def surface_distances(
     >>> found.hd95_mm, found.penalty
     (3.0, False)
     """
-    if reference.shape != predicted.shape or reference.dtype != bool or predicted.dtype != bool:
-        raise ValueError(
-            f"masks are {reference.shape} of {reference.dtype} and {predicted.shape} of {predicted.dtype}; "
-            "expected bool of one shape"
-        )
+    check_masks(reference, predicted)
     spacing = tuple(float(mm) for mm in spacing_mm)
     if len(spacing) != reference.ndim or reference.ndim not in (2, 3) or not all(mm > 0 for mm in spacing):
         raise ValueError(
@@ -102,14 +101,8 @@ def surface_distances(
 
 def _cropped(reference: NDArray[np.bool_], predicted: NDArray[np.bool_]) -> tuple[NDArray, NDArray]:
     """Both masks in the box that holds them: MONAI would turn whole volumes into floats first."""
-    either = reference | predicted
-    box = []
-    for axis in range(either.ndim):
-        held = np.flatnonzero(
-            either.any(axis=tuple(other for other in range(either.ndim) if other != axis))
-        )
-        box.append(slice(int(held[0]), int(held[-1]) + 1))
-    return reference[tuple(box)], predicted[tuple(box)]
+    box = find_objects((reference | predicted).astype(np.uint8))[0]
+    return reference[box], predicted[box]
 
 
 def _measured(

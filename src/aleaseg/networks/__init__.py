@@ -12,6 +12,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 from aleaseg.errors import UsageError
+from aleaseg.networks.asked import Asked
 
 if TYPE_CHECKING:
     from torch import nn
@@ -81,16 +82,17 @@ def build(
         raise UsageError(f"levels is {tuple(levels)}; expected {dims} numbers, one for each axis")
     if in_channels < 1 or out_channels < 1:
         raise UsageError(f"{in_channels} channels in and {out_channels} out; expected one at least")
-    made: nn.Module = _module(name).build(
-        in_channels=in_channels,
-        out_channels=out_channels,
-        patch=tuple(patch),
-        spacing_mm=(1.0,) * dims if spacing_mm is None else tuple(spacing_mm),
-        levels=None if levels is None else tuple(levels),
-        strides=None if strides is None else tuple(map(tuple, strides)),
-        size=size,
-        deep_supervision=deep_supervision,
+    asked = Asked(
+        in_channels,
+        out_channels,
+        tuple(patch),
+        (1.0,) * dims if spacing_mm is None else tuple(spacing_mm),
+        None if levels is None else tuple(levels),
+        None if strides is None else tuple(map(tuple, strides)),
+        size,
+        deep_supervision,
     )
+    made: nn.Module = _module(name).build(asked)
     return made
 
 

@@ -67,11 +67,8 @@ class Size:
     @property
     def grid(self) -> tuple[int, int, int]:
         """Tokens along each axis, (d, h, w)."""
-        return (
-            self.image[0] // self.patch[0],
-            self.image[1] // self.patch[1],
-            self.image[2] // self.patch[2],
-        )
+        d, h, w = (voxels // edge for voxels, edge in zip(self.image, self.patch, strict=True))
+        return d, h, w
 
     @property
     def logits(self) -> tuple[int, int, int]:
@@ -108,11 +105,7 @@ class PositionEncoding(nn.Module):
 
 
 class PromptEncoder(nn.Module):
-    """What the decoder is asked for: a text as one token, and "no mask" on every token of the image.
-
-    Args:
-        size: of the network.
-    """
+    """What the decoder is asked for: a text as one token, and "no mask" on every token of the image."""
 
     def __init__(self, size: Size) -> None:
         super().__init__()
@@ -225,11 +218,7 @@ class TwoWayBlock(nn.Module):
 
 
 class TwoWayTransformer(nn.Module):
-    """Blocks of exchange, and a last look of the prompts at the image.
-
-    Args:
-        size: of the network.
-    """
+    """Blocks of exchange, and a last look of the prompts at the image."""
 
     def __init__(self, size: Size) -> None:
         super().__init__()
@@ -263,11 +252,7 @@ class Filter(nn.Module):
 
 
 class MaskDecoder(nn.Module):
-    """Image and text to logits: the mask's token and the text each give a filter of the enlarged image.
-
-    Args:
-        size: of the network.
-    """
+    """Image and text to logits: the mask's token and the text each give a filter of the enlarged image."""
 
     def __init__(self, size: Size) -> None:
         super().__init__()

@@ -11,12 +11,21 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from aleaseg.errors import UsageError
 
-__all__ = ["Stages", "by_size", "given_stages", "halvings", "next_patch", "plan_stages"]
+__all__ = [
+    "Stages",
+    "by_size",
+    "given_stages",
+    "halvings",
+    "multiples",
+    "next_patch",
+    "plan_stages",
+    "undivided",
+]
 
 _FROM = 8  # voxels from which an axis is halved,
 _ALONE = 12  # where no other axis is halved with it,
@@ -64,11 +73,8 @@ def plan_stages(patch: Sequence[int], spacing_mm: Sequence[float], most: int | N
             f"axis (or {_FROM} along two) whose spacing is not twice the finest"
         )
     if any(edge % divisor for edge, divisor in zip(patch, stages.divisor, strict=True)):
-        near = dict.fromkeys(next_patch(patch, spacing_mm, most, larger=larger) for larger in (False, True))
-        raise UsageError(
-            f"a patch of {by_size(patch)} does not divide by {by_size(stages.divisor)}, as its network would halve "
-            f"it; the nearest that fit: {' or '.join(by_size(one) for one in near if one)}"
-        )
+        near = [next_patch(patch, spacing_mm, most, larger=larger) for larger in (False, True)]
+        raise undivided(patch, stages.divisor, "its network would halve it", filter(None, near))
     return stages
 
 
@@ -87,14 +93,8 @@ def given_stages(
             f"strides are {whole}; expected those of two stages at least, the first of them all 1"
         )
     stages = Stages(whole, _kernels(whole, spacing_mm))
-    pairs = list(zip(patch, stages.divisor, strict=True))
-    if any(edge % by for edge, by in pairs):
-        ways = (math.floor, math.ceil)
-        near = dict.fromkeys(by_size([max(1, way(edge / by)) * by for edge, by in pairs]) for way in ways)
-        raise UsageError(
-            f"a patch of {by_size(patch)} does not divide by {by_size(stages.divisor)}, as the strides ask for; the "
-            f"nearest that fit: {' or '.join(near)}"
-        )
+    if any(edge % by for edge, by in zip(patch, stages.divisor, strict=True)):
+        raise undivided(patch, stages.divisor, "the strides ask for", multiples(patch, stages.divisor))
     if tuple(patch) == stages.divisor:
         raise UsageError(
             f"a patch of {by_size(patch)} is one voxel at the bottom, and instance norm needs two to train; expected a "
@@ -133,6 +133,22 @@ def halvings(patch: Sequence[float]) -> tuple[int, ...]:
     """
     most = 4 if len(patch) == 2 else 3
     return tuple(min(most, max(0, int(math.log2(max(edge, 4) / 4)))) for edge in patch)
+
+
+def multiples(patch: Sequence[int], divisor: Sequence[int]) -> list[tuple[int, ...]]:
+    """The next smaller and the next larger patch that divide."""
+    pairs = list(zip(patch, divisor, strict=True))
+    return [tuple(max(1, way(edge / by)) * by for edge, by in pairs) for way in (math.floor, math.ceil)]
+
+
+def undivided(
+    patch: Sequence[int], divisor: Sequence[int], why: str, near: Iterable[Sequence[int]]
+) -> UsageError:
+    """The error of a patch that does not divide."""
+    return UsageError(
+        f"a patch of {by_size(patch)} does not divide by {by_size(divisor)}, as {why}; the nearest that fit: "
+        f"{' or '.join(dict.fromkeys(map(by_size, near)))}"
+    )
 
 
 def by_size(edges: Sequence[int]) -> str:

@@ -15,7 +15,8 @@ from monai.networks import nets
 from torch import Tensor, nn
 
 from aleaseg.errors import UsageError
-from aleaseg.networks.stages import by_size
+from aleaseg.networks.asked import Asked
+from aleaseg.networks.stages import by_size, multiples, undivided
 
 __all__ = [
     "DIVISOR",
@@ -150,26 +151,13 @@ def fitting_patch(patch: tuple[int, ...], spacing_mm: tuple[float, ...], size: s
     return _trainable(padded(patch))
 
 
-def build(
-    *,
-    in_channels: int,
-    out_channels: int,
-    patch: tuple[int, ...],
-    spacing_mm: tuple[float, ...],
-    levels: tuple[int, ...] | None,
-    strides: tuple[tuple[int, ...], ...] | None,
-    size: str,
-    deep_supervision: bool,
-) -> SwinUNETR:
+def build(asked: Asked) -> SwinUNETR:
     """See `aleaseg.networks.build`; spacing, levels and deep supervision mean nothing to it."""
-    if strides is not None:
+    patch = asked.patch
+    if asked.strides is not None:
         raise UsageError("swin_unetr takes no strides: it halves every axis five times; leave them out")
     if padded(patch) != patch:
-        below = tuple(max(1, edge // DIVISOR) * DIVISOR for edge in patch)
-        near = dict.fromkeys(by_size(_trainable(one)) for one in (below, padded(patch)))
-        raise UsageError(
-            f"a patch of {by_size(patch)} does not divide by {DIVISOR}, as the five halvings of swin_unetr ask for; "
-            f"the nearest that fit: {' or '.join(near)}"
-        )
+        near = map(_trainable, multiples(patch, (DIVISOR,) * len(patch)))
+        raise undivided(patch, (DIVISOR,), "the five halvings of swin_unetr ask for", near)
     check_trainable(patch)
-    return SwinUNETR(in_channels, out_channels, len(patch), size=SIZES[size])
+    return SwinUNETR(asked.in_channels, asked.out_channels, len(patch), size=SIZES[asked.size])

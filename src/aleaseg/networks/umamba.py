@@ -17,13 +17,13 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
+from aleaseg.networks.asked import Asked
 from aleaseg.networks.mamba import Mamba
-from aleaseg.networks.stages import Stages, next_patch
-from aleaseg.networks.unet import UNet, UNetSize, convolution, instance_norm, sized, stages_for
+from aleaseg.networks.stages import Stages
+from aleaseg.networks.unet import UNet, convolution, instance_norm, sized
+from aleaseg.networks.unet import fitting_patch as fitting_patch
 
-__all__ = ["SIZES", "Residuals", "VoxelMamba", "build", "fitting_patch", "umamba"]
-
-SIZES = {"paper": UNetSize(32, 512, 320, 2, None), "tiny": UNetSize(8, 64, 64, 1, 4)}
+__all__ = ["Residuals", "VoxelMamba", "build", "fitting_patch", "umamba"]
 
 
 class Residuals(nn.Sequential):
@@ -95,19 +95,10 @@ def umamba(
     repeats_up: Sequence[int],
     deep_supervision: bool = False,
 ) -> UNet:
-    """The network.
+    """The network; arguments as of `UNet`.
 
-    Args:
-        in_channels: of the image.
-        out_channels: of the logits.
-        widths: channels of each stage.
-        stages: strides and kernels.
-        repeats: residual blocks of each stage; the deeper half has one each, whatever is said here.
-        repeats_up: the same on the way up, from coarse to fine, one fewer; here the finer half has one each.
-        deep_supervision: logits of every stage of the way up.
-
-    Returns:
-        (B, in_channels, *spatial) -> raw logits (B, out_channels, *spatial), or a list of them.
+    The deeper half of the stages, and the finer half on the way up, has one residual block each, whatever
+    the repeats say.
     """
     half = math.ceil(len(stages) / 2)
     return UNet(
@@ -125,24 +116,6 @@ def umamba(
     )
 
 
-def fitting_patch(
-    patch: tuple[int, ...], spacing_mm: tuple[float, ...], size: str
-) -> tuple[int, ...] | None:
-    """See `aleaseg.networks.fitting_patch`."""
-    return next_patch(patch, spacing_mm, SIZES[size].stages, larger=True)
-
-
-def build(
-    *,
-    in_channels: int,
-    out_channels: int,
-    patch: tuple[int, ...],
-    spacing_mm: tuple[float, ...],
-    levels: tuple[int, ...] | None,
-    strides: tuple[tuple[int, ...], ...] | None,
-    size: str,
-    deep_supervision: bool,
-) -> UNet:
+def build(asked: Asked) -> UNet:
     """See `aleaseg.networks.build`; it plans its levels itself."""
-    stages = stages_for(patch, spacing_mm, strides, SIZES[size].stages)
-    return sized(umamba, SIZES[size], stages, in_channels, out_channels, deep_supervision)
+    return sized(umamba, asked)

@@ -18,9 +18,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from aleaseg.networks.asked import Asked
 from aleaseg.networks.stages import Stages, by_size, given_stages, next_patch, plan_stages
 
-__all__ = ["SIZES", "Block", "PlainConvs", "UNet", "UNetSize", "Up", "build", "fitting_patch", "stages_for"]
+__all__ = ["SIZES", "Block", "PlainConvs", "UNet", "UNetSize", "Up", "build", "fitting_patch", "sized"]
 
 Block = Callable[[int, int, Sequence[int], Sequence[int], int], nn.Module]
 """(channels in, channels out, kernel, stride, how many) -> what a stage does; the first does the stride."""
@@ -249,37 +250,22 @@ def _initialise(module: nn.Module) -> None:
             nn.init.zeros_(module.bias)
 
 
-def stages_for(
-    patch: tuple[int, ...],
-    spacing_mm: tuple[float, ...],
-    strides: tuple[tuple[int, ...], ...] | None,
-    most: int | None,
-) -> Stages:
-    """The stages that were given, or those that suit the patch; see `plan_stages` and `given_stages`."""
-    return (
-        plan_stages(patch, spacing_mm, most)
-        if strides is None
-        else given_stages(strides, patch, spacing_mm)
+def sized(make: Callable[..., UNet], asked: Asked) -> UNet:
+    """What makes a network, called with the widths and repeats of a size, and the stages that suit the patch."""
+    size, patch, spacing_mm = SIZES[asked.size], asked.patch, asked.spacing_mm
+    stages = (
+        plan_stages(patch, spacing_mm, size.stages)
+        if asked.strides is None
+        else given_stages(asked.strides, patch, spacing_mm)
     )
-
-
-def sized(
-    make: Callable[..., UNet],
-    size: UNetSize,
-    stages: Stages,
-    in_channels: int,
-    out_channels: int,
-    deep_supervision: bool,
-) -> UNet:
-    """What makes a network of these stages, called with the widths and repeats of a size."""
     return make(
-        in_channels,
-        out_channels,
+        asked.in_channels,
+        asked.out_channels,
         size.widths(stages),
         stages,
         repeats=(size.repeats,) * len(stages),
         repeats_up=(size.repeats,) * (len(stages) - 1),
-        deep_supervision=deep_supervision,
+        deep_supervision=asked.deep_supervision,
     )
 
 
@@ -290,17 +276,6 @@ def fitting_patch(
     return next_patch(patch, spacing_mm, SIZES[size].stages, larger=True)
 
 
-def build(
-    *,
-    in_channels: int,
-    out_channels: int,
-    patch: tuple[int, ...],
-    spacing_mm: tuple[float, ...],
-    levels: tuple[int, ...] | None,
-    strides: tuple[tuple[int, ...], ...] | None,
-    size: str,
-    deep_supervision: bool,
-) -> UNet:
+def build(asked: Asked) -> UNet:
     """See `aleaseg.networks.build`; it plans its levels itself."""
-    stages = stages_for(patch, spacing_mm, strides, SIZES[size].stages)
-    return sized(UNet, SIZES[size], stages, in_channels, out_channels, deep_supervision)
+    return sized(UNet, asked)

@@ -17,8 +17,8 @@ from aleaseg.predictions.processes import run_folds
 from aleaseg.run import Run, read_json
 from aleaseg.training.copies import make_copies
 from aleaseg.training.plan import NetworkPlan
-from aleaseg.training.planning import choose_working_grid, screened
-from aleaseg.training.preprocessing import Preprocessing, check_values, fit_normalisation
+from aleaseg.training.planning import plan_preprocessing, screened
+from aleaseg.training.preprocessing import check_values
 from aleaseg.training.schedule import default_steps
 from aleaseg.training.settings import PRESETS
 from aleaseg.work import side_by_side
@@ -71,12 +71,7 @@ def plan_crossfit(run: Run, dataset: Dataset, settings: CrossfitSettings, progre
     cases = [case for case in labelled if case.id in geometries]
     if not cases:
         raise UsageError("no case can be trained on; `aleaseg check` says why for each")
-    preprocessing = Preprocessing(
-        choose_working_grid(list(geometries.values()), network, protocol),
-        fit_normalisation(cases, dataset.channels, dataset.values),
-        dataset.values,
-        dataset.ignore,
-    )
+    preprocessing = plan_preprocessing(dataset, cases, list(geometries.values()), network, protocol)
     copies = make_copies(
         cases,
         geometries,

@@ -255,13 +255,13 @@ def _arrays(path: Path, case: Case) -> tuple[NDArray, Kind]:
             "predict the case again",
         ) from error
     if array.dtype.kind not in "fiub" or not np.isfinite(array).all():
-        raise Unreadable(
-            case.id,
-            f"{path.name} with values that are no finite numbers",
-            "probabilities",
-            "predict the case again",
-        )
+        raise _no_numbers(path, case)
     return np.asarray(array, dtype=np.float32), "logit" if key == "logits" else "probability"
+
+
+def _no_numbers(path: Path, case: Case) -> Unreadable:
+    found = f"{path.name} with values that are no finite numbers"
+    return Unreadable(case.id, found, "probabilities", "predict the case again")
 
 
 def _from_image(path: Path, case: Case) -> tuple[NDArray, Kind]:
@@ -276,11 +276,6 @@ def _from_image(path: Path, case: Case) -> tuple[NDArray, Kind]:
     if len(array) == 1 and (np.floor(array) == array).all():
         return array, "label"
     if not np.isfinite(array).all():
-        raise Unreadable(
-            case.id,
-            f"{path.name} with values that are no finite numbers",
-            "probabilities",
-            "predict the case again",
-        )
+        raise _no_numbers(path, case)
     refuse_range(array, path, case)
     return array.clip(0, 1), "probability"

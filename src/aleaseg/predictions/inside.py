@@ -88,9 +88,7 @@ def image_part(
         "logits": logits,
         "features": _mean_features(features, predicted, channels),
         "tta_dice": pairwise_dice(labels, range(1, channels)),
-        "tta_information": np.asarray(
-            mutual_information(probabilities, np.ones(probabilities.shape[2:], dtype=bool))
-        ),
+        "tta_information": np.asarray(mutual_information(probabilities)),
     }
 
 

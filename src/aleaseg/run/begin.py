@@ -48,22 +48,7 @@ def begin(
     """
     run, settings = Run(folder), _as_json(asked)
     if run.manifest_file.is_file():
-        made = kind_of(folder)
-        if made != kind:
-            raise UsageError(
-                f"{folder} is {_a(made) if made else 'something else'}, not {_a(kind)}; give an empty or a new folder "
-                "with -o"
-            )
-        manifest = run.manifest
-        before = {**_as_json(usual or {}), **(manifest.get("settings") or manifest.get("bench") or {})}
-        differing = [name for name in settings if before.get(name) != settings[name]]
-        if wrong := [name for name in differing if name not in free]:
-            said = "; ".join(_differs(name, before.get(name), settings[name]) for name in wrong)
-            raise SettingsDiffer(
-                f"{folder} was made with other settings ({said}); give another folder with -o, or delete it"
-            )
-        if differing:
-            run.update_manifest(settings={**before, **settings})
+        _go_on(run, kind, settings, free, _as_json(usual or {}))
         return False
     path = Path(folder)
     if path.exists() and not path.is_dir():
@@ -82,6 +67,28 @@ def begin(
         **(about or {}),
     )
     return True
+
+
+def _go_on(
+    run: Run, kind: str, settings: dict[str, Any], free: Collection[str], usual: dict[str, Any]
+) -> None:
+    """Make sure that the folder was begun alike; what is free is noted anew."""
+    made = kind_of(run.path)
+    if made != kind:
+        raise UsageError(
+            f"{run.path} is {_a(made) if made else 'something else'}, not {_a(kind)}; give an empty or a new folder "
+            "with -o"
+        )
+    manifest = run.manifest
+    before = {**usual, **(manifest.get("settings") or manifest.get("bench") or {})}
+    differing = [name for name in settings if before.get(name) != settings[name]]
+    if wrong := [name for name in differing if name not in free]:
+        said = "; ".join(_differs(name, before.get(name), settings[name]) for name in wrong)
+        raise SettingsDiffer(
+            f"{run.path} was made with other settings ({said}); give another folder with -o, or delete it"
+        )
+    if differing:
+        run.update_manifest(settings={**before, **settings})
 
 
 def kind_of(folder: str | Path) -> str | None:

@@ -76,12 +76,7 @@ class Run:
         Raises:
             NewerVersion: a newer aleaseg wrote it.
         """
-        try:
-            return Record.read(self.case_file(case_id))
-        except NewerVersion:
-            raise
-        except UsageError:
-            return None
+        return _whole(self.case_file(case_id))
 
     def records(self) -> Iterator[Record]:
         """All finished cases, by id, one at a time. A damaged file is passed over: its case is not finished.
@@ -89,13 +84,7 @@ class Run:
         Raises:
             NewerVersion: a newer aleaseg wrote one of them.
         """
-        for path in self._case_files():
-            try:
-                yield Record.read(path)
-            except NewerVersion:
-                raise
-            except UsageError:
-                continue
+        return filter(None, map(_whole, self._case_files()))
 
     def _case_files(self) -> list[Path]:
         """The files of finished cases, in the order of the ids."""
@@ -164,6 +153,15 @@ class Run:
     def measures(self) -> pd.DataFrame:
         """Long: case, class, measure, variant, value, status."""
         return read_table(self.path / "measures.csv")
+
+
+def _whole(path: Path) -> Record | None:
+    try:
+        return Record.read(path)
+    except NewerVersion:
+        raise
+    except UsageError:
+        return None
 
 
 def _id_of(path: Path) -> str | None:

@@ -36,7 +36,6 @@ _DOUBTS = (
         function=ImageReference.z,
         sees="image",
         eye=Eye.IMAGE,
-        axis="image_doubt",
         **_DOUBT,
     ),
     Doubt(
@@ -46,7 +45,6 @@ _DOUBTS = (
         function=LabelReference.z,
         sees="both",
         eye=Eye.NETWORK,
-        axis="label_doubt",
         **_DOUBT,
     ),
     Doubt(
@@ -56,7 +54,6 @@ _DOUBTS = (
         function=doubt_from_z,
         sees="both",
         eye=Eye.NETWORK,
-        axis="doubt",
         **_DOUBT,
     ),
 )

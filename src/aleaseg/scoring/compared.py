@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -170,9 +170,7 @@ class Eaoa(Measure):
 
 @dataclass(frozen=True, kw_only=True)
 class Doubt(Measure):
-    """Doubt, or one of its axes."""
-
-    axis: Literal["doubt", "image_doubt", "label_doubt"] = "doubt"
+    """Doubt, or one of its axes, by its name."""
 
     def fit(self, numbers: Numbers) -> dict[str, Any] | None:
         """The population."""
@@ -180,5 +178,5 @@ class Doubt(Measure):
 
     def value(self, numbers: Numbers, frozen: dict[str, Any] | None) -> NDArray[np.float64]:
         """(N,) in (0, 1)."""
-        found: NDArray[np.float64] = getattr(score_population(numbers, frozen, reasons=False), self.axis)
+        found: NDArray[np.float64] = getattr(score_population(numbers, frozen, reasons=False), self.name)
         return found

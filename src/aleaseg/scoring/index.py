@@ -15,30 +15,9 @@ from aleaseg.measures.column import Limits
 from aleaseg.scoring.catalogue import MEASURES
 from aleaseg.scoring.columns import COLUMNS
 
-__all__ = ["filled", "measure_rows"]
+__all__ = ["filled"]
 
 _BLOCK = re.compile(r"(?P<begin><!-- (?P<name>measures|columns) -->\n).*?(?P<end><!-- end -->)", re.S)
-
-
-def measure_rows(names: Sequence[str] | None = None) -> list[dict[str, str]]:
-    """What each measure is, in the order of `MEASURES`.
-
-    Args:
-        names: which; None: all.
-    """
-    return [
-        {
-            "measure": name,
-            "what it is": measure.text,
-            "direction": measure.direction.value,
-            "sees": measure.sight,
-            "eye": measure.eye.value,
-            "source": measure.source,
-            "docs/measures": f"{measure.page}.md",
-        }
-        for name, measure in MEASURES.items()
-        if names is None or name in names
-    ]
 
 
 def filled(text: str) -> str:
@@ -53,24 +32,21 @@ def filled(text: str) -> str:
 
 def _measures() -> str:
     """Every measure, with its function and its page beside it."""
-    rows = []
-    for row in measure_rows():
-        measure = MEASURES[row["measure"]]
-        page = row["docs/measures"]
-        rows.append(
-            (
-                f"`{measure.name}`",
-                row["what it is"],
-                row["direction"],
-                _range(measure.limits),
-                measure.unit,
-                row["sees"],
-                row["eye"],
-                row["source"],
-                f"`{measure.formula.removeprefix('aleaseg.measures.')}`",
-                f"[{page.removesuffix('.md')}]({page})",
-            )
+    rows = [
+        (
+            f"`{name}`",
+            measure.text,
+            measure.direction.value,
+            _range(measure.limits),
+            measure.unit,
+            measure.sight,
+            measure.eye.value,
+            measure.source,
+            f"`{measure.formula.removeprefix('aleaseg.measures.')}`",
+            f"[{measure.page}]({measure.page}.md)",
         )
+        for name, measure in MEASURES.items()
+    ]
     heads = ("measure", "what it is", "direction", "range", "unit", "sees", "eye", "source")
     return _table((*heads, "function in `aleaseg.measures`", "page"), rows)
 

@@ -41,6 +41,7 @@ SECOND_OPINION = (
     ),
 )
 
+_LEARNT = {"function": Dynamics.summary, "eye": Eye.TRAINING}
 LABEL_QUALITY = (
     _of_labels(
         "oof_dice",
@@ -108,8 +109,7 @@ LABEL_QUALITY = (
         "EL2N, early",
         "the same early in a training on the case",
         _HIGH,
-        function=Dynamics.summary,
-        eye=Eye.TRAINING,
+        **_LEARNT,
         source="Paul et al. 2021",
         limits=(0, 2**0.5),
     ),
@@ -127,8 +127,7 @@ LABEL_QUALITY = (
         "AUM",
         "area under the margin",
         _LOW,
-        function=Dynamics.summary,
-        eye=Eye.TRAINING,
+        **_LEARNT,
         source="Pleiss et al. 2020",
     ),
     _of_labels(
@@ -136,8 +135,7 @@ LABEL_QUALITY = (
         "Forgetting",
         "number of times that voxels were unlearnt",
         _HIGH,
-        function=Dynamics.summary,
-        eye=Eye.TRAINING,
+        **_LEARNT,
         source="Toneva et al. 2019",
         limits=FROM_0,
     ),
@@ -146,8 +144,7 @@ LABEL_QUALITY = (
         "Cartography, confidence",
         "mean probability of the given labels while training",
         _LOW,
-        function=Dynamics.summary,
-        eye=Eye.TRAINING,
+        **_LEARNT,
         source="Swayamdipta et al. 2020",
         limits=UNIT,
     ),
@@ -156,8 +153,7 @@ LABEL_QUALITY = (
         "Cartography, variability",
         "its standard deviation",
         _HIGH,
-        function=Dynamics.summary,
-        eye=Eye.TRAINING,
+        **_LEARNT,
         source="Swayamdipta et al. 2020",
         limits=(0, 0.5),
     ),

@@ -9,7 +9,7 @@ from __future__ import annotations
 from array import array
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -113,15 +113,7 @@ class Numbers:
 
     def with_classes(self, classes: Sequence[str]) -> Numbers:
         """The same numbers, looked at by other classes."""
-        return Numbers(
-            self.cases,
-            tuple(classes),
-            self.failed,
-            self.kinds,
-            self.models,
-            self.columns,
-            self.vectors,
-        )
+        return replace(self, classes=tuple(classes))
 
     def case(self, measure: str, variant: str = "") -> NDArray[np.float64]:
         """(N,) of the whole case."""

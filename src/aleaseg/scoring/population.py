@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import combinations
@@ -19,8 +18,9 @@ from aleaseg.measures.doubt import (
     LabelSignals,
     doubt_from_z,
 )
-from aleaseg.measures.log_minmax import EqualValuesWarning, log_minmax, log_range
-from aleaseg.measures.reasons import LEAST_STRENGTH, Reason, image_codes, joined
+from aleaseg.measures.log_minmax import log_minmax, log_range
+from aleaseg.measures.reasons import LEAST_STRENGTH, Reason, joined
+from aleaseg.scoring.measure import quietly
 from aleaseg.scoring.numbers import Numbers
 
 __all__ = ["Scored", "fit_population", "is_readable", "score_population"]
@@ -81,12 +81,10 @@ def _auv(values: NDArray, reference: Mapping[str, Any] | None, kind: str) -> NDA
     """High = uncertain: from S by Eq. 6, from a variance by the same log and min-max, not turned round."""
     if reference is None:
         return np.full(values.shape, np.nan)
-    with warnings.catch_warnings():
-        # A class that one case has: its AUV is 0.5 by definition, and nobody at a terminal can help it.
-        warnings.simplefilter("ignore", EqualValuesWarning)
-        if kind == "intensity":
-            return log_minmax(values, low=reference["low"], high=reference["high"])
-        return aleatoric_uncertainty_value(values, AuvReference.from_dict(reference))
+    # Quietly: the AUV of a class that one case has is 0.5 by definition.
+    if kind == "intensity":
+        return quietly(log_minmax, values, low=reference["low"], high=reference["high"])
+    return quietly(aleatoric_uncertainty_value, values, AuvReference.from_dict(reference))
 
 
 def fit_population(numbers: Numbers) -> dict[str, Any] | None:
@@ -184,7 +182,7 @@ def _cells(
     """What stands out in each case, strongest first."""
     statistics = image.feature_z(numbers.images(image.names))
     columns: list[_Column] = [
-        (code, np.abs(z), z) for code, z in zip(image_codes(image.names), statistics.T, strict=True)
+        (name.removeprefix("img_"), np.abs(z), z) for name, z in zip(image.names, statistics.T, strict=True)
     ]
     if label is not None:
         columns += _label_columns(label, _signals(numbers.with_classes(label.classes)))

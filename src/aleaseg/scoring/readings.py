@@ -15,7 +15,7 @@ __all__ = ["READINGS"]
 
 
 def _auv(name: str, title: str, text: str, eye: Eye = Eye.NETWORK, **more: Any) -> Auv:
-    """A reading of AUV; what it looks at through its own mask or boxes, the mask has a part in."""
+    """A reading of AUV, of the variant of its name; through its own mask or boxes the mask has a part in it."""
     return Auv(
         name=name,
         title=title,
@@ -27,7 +27,7 @@ def _auv(name: str, title: str, text: str, eye: Eye = Eye.NETWORK, **more: Any) 
         eye=eye,
         source=f"{PAPER}, Eq. 4-6",
         family="AUV",
-        **more,
+        **{"variant": name.partition("/")[2], **more},
     )
 
 
@@ -59,45 +59,33 @@ READINGS = (
         "auv/official",
         "AUV, official script",
         "AUV as the public script has it: amplitudes, sum of S",
-        variant="official",
         how="sum_scale",
         definition="official",
     ),
+    _auv("auv/amplitude", "AUV of amplitudes", "AUV from amplitudes, without the script's epsilons"),
+    _auv("auv/centered", "AUV, centred", "AUV with the mean of each row taken out (Eq. 2)"),
+    _auv("auv/h_dw", "AUV along the height", "AUV, maps unfolded along the height"),
+    _auv("auv/w_dh", "AUV along the width", "AUV, maps unfolded along the width"),
+    _auv("auv/probability", "AUV of probabilities", "AUV from probabilities in place of logits"),
     _auv(
-        "auv/amplitude",
-        "AUV of amplitudes",
-        "AUV from amplitudes, without the script's epsilons",
-        variant="amplitude",
+        "auv/sum_scale",
+        "AUV of summed S",
+        "AUV from the sum of S over the classes",
+        variant="",
+        how="sum_scale",
     ),
-    _auv(
-        "auv/centered",
-        "AUV, centred",
-        "AUV with the mean of each row taken out (Eq. 2)",
-        variant="centered",
-    ),
-    _auv("auv/h_dw", "AUV along the height", "AUV, maps unfolded along the height", variant="h_dw"),
-    _auv("auv/w_dh", "AUV along the width", "AUV, maps unfolded along the width", variant="w_dh"),
-    _auv(
-        "auv/probability",
-        "AUV of probabilities",
-        "AUV from probabilities in place of logits",
-        variant="probability",
-    ),
-    _auv("auv/sum_scale", "AUV of summed S", "AUV from the sum of S over the classes", how="sum_scale"),
-    _auv("auv/mean_auv", "mean AUV", "mean over the classes of their AUV", how="mean_auv"),
+    _auv("auv/mean_auv", "mean AUV", "mean over the classes of their AUV", variant="", how="mean_auv"),
     _auv(
         "auv/foreground",
         "AUV, mask-normalised",
         "AUV on the mask-normalised image (scenario c)",
         Eye.MASKED,
-        variant="foreground",
     ),
     _auv(
         "auv/foreground_amplitude",
         "AUV of amplitudes, mask-normalised",
         "the same from amplitudes",
         Eye.MASKED,
-        variant="foreground_amplitude",
     ),
     SizeAdjusted(
         name="auv/size_adjusted",
@@ -123,28 +111,19 @@ READINGS = (
         "AUV, prompted network",
         "AUV through the package's prompted network, raw image (scenario a)",
         Eye.OWN,
-        variant="own",
     ),
-    _auv(
-        "auv/own_amplitude",
-        "AUV of amplitudes, prompted network",
-        "the same from amplitudes",
-        Eye.OWN,
-        variant="own_amplitude",
-    ),
+    _auv("auv/own_amplitude", "AUV of amplitudes, prompted network", "the same from amplitudes", Eye.OWN),
     _auv(
         "auv/own_foreground",
         "AUV, prompted network, mask-normalised",
         "AUV through the package's prompted network, mask-normalised image (scenario c)",
         Eye.OWN,
-        variant="own_foreground",
     ),
     _auv(
         "auv/own_foreground_amplitude",
         "AUV of amplitudes, prompted network, mask-normalised",
         "the same from amplitudes",
         Eye.OWN,
-        variant="own_foreground_amplitude",
     ),
     _two_sided(
         "auv/own_two_sided",

@@ -79,6 +79,7 @@ def score_case(
     except CaseError as error:
         return unmeasured(case, str(error), image_hash), {}
     geometry = image.geometry
+    record = replace(record, shape=geometry.shape, spacing_mm=geometry.spacing_mm)
     rows = _image_rows(image.array, geometry)
     present: dict[str, bool] = {}
     about: dict[str, Any] = {}
@@ -110,16 +111,9 @@ def score_case(
             rows += [row for row in eye_rows if not (asked and row.measure == "own_dice")]
         except CaseError as error:
             troubles.append(str(error))
-    record = replace(
-        record,
-        status="partly" if troubles else "ok",
-        error=troubles[0] if troubles else None,
-        shape=geometry.shape,
-        spacing_mm=geometry.spacing_mm,
-        class_maps=about,
-        measures=tuple(rows),
-    )
-    return record, spectra
+    if troubles:
+        record = replace(record, status="partly", error=troubles[0])
+    return replace(record, class_maps=about, measures=tuple(rows)), spectra
 
 
 def _rival_rows(
@@ -192,6 +186,22 @@ def _agreement_rows(
     return rows
 
 
+def _of_map(one: ClassMap) -> Iterator[tuple[tuple[str, str], float]]:
+    """Measure and variant -> the number, of one map."""
+    if one.kind == "intensity":
+        inside = np.isfinite(one.values)
+        variance = intensity_variance(np.where(inside, one.values, 0.0)[None], inside)
+        yield ("intensity_variance", ""), variance
+        return
+    values, unfold = unfolding(one.values)
+    for variant, scale in (
+        ("", semantic_perception_scale(values, unfold=unfold)),
+        ("official", semantic_perception_scale(values, unfold=unfold, definition="official")),
+        ("centered", semantic_perception_scale(values, unfold=unfold, center=True)),
+    ):
+        yield ("perception_scale", variant), float(scale)
+
+
 def _eye_rows(
     maps: Iterable[ClassMap | NoMap], present: Mapping[str, bool], dataset: Dataset, extractor: Extractor
 ) -> tuple[list[Measured], dict[str, Any], dict[str, list[float]]]:
@@ -220,20 +230,12 @@ def _eye_rows(
         if extractor.traits.bundled and one.overlap is not None:
             variant = "" if extractor.settings.normalize == "raw" else extractor.settings.normalize
             found.setdefault((one.name, "own_dice", variant), []).append(one.overlap)
-        if one.kind == "intensity":
-            inside = np.isfinite(one.values)
-            variance = intensity_variance(np.where(inside, one.values, 0.0)[None], inside)
-            found.setdefault((one.name, "intensity_variance", ""), []).append(variance)
-            continue
-        values, unfold = unfolding(one.values)
-        for variant, scale in (
-            ("", semantic_perception_scale(values, unfold=unfold)),
-            ("official", semantic_perception_scale(values, unfold=unfold, definition="official")),
-            ("centered", semantic_perception_scale(values, unfold=unfold, center=True)),
-        ):
-            found.setdefault((one.name, "perception_scale", variant), []).append(float(scale))
-        energies = singular_value_energies(values, unfold=unfold)
-        spectra.setdefault(one.name, [float(f"{p:.4g}") for p in energies[:_SPECTRUM]])
+        for key, number in _of_map(one):
+            found.setdefault((one.name, *key), []).append(number)
+        if one.kind != "intensity":
+            values, unfold = unfolding(one.values)
+            energies = singular_value_energies(values, unfold=unfold)
+            spectra.setdefault(one.name, [float(f"{p:.4g}") for p in energies[:_SPECTRUM]])
     rows = []
     for (name, measure, variant), each in found.items():
         value = median(each)

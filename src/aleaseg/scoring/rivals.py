@@ -122,26 +122,25 @@ def _of_maps(prediction: Prediction, dataset: Dataset, label: NDArray | None) ->
 def _of_logits(
     logits: NDArray, predicted: NDArray, prediction: Prediction, dataset: Dataset
 ) -> Iterator[Number]:
-    certainty = fisher_certainty(logits, predicted)
-    values = prediction.values
-    for name, members in dataset.classes.items():
-        known = [certainty[values.index(v)] for v in members]
-        if np.isfinite(known).any():
-            yield "fisher", "", name, float(np.nanmean(known))
+    yield from _of_values("fisher", fisher_certainty(logits, predicted), prediction, dataset)
     foreground = predicted > 0
     yield "energy", "", "", mean_energy(logits, foreground)
     yield "entropy", "", "", mean_entropy(logits, foreground)
+
+
+def _of_values(measure: str, found: NDArray, prediction: Prediction, dataset: Dataset) -> Iterator[Number]:
+    """A number of each label value, (values,): the mean over those of a class that have one."""
+    for name, members in dataset.classes.items():
+        known = [float(found[prediction.values.index(v)]) for v in members]
+        if np.isfinite(known).any():
+            yield measure, "", name, float(np.nanmean(known))
 
 
 def _of_augmentation(prediction: Prediction, dataset: Dataset) -> Iterator[Number]:
     overlap = prediction.inside.get("tta_dice")
     if overlap is None:
         return
-    values = prediction.values
-    for name, members in dataset.classes.items():
-        known = [float(overlap[values.index(v)]) for v in members]
-        if np.isfinite(known).any():
-            yield "tta_dice", "", name, float(np.nanmean(known))
+    yield from _of_values("tta_dice", overlap, prediction, dataset)
     yield "tta_information", "", "", float(prediction.inside["tta_information"])
 
 

@@ -74,7 +74,6 @@ def score_cases(
     image_hashes: Mapping[str, str],
     *,
     progress: Callable[[int, int], None] = lambda done, total: None,
-    workers: int | None = None,
 ) -> dict[str, str]:
     """Score every case whose record is missing, failed, or made from other files or predictions.
 
@@ -84,7 +83,6 @@ def score_cases(
         extractor: the eye; each process makes its own of the same settings. None: no S and no AUV.
         image_hashes: case -> hash of its voxels, as the check found it.
         progress: called with (done, total).
-        workers: processes; None: one per core.
 
     Returns:
         case -> what could not be used, for the cases where something could not.
@@ -108,7 +106,6 @@ def score_cases(
         bytes_each=math.prod(_largest([case for case, _ in todo])) * _BYTES_PER_VOXEL + held,
         # Several processes would each bring the model to the one GPU.
         device=asked.device if held and asked is not None else "cpu",
-        workers=workers,
         progress=lambda done, left: progress(total - left + done, total),
     )
     return {case.id: error for (case, _), error in scored if error}

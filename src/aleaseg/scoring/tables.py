@@ -55,17 +55,15 @@ def write_tables(
     columns_of_all = _write_every(run, numbers) if every and population is not None else []
     run.update_manifest(
         columns=describe_columns(
-            dict.fromkeys(
-                [
-                    *CASE_COLUMNS,
-                    *SCORE_COLUMNS,
-                    *MEASURE_COLUMNS,
-                    *sorted(measured),
-                    *statistics,
-                    *columns_of_all,
-                    "error",
-                ]
-            )
+            [
+                *CASE_COLUMNS,
+                *SCORE_COLUMNS,
+                *MEASURE_COLUMNS,
+                *sorted(measured),
+                *statistics,
+                *columns_of_all,
+                "error",
+            ]
         ),
         population=None
         if population is None

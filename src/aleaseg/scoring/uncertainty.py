@@ -12,7 +12,7 @@ from aleaseg.measures.mahalanobis import MahalanobisReference
 from aleaseg.measures.semantic_volume import semantic_volume
 from aleaseg.measures.variance import intensity_variance, residual_variance
 from aleaseg.scoring.compared import Eaoa, Mahalanobis
-from aleaseg.scoring.measure import FROM_0, PAPER, UNIT, Eye, Measure, Spread, recorded
+from aleaseg.scoring.measure import FROM_0, PAPER, UNIT, Eye, Measure, Sight, Spread, recorded
 
 __all__ = ["UNCERTAINTY"]
 
@@ -32,6 +32,22 @@ def _mahalanobis(name: str, title: str, text: str, feature: str, relative: bool)
         source="Cui 2023, arXiv 2304.10127" if relative else "Cui 2024, arXiv 2411.17767",
         feature=feature,
         relative=relative,
+    )
+
+
+def _variance(variant: str, title: str, text: str, sees: Sight) -> Spread:
+    return Spread(
+        name=f"variance/{variant}",
+        title=title,
+        text=text,
+        direction=_HIGH,
+        limits=UNIT,
+        function=intensity_variance,
+        sees=sees,
+        eye=Eye.IMAGE,
+        source=f"{PAPER}, Table 1",
+        measure="intensity_variance",
+        variant=variant,
     )
 
 
@@ -67,32 +83,8 @@ _MAPS = (
         limits=FROM_0,
         of_classes=True,
     ),
-    Spread(
-        name="variance/image",
-        title="Variance of the image",
-        text="variance of the intensities of the image",
-        direction=_HIGH,
-        limits=UNIT,
-        function=intensity_variance,
-        sees="image",
-        eye=Eye.IMAGE,
-        source=f"{PAPER}, Table 1",
-        measure="intensity_variance",
-        variant="image",
-    ),
-    Spread(
-        name="variance/mask",
-        title="Variance in the mask",
-        text="variance of the intensities in the mask",
-        direction=_HIGH,
-        limits=UNIT,
-        function=intensity_variance,
-        sees="both",
-        eye=Eye.IMAGE,
-        source=f"{PAPER}, Table 1",
-        measure="intensity_variance",
-        variant="mask",
-    ),
+    _variance("image", "Variance of the image", "variance of the intensities of the image", "image"),
+    _variance("mask", "Variance in the mask", "variance of the intensities in the mask", "both"),
     recorded(
         "residual_variance",
         "Residual variance",

@@ -35,5 +35,3 @@ from aleaseg.spectral.scale import Definition as Definition
 from aleaseg.spectral.scale import semantic_perception_scale as semantic_perception_scale
 from aleaseg.spectral.scale import singular_value_energies as singular_value_energies
 from aleaseg.spectral.unfolding import Unfolding as Unfolding
-
-__all__ = ["Definition", "Unfolding", "semantic_perception_scale", "singular_value_energies"]

@@ -3,46 +3,47 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, Literal, overload
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from aleaseg.spectral.spectrum import spectrum_of
-from aleaseg.spectral.unfolding import CHUNK, Unfolding, choice
+from aleaseg.errors import one_of
+from aleaseg.spectral.spectrum import Spectrum, spectrum_of
+from aleaseg.spectral.unfolding import CHUNK, Unfolding
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 Definition = Literal["paper", "official"]
+Rank = Literal["full", "numerical"]
 
 _DEFINITIONS = ("paper", "official")
 # The public script adds this to every singular value.
 _OFFICIAL_EPS = 1e-6
 
 
+class _Reading(TypedDict, total=False):
+    center: bool
+    unfold: Unfolding
+    chunk: int
+
+
+class _ScaleOptions(_Reading, total=False):
+    power: float | None
+    definition: Definition
+    rank: Rank
+
+
+class _EnergyOptions(_Reading, total=False):
+    power: float
+    eps: float
+
+
 @overload
-def semantic_perception_scale(
-    maps: Tensor,
-    *,
-    power: float | None = None,
-    center: bool = False,
-    unfold: Unfolding = "d_hw",
-    definition: Definition = "paper",
-    rank: Literal["full", "numerical"] = "full",
-    chunk: int = CHUNK,
-) -> Tensor: ...
+def semantic_perception_scale(maps: Tensor, **options: Unpack[_ScaleOptions]) -> Tensor: ...
 @overload
-def semantic_perception_scale(
-    maps: ArrayLike,
-    *,
-    power: float | None = None,
-    center: bool = False,
-    unfold: Unfolding = "d_hw",
-    definition: Definition = "paper",
-    rank: Literal["full", "numerical"] = "full",
-    chunk: int = CHUNK,
-) -> NDArray[np.float64]: ...
+def semantic_perception_scale(maps: ArrayLike, **options: Unpack[_ScaleOptions]) -> NDArray[np.float64]: ...
 def semantic_perception_scale(
     maps: Any,
     *,
@@ -50,7 +51,7 @@ def semantic_perception_scale(
     center: bool = False,
     unfold: Unfolding = "d_hw",
     definition: Definition = "paper",
-    rank: Literal["full", "numerical"] = "full",
+    rank: Rank = "full",
     chunk: int = CHUNK,
 ) -> Any:
     """Semantic perception scale S of class maps: normalised entropy of their singular-value energies.
@@ -93,19 +94,25 @@ def semantic_perception_scale(
     >>> float(semantic_perception_scale(np.zeros((2, 2, 2))))
     0.0
     """
-    choice("definition", definition, _DEFINITIONS)
-    choice("rank", rank, ("full", "numerical"))
+    one_of("definition", definition, _DEFINITIONS)
+    one_of("rank", rank, ("full", "numerical"))
     official = definition == "official"
     if power is None:
         power = 1.0 if official else 2.0
     spectrum = spectrum_of(maps, unfold, center, power, chunk, non_finite_is_zero=official)
+    p = _official_energies(spectrum, power) if official else spectrum.shares(power)
+    return _normalised_entropy(spectrum, p, rank)
+
+
+def _official_energies(spectrum: Spectrum, power: float) -> Any:
+    lifted = spectrum.values(1) + _OFFICIAL_EPS
+    lifted = lifted if power == 1 else lifted**power
+    return lifted / lifted.sum(-1)[..., None]
+
+
+def _normalised_entropy(spectrum: Spectrum, p: Any, rank: Rank) -> Any:
+    """Eq. 5, in [0, 1]."""
     xp = spectrum.xp
-    if official:
-        lifted = spectrum.values(1) + _OFFICIAL_EPS
-        lifted = lifted if power == 1 else lifted**power
-        p = lifted / lifted.sum(-1)[..., None]
-    else:
-        p = spectrum.shares(power)
     filled = xp.where(p > 0, p, xp.ones_like(p))  # 0 ln 0 = 0, in the gradient as well
     entropy = 0.0 - (filled * xp.log(filled)).sum(-1)  # not -0.0
     if rank == "full":
@@ -117,25 +124,9 @@ def semantic_perception_scale(
 
 
 @overload
-def singular_value_energies(
-    maps: Tensor,
-    *,
-    power: float = 2,
-    center: bool = False,
-    unfold: Unfolding = "d_hw",
-    eps: float = 1e-12,
-    chunk: int = CHUNK,
-) -> Tensor: ...
+def singular_value_energies(maps: Tensor, **options: Unpack[_EnergyOptions]) -> Tensor: ...
 @overload
-def singular_value_energies(
-    maps: ArrayLike,
-    *,
-    power: float = 2,
-    center: bool = False,
-    unfold: Unfolding = "d_hw",
-    eps: float = 1e-12,
-    chunk: int = CHUNK,
-) -> NDArray[np.float64]: ...
+def singular_value_energies(maps: ArrayLike, **options: Unpack[_EnergyOptions]) -> NDArray[np.float64]: ...
 def singular_value_energies(
     maps: Any,
     *,

@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from einops import rearrange
 
+from aleaseg.errors import one_of
 from aleaseg.spectral.arrays import cast, double, transposed
 
 Unfolding = Literal["d_hw", "h_dw", "w_dh", "h_w"]
@@ -118,7 +119,7 @@ class Plan:
 
 def check_shape(shape: tuple[int, ...], unfold: str) -> None:
     """Raise ValueError unless maps of that shape unfold to matrices of at least 2 x 2."""
-    choice("unfold", unfold, tuple(_PATTERNS))
+    one_of("unfold", unfold, tuple(_PATTERNS))
     axes, right = _PATTERNS[unfold].split(" -> ")
     names = axes.split()
     if len(shape) < len(names):
@@ -136,9 +137,3 @@ def check_shape(shape: tuple[int, ...], unfold: str) -> None:
             f"maps of shape {shape} unfold to {rows} x {columns} under unfold={unfold!r}: S needs at least "
             f"2 x 2, since it divides by ln min(rows, columns); {advice}"
         )
-
-
-def choice(name: str, value: str, valid: tuple[str, ...]) -> None:
-    """Raise ValueError, with the valid names, unless the value is one of them."""
-    if value not in valid:
-        raise ValueError(f"{name} is {value!r}; expected one of {', '.join(map(repr, valid))}")

@@ -67,7 +67,8 @@ def write_copy(copy: WorkingCopy, image: NDArray, label: NDArray, most_places: i
     """
     arrays = {copy.image: image, copy.label: label, copy.places: places_of(label, most_places)}
     for path, array in arrays.items():
-        _save(path, array)
+        with aside(path) as file:
+            np.save(file, array, allow_pickle=False)
 
 
 def places_of(label: NDArray, most: int | None = None) -> NDArray[np.int32]:
@@ -171,8 +172,3 @@ def _make_copy(
             "room and run the same command again: what is finished is kept"
         ) from error
     return about
-
-
-def _save(path: Path, array: NDArray) -> None:
-    with aside(path) as file:
-        np.save(file, array, allow_pickle=False)

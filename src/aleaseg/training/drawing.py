@@ -12,7 +12,7 @@ from xml.etree.ElementTree import Element
 from aleaseg.pages.axes import Axes, ticks
 from aleaseg.pages.numbers import number
 from aleaseg.pages.svg import as_file, as_text, element, inline, known, moved, short, text
-from aleaseg.training.history import DICE, History
+from aleaseg.training.history import DICE, History, Row
 
 __all__ = ["Curve", "Panel", "compare_trainings", "panel_svg", "panels_of"]
 
@@ -78,18 +78,18 @@ def panels_of(history: History) -> list[Panel]:
         ("weight", "Weights of the classes, 1 / (1 + αS)"),
         ("scale", "S of the classes (high = certain)"),
     ):
-        by_class = {
-            name: {
-                int(row["epoch"]): _float(row[column]) for row in of_classes if str(row["class"]) == name
-            }
-            for name in dict.fromkeys(str(row["class"]) for row in of_classes)
-        }
         curves = [
-            Curve(name, [found.get(epoch, math.nan) for epoch in epochs])
-            for name, found in by_class.items()
+            _over(epochs, name, [row for row in of_classes if str(row["class"]) == name], column)
+            for name in dict.fromkeys(str(row["class"]) for row in of_classes)
         ]
         panels += [Panel(title, curves, epochs)] * bool(curves)
     return panels
+
+
+def _over(epochs: Sequence[int], name: str, rows: Sequence[Row], column: str) -> Curve:
+    """A column over epochs; NaN where there is no row."""
+    found = {int(row["epoch"]): _float(row[column]) for row in rows}
+    return Curve(name, [found.get(epoch, math.nan) for epoch in epochs])
 
 
 def _float(value: Any) -> float:
@@ -106,11 +106,7 @@ def compare_trainings(trainings: Mapping[str, str | Path]) -> str:
     epochs = sorted({int(row["epoch"]) for rows in tables.values() for row in rows})
 
     def panel(title: str, column: str, unit: bool) -> Panel:
-        found = {
-            name: {int(row["epoch"]): _float(row[column]) for row in rows} for name, rows in tables.items()
-        }
-        curves = [Curve(name, [of.get(epoch, math.nan) for epoch in epochs]) for name, of in found.items()]
-        return Panel(title, curves, epochs, unit)
+        return Panel(title, [_over(epochs, *table, column) for table in tables.items()], epochs, unit)
 
     panels = [
         panel("Validation loss (low = good)", "validation_loss", False),

@@ -11,7 +11,7 @@ from aleaseg.run import read_table, write_table
 from aleaseg.training.loop import Epoch
 from aleaseg.training.validation import Validated
 
-__all__ = ["CLASSES", "COLUMNS", "DICE", "TABLE", "History", "class_columns"]
+__all__ = ["CLASSES", "COLUMNS", "DICE", "TABLE", "History"]
 
 TABLE, CLASSES = "training.csv", "duo_classes.csv"
 DICE = "pseudo_dice"
@@ -32,11 +32,6 @@ COLUMNS = {
 Row = dict[str, Any]
 
 
-def class_columns(classes: Sequence[str]) -> dict[str, str]:
-    """Class -> its column of pseudo-Dice."""
-    return {name: f"{DICE}/{name}" for name in classes}
-
-
 class History:
     """The tables of a training; written anew at the end of every epoch.
 
@@ -48,7 +43,7 @@ class History:
 
     def __init__(self, folder: Path, classes: Sequence[str], channels: Sequence[str]) -> None:
         self.folder = folder
-        self.dice = class_columns(classes)
+        self.dice = {name: f"{DICE}/{name}" for name in classes}
         self.channels = channels
 
     def add(self, epoch: Epoch, validated: Validated) -> Row:

@@ -35,13 +35,7 @@ def predict_logits(
 def predict_features(
     network: torch.nn.Module, image: NDArray, patch: Sequence[int], device: str = "cpu"
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Raw logits, and the features that the network's head makes them from.
-
-    Args:
-        network: of `aleaseg.networks.build`, trained.
-        image: (channel, *working).
-        patch: what the network saw in training.
-        device: `cpu` or `cuda`.
+    """Raw logits, and the features that the network's head makes them from; arguments as of `predict_logits`.
 
     Returns:
         (background and classes, *working), and features (F, *coarse): the working grid, or half of it along

@@ -23,7 +23,7 @@ from aleaseg.training.settings import TrainerSettings, TrainingProtocol, schedul
 from aleaseg.training.splitting import Split, choose_split
 from aleaseg.work import cores
 
-__all__ = ["choose_working_grid", "make_plan", "screened"]
+__all__ = ["make_plan", "plan_preprocessing", "screened"]
 
 # A checkpoint takes a moment: on a GPU a step is quick, and an epoch is soon done again.
 _CHECKPOINT_EVERY = {"cpu": 25, "cuda": 250}
@@ -66,7 +66,7 @@ def make_plan(
     if not train:
         raise UsageError(_NOBODY)
     seen = [geometries[case.id] for case in train]
-    preprocessing = _preprocessing(dataset, train, seen, network, settings)
+    preprocessing = plan_preprocessing(dataset, train, seen, network, protocol, settings.patch)
     # Before anything is written: a patch that does not divide is refused here.
     network.build(preprocessing, train=True)
     copies = make_copies(
@@ -107,16 +107,30 @@ def _split(dataset: Dataset, settings: TrainerSettings) -> Split:
     )
 
 
-def _preprocessing(
+def plan_preprocessing(
     dataset: Dataset,
     train: Sequence[Case],
     geometries: Sequence[Geometry],
     network: NetworkPlan,
-    settings: TrainerSettings,
+    protocol: TrainingProtocol,
+    patch: tuple[int, ...] | None = None,
 ) -> Preprocessing:
-    grid = choose_working_grid(geometries, network, settings.protocol, settings.patch)
+    """Grid and normalisation of a protocol, from the cases to train on.
+
+    Args:
+        dataset: for channels, label values and the ignore label.
+        train: the cases.
+        geometries: theirs.
+        network: which.
+        protocol: full resolution or a small grid.
+        patch: edges that are asked for; None: those that suit.
+
+    Raises:
+        UsageError: the patch has other axes, or is too small for the network.
+    """
+    grid = _working_grid(geometries, network, protocol, patch)
     shapes = [grid.shape(geometry) for geometry in geometries]
-    usual = float(np.median([np.prod(shape) for shape in shapes])) if settings.protocol.full else None
+    usual = float(np.median([np.prod(shape) for shape in shapes])) if protocol.full else None
     rules = fit_normalisation(train, dataset.channels, dataset.values)
     return Preprocessing(grid, rules, dataset.values, dataset.ignore, usual)
 
@@ -160,23 +174,13 @@ def screened(cases: Sequence[Case]) -> tuple[dict[str, Geometry], dict[str, str]
     return found, failed
 
 
-def choose_working_grid(
+def _working_grid(
     geometries: Sequence[Geometry],
     network: NetworkPlan,
     protocol: TrainingProtocol,
-    patch: tuple[int, ...] | None = None,
+    patch: tuple[int, ...] | None,
 ) -> WorkingGrid:
-    """The working grid of a protocol, with a patch that the network takes.
-
-    Args:
-        geometries: of the cases, all 2D or all 3D.
-        network: which.
-        protocol: full resolution or a small grid.
-        patch: edges that are asked for; None: those that suit.
-
-    Raises:
-        UsageError: the patch has other axes, or is too small for the network.
-    """
+    """The working grid of a protocol, with a patch that the network takes."""
     dims = len(geometries[0].shape)
     if patch is not None and len(patch) != dims:
         raise UsageError(f"--patch has {len(patch)} edges, and the images have {dims} axes")

@@ -152,26 +152,6 @@ class Prediction:
             found += np.exp(channel - total) if total is not None else channel
         return np.clip(found, 0, 1)
 
-    def probabilities(self) -> NDArray[np.float32]:
-        """Probability of every class, (class, *case shape). Large: for small cases and tests."""
-        channels: NDArray[np.float32] = np.stack(list(self._channels()))
-        if self.regions:
-            if self.kind == "logit":
-                channels = (1 / (1 + np.exp(-channels))).astype(np.float32)
-            return channels
-        if self.kind == "label":
-            return np.stack([self.mask(name) for name in self.classes]).astype(np.float32)
-        if self.kind == "logit":
-            channels = np.exp(channels - channels.max(axis=0))
-            channels /= channels.sum(axis=0)
-        values = self.values
-        return np.stack(
-            [
-                channels[[1 + values.index(v) for v in wanted]].sum(axis=0)
-                for wanted in self.classes.values()
-            ]
-        )
-
     def class_map(self, name: str) -> NDArray[np.float32]:
         """The decoded map of one class on the model's own grid.
 

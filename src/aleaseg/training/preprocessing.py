@@ -20,7 +20,6 @@ __all__ = [
     "check_values",
     "fit_normalisation",
     "normalise",
-    "prepare_image",
     "prepare_label",
     "resize",
 ]
@@ -76,7 +75,7 @@ class Preprocessing:
                 "convert the images to the same channels and axes, or leave the case out",
             )
         shape = working_shape(self.grid, case.id, image.geometry, self.usual_voxels)
-        return prepare_image(image.array, shape, self.normalisation)
+        return resize(normalise(image.array, self.normalisation), shape).astype(np.float16)
 
     def label(self, label: NDArray, shape: Sequence[int]) -> NDArray[np.uint8]:
         """Class indices of a label on a working shape; see `prepare_label`."""
@@ -181,17 +180,6 @@ def resize(image: NDArray, shape: Sequence[int], *, nearest: bool = False) -> ND
     transform = Resize(tuple(shape), mode=mode, anti_aliasing=False, align_corners=None)
     resized: NDArray = np.asarray(transform(image))
     return resized
-
-
-def prepare_image(image: NDArray, shape: Sequence[int], rules: Rules) -> NDArray[np.float16]:
-    """An image on the working grid.
-
-    Args:
-        image: (channel, *spatial), finite.
-        shape: working shape.
-        rules: of `fit_normalisation`.
-    """
-    return resize(normalise(image, rules), shape).astype(np.float16)
 
 
 def prepare_label(

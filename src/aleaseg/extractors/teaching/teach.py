@@ -146,7 +146,7 @@ def teach(folder: Path, settings: PromptedTraining, *, minutes: float | None = N
         steps, seconds, dice (of the running mean of the weights on the validation scenes).
     """
     folder.mkdir(parents=True, exist_ok=True)
-    device = settings.device
+    device, checkpoint = settings.device, folder / "training.pt"
     torch.manual_seed(settings.seed)
     network = Prompted(settings.size).to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     mean = torch.optim.swa_utils.AveragedModel(
@@ -154,55 +154,51 @@ def teach(folder: Path, settings: PromptedTraining, *, minutes: float | None = N
         multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.998),  # type: ignore[no-untyped-call]
     )
     optimizer = torch.optim.AdamW(network.parameters(), lr=settings.learning_rate, weight_decay=1e-2)
+    parts = {"network": network, "mean": mean, "optimizer": optimizer}
     state: dict[str, Any] = {"step": 0, "seconds": 0.0, "drawn": 0}
-    checkpoint = folder / "training.pt"
     if checkpoint.exists():
         kept = torch.load(checkpoint, map_location=device, weights_only=True)
-        network.load_state_dict(kept["network"])
-        mean.load_state_dict(kept["mean"])
-        optimizer.load_state_dict(kept["optimizer"])
+        for name, part in parts.items():
+            part.load_state_dict(kept[name])
         state = {name: kept[name] for name in state}
-    seen_there, truth_there = (part.to(device) for part in validation(settings))
+    there = [part.to(device) for part in validation(settings)]
     rows = _log(folder)
     begun, before, losses, first = time.monotonic(), state["seconds"], [], state["drawn"]
-
-    def spent() -> float:
-        return float(before + time.monotonic() - begun)
-
     for images, truth, drawn in _batches(settings, first):
-        step = state["step"]
-        progress = max(step / settings.steps, spent() / (60 * minutes) if minutes else 0.0)
+        step, spent = state["step"], before + time.monotonic() - begun
+        progress = max(step / settings.steps, spent / (60 * minutes) if minutes else 0.0)
         if progress >= 1:
             break
         for group in optimizer.param_groups:
             group["lr"] = _rate(settings, progress, step)
-        network.train()
-        loss = _loss(network(images.to(device, memory_format=torch.channels_last)), truth.to(device))
-        optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-        optimizer.step()
+        losses.append(_learn(network, optimizer, images, truth.to(device)))
         mean.update_parameters(network)
-        losses.append(float(loss.detach()))
-        state = {"step": step + 1, "seconds": spent(), "drawn": first + drawn}
+        state = {"step": step + 1, "seconds": before + time.monotonic() - begun, "drawn": first + drawn}
         if state["step"] % settings.every == 0:
-            dice = dice_of(mean.module, seen_there, truth_there)
-            rows.append(
-                {
-                    "step": state["step"],
-                    "seconds": round(state["seconds"], 1),
-                    "loss": round(sum(losses) / len(losses), 4),
-                    "dice": round(dice, 4),
-                }
-            )
-            losses = []
+            dice = dice_of(mean.module, *there)
+            loss, losses = round(sum(losses) / len(losses), 4), []
+            seconds = round(state["seconds"], 1)
+            rows.append({"step": state["step"], "seconds": seconds, "loss": loss, "dice": round(dice, 4)})
             write_table(folder / "log.csv", _LOG, rows)
-            _save(checkpoint, network, mean, optimizer, state)
-    _save(checkpoint, network, mean, optimizer, state)
-    dice = dice_of(mean.module, seen_there, truth_there)
+            _save(checkpoint, parts, state)
+    _save(checkpoint, parts, state)
+    dice = dice_of(mean.module, *there)
     about = {"steps": state["step"], "seconds": round(state["seconds"], 1), "dice": round(dice, 4)}
     _write_weights(folder, mean.module, settings, about)
     return about
+
+
+def _learn(
+    network: torch.nn.Module, optimizer: torch.optim.Optimizer, images: Tensor, truth: Tensor
+) -> float:
+    """One step; returns the loss."""
+    network.train()
+    loss = _loss(network(images.to(truth.device, memory_format=torch.channels_last)), truth)
+    optimizer.zero_grad()
+    loss.backward()  # type: ignore[no-untyped-call]
+    torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+    optimizer.step()
+    return float(loss.detach())
 
 
 def _log(folder: Path) -> list[dict[str, Any]]:
@@ -213,16 +209,9 @@ def _log(folder: Path) -> list[dict[str, Any]]:
         return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
 
 
-def _save(
-    path: Path, network: torch.nn.Module, mean: torch.nn.Module, optimizer: Any, state: dict[str, Any]
-) -> None:
+def _save(path: Path, parts: dict[str, Any], state: dict[str, Any]) -> None:
     buffer = io.BytesIO()
-    parts = {
-        "network": network.state_dict(),
-        "mean": mean.state_dict(),
-        "optimizer": optimizer.state_dict(),
-    }
-    torch.save({**parts, **state}, buffer)
+    torch.save({**{name: part.state_dict() for name, part in parts.items()}, **state}, buffer)
     write_aside(path, buffer.getvalue())
 
 
