@@ -93,6 +93,8 @@ def with_account(dataset: Dataset, tree: Tree) -> Dataset:
                 known[kind] += 1
             else:
                 passed[join(here, name)] = "hidden, as its name begins with a dot"
+        for name in found.special:
+            passed[join(here, name)] = "a pipe, socket or device, which holds no voxels"
         stems = {split[0] for name in found.files if (split := split_ending(name))}
         for name in found.files:
             path = join(here, name)
@@ -115,8 +117,11 @@ def with_account(dataset: Dataset, tree: Tree) -> Dataset:
         known=dict(sorted(known.items())),
         passed_over=tuple(sorted(passed.items())),
     )
-    pairs = sorted(path.rpartition("/")[2] for path in used if path.lower().endswith((".img", ".img.gz")))
-    parted = [_parted(pairs)] if pairs else []
+    pairs = sorted(
+        os.path.relpath(path, base) for path in used if path.lower().endswith((".img", ".img.gz"))
+    )
+    # Slices of DICOM may be called .img too.
+    parted = [_parted(pairs)] if pairs and dataset.layout != "dicom" else []
     untold = [(path, why) for path, why in account.passed_over if path not in named]
     return replace(dataset, account=account, findings=(*dataset.findings, *parted, *_notes(untold)))
 

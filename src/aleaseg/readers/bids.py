@@ -29,7 +29,8 @@ __all__ = ["is_bids", "open_bids"]
 
 _SUBJECT = re.compile(r"sub-[A-Za-z0-9]+")
 _LABEL_SUFFIX = re.compile(
-    r"(d?seg|mask|label|labels|roi|lesion|(?:[a-z]+)?(?:seg|label|lesion|mask)-[A-Za-z0-9]+)", re.IGNORECASE
+    r"(d?seg|mask|msk|label|labels|roi|lesion|(?:[a-z]+)?(?:seg|label|lesion|mask)-[A-Za-z0-9]+)",
+    re.IGNORECASE,
 )
 # What an image and its label share; a label may say more (space, desc, label).
 _SHARED = ("sub", "ses", "acq", "ce", "rec", "run", "echo", "part", "chunk")
@@ -150,7 +151,11 @@ def _sorted(tree: Tree, chosen: Chosen) -> tuple[dict[str, Path], list[tuple[str
                 others[path] = "file not asked for"
         elif inside == "derivatives":
             others[path] = "derived image"
-        elif inside == "sourcedata" or suffix in _NOT_IMAGES or not stem.startswith("sub-"):
+        elif (
+            inside == "sourcedata"
+            or (suffix in _NOT_IMAGES and not chosen.image)
+            or not stem.startswith("sub-")
+        ):
             others[path] = "image of another kind"
         elif matches(chosen.image, path):
             images[stem] = tree.path(path)

@@ -105,11 +105,15 @@ def open_datalist(path: Path, classes: str | None = None) -> Dataset:
     else:
         meaning, source = meaning_of([(case, labels[case]) for case in images if case in labels], classes)
     ids = sorted(case for case in images if case in labels or not labels)
-    if isinstance(declared, dict) and meaning.classes and not labels:
+    first = sound[0][1] if sound else {}
+    keys = [key for key, value in first.items() if isinstance(value, str) and split_ending(value)]
+    promised = (isinstance(declared, dict) and meaning.classes) or len(keys) > 1
+    if promised and not any(entry.get("label") for _, entry in sound):
         findings.append(
             Finding(
-                "", "error", "labels_not_found", "a label in each entry, as classes are declared",
-                f"no entry of {path.name} that names a label", "add the labels to the list", (path,),
+                "", "error", "labels_not_found", "a label in each entry, under the key label",
+                f"no entry of {path.name} that names a label; the files of an entry are called {', '.join(keys)}",
+                "call the labels label, or add them to the list", (path,),
             )
         )  # fmt: skip
     names = channel_names([(case, images[case]) for case in ids])
@@ -136,7 +140,7 @@ def open_datalist(path: Path, classes: str | None = None) -> Dataset:
         declared=tuple(
             sorted({*meaning.others, *(v for values in meaning.classes.values() for v in values)})
         ),
-        account=Account(others=_tests(content), classes_from=source),
+        account=Account(others=_tests(content), classes_from=source, guesses=_parts(sound)),
     )
 
 
@@ -158,6 +162,11 @@ def _entries(content: Any) -> Iterator[tuple[str, Any]]:
             listed = content.get(part)
             if isinstance(listed, list):
                 yield from ((part, entry) for entry in listed)
+
+
+def _parts(entries: Sequence[tuple[str, Any]]) -> tuple[str, ...]:
+    parts = list(dict.fromkeys(part for part, _ in entries if part))
+    return (f"{' and '.join(parts)} are parts of one data set",) if len(parts) > 1 else ()
 
 
 def _tests(content: Any) -> Mapping[str, str]:
