@@ -19,11 +19,10 @@ from aleaseg.case import Account, Dataset, Finding
 from aleaseg.errors import UsageError
 from aleaseg.readers.classes import Meaning, asked_classes, choose
 from aleaseg.readers.files import split_ending
-from aleaseg.readers.folder import channel_names, meaning_of
+from aleaseg.readers.folder import channel_names, lazy_cases, meaning_of
 from aleaseg.readers.pairs import pair_up
 from aleaseg.readers.roles import Chosen, matches
 from aleaseg.readers.tree import Tree, join
-from aleaseg.readers.voxels import lazy_case
 
 __all__ = ["is_bids", "open_bids"]
 
@@ -97,26 +96,13 @@ def open_bids(tree: Tree, classes: str | None = None, chosen: Chosen | None = No
         root=tree.root,
         layout="bids",
         cases=tuple(
-            replace(
-                lazy_case(
-                    case,
-                    kept_images[case],
-                    by_case[case][0] if case in by_case else None,
-                    channels=len(names),
-                    to_one=meaning.to_one,
-                    drop=meaning.drop,
-                    by_name=meaning.by_name,
-                ),
-                group=_entities(case).get("sub", ""),
-            )
-            for case in ids
+            replace(case, group=_entities(case.id).get("sub", ""))
+            for case in lazy_cases(ids, kept_images, dict(pairs), names, meaning)
         ),
         classes=meaning.classes,
         channels=names,
         findings=(*findings, *wrong, *meaning.findings),
-        declared=tuple(
-            sorted({*meaning.others, *(v for values in meaning.classes.values() for v in values)})
-        ),
+        declared=meaning.declared,
         account=Account(others=others, classes_from=source),
     )
 

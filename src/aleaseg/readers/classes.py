@@ -118,6 +118,13 @@ class Meaning:
         self.by_name = by_name
         self.findings = findings
 
+    @property
+    def declared(self) -> tuple[int, ...]:
+        """Every value that has a meaning, asked for or not, sorted."""
+        return tuple(
+            sorted({*self.others, *(value for values in self.classes.values() for value in values)})
+        )
+
 
 def meaning_of_found(
     labels: Sequence[tuple[str, Path]], asked: Mapping[str, tuple[int, ...] | None]

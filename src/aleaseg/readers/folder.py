@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from aleaseg.case import Account, Dataset, Finding
+from aleaseg.case import Account, Case, Dataset, Finding
 from aleaseg.errors import CaseError
 from aleaseg.readers.alone import refuse_masks
 from aleaseg.readers.classes import SAMPLE, Meaning, asked_classes, choose, evenly, meaning_of_found
@@ -25,7 +25,7 @@ from aleaseg.readers.roles import Chosen, Roles, assign_roles
 from aleaseg.readers.tree import Tree
 from aleaseg.readers.voxels import count_channels, lazy_case
 
-__all__ = ["channel_names", "meaning_of", "open_folder", "told_sample"]
+__all__ = ["channel_names", "lazy_cases", "meaning_of", "open_folder", "told_sample"]
 
 _CHANNEL = re.compile(r"(.+)_(\d{4})")
 _CONTRAST = re.compile(rf"(.*[^ ._-])[ ._-]({CONTRASTS})", re.IGNORECASE)
@@ -73,27 +73,31 @@ def open_folder(
         name=tree.root.resolve().name,
         root=tree.root,
         layout="folder",
-        cases=tuple(
-            lazy_case(
-                case,
-                cases[case],
-                labels[case][0] if case in labels else None,
-                channels=len(names),
-                to_one=meaning.to_one,
-                drop=meaning.drop,
-                by_name=meaning.by_name,
-            )
-            for case in ids
-        ),
+        cases=lazy_cases(ids, cases, {case: paths[0] for case, paths in labels.items()}, names, meaning),
         classes=meaning.classes,
         channels=names,
         ignore=declared.ignore if declared else None,
         findings=(*roles.findings, *findings, *meaning.findings),
-        declared=tuple(
-            sorted({*meaning.others, *(v for values in meaning.classes.values() for v in values)})
-        ),
+        declared=meaning.declared,
         account=Account(others=roles.others, classes_from=source, guesses=tuple(roles.guesses)),
     )
+
+
+def lazy_cases(
+    ids: Sequence[str],
+    images: Mapping[str, Sequence[Path]],
+    labels: Mapping[str, Path],
+    channels: Sequence[str],
+    meaning: Meaning,
+) -> tuple[Case, ...]:
+    """Cases of image files and at most one label file each, whose values mean what `meaning` says."""
+    return tuple(
+        lazy_case(
+            case, images[case], labels.get(case), channels=len(channels),
+            to_one=meaning.to_one, drop=meaning.drop, by_name=meaning.by_name,
+        )
+        for case in ids
+    )  # fmt: skip
 
 
 def meaning_of(
