@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from aleaseg.case import Case, Dataset, Geometry
+from aleaseg.case import Case, Dataset, Geometry, Voxels
 from aleaseg.errors import BadVoxels, CaseError, ShapeMismatch, Unreadable, UsageError
 from aleaseg.predictions.folder import PredictionFolder
 from aleaseg.readers.voxels import write_nifti, write_png
@@ -50,6 +50,45 @@ def test_nnunets_tree_without_fold_all(tmp_path):
     np.testing.assert_allclose(one.maps, probabilities(seed=1))
     assert len(found.read(b)) == 1
     assert found.read(c) == []
+
+
+def with_masks(tmp_path, ids):
+    """A data set whose masks are a block, a little elsewhere in each case."""
+    masks = {}
+    for at, name in enumerate(ids):
+        masks[name] = np.zeros(SHAPE, np.uint8)
+        masks[name][1:3, 1:4, at % 3 : 4] = 1
+    found = dataset(tmp_path, ids, {"a": (1,)})
+    cases = [replace(c, read_label=lambda m=masks[c.id]: Voxels(m, GEOMETRY)) for c in found.cases]
+    return replace(found, cases=tuple(cases)), masks
+
+
+def test_copies_of_the_masks_and_nothing_at_all_are_told(tmp_path):
+    found, masks = with_masks(tmp_path, ids := [f"c{n}" for n in range(6)])
+    for name, change in {
+        "copies": lambda m: m,
+        "empty": lambda m: m * 0,
+        "real": lambda m: np.roll(m, 1, 2),
+    }.items():
+        (tmp_path / name).mkdir()
+        for case in ids:
+            write_nifti(tmp_path / name / f"{case}_seg.nii.gz", change(masks[case]), GEOMETRY)
+    told = {
+        name: PredictionFolder(tmp_path / name, found).oddities() for name in ("copies", "empty", "real")
+    }
+    assert "the masks themselves" in told["copies"][0]
+    assert "all empty" in told["empty"][0]
+    assert told["real"] == []
+
+
+def test_names_are_matched_as_evaluate_matches_them(tmp_path):
+    (tmp_path / "p/a").mkdir(parents=True)
+    write_nifti(tmp_path / "p/a/a_seg.nii.gz", np.ones(SHAPE, np.uint8), GEOMETRY)
+    found = PredictionFolder(tmp_path / "p", dataset(tmp_path))
+    assert len(found) == 1
+    assert found.read(found.dataset.cases[0])[0].kind == "label"
+    with pytest.raises(UsageError, match="it holds a_seg"):
+        PredictionFolder(tmp_path / "p", dataset(tmp_path, ("z",)))
 
 
 @pytest.mark.parametrize(

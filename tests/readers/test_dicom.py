@@ -78,7 +78,7 @@ def test_missing_slices_are_told(series):
     write_slice(series / "e", 5, 12.0)
     (note,) = open_dataset(series)["scan"].read_image().notes
     assert (note.check, note.severity) == ("missing_slices", "note")
-    assert note.found == "1 gaps of up to 6 mm among 4 slices"
+    assert note.found == "1 gap of up to 6 mm among 4 slices"
 
 
 @pytest.mark.parametrize(

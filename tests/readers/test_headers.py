@@ -218,7 +218,8 @@ class TestPairs:
                 nibabel.save(nibabel.Nifti1Pair(array, affine()), tmp_path / folder / f"{case}.img")
         dataset = open_dataset(tmp_path)
         assert [case.id for case in dataset.cases] == ["a", "b"]
-        assert check(dataset).findings == ()
+        (note,) = check(dataset).findings
+        assert (note.check, "images/a.img, images/b.img" in note.found) == ("two_files", True)
 
 
 def stack(path, array):

@@ -70,10 +70,12 @@ def _open_folder(run: Run, dataset: Dataset, settings: AuditSettings) -> list[st
     from aleaseg.predictions.folder import PredictionFolder
 
     folder = str(settings.predictions)
-    found = len(PredictionFolder(folder, dataset))
+    predictions = PredictionFolder(folder, dataset)
+    found = len(predictions)
     run.update_manifest(predictions={"source": "folder", "path": folder, "cases": found})
     missing = len(dataset.cases) - found
-    return [f"{missing} cases have no prediction in {folder}."] if missing else []
+    what = "case has" if missing == 1 else "cases have"
+    return [*([f"{missing} {what} no prediction in {folder}."] if missing else []), *predictions.oddities()]
 
 
 def _crossfit(

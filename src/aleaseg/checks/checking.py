@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from aleaseg.case import Account, Case, Dataset, Finding, Geometry, Voxels
 from aleaseg.checks import nnunet
@@ -299,6 +300,13 @@ def _fit_findings(case: Case, image: Voxels, label: Voxels) -> list[Finding]:
             )
         ]  # fmt: skip
     apart = differs_in_world(image.geometry, label.geometry)
+    if _holds_mask(image.array, label.array):
+        return [
+            Finding(
+                case.id, "note", "image_is_mask", "an image and a mask", "the mask in the image's place as well",
+                "look whether masks were copied over the images", (*case.image_files, *case.label_files),
+            )
+        ]  # fmt: skip
     if apart is None:
         alone = known_to_one(image.geometry, label.geometry)
         if alone is None:
@@ -315,6 +323,13 @@ def _fit_findings(case: Case, image: Voxels, label: Voxels) -> list[Finding]:
             geometry_advice(image.geometry, label.geometry), (*case.image_files, *case.label_files),
         )
     ]  # fmt: skip
+
+
+def _holds_mask(image: NDArray, label: NDArray) -> bool:
+    """Whether an image (channel, *spatial) is its label, but for how it writes the values."""
+    if len(image) > 1 or not label.any() or not np.array_equal(image[0] != 0, label != 0):
+        return False
+    return len(np.unique(image)) == len(np.unique(label))
 
 
 def _twins(hashes: Mapping[str, str]) -> list[Finding]:

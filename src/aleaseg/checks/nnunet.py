@@ -32,9 +32,9 @@ def is_for_nnunet(dataset: Dataset) -> bool:
 
 def notes(dataset: Dataset) -> list[Finding]:
     """What nnU-Net would refuse or misread of the data set as a whole; nothing where it is not declared for it."""
-    declared = _declared(dataset.root)
-    if dataset.layout != "nnunet" or "channel_names" not in declared:
+    if not is_for_nnunet(dataset):
         return []
+    declared = _declared(dataset.root)
     found = [*_keys(dataset.root, declared), *_labels(declared), *_name(dataset.root), *_splits(dataset)]
     if not declared.get("dataset"):
         found += [

@@ -16,12 +16,15 @@ from aleaseg.errors import CaseError, ShapeMismatch, Unreadable, UsageError
 from aleaseg.predictions.claims import as_meant, refuse_logits, refuse_range, refuse_sum, refuse_unknown
 from aleaseg.predictions.prediction import Kind, Prediction
 from aleaseg.readers.fit import differs_in_world
+from aleaseg.readers.pairs import match_stems
 from aleaseg.readers.voxels import read_geometry, read_image, read_label
 
 __all__ = ["PredictionFolder", "least_deep", "read_prediction", "refuse_several"]
 
 # What NumPy, zip and deflate raise at bytes that are not what they should be.
 _DAMAGE = (OSError, ValueError, TypeError, EOFError, KeyError, zipfile.BadZipFile, zlib.error)
+# So many masks in a row that a network meets to the voxel, no network meets.
+_LOOKED_AT = 5
 _KEYS = ("probabilities", "softmax", "logits")
 _PICTURES = (".png", ".tif", ".tiff")
 _ENDINGS = (".npz", ".nii.gz", ".nii", ".img.gz", ".img", ".nrrd", ".nhdr", ".mha", ".mhd", *_PICTURES)
@@ -59,6 +62,7 @@ class PredictionFolder:
             raise UsageError(
                 f"{folder} holds no prediction of any case of {dataset.name}; expected CASE.npz, "
                 f"CASE.nii.gz or CASE.png, such as {dataset.cases[0].id}.npz, in it or in fold_*/validation/"
+                + (f"; it holds {', '.join(sorted(self._files)[:3])}" if self._files else "")
                 + ("; fold_all saw every case in training and is not read" if of_all else "")
             )
 
@@ -73,13 +77,43 @@ class PredictionFolder:
             ending = _ending(path)
             if ending is not None:
                 found.setdefault(path.name[: -len(ending)], {}).setdefault(path.parent, []).append(path)
-        return {
-            case: [path for paths in folders.values() for path in _best(paths)]
-            for case, folders in found.items()
-        }
+        # Named as `evaluate` names them: a_seg.nii.gz is a prediction of a.
+        ids = match_stems([case.id for case in self.dataset.cases], found)[1]
+        files: dict[str, list[Path]] = {}
+        for stem, folders in found.items():
+            files.setdefault(ids[stem], []).extend(
+                path for paths in folders.values() for path in _best(paths)
+            )
+        return files
 
     def __len__(self) -> int:
         return sum(case.id in self._files for case in self.dataset.cases)
+
+    def oddities(self) -> list[str]:
+        """What is odd about a few of the label maps: all are the masks themselves, or all are empty."""
+        copied, empty = [], []
+        for case in self.dataset.cases:
+            if case.read_label is None or not self._files.get(case.id):
+                continue
+            path = self._files[case.id][0]
+            try:
+                found, mask = read_label(path, case.id).array, case.read_label().array
+            except CaseError:
+                continue  # told when it is read; what is no label map is not judged here
+            copied.append(bool(np.array_equal(found != 0, mask != 0) and mask.any()))
+            empty.append(not found.any())
+            if len(copied) == _LOOKED_AT:
+                break
+        if len(copied) == _LOOKED_AT and all(copied):
+            return [
+                f"The predictions that were looked at are the masks themselves, voxel by voxel: {self.folder} holds "
+                "copies of the labels, and the label axis says nothing."
+            ]
+        if len(empty) == _LOOKED_AT and all(empty):
+            return [
+                f"The predictions in {self.folder} that were looked at are all empty: the label axis says nothing."
+            ]
+        return []
 
     def read(self, case: Case) -> list[Prediction]:
         """The prediction of the case; empty where there is none.

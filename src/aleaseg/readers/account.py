@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 
-from aleaseg.case import Dataset, Finding
+from aleaseg.case import Account, Dataset, Finding
 from aleaseg.readers.files import split_ending
 from aleaseg.readers.folder_names import TEST_FOLDERS, plain
 from aleaseg.readers.tree import Tree, join
@@ -70,29 +70,50 @@ def with_account(dataset: Dataset, tree: Tree) -> Dataset:
     }
     used = {
         os.path.abspath(path) for case in dataset.cases for path in (*case.image_files, *case.label_files)
-    } | {
+    }
+    used |= {
         os.path.abspath(path)
         for finding in dataset.findings
         if finding.check != "passed_over"
         for path in finding.files
     }
-    told = {**dict(dataset.account.passed_over), **named}
-    known: Counter[str] = Counter(dataset.account.known)
-    passed = dict(told)
+    account = _counted(dataset.account, tree, used, named)
+    # Slices of DICOM may be called .img too.
+    pairs = sorted(
+        os.path.relpath(path, os.path.abspath(tree.root))
+        for path in used
+        if path.lower().endswith((".img", ".img.gz")) and dataset.layout != "dicom"
+    )
+    parted = [_parted(pairs)] if pairs else []
+    untold = [(path, why) for path, why in account.passed_over if path not in named]
+    return replace(dataset, account=account, findings=(*dataset.findings, *parted, *_notes(untold)))
+
+
+def _counted(account: Account, tree: Tree, used: Collection[str], named: Mapping[str, str]) -> Account:
+    """The account of every file of a tree.
+
+    Args:
+        account: what the reader itself said.
+        tree: of the data set.
+        used: absolute paths of files of cases, and of those that findings are about.
+        named: path below the root -> what the reader's notes say that was passed over.
+    """
+    known: Counter[str] = Counter(account.known)
+    passed = {**dict(account.passed_over), **named}
+    told = set(passed)
     count = 0
     base = os.path.abspath(tree.root)
     for here, found in tree.walk():
         if found.refused and here:
             passed[here + "/"] = f"the folder cannot be listed ({found.refused})"
-        for name in found.folders:
-            if tree.is_ours(join(here, name)):
-                known["folder that aleaseg wrote"] += 1
+        known["folder that aleaseg wrote"] += sum(tree.is_ours(join(here, name)) for name in found.folders)
         for name in found.hidden:
-            kind = _hidden(name)
-            if kind:
+            if kind := _hidden(name):
                 known[kind] += 1
             else:
                 passed[join(here, name)] = "hidden, as its name begins with a dot"
+        for name in found.special:
+            passed[join(here, name)] = "a pipe, socket or device, which holds no voxels"
         stems = {split[0] for name in found.files if (split := split_ending(name))}
         for name in found.files:
             path = join(here, name)
@@ -100,25 +121,20 @@ def with_account(dataset: Dataset, tree: Tree) -> Dataset:
                 count += 1
             elif path in told:
                 continue
-            elif path in dataset.account.others:
-                known[dataset.account.others[path]] += 1
+            elif path in account.others:
+                known[account.others[path]] += 1
             elif name in found.dead:
-                target = os.readlink(tree.path(path))
-                passed[path] = f"a link to {target}, which is not there"
+                passed[path] = f"a link to {os.readlink(tree.path(path))}, which is not there"
             elif kind := _known(here, name, stems):
                 known[kind] += 1
             else:
                 passed[path] = _why(name)
-    account = replace(
-        dataset.account,
+    return replace(
+        account,
         used=count,
-        known=dict(sorted(known.items())),
+        known={kind: number for kind, number in sorted(known.items()) if number},
         passed_over=tuple(sorted(passed.items())),
     )
-    pairs = sorted(path.rpartition("/")[2] for path in used if path.lower().endswith((".img", ".img.gz")))
-    parted = [_parted(pairs)] if pairs else []
-    untold = [(path, why) for path, why in account.passed_over if path not in named]
-    return replace(dataset, account=account, findings=(*dataset.findings, *parted, *_notes(untold)))
 
 
 def _parted(names: list[str]) -> Finding:

@@ -19,17 +19,17 @@ from aleaseg.case import Account, Dataset, Finding
 from aleaseg.errors import UsageError
 from aleaseg.readers.classes import Meaning, asked_classes, choose
 from aleaseg.readers.files import split_ending
-from aleaseg.readers.folder import channel_names, meaning_of
+from aleaseg.readers.folder import channel_names, lazy_cases, meaning_of
 from aleaseg.readers.pairs import pair_up
 from aleaseg.readers.roles import Chosen, matches
 from aleaseg.readers.tree import Tree, join
-from aleaseg.readers.voxels import lazy_case
 
 __all__ = ["is_bids", "open_bids"]
 
 _SUBJECT = re.compile(r"sub-[A-Za-z0-9]+")
 _LABEL_SUFFIX = re.compile(
-    r"(d?seg|mask|label|labels|roi|lesion|(?:[a-z]+)?(?:seg|label|lesion|mask)-[A-Za-z0-9]+)", re.IGNORECASE
+    r"(d?seg|mask|msk|label|labels|roi|lesion|(?:[a-z]+)?(?:seg|label|lesion|mask)-[A-Za-z0-9]+)",
+    re.IGNORECASE,
 )
 # What an image and its label share; a label may say more (space, desc, label).
 _SHARED = ("sub", "ses", "acq", "ce", "rec", "run", "echo", "part", "chunk")
@@ -96,26 +96,13 @@ def open_bids(tree: Tree, classes: str | None = None, chosen: Chosen | None = No
         root=tree.root,
         layout="bids",
         cases=tuple(
-            replace(
-                lazy_case(
-                    case,
-                    kept_images[case],
-                    by_case[case][0] if case in by_case else None,
-                    channels=len(names),
-                    to_one=meaning.to_one,
-                    drop=meaning.drop,
-                    by_name=meaning.by_name,
-                ),
-                group=_entities(case).get("sub", ""),
-            )
-            for case in ids
+            replace(case, group=_entities(case.id).get("sub", ""))
+            for case in lazy_cases(ids, kept_images, dict(pairs), names, meaning)
         ),
         classes=meaning.classes,
         channels=names,
         findings=(*findings, *wrong, *meaning.findings),
-        declared=tuple(
-            sorted({*meaning.others, *(v for values in meaning.classes.values() for v in values)})
-        ),
+        declared=meaning.declared,
         account=Account(others=others, classes_from=source),
     )
 
@@ -150,7 +137,11 @@ def _sorted(tree: Tree, chosen: Chosen) -> tuple[dict[str, Path], list[tuple[str
                 others[path] = "file not asked for"
         elif inside == "derivatives":
             others[path] = "derived image"
-        elif inside == "sourcedata" or suffix in _NOT_IMAGES or not stem.startswith("sub-"):
+        elif (
+            inside == "sourcedata"
+            or (suffix in _NOT_IMAGES and not chosen.image)
+            or not stem.startswith("sub-")
+        ):
             others[path] = "image of another kind"
         elif matches(chosen.image, path):
             images[stem] = tree.path(path)

@@ -10,7 +10,7 @@ import numpy as np
 
 from aleaseg.case import Finding
 from aleaseg.errors import UsageError
-from aleaseg.readers.mask_values import Guess, Seen, guess_binary, look_into
+from aleaseg.readers.mask_values import Guess, Seen, guess_binary, look_into, turned_round
 from aleaseg.readers.segments import are_segmentations, names_of
 
 __all__ = ["SAMPLE", "Meaning", "asked_classes", "choose", "evenly", "meaning_of_found", "meaning_of_seen"]
@@ -118,6 +118,13 @@ class Meaning:
         self.by_name = by_name
         self.findings = findings
 
+    @property
+    def declared(self) -> tuple[int, ...]:
+        """Every value that has a meaning, asked for or not, sorted."""
+        return tuple(
+            sorted({*self.others, *(value for values in self.classes.values() for value in values)})
+        )
+
 
 def meaning_of_found(
     labels: Sequence[tuple[str, Path]], asked: Mapping[str, tuple[int, ...] | None]
@@ -159,17 +166,17 @@ def meaning_of_seen(seen: Mapping[str, Seen], asked: Mapping[str, tuple[int, ...
     if declared and (len(declared) > 1 or list(declared.values()) != [(1,)]):
         return Meaning(declared)
     guess = _binary(seen, asked)
+    turned = tuple(turned_round(seen))
     if guess is not None:
-        return Meaning(
-            {next(iter(asked), "foreground"): (1,)}, guess.to_one, guess.drop, findings=guess.notes
-        )
+        one: Classes = {next(iter(asked), "foreground"): (1,)}
+        return Meaning(one, guess.to_one, guess.drop, findings=(*guess.notes, *turned))
     if declared:
         return Meaning(declared)
     values = sorted(
         {value for one in seen.values() if not (one.grey or one.blurred) for value in one.values}
     )
     classes, drop = choose({f"class_{value}": (value,) for value in values}, asked)
-    return Meaning(classes, drop=drop, others=drop)
+    return Meaning(classes, drop=drop, others=drop, findings=turned)
 
 
 def _binary(seen: Mapping[str, Seen], asked: Mapping[str, tuple[int, ...] | None]) -> Guess | None:

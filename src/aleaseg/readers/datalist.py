@@ -19,11 +19,10 @@ from aleaseg.case import Account, Dataset, Finding
 from aleaseg.errors import NotADataset, UsageError
 from aleaseg.readers.classes import Meaning, asked_classes, choose
 from aleaseg.readers.files import split_ending
-from aleaseg.readers.folder import channel_names, meaning_of
+from aleaseg.readers.folder import channel_names, lazy_cases, meaning_of
 from aleaseg.readers.json_once import TwoValues, loads_once
 from aleaseg.readers.nnunet import read_classes
 from aleaseg.readers.tree import Tree
-from aleaseg.readers.voxels import lazy_case
 
 __all__ = ["EXPECTED", "find", "is_datalist", "open_datalist"]
 
@@ -105,39 +104,36 @@ def open_datalist(path: Path, classes: str | None = None) -> Dataset:
     else:
         meaning, source = meaning_of([(case, labels[case]) for case in images if case in labels], classes)
     ids = sorted(case for case in images if case in labels or not labels)
-    if isinstance(declared, dict) and meaning.classes and not labels:
-        findings.append(
-            Finding(
-                "", "error", "labels_not_found", "a label in each entry, as classes are declared",
-                f"no entry of {path.name} that names a label", "add the labels to the list", (path,),
-            )
-        )  # fmt: skip
+    promised = isinstance(declared, dict) and bool(meaning.classes)
+    findings += _missed_labels(path, [entry for _, entry in sound], promised)
     names = channel_names([(case, images[case]) for case in ids])
     return Dataset(
         name=str((content.get("name") if isinstance(content, dict) else "") or path.parent.resolve().name),
         root=path.parent,
         layout="datalist",
-        cases=tuple(
-            lazy_case(
-                case,
-                images[case],
-                labels.get(case),
-                channels=len(names),
-                to_one=meaning.to_one,
-                drop=meaning.drop,
-                by_name=meaning.by_name,
-            )
-            for case in ids
-        ),
+        cases=lazy_cases(ids, images, labels, names, meaning),
         classes=meaning.classes,
         channels=names,
         ignore=ignore,
         findings=(*findings, *meaning.findings),
-        declared=tuple(
-            sorted({*meaning.others, *(v for values in meaning.classes.values() for v in values)})
-        ),
-        account=Account(others=_tests(content), classes_from=source),
+        declared=meaning.declared,
+        account=Account(others=_tests(content), classes_from=source, guesses=_parts(sound)),
     )
+
+
+def _missed_labels(path: Path, entries: Sequence[Mapping[str, Any]], promised: bool) -> list[Finding]:
+    """An error where no entry has a label, and classes are declared or the entries have other files."""
+    first = entries[0] if entries else {}
+    keys = [key for key, value in first.items() if isinstance(value, str) and split_ending(value)]
+    if not (promised or len(keys) > 1) or any(entry.get("label") for entry in entries):
+        return []
+    return [
+        Finding(
+            "", "error", "labels_not_found", "a label in each entry, under the key label",
+            f"no entry of {path.name} that names a label; the files of an entry are called {', '.join(keys)}",
+            "call the labels label, or add them to the list", (path,),
+        )
+    ]  # fmt: skip
 
 
 def _load(path: Path) -> Any:
@@ -158,6 +154,11 @@ def _entries(content: Any) -> Iterator[tuple[str, Any]]:
             listed = content.get(part)
             if isinstance(listed, list):
                 yield from ((part, entry) for entry in listed)
+
+
+def _parts(entries: Sequence[tuple[str, Any]]) -> tuple[str, ...]:
+    parts = list(dict.fromkeys(part for part, _ in entries if part))
+    return (f"{' and '.join(parts)} are parts of one data set",) if len(parts) > 1 else ()
 
 
 def _tests(content: Any) -> Mapping[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import filecmp
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,8 @@ __all__ = ["Stack", "passed_over", "stack_of"]
 # Positions are written with few digits; a tenth of a step is rounding, or a table's sag.
 _UNEVEN = 0.1
 _SHIFT_PIXELS = 0.5
+# Two slices within so many mm (or numbers) are at one position.
+_ONE_PLACE = 1e-4
 
 
 @dataclass(frozen=True)
@@ -95,8 +98,8 @@ def stack_of(files: Sequence[Path], case: str) -> Stack:
     for what, kinds in (
         ("series", [one.series for one in frames]),
         ("sizes of slices", [one.size for one in frames]),
-        ("orientations", [tuple(np.round(one.orientation, 3)) for one in frames]),
-        ("spacings of pixels", [tuple(np.round(one.spacing, 4)) for one in frames]),
+        ("orientations", [tuple(np.round(one.orientation, 3).tolist()) for one in frames]),
+        ("spacings of pixels", [tuple(np.round(one.spacing, 4).tolist()) for one in frames]),
     ):
         if len(set(kinds)) > 1:
             other = next(index for index, kind in enumerate(kinds) if kind != kinds[0])
@@ -181,9 +184,18 @@ def _ordered(frames: list[Frame], case: str, notes: list[Finding]) -> Stack:
             case, f"positions that are no numbers in {first.path.parent}", "mm", "export it again"
         )
     order = np.argsort(heights, kind="stable")
-    frames = [frames[index] for index in order]
-    gaps = np.diff(np.array(heights)[order])
-    if len(gaps) and gaps.min() <= 1e-4:
+    frames, heights = [frames[index] for index in order], [heights[index] for index in order]
+    copies = {
+        at for at in np.flatnonzero(np.diff(heights) <= _ONE_PLACE) + 1 if _same(frames[at - 1], frames[at])
+    }
+    if copies:
+        notes.append(
+            passed_over([frames[at].path.name for at in sorted(copies)], "second copies of slices", case)
+        )
+        frames = [one for at, one in enumerate(frames) if at not in copies]
+        heights = [height for at, height in enumerate(heights) if at not in copies]
+    gaps = np.diff(heights)
+    if len(gaps) and gaps.min() <= _ONE_PLACE:
         twin = int(gaps.argmin())
         names = " and ".join(_named(one) for one in frames[twin : twin + 2])
         raise Unreadable(
@@ -204,6 +216,11 @@ def _ordered(frames: list[Frame], case: str, notes: list[Finding]) -> Stack:
     notes += shifted or skewed_axes(geometry, first.path, case)
     notes += _oddities(frames, placed, gaps, step, case, tilted=bool(shifted))
     return Stack(tuple(frames), geometry, tuple(notes), placed)
+
+
+def _same(one: Frame, other: Frame) -> bool:
+    """Whether two slices are files of the same bytes: a copy that an export or a download left."""
+    return one.path != other.path and filecmp.cmp(one.path, other.path, shallow=False)
 
 
 def _named(one: Frame) -> str:
@@ -256,7 +273,8 @@ def _oddities(
                 case,
                 "missing_slices",
                 f"slices {step:.4g} mm apart",
-                f"{int(uneven.sum())} gaps of up to {gaps.max():.4g} mm among {len(frames)} slices",
+                f"{uneven.sum()} gap{'s' if uneven.sum() > 1 else ''} of up to {gaps.max():.4g} mm among "
+                f"{len(frames)} slices",
                 "look whether slices were lost on export; distances through the gap are wrong",
             )
         )

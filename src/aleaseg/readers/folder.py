@@ -12,10 +12,12 @@ from __future__ import annotations
 import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from aleaseg.case import Account, Dataset, Finding
+from aleaseg.case import Account, Case, Dataset, Finding
 from aleaseg.errors import CaseError
+from aleaseg.readers.alone import refuse_masks
 from aleaseg.readers.classes import SAMPLE, Meaning, asked_classes, choose, evenly, meaning_of_found
 from aleaseg.readers.nnunet import Declared
 from aleaseg.readers.pairs import CONTRASTS, by_key, match_stems, pair_alike, pair_up
@@ -23,7 +25,7 @@ from aleaseg.readers.roles import Chosen, Roles, assign_roles
 from aleaseg.readers.tree import Tree
 from aleaseg.readers.voxels import count_channels, lazy_case
 
-__all__ = ["channel_names", "meaning_of", "open_folder", "told_sample"]
+__all__ = ["channel_names", "lazy_cases", "meaning_of", "open_folder", "told_sample"]
 
 _CHANNEL = re.compile(r"(.+)_(\d{4})")
 _CONTRAST = re.compile(rf"(.*[^ ._-])[ ._-]({CONTRASTS})", re.IGNORECASE)
@@ -32,6 +34,7 @@ _MOST_CHANNELS = 4
 _SAMPLE = 8
 
 Files = Mapping[str, list[Path]]
+_Paired = tuple[dict[str, list[Path]], dict[str, list[Path]], tuple[str, ...], list[Finding]]
 
 
 def open_folder(
@@ -50,6 +53,8 @@ def open_folder(
             answers to what the files are.
     """
     roles = assign_roles(tree, chosen)
+    if not (roles.labels or roles.findings or chosen or declared):
+        refuse_masks(tree.root, roles.images)
     cases, labels, names, findings = _paired(roles)
     ids, wrong = pair_up(cases, labels, one_image=len(names) == 1)
     findings += wrong
@@ -68,27 +73,31 @@ def open_folder(
         name=tree.root.resolve().name,
         root=tree.root,
         layout="folder",
-        cases=tuple(
-            lazy_case(
-                case,
-                cases[case],
-                labels[case][0] if case in labels else None,
-                channels=len(names),
-                to_one=meaning.to_one,
-                drop=meaning.drop,
-                by_name=meaning.by_name,
-            )
-            for case in ids
-        ),
+        cases=lazy_cases(ids, cases, {case: paths[0] for case, paths in labels.items()}, names, meaning),
         classes=meaning.classes,
         channels=names,
         ignore=declared.ignore if declared else None,
         findings=(*roles.findings, *findings, *meaning.findings),
-        declared=tuple(
-            sorted({*meaning.drop, *(v for values in meaning.classes.values() for v in values)})
-        ),
+        declared=meaning.declared,
         account=Account(others=roles.others, classes_from=source, guesses=tuple(roles.guesses)),
     )
+
+
+def lazy_cases(
+    ids: Sequence[str],
+    images: Mapping[str, Sequence[Path]],
+    labels: Mapping[str, Path],
+    channels: Sequence[str],
+    meaning: Meaning,
+) -> tuple[Case, ...]:
+    """Cases of image files and at most one label file each, whose values mean what `meaning` says."""
+    return tuple(
+        lazy_case(
+            case, images[case], labels.get(case), channels=len(channels),
+            to_one=meaning.to_one, drop=meaning.drop, by_name=meaning.by_name,
+        )
+        for case in ids
+    )  # fmt: skip
 
 
 def meaning_of(
@@ -122,9 +131,7 @@ def told_sample(count: int) -> str:
     return f"the values of {some}" if count <= SAMPLE else f"the values of {SAMPLE} of {some}"
 
 
-def _paired(
-    roles: Roles,
-) -> tuple[dict[str, list[Path]], dict[str, list[Path]], tuple[str, ...], list[Finding]]:
+def _paired(roles: Roles) -> _Paired:
     """Images and labels by case id, names of the channels (none: numbered ones), and notes."""
     if numbered := _numbered(roles.images, roles.labels):
         _, keys = match_stems(numbered, roles.labels, beside=roles.beside)
@@ -135,10 +142,18 @@ def _paired(
     image_ids, label_ids = match_stems(roles.images, roles.labels, beside=roles.beside)
     images, labels = by_key(roles.images, image_ids), by_key(roles.labels, label_ids)
     labels, notes = pair_alike(images, labels)
+    return _shortened(images, labels, ("image",), notes)
+
+
+def _shortened(images: Files, labels: Files, names: tuple[str, ...], notes: Sequence[Finding]) -> _Paired:
+    """The same under the short ids of cases."""
     short = _short([*images, *labels])
-    images = {short[case]: paths for case, paths in images.items()}
-    labels = {short[case]: paths for case, paths in labels.items()}
-    return images, labels, ("image",), notes
+    return (
+        {short[case]: list(paths) for case, paths in images.items()},
+        {short[case]: list(paths) for case, paths in labels.items()},
+        names,
+        [replace(note, case=short.get(note.case, note.case)) for note in notes],
+    )
 
 
 def _short(names: Sequence[str]) -> dict[str, str]:
@@ -175,9 +190,7 @@ def _numbered(images: Files, labels: Files) -> dict[str, list[Path]] | None:
     return dict(grouped) if one_by_one else None
 
 
-def _contrasts(
-    roles: Roles,
-) -> tuple[dict[str, list[Path]], dict[str, list[Path]], tuple[str, ...], list[Finding]] | None:
+def _contrasts(roles: Roles) -> _Paired | None:
     """Where the names of images end in those of MR contrasts, two and more to a case: these are its channels."""
     grouped: dict[str, dict[str, list[Path]]] = defaultdict(dict)
     for stem, paths in sorted(roles.images.items()):
@@ -200,9 +213,7 @@ def _contrasts(
         if not _CONTRAST.fullmatch(stem):
             images.setdefault(stem, []).extend(paths)
     labels, notes = pair_alike(images, by_key(roles.labels, label_ids))
-    short = _short([*images, *labels])
-    images = {short[case]: paths for case, paths in images.items()}
-    return images, {short[case]: paths for case, paths in labels.items()}, usual, notes
+    return _shortened(images, labels, usual, notes)
 
 
 def _order(usual: Sequence[str]) -> Callable[[str], tuple[int, str]]:

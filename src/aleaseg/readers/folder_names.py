@@ -6,7 +6,16 @@ import re
 
 __all__ = ["TEST_FOLDERS", "plain", "role_of_folder"]
 
-TEST_FOLDERS = ("imagests", "labelsts", "imagestest", "labelstest", "imagesval", "labelsval")
+TEST_FOLDERS = (
+    "imagests",
+    "labelsts",
+    "imagestest",
+    "labelstest",
+    "imagesval",
+    "labelsval",
+    "imagesva",
+    "labelsva",
+)
 """Parts that nnU-Net and others keep beside the training part, plain."""
 
 _IMAGE_FOLDERS = ("imagestr", "images", "image", "imgs", "img")

@@ -19,7 +19,7 @@ from aleaseg.errors import CaseError, UsageError
 from aleaseg.readers.headers import note
 from aleaseg.readers.voxels import read_label
 
-__all__ = ["Guess", "Seen", "between_only", "guess_binary", "look_into"]
+__all__ = ["Guess", "Seen", "between_only", "guess_binary", "look_into", "looks_like_mask", "turned_round"]
 
 # How a binary mask writes "inside".
 _INSIDE = (1, 255, 65535)
@@ -31,6 +31,8 @@ _ALIKE = 0.6
 _LOSS, _SMOOTH, _CROWD = 0.15, 0.6, 0.33
 _FEWEST_BLURRED = 12
 _ALONE = 0.4
+# As many structures as there are names for, and how many neighbours of their voxels have the same number.
+_MOST_OF_MASK, _ALIKE_IN_MASK = 256, 0.45
 _LOOKED_AT = 20_000
 _FEWEST = 10
 _THIN = 0.8
@@ -46,12 +48,14 @@ class Seen:
         values: foreground values, sorted.
         grey: whether they look like the grey levels of a mask of two.
         blurred: whether most of them have no inside, as grey levels between several classes.
+        around: a value of its own that lies along the border of the mask, with 0 inside; 0 where there is none.
     """
 
     path: Path
     values: tuple[int, ...]
     grey: bool
     blurred: bool = False
+    around: int = 0
 
 
 @dataclass(frozen=True)
@@ -89,7 +93,9 @@ def look_into(labels: Sequence[tuple[str, Path]], most: int) -> dict[str, Seen]:
         values = np.unique(label)
         grey = _is_grey(label, values)
         blurred = not grey and _is_blurred(label, values)
-        seen[case] = Seen(path, tuple(int(value) for value in values if value), grey, blurred)
+        seen[case] = Seen(
+            path, tuple(int(value) for value in values if value > 0), grey, blurred, _around(label)
+        )
         found.update(() if grey or (blurred and len(values) <= most) else values.tolist())
         if len(found) > most:
             raise UsageError(
@@ -97,6 +103,35 @@ def look_into(labels: Sequence[tuple[str, Path]], most: int) -> dict[str, Seen]:
                 "classes; if these are images, rename the folder; else name the classes with --classes"
             )
     return seen
+
+
+def turned_round(seen: Mapping[str, Seen]) -> list[Finding]:
+    """A note where most masks have 0 inside and another value around it, as where 0 means what is marked."""
+    turned = {case: one for case, one in seen.items() if one.around}
+    if 2 * len(turned) <= len(seen):
+        return []
+    case, one = next(iter(turned.items()))
+    return [
+        note(
+            case,
+            "background_inside",
+            "0 around what is marked",
+            f"{one.around} along the border and 0 inside it in {len(turned)} of {len(seen)} masks, such as "
+            f"{one.path.name}",
+            f"0 was read as background; if {one.around} is the background, write the masks the other way round",
+        )
+    ]
+
+
+def _around(label: NDArray) -> int:
+    """The value of nine tenths of the border, where 0 lies inside alone."""
+    inner = label[tuple(slice(1, -1) if length > 2 else slice(None) for length in label.shape)]
+    values, inside = np.unique(label, return_counts=True)
+    rest = dict(zip(*np.unique(inner, return_counts=True), strict=True))
+    border = inside - [rest.get(value, 0) for value in values]
+    most = int(border.argmax())
+    alone = values[most] > 0 and border[most] >= 0.9 * max(1, border.sum())
+    return int(values[most]) if alone and 0 in rest else 0
 
 
 def guess_binary(seen: Mapping[str, Seen]) -> Guess | None:
@@ -217,6 +252,20 @@ def _is_blurred(label: NDArray, values: NDArray) -> bool:
     found, place = np.unique(own, return_inverse=True)
     means = np.bincount(place, weights=alike) / np.bincount(place)
     return bool(len(found) >= _FEWEST_BLURRED and (means < _ALONE).mean() > 0.5)
+
+
+def looks_like_mask(label: NDArray) -> list[int]:
+    """The values of an array, if these few areas of one number each are rather a mask than an image; else nothing.
+
+    Args:
+        label: (*spatial) whole numbers.
+    """
+    values = np.unique(label)
+    if not 1 < len(values) <= _MOST_OF_MASK:
+        return []
+    own, beside = _neighbours(label, _sample(np.flatnonzero(label != values[0])))
+    alike = bool((beside == own[:, None]).mean() >= _ALIKE_IN_MASK)
+    return values.tolist() if alike or _is_grey(label, values) else []
 
 
 def between_only(label: NDArray) -> list[tuple[int, int]]:

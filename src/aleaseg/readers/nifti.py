@@ -169,7 +169,8 @@ def _inflated(path: Path, case: str, header: NiftiHeader) -> tuple[NDArray[np.ui
             case, f"{wanted} bytes of voxels in {path}", "an image that fits into memory", "crop it"
         ) from error
     except EOFError as error:
-        raise _cut(path, case, f"is cut off: {got} of {wanted} bytes of voxels") from error
+        how = f"{got} of {wanted} bytes of voxels" if got < wanted else "its checksum is missing"
+        raise _cut(path, case, f"is cut off: {how}") from error
     except (OSError, zlib.error) as error:
         how = f"is damaged ({error})"
         raise _cut(path, case, how) from error

@@ -13,7 +13,7 @@ from aleaseg.case import Finding
 from aleaseg.errors import NotADataset
 from aleaseg.readers.files import split_ending
 from aleaseg.readers.pairs import match_stems, pair_alike
-from aleaseg.readers.tree import Tree
+from aleaseg.readers.tree import Listing, Tree
 
 __all__ = ["Files", "Found", "find_files", "lists_that_differ"]
 
@@ -61,7 +61,7 @@ def find_files(tree: Tree, ending: str, *, strict: bool) -> Found:
     if not any(path.name.lower().endswith(ending.lower()) for path in _flat(image_stems)):
         raise NotADataset(
             f"{tree.path(where)} holds no file that ends in {ending}, as {tree.path('dataset.json')} says; "
-            + _instead(tree.list(where).files)
+            + _instead(listed)
         )
     labels = _by_stem(tree, _folder(tree, "labelsTr"), ending, found)
     images: Files = defaultdict(list)
@@ -77,12 +77,15 @@ def find_files(tree: Tree, ending: str, *, strict: bool) -> Found:
     return found
 
 
-def _instead(names: Sequence[str]) -> str:
+def _instead(listed: Listing) -> str:
     """What to do where no file has the declared ending."""
+    names = listed.files
     endings = Counter(split[1] for name in names if (split := split_ending(name)))
     if endings:
         usual, count = endings.most_common(1)[0]
         return f"{count} of its {len(names)} files end in {usual}: say so as file_ending, or give the right folder"
+    if listed.folders:
+        return f"it holds folders ({_some(listed.folders)}); move the files that lie in them up into it"
     return f"it holds {_some(names) or 'nothing'}; put the images there, or give the right folder"
 
 

@@ -9,6 +9,7 @@ from aleaseg.case import Dataset
 from aleaseg.errors import NotADataset, UsageError
 from aleaseg.readers import arrays, bids, datalist, dicom, folder, nnunet, public, raters, structures
 from aleaseg.readers.account import with_account
+from aleaseg.readers.alone import masks_of_series
 from aleaseg.readers.folder_names import role_of_folder
 from aleaseg.readers.groups import assign
 from aleaseg.readers.roles import Chosen
@@ -107,7 +108,7 @@ def _opened(tree: Tree, classes: str | None, chosen: Chosen) -> Dataset:
         return _by_json(tree, root / declaring, classes, chosen)
     dataset = None if _inner(tree) and not chosen else _recognised(tree, classes, chosen)
     if dataset is None or not (dataset.cases or dataset.findings):
-        raise NotADataset(f"{root} is no data set that is known: {_seen(tree)}; {_LAYOUTS}")
+        raise NotADataset(f"{root} is no data set that is known: {_seen(tree)}{tree.others()}; {_LAYOUTS}")
     return dataset
 
 
@@ -133,11 +134,17 @@ def _recognised(tree: Tree, classes: str | None, chosen: Chosen) -> Dataset | No
     readable = sum(1 for _ in tree.images())
     others = sum(len(found.files) for _, found in tree.walk()) - readable
     export = bool(others) and dicom.is_export(tree.root, listed.files)
-    if export or others > readable:
+    if export or others >= readable:
         series = dicom.find_series(tree.root, lambda path: _is_ours(tree, path))
         slices = sum(len(files) for found in series.folders for _, files in found.series)
-        if series and (export or slices > readable):
-            return dicom.open_dicom(tree.root, series, classes, image=chosen.image, label=chosen.label)
+        if series and (export or slices >= readable):
+            dataset = dicom.open_dicom(tree.root, series, classes, image=chosen.image, label=chosen.label)
+            masks = (
+                []
+                if dataset.has_labels
+                else masks_of_series(tree.root, list(map(tree.path, tree.images())))
+            )
+            return replace(dataset, findings=(*dataset.findings, *masks))
     return folder.open_folder(tree, classes, chosen) if readable else None
 
 

@@ -151,9 +151,9 @@ def _in_folders(tree: Tree, by_folder: Mapping[str, tuple[str, str]]) -> Roles:
             roles.guesses.append("files that are called masks, among the images, are their labels")
     if not roles.labels:
         roles.findings += promised_labels(tree, groups["image"])
-        roles.findings += _perhaps_labels(tree, roles.images, groups[""], by_folder)
     else:
         _leave_unlabelled(tree, roles)
+    roles.findings += _perhaps_labels(roles.images, groups[""])
     parts = sorted({key.split("/")[0] for key in roles.images if "/" in key})
     if len(parts) > 1:
         more = f" and {len(parts) - 4} more" if len(parts) > 4 else ""
@@ -199,9 +199,7 @@ def _say_guess(roles: Roles, tree: Tree, labels: Mapping[str, Sequence[str]]) ->
         )  # fmt: skip
 
 
-def _perhaps_labels(
-    tree: Tree, images: Files, rest: Mapping[str, list[str]], by_folder: Mapping[str, tuple[str, str]]
-) -> list[Finding]:
+def _perhaps_labels(images: Files, rest: Mapping[str, list[str]]) -> list[Finding]:
     """A note for each folder that nobody knows and whose names fit those of the images."""
     by_top: dict[str, list[str]] = defaultdict(list)
     for path in rest.get("", []):
@@ -246,8 +244,8 @@ def _side_by_side(tree: Tree, files: Sequence[str]) -> Roles:
         )
     if any(_folder_role(path)[0] == "label" for path in files) and not images:
         raise NotADataset(
-            f"{tree.root} has {len(files)} masks in folders of labels and no image that is read; add images/, or "
-            "say which files are images with --image PATTERN"
+            f"{tree.root} has {len(files)} masks in folders of labels and no image that is read"
+            f"{tree.others()}; convert or add them, or say which files are images with --image PATTERN"
         )
     images = _keyed(tree, files)
     _refuse_twins(tree, images)

@@ -80,16 +80,13 @@ def open_structures(
         replace(one, files=(*images.get(one.case, ()), *masks.get(one.case, {}).values())) for one in wrong
     ]
     cases = tuple(_case(case, images[case][0], masks.get(case, {}), kept) for case in ids)
-    kinds = Counter(_stem(case.image_files[0].name) for case in cases)
     return Dataset(
         name=tree.root.resolve().name,
         root=tree.root,
         layout="structures",
         cases=cases,
         classes=kept,
-        channels=({"ct": "CT", "mri": "MR", "mr": "MR", "pet": "PET"}.get(max(kinds), "image"),)
-        if len(kinds) == 1
-        else ("image",),
+        channels=(_modality(cases),),
         findings=tuple(findings),
         account=Account(
             classes_from=f"the names in {MASKS}/",
@@ -100,6 +97,16 @@ def open_structures(
                 if name not in kept
             },
         ),
+    )
+
+
+def _modality(cases: Sequence[Case]) -> str:
+    """What the one name that all images have says they are."""
+    kinds = {_stem(case.image_files[0].name) for case in cases}
+    return (
+        {"ct": "CT", "mri": "MR", "mr": "MR", "pet": "PET"}.get(max(kinds), "image")
+        if len(kinds) == 1
+        else "image"
     )
 
 

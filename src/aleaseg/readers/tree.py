@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,8 @@ from aleaseg.readers.files import split_ending
 
 __all__ = ["Listing", "Tree", "join"]
 
+# Hidden, and what macOS, Synology and Windows put beside files: thumbnails, shadows, bins.
+_SYSTEM = (".", "@eaDir", "__MACOSX", "#recycle", "$RECYCLE.BIN")
 # A data set is not so deep; a folder linked into itself is.
 _DEEPEST = 12
 
@@ -23,9 +26,10 @@ class Listing:
     Attributes:
         files: visible files, and links that lead nowhere.
         folders: visible folders.
-        hidden: what begins with a dot; folders end in a slash.
+        hidden: what begins with a dot, and folders of systems such as `__MACOSX`; folders end in a slash.
         dead: those of `files` that are links to nothing. A link with an image's ending is not
             followed, as a data set of links would cost a call per file; reading it tells.
+        special: what is neither a file nor a folder, such as a pipe.
         refused: why the folder could not be listed; empty if it could.
     """
 
@@ -33,6 +37,7 @@ class Listing:
     folders: tuple[str, ...] = ()
     hidden: tuple[str, ...] = ()
     dead: tuple[str, ...] = ()
+    special: tuple[str, ...] = ()
     refused: str = ""
 
 
@@ -119,28 +124,43 @@ class Tree:
         for here, found in self.walk(folder):
             yield from (join(here, name) for name in found.files if split_ending(name))
 
+    def others(self) -> str:
+        """` (below it: 12 .npy, 3 .dcm)`: files whose endings `voxels.py` cannot read; nothing where there are none."""
+        endings = Counter(
+            os.path.splitext(name)[1].lower() or "without an ending"
+            for _, found in self.walk()
+            for name in found.files
+            if not split_ending(name)
+        )
+        told = ", ".join(f"{count} {what}" for what, count in endings.most_common(3))
+        return f" (below it: {told})" if told else ""
+
     def _scan(self, folder: str) -> Listing:
         files: list[str] = []
         folders: list[str] = []
         hidden: list[str] = []
         dead: list[str] = []
+        special: list[str] = []
         with os.scandir(self.path(folder)) as entries:
             for entry in entries:
                 # The type comes with the listing; only a link, or a file system that
                 # does not say, costs a call.
                 if entry.is_symlink() and split_ending(entry.name):
                     files.append(entry.name)
-                elif entry.name.startswith("."):
+                elif entry.name.startswith(_SYSTEM):
                     hidden.append(entry.name + "/" * entry.is_dir())
                 elif entry.is_dir():
                     folders.append(entry.name)
+                elif not (entry.is_file() or entry.is_symlink()):
+                    special.append(entry.name)  # a pipe or a socket: to open it is to wait for ever
                 else:
                     files.append(entry.name)
                     if entry.is_symlink() and not os.path.exists(entry.path):
                         dead.append(entry.name)
         return Listing(
-            tuple(sorted(files)), tuple(sorted(folders)), tuple(sorted(hidden)), tuple(sorted(dead))
-        )
+            tuple(sorted(files)), tuple(sorted(folders)), tuple(sorted(hidden)), tuple(sorted(dead)),
+            tuple(sorted(special)),
+        )  # fmt: skip
 
 
 def _real(path: Path) -> str:

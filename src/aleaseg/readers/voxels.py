@@ -278,7 +278,9 @@ def _read(path: Path, case: str, *, indices: bool = False) -> Voxels:
 def _header(path: Path, case: str) -> tuple[Geometry, int]:
     if _is_nifti(path, case):
         header = nifti.read_header(path, case)
-        geometry, channels = header.geometry, header.channels
+        geometry = header.geometry
+        # RGB and RGBA: voxels of three colours, as `nifti.read_voxels` gives them.
+        channels = header.channels * (3 if header.dtype.names else 1)
     else:
         geometry, channels = itk.header_and_channels(path, case)
     return stated_spacing(geometry, path, case, flat=_is_flat(path))[0], channels
