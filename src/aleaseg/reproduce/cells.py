@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-__all__ = ["Cell", "Cut", "Maps", "Scores", "Training"]
+__all__ = ["Cell", "Maps", "Scores", "Subset", "Training"]
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class Maps:
 
 
 @dataclass(frozen=True)
-class Cut:
+class Subset:
     """What is left out of a training (Eq. 7: keep what is no worse than F^-1(keep)).
 
     Attributes:
@@ -104,7 +104,7 @@ class Training:
     dataset: str
     network: str = "unet"
     objective: str = "plain"
-    cut: Cut | None = None
+    cut: Subset | None = None
     seed: int = 0
     eye: str = ""
 

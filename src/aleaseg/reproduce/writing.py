@@ -15,8 +15,8 @@ from aleaseg.pages.tables import Table as ShownTable
 from aleaseg.pages.templates import write_html
 from aleaseg.reproduce.against import Against, compare_rows
 from aleaseg.reproduce.cells import Training
+from aleaseg.reproduce.filling import Shown, Table, fill
 from aleaseg.reproduce.grid import Grid, with_needs
-from aleaseg.reproduce.tables import Shown, Table, fill
 from aleaseg.run import write_table
 
 __all__ = ["write_page", "write_reproduced"]
