@@ -28,8 +28,6 @@ from aleaseg.work import choose_device
 if TYPE_CHECKING:
     from pathlib import Path
 
-    import pandas as pd
-
     from aleaseg.training import TrainerSettings
 
 __all__ = ["Worker", "kept_at_random", "kept_cases"]
@@ -268,21 +266,13 @@ def kept_at_random(cases: Sequence[str], cut: Subset) -> list[str]:
 
 def _badness(run: Run, cut: Subset) -> dict[str, float]:
     """Case -> its score, high = bad."""
-    table, column, sign = _where(run, cut)
-    known = table.dropna(subset=[column])
-    return {
-        str(case): sign * float(value) for case, value in zip(known["case"], known[column], strict=True)
-    }
-
-
-def _where(run: Run, cut: Subset) -> tuple[pd.DataFrame, str, int]:
+    table, column, sign = run.cases, cut.by, 1
     if cut.target:
-        scores = run.scores
-        return scores[scores["class"] == cut.target], "auv", 1
-    if cut.by == "auv":
-        return run.cases, "auv", 1
-    measure = MEASURES[cut.by]
-    return read_table(run.path / "every_measure.csv"), cut.by, measure.direction.sign
+        table, column = run.scores[run.scores["class"] == cut.target], "auv"
+    elif cut.by != "auv":
+        table, sign = read_table(run.path / "every_measure.csv"), MEASURES[cut.by].direction.sign
+    known = table.dropna(subset=[column])
+    return dict(zip(known["case"].astype(str), sign * known[column].astype(float), strict=True))
 
 
 def _small(values: np.ndarray) -> np.ndarray:
