@@ -15,4 +15,5 @@ from aleaseg.run.record import Measured as Measured
 from aleaseg.run.record import Record as Record
 from aleaseg.run.tables import open_table as open_table
 from aleaseg.run.tables import read_table as read_table
+from aleaseg.run.tables import write_frame as write_frame
 from aleaseg.run.tables import write_table as write_table
