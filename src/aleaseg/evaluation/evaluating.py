@@ -11,7 +11,7 @@ summary.md         the last two, to commit
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -30,16 +30,15 @@ from aleaseg.evaluation.predicted import Found, PredictedFiles, find_predictions
 from aleaseg.evaluation.reference import Reference, open_reference
 from aleaseg.evaluation.settings import EvaluationSettings
 from aleaseg.evaluation.summary import ALL, CONFIDENCES, risk_coverage, summarise
-from aleaseg.pages.tables import records
 from aleaseg.readers.files import FLAT_ENDINGS
 from aleaseg.readers.voxels import read_geometry
-from aleaseg.run import Run, begin, kind_of, read_table, write_aside, write_table
-from aleaseg.work import map_cases
+from aleaseg.run import Run, begin, kind_of, read_table, write_aside, write_frame
+from aleaseg.work import Progress, map_cases
 
 __all__ = ["Evaluation", "evaluate", "is_evaluation", "open_evaluation"]
 
-Progress = Callable[[str, int, int], None]
 KIND = "evaluation"
+_TABLES = ("metrics", "cases", "summary", "risk_coverage")
 # Starting a process costs seconds (it imports torch and MONAI); a few small cases are faster without.
 _WORTH_CASES, _WORTH_VOXELS = 40, 2**26
 # A label, a prediction, masks, and the distances of a class that fills the image (95 bytes a voxel, measured); and
@@ -103,11 +102,10 @@ def open_evaluation(path: str | Path) -> Evaluation:
     run = Run(path)
     if not is_evaluation(path):
         raise UsageError(f"{path} is no evaluation; expected a folder made by `aleaseg evaluate`")
-    names = ("metrics", "cases", "summary", "risk_coverage")
-    absent = [name for name in names if not (run.path / f"{name}.csv").is_file()]
+    absent = [name for name in _TABLES if not (run.path / f"{name}.csv").is_file()]
     if absent:
         raise UsageError(f"{path} is unfinished ({absent[0]}.csv is missing); run `aleaseg evaluate` again")
-    return Evaluation(run.path, run.manifest, *(read_table(run.path / f"{name}.csv") for name in names))
+    return Evaluation(run.path, run.manifest, *(read_table(run.path / f"{name}.csv") for name in _TABLES))
 
 
 def evaluate(
@@ -132,15 +130,8 @@ def evaluate(
         UsageError: the arguments cannot work, or the folder holds something else; nothing was written.
     """
     run = Run(out)
-    reference = open_reference(settings.reference, classes=settings.classes, groups=settings.groups)
+    reference = _reference(settings)
     dataset = reference.dataset
-    if not dataset.classes:
-        raise UsageError(f"{settings.reference} has no class; name them with --classes NAME=VALUE,...")
-    if ALL in dataset.classes:
-        raise UsageError(
-            f"{settings.reference} has a class {ALL!r}, which is what the rows over all classes are called; "
-            "rename it, or choose others with --classes"
-        )
     task = Task(
         dataset.with_cases(()),
         tolerances(settings.tolerance, list(dataset.classes)),
@@ -175,16 +166,24 @@ def evaluate(
         notes=notes,
         columns=describe(),
     )
-    for name, frame in (
-        ("metrics", metrics),
-        ("cases", cases),
-        ("summary", summary),
-        ("risk_coverage", risk),
-    ):
-        _write(run.path / f"{name}.csv", frame)
+    for name, frame in zip(_TABLES, (metrics, cases, summary, risk), strict=True):
+        write_frame(run.path / f"{name}.csv", frame)
     made = open_evaluation(run.path)
     write_aside(run.path / "summary.md", summary_markdown(made).encode("utf-8", "replace"))
     return made
+
+
+def _reference(settings: EvaluationSettings) -> Reference:
+    """The reference, its classes such as can be measured."""
+    reference = open_reference(settings.reference, classes=settings.classes, groups=settings.groups)
+    if not reference.dataset.classes:
+        raise UsageError(f"{settings.reference} has no class; name them with --classes NAME=VALUE,...")
+    if ALL in reference.dataset.classes:
+        raise UsageError(
+            f"{settings.reference} has a class {ALL!r}, which is what the rows over all classes are called; "
+            "rename it, or choose others with --classes"
+        )
+    return reference
 
 
 def _without_spacing(path: Path, case: Case) -> bool:
@@ -292,7 +291,3 @@ def _join(cases: pd.DataFrame, confidences: Sequence[Confidence]) -> dict[str, i
         values = [confidence.values.get(case, np.nan) for case in cases["case"]]
         cases.insert(len(cases.columns) - 1, confidence.name, values)
     return {confidence.name: confidence.sign for confidence in confidences}
-
-
-def _write(path: Path, frame: pd.DataFrame) -> None:
-    write_table(path, list(map(str, frame.columns)), records(frame))

@@ -147,8 +147,7 @@ def contour_svg(
     x, y, width, height = focus(plane, seen) or (0, 0, columns, rows)
     drawn = []
     if image is not None:
-        is_ct = bool(dataset.channels) and dataset.channels[0].upper() == "CT"
-        limits = shown_window(image[0], seen[0], is_ct)
+        limits = shown_window(image[0], seen[0], dataset.is_ct)
         drawn.append(
             element(
                 "image",
@@ -162,11 +161,10 @@ def contour_svg(
         cut = plane.cut(array)
         paths = "".join(outline(np.isin(cut, list(values))) for values in dataset.classes.values())
         if paths:
+            lines = (element("path", d=paths, class_=style) for style in ("halo", "line"))
             # Paths count half voxels.
-            group = element("g", transform=f"scale({dx / 2:.6g} {dy / 2:.6g})", class_=f"outline {kind}")
-            group.append(element("path", d=paths, class_="halo"))
-            group.append(element("path", d=paths, class_="line"))
-            drawn.append(group)
+            scaled = f"scale({dx / 2:.6g} {dy / 2:.6g})"
+            drawn.append(element("g", *lines, transform=scaled, class_=f"outline {kind}"))
     where = "" if flat else f"{plane.name}, slice {plane.index + 1} of {reference.shape[plane.axis]}"
     scale = _LONGEST / max(width * dx, height * dy)
     svg = inline(width * dx * scale, height * dy * scale, *drawn, label=f"{case_id}{where and ', '}{where}")
