@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 from zlib import crc32
 
@@ -40,13 +40,9 @@ class Dealt:
     changed: Mapping[str, float | str]
     donor: str = ""
 
-    def to_dict(self) -> dict[str, Any]:
-        """For truth.json."""
-        return asdict(self)
-
     @classmethod
     def from_dict(cls, entries: Mapping[str, Any]) -> Dealt:
-        """Back from `to_dict`."""
+        """Back from `asdict`, by way of a file."""
         return cls(**{**entries, "seed": tuple(entries["seed"])})
 
 

@@ -5,19 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from aleaseg.bench.drawing import SERIES, panel_svg, series_svg
+from aleaseg.bench.charts import SERIES, panel_svg, series_svg
 from aleaseg.bench.result import BenchResult
-from aleaseg.bench.shown import TARGETS, best, faults_of, ranked, rows_by
-from aleaseg.bench.tables import (
-    best_table,
-    confounds_table,
-    definitions_table,
-    dice_tables,
-    fault_definitions_table,
-    faults_table,
-    measures_table,
-    ranks_table,
-)
+from aleaseg.bench.shown import TARGETS, best, faults_of, rows_by
+from aleaseg.bench.tables import bench_tables, dice_tables
 from aleaseg.bench.words import CAPTIONS, MEASURED, ON_THE_PAGE, READ, head
 from aleaseg.pages.files import copy_assets
 from aleaseg.pages.tables import quantity
@@ -41,15 +32,9 @@ def write_page(result: BenchResult, out: Path) -> Path:
         measured=MEASURED,
         read=READ,
         numbers=_numbers(result),
-        measures=measures_table(result),
-        best=best_table(result),
-        faults=faults_table(result),
-        swap_in=_swap_in(result),
-        ranks=ranks_table(result),
         dice=dice_tables(result),
-        confounds=confounds_table(result),
-        definitions=definitions_table(ranked(result.detection)),
-        fault_definitions=fault_definitions_table(result),
+        # The page draws what Markdown lists.
+        **{**bench_tables(result), "swap_in": _swap_in(result)},
     )
 
 

@@ -14,7 +14,7 @@ nothing is chosen by the raters.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,24 +25,23 @@ from aleaseg.bench.benching import machine
 from aleaseg.bench.draw import Draw, fit_draw
 from aleaseg.bench.opening import begin_bench
 from aleaseg.bench.settings import BenchSettings
-from aleaseg.bench.shown import sight
 from aleaseg.errors import UsageError
 from aleaseg.metrics.agreement import rater_disagreement
 from aleaseg.metrics.correlation import Correlation, partial_spearman, spearman
 from aleaseg.pages.markdown import markdown_text, table_markdown
 from aleaseg.pages.numbers import with_interval
-from aleaseg.pages.tables import frame_table, records
+from aleaseg.pages.tables import frame_table
 from aleaseg.readers.raters import RatersDataset, open_raters
-from aleaseg.run import Run, now, versions, write_aside, write_table
+from aleaseg.run import Run, now, versions, write_aside, write_frame
 from aleaseg.scoring.catalogue import MEASURES
 from aleaseg.scoring.numbers import Numbers
+from aleaseg.work import Progress
 
 if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = ["REFERENCES", "SIZES", "RatersResult", "follow_raters", "run_raters", "write_raters"]
 
-Progress = Callable[[str, int, int], None]
 
 REFERENCES = ("oof_dice", "softmin", "label_doubt", "doubt")
 """Measures that see the majority mask, and with it a part of what the raters did: for comparison only."""
@@ -227,18 +226,15 @@ def write_raters(result: RatersResult, out: str | Path) -> None:
     anew each time: a conclusion that was put there belongs into a copy.
     """
     folder = Path(out)
-    for name, frame in (
-        ("raters", result.measures),
-        ("raters_sizes", result.sizes),
-        ("raters_cases", result.cases),
-    ):
-        write_table(folder / f"{name}.csv", list(frame.columns), records(frame))
+    write_frame(folder / "raters.csv", result.measures)
+    write_frame(folder / "raters_sizes.csv", result.sizes)
+    write_frame(folder / "raters_cases.csv", result.cases)
     write_aside(folder / "raters.md", _page(result).encode("utf-8", "surrogatepass"))
 
 
 def _page(result: RatersResult) -> str:
     measures = result.measures.assign(
-        sees=[sight(MEASURES[name]) for name in result.measures["measure"]],
+        sees=[MEASURES[name].sight for name in result.measures["measure"]],
         raw=_with_intervals(result.measures, "raw"),
         adjusted=_with_intervals(result.measures, "adjusted"),
     )

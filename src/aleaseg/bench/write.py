@@ -5,15 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from aleaseg.bench.drawing import detection_figure, swap_in_figure
+from aleaseg.bench.charts import detection_figure, swap_in_figure
 from aleaseg.bench.markdown import bench_markdown
 from aleaseg.bench.page import write_page
 from aleaseg.bench.result import BenchResult
 from aleaseg.bench.shown import faults_of, ranked, rows_by
 from aleaseg.pages.files import write_if_changed
 from aleaseg.pages.numbers import number
-from aleaseg.pages.tables import records
-from aleaseg.run import write_table
+from aleaseg.run import write_frame
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -42,7 +41,7 @@ def write_bench(result: BenchResult, out: Path, images_beside: bool = False) -> 
         frame: pd.DataFrame = getattr(result, name)
         if name == "ranks":
             frame = frame.rename_axis("measure").reset_index()
-        write_table(out / f"{name}.csv", list(map(str, frame.columns)), records(frame))
+        write_frame(out / f"{name}.csv", frame)
     if images_beside:
         for name, figure in _figures(result).items():
             write_if_changed(out / f"{name}.svg", figure)
