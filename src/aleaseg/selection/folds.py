@@ -6,9 +6,12 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from aleaseg.errors import UsageError
-from aleaseg.readers.splits import Fold
+from aleaseg.readers.splits import Fold, read_splits
 
-__all__ = ["grouped_folds", "leave_out", "nnunet_folds"]
+__all__ = ["grouped_folds", "leave_out", "nnunet_folds", "read_folds"]
+
+read_folds = read_splits
+"""The older name of `aleaseg.readers.splits.read_splits`."""
 
 
 def nnunet_folds(case_ids: Collection[str]) -> list[Fold]:
