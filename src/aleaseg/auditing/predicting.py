@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 
 from aleaseg.auditing.eye import channel_number
 from aleaseg.auditing.settings import AuditSettings
 from aleaseg.case import Dataset
 from aleaseg.run import Run
-from aleaseg.work import choose_device
+from aleaseg.work import Progress, choose_device
 
 __all__ = ["predict_cases", "source_of"]
 
-Progress = Callable[[str, int, int], None]
 # What cross-fitting leaves of a budget for checking, scoring and the page.
 _CROSSFIT_SHARE = 0.75
 

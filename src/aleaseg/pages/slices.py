@@ -170,10 +170,8 @@ def case_pictures(
     geometry, (label, predicted) = as_volume(geometry, label, predicted)
     shape = volume.shape[1:]
     voxel, why = telling_voxel(shape, label, predicted, ignore)
-    windows = [
-        shown_window(channel, label, is_ct and place == 0)
-        for place, channel in enumerate(volume[:_MOST_CHANNELS])
-    ]
+    channels = list(enumerate(volume[:_MOST_CHANNELS]))
+    windows = [shown_window(channel, label, is_ct and place == 0) for place, channel in channels]
     planes = []
     for plane in planes_through(voxel, geometry):
         row, column = plane.position(voxel, shape)
@@ -187,10 +185,7 @@ def case_pictures(
                 "size": [columns, rows],
                 "voxel_mm": [plane.spacing_mm[1], plane.spacing_mm[0]],
                 "letters": list(plane.letters),
-                "images": [
-                    grey_png(plane.cut(channel), *limits)
-                    for channel, limits in zip(volume, windows, strict=False)
-                ],
+                "images": [grey_png(plane.cut(channel), *windows[place]) for place, channel in channels],
                 "mask": _outlines(label, classes, plane),
                 "oof": _outlines(predicted, classes, plane),
                 "cross": [column, row],

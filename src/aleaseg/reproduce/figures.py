@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
@@ -106,7 +107,7 @@ def write_figures(
             pictures = draw(drawer)
         except (AleasegError, ValueError) as error:
             trouble = " ".join(str(error).split())
-        said = {"number": number, "title": title, "caption": caption}
+        said: dict[str, Any] = {"number": number, "title": title, "caption": caption}
         drawn.append({**said, "pictures": pictures, "trouble": trouble})
     return write_page(grid.folder / "figures.html", data=drawer.data, figures=drawn, about=dict(about))
 
@@ -129,10 +130,8 @@ def _gallery(drawer: _Drawer) -> dict[str, str]:
             case = dataset[row["case"]]
             image = case.read_image()
             label = None if case.read_label is None else case.read_label().array
-            is_ct = dataset.channels[0].upper() == "CT"
-            pictures = case_pictures(
-                image.array, image.geometry, label, None, dataset.classes, dataset.ignore, is_ct
-            )
+            about = dataset.classes, dataset.ignore, dataset.is_ct
+            pictures = case_pictures(image.array, image.geometry, label, None, *about)
             name = drawer.keep(f"figure1_{which}_{place}.svg", thumbnail(pictures["planes"][0]))
             found[name] = f"{which} {place}: {case.id}, AUV {row['auv']:.2f}"
     return found

@@ -20,12 +20,11 @@ from aleaseg.reproduce.tables import SWEEPS, TABLES, declare
 from aleaseg.reproduce.work import Worker
 from aleaseg.reproduce.writing import write_reproduced
 from aleaseg.run import begin, versions
-from aleaseg.work import choose_device, cores
+from aleaseg.work import Progress, choose_device, cores
 
 __all__ = ["Plan", "Reproduced", "plan", "reproduce"]
 
 KIND = "reproduction"
-Progress = Callable[[str, int, int], None]
 # Where it is computed may differ from machine to machine that shares the work.
 _FREE = ("device",)
 

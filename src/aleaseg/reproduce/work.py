@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from zlib import crc32
@@ -23,7 +23,7 @@ from aleaseg.reproduce.settings import ReproduceSettings
 from aleaseg.run import Run, now, read_table, write_aside, write_json
 from aleaseg.scoring.catalogue import MEASURES
 from aleaseg.selection.cutting import Cut
-from aleaseg.work import choose_device
+from aleaseg.work import Progress, choose_device
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Worker", "kept_at_random", "kept_cases"]
 
-Progress = Callable[[str, int, int], None]
 _SIDE = 16
 
 
