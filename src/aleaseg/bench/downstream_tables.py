@@ -61,14 +61,7 @@ def result_of(
     made: Mapping[str, Any],
     groups: Mapping[str, str],
 ) -> DownstreamResult:
-    """What the trainings say.
-
-    Args:
-        about: for the head of the page.
-        reports: of each training, as its file has it.
-        made: the choices, and which cases are faulty.
-        groups: test case -> group.
-    """
+    """What the trainings say; `groups` is test case -> group, `made` the choices and which cases are faulty."""
     import pandas as pd
 
     long = pd.DataFrame(_long(reports, groups))

@@ -65,14 +65,7 @@ class Draw:
 
 
 def open_draw(run: Run, dataset: Dataset, number: int, *, share: float) -> Draw:
-    """Deal the faults, or read how they were dealt.
-
-    Args:
-        run: of this draw.
-        dataset: clean, twins in one group.
-        number: the seed.
-        share: of the cases that get a fault.
-    """
+    """Deal faults to a share of a clean data set (twins in one group) by seed, or read how they were dealt."""
     file = run.path / "truth.json"
     if not file.exists():
         truth, impossible = deal(dataset, number, share=share)

@@ -14,12 +14,7 @@ __all__ = ["bench_markdown"]
 
 
 def bench_markdown(result: BenchResult, figures: bool = False) -> str:
-    """The whole document.
-
-    Args:
-        result: what was found.
-        figures: whether auroc.svg and swap_in.svg lie beside it.
-    """
+    """The whole document; with `figures`, auroc.svg and swap_in.svg lie beside it."""
     lines = [f"# The bench: known faults in {markdown_text(str(result.about.get('dataset', '')))}", ""]
     lines += [MEASURED, "", READ, ""]
     lines += [f"- {title}: {markdown_text(text)}" for title, text in head(result)]

@@ -165,15 +165,7 @@ def _row(dataset: RatersDataset, case_id: str) -> dict[str, Any]:
 
 
 def follow_raters(cases: pd.DataFrame, *, seed: int = 0) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """How the measures, and the sizes, go with the disagreement.
-
-    Args:
-        cases: as in `RatersResult`.
-        seed: of the bootstrap.
-
-    Returns:
-        `measures` and `sizes` of a `RatersResult`.
-    """
+    """`measures` and `sizes` of a `RatersResult`, from its cases; the seed is that of the bootstrap."""
     import pandas as pd
 
     disagreement, group = cases["disagreement"].to_numpy(), cases["group"].to_numpy()

@@ -95,12 +95,7 @@ class Sample:
 
 
 def samples(cases: pd.DataFrame, targets: Sequence[str]) -> Iterator[Sample]:
-    """The cases of one target after the other; all are drawn again by the same 1000 replicates.
-
-    Args:
-        cases: as in `BenchResult`.
-        targets: of `targets_of`.
-    """
+    """The cases of one target after the other; all are drawn again by the same 1000 replicates."""
     draw, axis, fault = (cases[name].to_numpy().astype(str) for name in ("draw", "axis", "fault"))
     resamples = Resamples.make(draw, cases["group"].to_numpy())
     values = {name: cases[name].to_numpy(dtype=np.float64) for name in measures_of(cases)}

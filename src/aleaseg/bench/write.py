@@ -23,19 +23,11 @@ _TABLES = ("cases", "detection", "differences", "swap_in", "ranks", "dice", "con
 
 
 def write_bench(result: BenchResult, out: Path, images_beside: bool = False) -> Path:
-    """Write what a bench found.
+    """Write what a bench found, and return the path of `OUT/index.html`.
 
     `OUT/cases.csv`, `detection.csv`, `differences.csv`, `swap_in.csv`, `ranks.csv`, `dice.csv` and
-    `confounds.csv`, `OUT/bench.md`, and `OUT/index.html` with its assets.
-
-    Args:
-        result: what was found.
-        out: the folder; need not exist.
-        images_beside: also write auroc.svg and swap_in.svg, and show them in bench.md; without it
-            bench.md stands alone.
-
-    Returns:
-        The path of `OUT/index.html`.
+    `confounds.csv`, `OUT/bench.md`, and `OUT/index.html` with its assets. With `images_beside` also
+    auroc.svg and swap_in.svg, shown in bench.md; without it bench.md stands alone.
     """
     for name in _TABLES:
         frame: pd.DataFrame = getattr(result, name)

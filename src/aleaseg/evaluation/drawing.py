@@ -34,11 +34,9 @@ def axis_svg(far: float) -> str:
 
 
 def row_svg(row: Mapping[str, Any], far: float) -> str:
-    """A difference and its interval around 0; filled where the interval leaves out 0, hollow where it does not.
+    """A row of comparison.csv: its difference and interval around 0, on an axis that ends at `far` on both sides.
 
-    Args:
-        row: of comparison.csv.
-        far: where the axis ends, on both sides.
+    Filled where the interval leaves out 0, hollow where it does not.
     """
     axes = _around_zero(far, _WIDTH, _HEIGHT)
     kind = str(row["verdict"]).replace(" ", "-")
@@ -53,14 +51,7 @@ def row_svg(row: Mapping[str, Any], far: float) -> str:
 
 
 def strip_svg(cases: Sequence[str], differences: Sequence[float], far: float, form: str = "+.3f") -> str:
-    """Every case as a dot around 0, equal ones side by side.
-
-    Args:
-        cases: ids.
-        differences: of each; NaN is left out.
-        far: where the axis ends, on both sides.
-        form: how a difference is written.
-    """
+    """Every case as a dot around 0, equal ones side by side, up to `far` on both sides; NaN is left out."""
     width = 2 * _WIDTH
     axes = _around_zero(far, width, _STRIP_HEIGHT)
     taken: dict[int, int] = {}

@@ -25,7 +25,7 @@ from aleaseg.errors import AleasegError, CaseError, UsageError
 from aleaseg.evaluation.columns import CASE_COLUMNS, METRIC_COLUMNS, describe, tolerances
 from aleaseg.evaluation.confidence import Confidence, read_confidence
 from aleaseg.evaluation.markdown import summary_markdown
-from aleaseg.evaluation.measuring import Row, Task, failed_case, measure_case
+from aleaseg.evaluation.measuring import Row, Rules, failed_case, measure_case
 from aleaseg.evaluation.predicted import Found, PredictedFiles, find_predictions
 from aleaseg.evaluation.reference import Reference, open_reference
 from aleaseg.evaluation.settings import EvaluationSettings
@@ -132,19 +132,19 @@ def evaluate(
     run = Run(out)
     reference = _reference(settings)
     dataset = reference.dataset
-    task = Task(
+    rules = Rules(
         dataset.with_cases(()),
         tolerances(settings.tolerance, list(dataset.classes)),
         settings.both_empty == "perfect",
     )
     found = find_predictions(settings.predictions, dataset.cases)
-    todo, failed, notes = _plan(settings, reference, found, task)
+    todo, failed, notes = _plan(settings, reference, found, rules)
     confidences = (
         read_confidence(settings.confidence, [case.id for case in todo]) if settings.confidence else []
     )
     # What cannot work is refused before; what ends this half-way leaves a folder that is known as ours.
     begin(run.path, KIND, settings.asked())
-    done = list(_measure(todo, found, task, progress, workers)) + failed
+    done = list(_measure(todo, found, rules, progress, workers)) + failed
     done.sort(key=lambda rows: rows[1]["case"])
     metrics = pd.DataFrame([row for rows, _ in done for row in rows]).reindex(columns=[*METRIC_COLUMNS])
     cases = pd.DataFrame([row for _, row in done]).reindex(columns=[*CASE_COLUMNS])
@@ -162,7 +162,7 @@ def evaluate(
             "pictured": reference.pictured,
         },
         confidences=signs,
-        tolerances_mm=dict(task.tolerances_mm),
+        tolerances_mm=dict(rules.tolerances_mm),
         notes=notes,
         columns=describe(),
     )
@@ -197,7 +197,7 @@ def _without_spacing(path: Path, case: Case) -> bool:
 
 
 def _plan(
-    settings: EvaluationSettings, reference: Reference, found: Found, task: Task
+    settings: EvaluationSettings, reference: Reference, found: Found, rules: Rules
 ) -> tuple[list[Case], list[tuple[list[Row], Row]], list[str]]:
     """Cases to measure; rows of those that cannot be; and what else is to be known."""
     dataset, notes = reference.dataset, list[str]()
@@ -205,7 +205,7 @@ def _plan(
     for case in dataset.cases:
         if case.id in found.files and case.read_label is None:
             said = f"{case.id}: found no label in the reference; expected one per case; add it"
-            failed.append(failed_case(case.id, case.group, said, task))
+            failed.append(failed_case(case.id, case.group, said, rules))
         elif case.id in found.files:
             todo.append(case)
         elif not settings.only_predicted:
@@ -213,7 +213,7 @@ def _plan(
                 f"{case.id}: found no prediction in {Path(settings.predictions).name}; expected {case.id}.nii.gz, "
                 f"{case.id}.png, {case.id}.npz or the like; predict the case, or leave it out with --only-predicted"
             )
-            failed.append(failed_case(case.id, case.group, said, task))
+            failed.append(failed_case(case.id, case.group, said, rules))
     if settings.only_predicted and len(todo) < len(dataset.cases):
         notes.append(
             f"{len(dataset.cases) - len(todo)} of {len(dataset.cases)} cases have no prediction and are left out."
@@ -227,7 +227,7 @@ def _plan(
                 said = (
                     f"{finding.case}: found {finding.found}; expected {finding.expected}; {finding.advice}"
                 )
-                failed.append(failed_case(finding.case, finding.case, said, task))
+                failed.append(failed_case(finding.case, finding.case, said, rules))
             else:
                 without.append(finding.case)
     if without:
@@ -245,13 +245,13 @@ def _some(names: Sequence[str], most: int = 3) -> str:
 
 
 def _measure(
-    todo: Sequence[Case], found: Found, task: Task, progress: Progress, workers: int | None
+    todo: Sequence[Case], found: Found, rules: Rules, progress: Progress, workers: int | None
 ) -> Iterator[tuple[list[Row], Row]]:
     """The rows of every case, side by side over cores, as they are finished."""
-    bytes_each, worth = _needed(todo, found, task.dataset)
+    bytes_each, worth = _needed(todo, found, rules.dataset)
     items = [(case, _resolved(found.files[case.id])) for case in todo]
     for _, rows in map_cases(
-        partial(_measure_one, task),
+        partial(_measure_one, rules),
         items,
         bytes_each=bytes_each,
         workers=workers or (None if worth else 1),
@@ -260,8 +260,8 @@ def _measure(
         yield rows
 
 
-def _measure_one(task: Task, item: tuple[Case, PredictedFiles]) -> tuple[list[Row], Row]:
-    return measure_case(*item, task)
+def _measure_one(rules: Rules, item: tuple[Case, PredictedFiles]) -> tuple[list[Row], Row]:
+    return measure_case(*item, rules)
 
 
 def _resolved(files: PredictedFiles) -> PredictedFiles:

@@ -47,15 +47,7 @@ class Picture:
 
 
 def largest_differences(cases: pd.DataFrame, most: int = 4) -> tuple[list[str], list[str]]:
-    """The cases that gain most and those that lose most.
-
-    Args:
-        cases: with the columns case and difference.
-        most: of each.
-
-    Returns:
-        Ids of gains, the largest first, and of losses, the largest first; none without a difference.
-    """
+    """Ids of the cases that gain most, the largest first, and of those that lose most; none without a difference."""
     ranked = cases.dropna(subset=["difference"]).sort_values(["difference", "case"], kind="stable")
     losses = ranked[ranked["difference"] < 0].head(most)
     gains = ranked[ranked["difference"] > 0][::-1].head(most)
@@ -65,12 +57,7 @@ def largest_differences(cases: pd.DataFrame, most: int = 4) -> tuple[list[str], 
 def draw_pictures(
     first: Evaluation, second: Evaluation, cases: pd.DataFrame
 ) -> tuple[dict[str, Picture], str]:
-    """Draw cases.
-
-    Args:
-        first: whose contours are blue.
-        second: whose contours are orange.
-        cases: rows case, first, second, difference, of those to draw.
+    """Draw some rows of `Pair.cases`, contours of the first blue and of the second orange.
 
     Returns:
         Pictures by case, and in words why there are none, where the files have moved away.

@@ -145,17 +145,7 @@ def write_comparison(
     command: str = "",
     progress: Progress = lambda stage, done, total: None,
 ) -> Path:
-    """Write comparison.csv, comparison.md and the page.
-
-    Args:
-        comparison: what was found.
-        out: the folder.
-        command: as it was typed.
-        progress: called with `report`, done, total.
-
-    Returns:
-        The path of index.html.
-    """
+    """Write comparison.csv, comparison.md and the page, whose path is returned; `progress` is told `report`."""
     progress("report", 0, 1)
     write_frame(out / "comparison.csv", comparison.rows)
     text = comparison_markdown(comparison, command)

@@ -135,12 +135,12 @@ def draw_cases(
     progress: Callable[[int, int], None] | None = None,
     workers: int | None = None,
 ) -> dict[str, str]:
-    """Make the pictures that are missing or out of date.
+    """Make the pictures that are missing or out of date, of those of the cases that the data set has.
 
     Args:
         run: where the finished cases are.
         dataset: where the images and labels are.
-        cases: ids to draw; one that the data set lacks is passed over.
+        cases: ids to draw.
         report: the report folder.
         predictions: where out-of-fold label maps come from; None: none are drawn.
         progress: called with (done, total).

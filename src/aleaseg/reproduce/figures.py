@@ -88,17 +88,7 @@ def write_figures(
     grid: Grid,
     about: Mapping[str, str],
 ) -> Path:
-    """Draw what can be drawn into figures/, and write figures.html.
-
-    Args:
-        cells: of `figure_cells`.
-        datasets: by name.
-        grid: what is finished.
-        about: for the foot of the page.
-
-    Returns:
-        The path of the page.
-    """
+    """Draw what can be drawn of `figure_cells` into figures/, and write figures.html, whose path is returned."""
     drawer = _Drawer(cells, datasets[cells["plain"].dataset], grid)
     drawn = []
     for number, title, caption, draw in _FIGURES:

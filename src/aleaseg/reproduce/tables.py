@@ -375,12 +375,7 @@ SWEEPS = tuple(name for name in _DECLARED if name.startswith("sweep"))
 
 
 def declare(name: str, datasets: Sequence[Prepared], settings: ReproduceSettings) -> Table:
-    """A table's grid.
-
-    Args:
-        name: of `TABLES` or `SWEEPS`.
-        datasets: one or more.
-        settings: what is asked.
+    """The grid of a table of `TABLES` or `SWEEPS`.
 
     Raises:
         UsageError: there is no such table.

@@ -15,10 +15,7 @@ read_folds = read_splits
 
 
 def nnunet_folds(case_ids: Collection[str]) -> list[Fold]:
-    """The five folds that nnU-Net itself would draw (`generate_crossval_split`, seed 12345).
-
-    Args:
-        case_ids: all training cases.
+    """The five folds that nnU-Net itself would draw of its training cases (`generate_crossval_split`, seed 12345).
 
     Raises:
         UsageError: fewer than five cases.

@@ -72,12 +72,7 @@ def excluded(preprocessed: str | Path, asked: str = "", *, in_splits: bool = Fal
 
 
 def check_cases(named: Collection[str], there: Collection[str], source: str) -> None:
-    """Whether every case that a fold names has been preprocessed.
-
-    Args:
-        named: ids in the fold's lists.
-        there: ids in the preprocessed folder.
-        source: what names them, for the error.
+    """Whether every case that a fold of `source` names has been preprocessed.
 
     Raises:
         UsageError: with the first id that is missing.
