@@ -31,7 +31,7 @@ def predict_cases(
     progress: Progress,
 ) -> list[str]:
     """See to it that there are out-of-fold predictions; returns notes for the page."""
-    compared = [] if reference is None else [_compared(reference)]
+    compared = [] if reference is None else [f"Compared with the frozen population of {reference.path}."]
     if not dataset.has_labels:
         compared = ["There are no labels: only the image axis was measured.", *compared]
     if source_of(settings, dataset) is None:
@@ -103,7 +103,3 @@ def _crossfit(
         f"The budget of {settings.budget:g} minutes ended the training of the folds at step {steps} "
         f"of {done['steps']}: the label axis is weaker than it could be, and depends on this machine's speed."
     ]
-
-
-def _compared(reference: Run) -> str:
-    return f"Compared with the frozen population of {reference.path}."

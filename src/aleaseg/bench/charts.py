@@ -147,9 +147,9 @@ def panel_svg(fault: str, rows: Mapping[tuple[str, ...], Row]) -> str:
     return as_text(inline(_PANEL_WIDTH, _PANEL_HEIGHT, *_panel(rows), label=label))
 
 
-def swap_in_figure(panels: Mapping[str, Mapping[tuple[str, ...], Row]], across: int = 4) -> str:
+def swap_in_figure(panels: Mapping[str, Mapping[tuple[str, ...], Row]]) -> str:
     """A file: one small plot per fault, four side by side; fault -> (measure, level) -> its row of `swap_in`."""
-    drawn = []
+    drawn, across = [], 4
     for place, name in enumerate(SERIES):
         x, y = 12 + 220 * (place % across), 8 + 20 * (place // across)
         drawn.append(moved(x, y, _key(name), text(name, 38, 11, "name", "start")))

@@ -23,7 +23,7 @@ import numpy as np
 
 from aleaseg.bench.benching import machine
 from aleaseg.bench.draw import Draw, fit_draw
-from aleaseg.bench.opening import begin_bench
+from aleaseg.bench.opening import FEWEST, begin_bench, usable
 from aleaseg.bench.settings import BenchSettings
 from aleaseg.errors import UsageError
 from aleaseg.metrics.agreement import rater_disagreement
@@ -47,7 +47,6 @@ REFERENCES = ("oof_dice", "softmin", "label_doubt", "doubt")
 """Measures that see the majority mask, and with it a part of what the raters did: for comparison only."""
 SIZES = ("volume_voxels", "slices")
 """What is held fixed; by ranks, so that their logarithms would give the same numbers."""
-_FEWEST = 20
 
 
 @dataclass(frozen=True)
@@ -120,8 +119,6 @@ def run_raters(
 
 def _open(settings: BenchSettings) -> tuple[RatersDataset, dict[str, str]]:
     """The usable cases, twins in one group; and why others are left out."""
-    from aleaseg.checks import check, join_groups
-
     for name, why in (
         ("classes", "one, foreground"),
         ("image", "a layout of their own"),
@@ -129,15 +126,11 @@ def _open(settings: BenchSettings) -> tuple[RatersDataset, dict[str, str]]:
     ):
         if (given := getattr(settings, name)) is not None:
             raise UsageError(f"{name} is {given!r}; cases of several raters have {why}; leave it away")
-    opened = open_raters(settings.dataset, groups=settings.groups)
-    result = check(opened)
-    left_out = {finding.case: f"found {finding.found}" for finding in result.errors}
-    joined = join_groups(opened, result)
-    dataset = joined.with_cases([case for case in joined.cases if case.id not in left_out])
+    dataset, left_out = usable(open_raters(settings.dataset, groups=settings.groups))
     assert isinstance(dataset, RatersDataset)
-    if len(dataset) < _FEWEST:
+    if len(dataset) < FEWEST:
         raise UsageError(
-            f"{settings.dataset} has {len(dataset)} usable cases; a bench needs at least {_FEWEST}"
+            f"{settings.dataset} has {len(dataset)} usable cases; a bench needs at least {FEWEST}"
         )
     return dataset, left_out
 

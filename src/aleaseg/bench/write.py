@@ -53,13 +53,13 @@ def _figures(result: BenchResult) -> dict[str, str]:
     return {**found, "swap_in": swap_in_figure(panels)} if panels else found
 
 
-def summary_rows(result: BenchResult, most: int = 12) -> list[tuple[str, ...]]:
+def summary_rows(result: BenchResult) -> list[tuple[str, ...]]:
     """What to print at the end: measure, AUROC of masks, of images, of both (high = finds the faults).
 
-    The best measures by both, then `auv` where it is not among them.
+    The twelve best measures by both, then `auv` where it is not among them.
     """
     rows, order = rows_by(result.detection, "measure", "target"), ranked(result.detection)
-    shown = order[:most]
+    shown = order[:12]
     shown += [name for name in ("auv",) if name in order and name not in shown]
     return [
         (

@@ -129,8 +129,7 @@ def evaluate(
     Raises:
         UsageError: the arguments cannot work, or the folder holds something else; nothing was written.
     """
-    run = Run(out)
-    reference = _reference(settings)
+    run, reference = Run(out), _reference(settings)
     dataset = reference.dataset
     rules = Rules(
         dataset.with_cases(()),
@@ -139,13 +138,11 @@ def evaluate(
     )
     found = find_predictions(settings.predictions, dataset.cases)
     todo, failed, notes = _plan(settings, reference, found, rules)
-    confidences = (
-        read_confidence(settings.confidence, [case.id for case in todo]) if settings.confidence else []
-    )
+    confidences = read_confidence(settings.confidence, [case.id for case in todo])
     # What cannot work is refused before; what ends this half-way leaves a folder that is known as ours.
     begin(run.path, KIND, settings.asked())
-    done = list(_measure(todo, found, rules, progress, workers)) + failed
-    done.sort(key=lambda rows: rows[1]["case"])
+    measured = _measure(todo, found, rules, progress, workers)
+    done = sorted([*measured, *failed], key=lambda rows: rows[1]["case"])
     metrics = pd.DataFrame([row for rows, _ in done for row in rows]).reindex(columns=[*METRIC_COLUMNS])
     cases = pd.DataFrame([row for _, row in done]).reindex(columns=[*CASE_COLUMNS])
     signs = _join(cases, confidences)
@@ -240,8 +237,8 @@ def _plan(
     return todo, failed, notes
 
 
-def _some(names: Sequence[str], most: int = 3) -> str:
-    return ", ".join(names[:most]) + (", ..." if len(names) > most else "")
+def _some(names: Sequence[str]) -> str:
+    return ", ".join([*names[:3], *(["..."] if len(names) > 3 else [])])
 
 
 def _measure(

@@ -55,7 +55,7 @@ def window(image: NDArray) -> tuple[float, float]:
 
 
 def ct_window(inside: NDArray) -> tuple[float, float]:
-    """The usual window of a CT for what lies inside the mask, in HU: soft tissue (also of nothing), else lung or bone."""
+    """The usual window of a CT for what lies inside the mask, in HU: soft tissue, of nothing too; else lung or bone."""
     middle = float(np.median(inside)) if inside.size else 40.0
     if middle < -300:
         return -1350.0, 150.0
