@@ -246,7 +246,7 @@ def _measure(
 ) -> Iterator[tuple[list[Row], Row]]:
     """The rows of every case, side by side over cores, as they are finished."""
     bytes_each, worth = _needed(todo, found, rules.dataset)
-    items = [(case, _resolved(found.files[case.id])) for case in todo]
+    items = [(case, found.files[case.id]) for case in todo]
     for _, rows in map_cases(
         partial(_measure_one, rules),
         items,
@@ -259,14 +259,6 @@ def _measure(
 
 def _measure_one(rules: Rules, item: tuple[Case, PredictedFiles]) -> tuple[list[Row], Row]:
     return measure_case(*item, rules)
-
-
-def _resolved(files: PredictedFiles) -> PredictedFiles:
-    return PredictedFiles(
-        tuple(path.resolve() for path in files.masks),
-        tuple(path.resolve() for path in files.soft),
-        files.root.resolve(),
-    )
 
 
 def _needed(todo: Sequence[Case], found: Found, dataset: Dataset) -> tuple[int, bool]:

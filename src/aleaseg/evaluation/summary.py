@@ -53,8 +53,9 @@ def summarise(metrics: pd.DataFrame, cases: pd.DataFrame, classes: Sequence[str]
         Columns metric, class, mean, low, high, median, cases, groups; `all` first.
     """
     cases = cases[cases["status"] != "failed"]
+    columns = ["metric", "class", "mean", "low", "high", "median", "cases", "groups"]
     if not len(cases):
-        return pd.DataFrame(columns=["metric", "class", "mean", "low", "high", "median", "cases", "groups"])
+        return pd.DataFrame(columns=columns)
     metrics = metrics[metrics["status"] != "failed"]
     group = cases["group"].to_numpy()
     drawn = case_resamples(group)
@@ -68,7 +69,6 @@ def summarise(metrics: pd.DataFrame, cases: pd.DataFrame, classes: Sequence[str]
                     {"metric": metric, "class": over, **found._asdict(), "median": np.median(known)}
                 )
     rows += _pooled(metrics, cases, classes, drawn)
-    columns = ["metric", "class", "mean", "low", "high", "median", "cases", "groups"]
     return pd.DataFrame(rows, columns=columns)
 
 

@@ -57,11 +57,7 @@ def case_data(
 
 
 class _ByClass:
-    """The classes of each case, each number with where it stands among the cases that have the class.
-
-    Args:
-        scores: of the run, a row per case and class.
-    """
+    """The classes of each case, each number with where it stands among the cases that have the class."""
 
     def __init__(self, scores: pd.DataFrame) -> None:
         self._names = [name for name in _CLASS_COLUMNS if name in scores]

@@ -5,6 +5,7 @@ from aleaseg.run.begin import kind_of as kind_of
 from aleaseg.run.files import aside as aside
 from aleaseg.run.files import file_name as file_name
 from aleaseg.run.files import read_json as read_json
+from aleaseg.run.files import sha256_of as sha256_of
 from aleaseg.run.files import write_aside as write_aside
 from aleaseg.run.files import write_json as write_json
 from aleaseg.run.folder import Run as Run
