@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -28,6 +28,7 @@ __all__ = [
     "groups",
     "ranked",
     "rows_by",
+    "swapped",
 ]
 
 TARGETS = ("both", "masks", "images")
@@ -94,6 +95,15 @@ def counts(cases: pd.DataFrame) -> dict[str, int]:
     axes = {str(axis): int(count) for axis, count in cases["axis"].value_counts().items()}
     dealt = cases.loc[cases["axis"] != "clean", "fault"].value_counts()
     return {**axes, **{str(fault): int(count) for fault, count in dealt.items()}}
+
+
+def swapped(result: BenchResult) -> Iterator[tuple[str, str, pd.DataFrame]]:
+    """(axis, fault, its rows of `swap_in`) of every fault that was swapped in, masks first."""
+    for axis in ("mask", "image"):
+        for fault in faults_of(result, axis):
+            rows = result.swap_in[result.swap_in["fault"] == fault]
+            if len(rows):
+                yield axis, fault, rows
 
 
 def faults_of(result: BenchResult, axis: str) -> list[str]:

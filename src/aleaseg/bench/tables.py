@@ -18,6 +18,7 @@ from aleaseg.bench.shown import (
     groups,
     ranked,
     rows_by,
+    swapped,
 )
 from aleaseg.bench.words import CONFOUND_TITLES, definition, fault_words
 from aleaseg.corruption import FAULTS, LEVELS
@@ -138,15 +139,14 @@ def _swap_in(result: BenchResult) -> Table:
         *(Column(title, True) for title in titles),
     ]
     found = []
-    for axis in ("mask", "image"):
-        for fault in faults_of(result, axis):
-            for level in LEVELS:
-                of_level = [rows.get((name, fault, level), {}) for name in there]
-                first = next((row for row in of_level if row), None)
-                if first is not None:
-                    cells = [Cell(fault), Cell(axis), Cell(level), quantity(first["n"], ".0f")]
-                    cells += [quantity(first["fault_dice"]), quantity(first["psnr_db"], ".1f")]
-                    found.append(Row(cells + [quantity(row.get("auroc")) for row in of_level]))
+    for axis, fault, _ in swapped(result):
+        for level in LEVELS:
+            of_level = [rows.get((name, fault, level), {}) for name in there]
+            first = next((row for row in of_level if row), None)
+            if first is not None:
+                cells = [Cell(fault), Cell(axis), Cell(level), quantity(first["n"], ".0f")]
+                cells += [quantity(first["fault_dice"]), quantity(first["psnr_db"], ".1f")]
+                found.append(Row(cells + [quantity(row.get("auroc")) for row in of_level]))
     return Table("AUROC against the strength of every fault", columns, found)
 
 

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 from aleaseg.bench.result import CASE_FIELDS, CONFOUNDS
 from aleaseg.corruption import FAULTS
@@ -119,15 +118,11 @@ def samples(cases: pd.DataFrame, targets: Sequence[str]) -> Iterator[Sample]:
 
 def _standing(values: NDArray[np.float64], draw: NDArray) -> NDArray[np.float64]:
     """Rank within its draw, (N,); the median of the draw where there is no number."""
-    standing = np.zeros(len(values))
-    for name in np.unique(draw):
-        rows = draw == name
-        known = rows & ~np.isnan(values)
-        if known.any():
-            ranks = stats.rankdata(values[known])
-            standing[rows] = np.median(ranks)
-            standing[known] = ranks
-    return standing
+    import pandas as pd
+
+    ranks = pd.Series(values).groupby(draw).rank()
+    # A draw without any number has none to compare.
+    return ranks.fillna(ranks.groupby(draw).transform("median")).fillna(0.0).to_numpy()
 
 
 def pairwise_auroc(score: NDArray, bad: NDArray, *, weights: NDArray) -> NDArray[np.float64]:

@@ -9,7 +9,7 @@ from aleaseg.bench.charts import detection_figure, swap_in_figure
 from aleaseg.bench.markdown import bench_markdown
 from aleaseg.bench.page import write_page
 from aleaseg.bench.result import BenchResult
-from aleaseg.bench.shown import faults_of, ranked, rows_by
+from aleaseg.bench.shown import ranked, rows_by, swapped
 from aleaseg.pages.files import write_if_changed
 from aleaseg.pages.numbers import number
 from aleaseg.run import write_frame
@@ -44,12 +44,7 @@ def write_bench(result: BenchResult, out: Path, images_beside: bool = False) -> 
 def _figures(result: BenchResult) -> dict[str, str]:
     rows = rows_by(result.detection, "measure", "target")
     found = {"auroc": detection_figure(ranked(result.detection), rows)}
-    panels = {
-        fault: rows_by(those, "measure", "level")
-        for axis in ("mask", "image")
-        for fault in faults_of(result, axis)
-        if len(those := result.swap_in[result.swap_in["fault"] == fault])
-    }
+    panels = {fault: rows_by(those, "measure", "level") for _, fault, those in swapped(result)}
     return {**found, "swap_in": swap_in_figure(panels)} if panels else found
 
 
