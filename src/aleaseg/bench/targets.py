@@ -122,7 +122,8 @@ def _standing(values: NDArray[np.float64], draw: NDArray) -> NDArray[np.float64]
 
     ranks = pd.Series(values).groupby(draw).rank()
     # A draw without any number has none to compare.
-    return ranks.fillna(ranks.groupby(draw).transform("median")).fillna(0.0).to_numpy()
+    known = ranks.fillna(ranks.groupby(draw).transform("median")).fillna(0.0)
+    return np.asarray(known, dtype=np.float64)
 
 
 def pairwise_auroc(score: NDArray, bad: NDArray, *, weights: NDArray) -> NDArray[np.float64]:
