@@ -189,6 +189,11 @@ class Dataset:
         return any(case.has_label for case in self.cases)
 
     @property
+    def is_ct(self) -> bool:
+        """Whether the first channel is a CT."""
+        return bool(self.channels) and self.channels[0].upper() == "CT"
+
+    @property
     def values(self) -> tuple[int, ...]:
         """All foreground label values, sorted, each once."""
         return tuple(sorted({value for values in self.classes.values() for value in values}))

@@ -21,6 +21,7 @@ from aleaseg.errors import UsageError
 
 __all__ = [
     "Executor",
+    "Progress",
     "choose_device",
     "cores",
     "deaf_children",
@@ -34,6 +35,8 @@ __all__ = [
 
 T = TypeVar("T")
 R = TypeVar("R")
+Progress = Callable[[str, int, int], None]
+"""What a verb tells on its way: a stage, how many are done, of how many."""
 
 _SHARE_OF_MEMORY = 0.7
 _CGROUPS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -65,7 +66,7 @@ def test_every_kind_is_dealt_in_turn_to_the_share_of_the_cases(tmp_path, small_c
             assert dealt.donor != case_id
             assert data[dealt.donor].group != data[case_id].group
         assert bool(dealt.donor) == FAULTS[dealt.fault].needs_donor
-        assert Dealt.from_dict(json.loads(json.dumps(dealt.to_dict()))) == dealt
+        assert Dealt.from_dict(json.loads(json.dumps(asdict(dealt)))) == dealt
 
 
 def test_what_the_data_cannot_have_is_listed(tmp_path, small_case):

@@ -9,7 +9,6 @@ from scipy import stats
 
 from aleaseg.bench.raters import REFERENCES, SIZES, RatersResult, follow_raters, run_raters, write_raters
 from aleaseg.bench.settings import BenchSettings
-from aleaseg.bench.shown import sight
 from aleaseg.errors import SettingsDiffer, UsageError
 from aleaseg.metrics.correlation import partial_spearman, spearman
 from aleaseg.predictions.foldplan import FoldPlan
@@ -134,7 +133,7 @@ def test_what_is_written(cases, followed, tmp_path):
     assert label_free.index("| entropy |") < label_free.index("| auv |")
     for name in REFERENCES:
         escaped = name.replace("_", "\\_")
-        assert f"| {escaped} | {sight(MEASURES[name])} |" in references
+        assert f"| {escaped} | {MEASURES[name].sight} |" in references
         assert f"| {escaped} |" not in label_free
     assert page.rstrip().endswith("(to be written by who has read the tables)")
 

@@ -117,7 +117,7 @@ def test_folders_that_are_not_its_own(folder, tmp_path):
     (tmp_path / "manifest.json").write_text(json.dumps({"kind": "evaluation", "settings": {}}))
     with pytest.raises(UsageError, match=r"unfinished.*metrics\.csv"):
         open_evaluation(tmp_path)
-    with pytest.raises(UsageError, match="--both-empty maybe"):
+    with pytest.raises(UsageError, match="unknown both_empty 'maybe'"):
         EvaluationSettings("a", "b", both_empty="maybe")
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from aleaseg.case import Case, Dataset, Voxels
 from aleaseg.evaluation.columns import CASE_COLUMNS, METRIC_COLUMNS
-from aleaseg.evaluation.measuring import Task, failed_case, measure_case
+from aleaseg.evaluation.measuring import Rules, failed_case, measure_case
 from aleaseg.evaluation.predicted import PredictedFiles
 from aleaseg.metrics.surface import surface_distances
 from aleaseg.readers.voxels import write_nifti
@@ -32,7 +32,7 @@ def measured(tmp_path, balls):
         if soft is not None:
             np.savez(tmp_path / "c.npz", probabilities=soft)
             files = replace(files, soft=(tmp_path / "c.npz",))
-        rows, whole = measure_case(case, files, Task(dataset, dict.fromkeys(classes, 1.0), perfect))
+        rows, whole = measure_case(case, files, Rules(dataset, dict.fromkeys(classes, 1.0), perfect))
         assert {key for row in rows for key in row} <= set(METRIC_COLUMNS)
         assert set(whole) <= set(CASE_COLUMNS)
         return {row["class"]: row for row in rows}, whole
@@ -172,7 +172,9 @@ def test_whatever_a_case_does_is_in_its_rows(tmp_path, balls):
         raise ZeroDivisionError("out of\nthe blue")
 
     case = Case("c", (), (), broken, broken, broken, group="g")
-    task = Task(Dataset("d", tmp_path, "nnunet", (), balls.CLASSES, ()), dict.fromkeys(balls.CLASSES, 1.0))
-    rows, whole = measure_case(case, PredictedFiles(), task)
+    rules = Rules(
+        Dataset("d", tmp_path, "nnunet", (), balls.CLASSES, ()), dict.fromkeys(balls.CLASSES, 1.0)
+    )
+    rows, whole = measure_case(case, PredictedFiles(), rules)
     assert whole["error"] == "c: ZeroDivisionError: out of the blue"
-    assert (rows, whole) == failed_case("c", "g", whole["error"], task)
+    assert (rows, whole) == failed_case("c", "g", whole["error"], rules)

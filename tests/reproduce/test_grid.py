@@ -12,10 +12,10 @@ import pytest
 
 from aleaseg.errors import AleasegError
 from aleaseg.reproduce import grid as module
-from aleaseg.reproduce.cells import Cut, Maps, Scores, Training
+from aleaseg.reproduce.cells import Maps, Scores, Subset, Training
 from aleaseg.reproduce.grid import Grid, with_needs
 
-CUT = Cut("auv", 0.9, "own", "foreground")
+CUT = Subset("auv", 0.9, "own", "foreground")
 CELLS = [
     Training("a"),
     Training("a", objective="duo"),
@@ -41,7 +41,7 @@ def test_names_differ_and_suit_any_file_system():
     cells = with_needs(CELLS)
     assert len({cell.name for cell in cells}) == len(cells) == 7
     assert all(set(cell.name) <= set("abcdefghijklmnopqrstuvwxyz0123456789_.-") for cell in cells)
-    assert Training("a", objective="duo:alpha=1", cut=Cut("random", 0.95, lot=2), seed=3).name == (
+    assert Training("a", objective="duo:alpha=1", cut=Subset("random", 0.95, lot=2), seed=3).name == (
         "train-a-unet-duo.alpha.1-random2_95-s3"
     )
 

@@ -9,7 +9,7 @@ from aleaseg.errors import AleasegError, UsageError
 from aleaseg.reproduce import SWEEPS, TABLES, ReproduceSettings, plan, reproduce
 from aleaseg.reproduce.cells import Maps, Scores, Training
 from aleaseg.reproduce.grid import with_needs
-from aleaseg.reproduce.work import Bench
+from aleaseg.reproduce.work import Worker
 from aleaseg.reproduce.writing import write_reproduced
 
 pytestmark = pytest.mark.usefixtures("one_process")
@@ -32,7 +32,7 @@ def two_cells(data, out, name, chosen):
     (table,) = made.tables
     cells = [cell for cell in table.cells if cell.name in chosen] if chosen else table.cells[:2]
     assert len(cells) == 2
-    failed = made.grid.run(with_needs(cells), Bench(made.grid, settings, made.datasets))
+    failed = made.grid.run(with_needs(cells), Worker(made.grid, settings, made.datasets))
     assert not failed, [made.grid.failed(cell) for cell in failed]
     page = write_reproduced(table, made.grid, {"preset": "tiny"}, f"aleaseg reproduce {name}")
     return made, cells, page
@@ -97,7 +97,7 @@ def test_a_cell_that_fails_is_named_and_the_others_go_on(small_data, shared, tmp
 
 def test_parts_and_bad_parts(small_data, tmp_path, monkeypatch):
     done = []
-    monkeypatch.setattr(Bench, "__call__", lambda self, cell: done.append(cell.name) or {"dice": {}})
+    monkeypatch.setattr(Worker, "__call__", lambda self, cell: done.append(cell.name) or {"dice": {}})
     first = reproduce(["table6"], tiny(small_data), tmp_path / "out", part=1, parts=2)
     assert (len(done), first.open) == (3, 3)
     assert "3 of 6 finished" in (tmp_path / "out" / "table6.md").read_text()
@@ -113,7 +113,7 @@ def test_an_eye_without_weights_says_so(small_data, tmp_path, monkeypatch):
     settings = tiny(small_data)
     made = plan(["table1"], settings, tmp_path / "out")
     cell = Scores("small", "medsam2", "foreground")
-    assert made.grid.run([cell], Bench(made.grid, settings, made.datasets)) == [cell]
+    assert made.grid.run([cell], Worker(made.grid, settings, made.datasets)) == [cell]
     assert "medsam2" in made.grid.failed(cell).lower()
 
 
@@ -182,7 +182,7 @@ def test_figures_of_nothing_say_why(small_data, tmp_path, monkeypatch):
     def refuse(self, cell):
         raise AleasegError("no room")
 
-    monkeypatch.setattr(Bench, "__call__", refuse)
+    monkeypatch.setattr(Worker, "__call__", refuse)
     found = reproduce(["figures"], tiny(small_data), tmp_path / "out")
     assert Maps("small", "own", "foreground").name in found.failed
     assert found.pages[0].read_text().count("Not drawn") == 6

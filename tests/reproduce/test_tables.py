@@ -9,11 +9,11 @@ import pytest
 from aleaseg.errors import SettingsDiffer, UsageError
 from aleaseg.reproduce import SWEEPS, TABLES, ReproduceSettings, against, costs, plan
 from aleaseg.reproduce.against import baseline_of, compare_rows
-from aleaseg.reproduce.cells import Cut, Scores, Training
+from aleaseg.reproduce.cells import Scores, Subset, Training
+from aleaseg.reproduce.filling import Entry, Table, fill
 from aleaseg.reproduce.grid import Grid
 from aleaseg.reproduce.paper import PAPER
 from aleaseg.reproduce.reproducing import expand
-from aleaseg.reproduce.tables import Entry, Table, fill
 from aleaseg.reproduce.work import kept_at_random, kept_cases
 from aleaseg.reproduce.writing import write_reproduced
 from aleaseg.run import Run
@@ -76,7 +76,10 @@ def test_table_1_has_every_eye_at_both_ratios_and_lots(planned):
     assert len(table.columns) == 10
     assert len(table.rows) == 1 + 6 * 2 + 2
     entry = next(entry for entry in table.entries if entry.row == "by lot, 95%")
-    assert [cell.cut for cell in entry.cells] == [Cut("random", 0.95, lot=1), Cut("random", 0.95, lot=2)]
+    assert [cell.cut for cell in entry.cells] == [
+        Subset("random", 0.95, lot=1),
+        Subset("random", 0.95, lot=2),
+    ]
 
 
 def test_costs_of_everything(planned):
@@ -144,7 +147,7 @@ def test_difference_to_the_paper(planned, tmp_path):
 def test_lots_are_averaged_and_their_range_is_shown(planned, tmp_path):
     grid, table = Grid(tmp_path), table_of(planned, "table5")
     for lot, dice in ((1, 0.6), (2, 0.7)):
-        finish(grid, Training("lits", cut=Cut("random", 0.9, lot=lot)), dice={"tumour": dice})
+        finish(grid, Training("lits", cut=Subset("random", 0.9, lot=lot)), dice={"tumour": dice})
     one = at(fill(table, grid), "by lot", "90%")
     assert (one.ours, one.spread, one.done, one.of) == (pytest.approx(65), pytest.approx(10), 2, 2)
 
@@ -256,28 +259,28 @@ def test_a_cut_keeps_what_the_quantile_keeps(tmp_path):
     cases = [f"c{n:02d}" for n in range(20)]
     run = a_run(tmp_path / "run", [n / 20 for n in range(20)])
     for keep, count in ((0.95, 19), (0.9, 18)):
-        kept = kept_cases(run, Cut("auv", keep, "own"), cases)
+        kept = kept_cases(run, Subset("auv", keep, "own"), cases)
         assert kept == cases[:count]
-        assert len(kept_at_random(cases, Cut("random", keep, lot=1))) == count
-    assert kept_at_random(cases, Cut("random", 0.9, lot=1)) != kept_at_random(
-        cases, Cut("random", 0.9, lot=2)
+        assert len(kept_at_random(cases, Subset("random", keep, lot=1))) == count
+    assert kept_at_random(cases, Subset("random", 0.9, lot=1)) != kept_at_random(
+        cases, Subset("random", 0.9, lot=2)
     )
 
 
 def test_a_certainty_is_cut_at_its_low_end(tmp_path):
     cases = [f"c{n:02d}" for n in range(10)]
     run = a_run(tmp_path / "run", [0.5] * 10, every=[n / 10 for n in range(10)])
-    assert kept_cases(run, Cut("fisher", 0.9, "task"), cases) == cases[1:]
+    assert kept_cases(run, Subset("fisher", 0.9, "task"), cases) == cases[1:]
 
 
 def test_a_case_without_the_class_stays(tmp_path):
     cases = [f"c{n:02d}" for n in range(11)]
     values = [None, *(n / 10 for n in range(10))]
     run = a_run(tmp_path / "run", [0.5] * 11, classes=values)
-    assert kept_cases(run, Cut("auv", 0.9, "own", target="tumour"), cases) == cases[:-1]
+    assert kept_cases(run, Subset("auv", 0.9, "own", target="tumour"), cases) == cases[:-1]
     empty = a_run(tmp_path / "empty", [None] * 11, classes=[None] * 11)
     with pytest.raises(UsageError, match="to cut by"):
-        kept_cases(empty, Cut("auv", 0.9, "own", target="tumour"), cases)
+        kept_cases(empty, Subset("auv", 0.9, "own", target="tumour"), cases)
 
 
 def test_static_weights_need_the_scores_of_an_eye():

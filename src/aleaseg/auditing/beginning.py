@@ -8,7 +8,7 @@ from pathlib import Path
 
 from aleaseg.auditing.settings import AuditSettings
 from aleaseg.case import Dataset
-from aleaseg.run import Run, begin
+from aleaseg.run import Run, begin, sha256_of
 
 __all__ = ["KIND", "begin_audit", "file_hashes"]
 
@@ -62,7 +62,7 @@ def _renamed(run: Run) -> dict[str, object]:
 def file_hashes(run: Run, dataset: Dataset) -> dict[str, str]:
     """SHA-256 of what decides the numbers beside the settings: dataset.json and the folds' weights."""
     paths = [*sorted((run.path / "models").glob("fold_*.safetensors")), dataset.root / "dataset.json"]
-    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in paths if path.is_file()}
+    return {path.name: known for path in paths if (known := sha256_of(path)) is not None}
 
 
 def _reference_hash(reference: str | PathLike[str] | None) -> str | None:

@@ -141,11 +141,6 @@ def channel_number(given: str | int | None, dataset: Dataset) -> int | None:
 def check_same_eye(name: str, model: Extractor | None, reference: Run) -> None:
     """S of two different eyes cannot be compared: name, weights, prompt and the rest must be the reference's.
 
-    Args:
-        name: of the extractor.
-        model: the extractor, where it brings a model of its own.
-        reference: what it will be compared with.
-
     Raises:
         UsageError: the message names what differs.
     """
@@ -161,12 +156,7 @@ def check_same_eye(name: str, model: Extractor | None, reference: Run) -> None:
 
 
 def warnings_before(eye: Extractor, dataset: Dataset) -> list[str]:
-    """What a person should know before cases are looked at: random weights, and how long it may take.
-
-    Args:
-        eye: an extractor that brings a model of its own.
-        dataset: what it will look at.
-    """
+    """What a person should know before cases are looked at: random weights, and how long it may take."""
     lines = []
     if eye.title != eye.settings.name:
         lines.append(f"The extractor is {eye.title}: S and AUV will mean nothing.")

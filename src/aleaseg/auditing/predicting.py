@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 
 from aleaseg.auditing.eye import channel_number
 from aleaseg.auditing.settings import AuditSettings
 from aleaseg.case import Dataset
 from aleaseg.run import Run
-from aleaseg.work import choose_device
+from aleaseg.work import Progress, choose_device
 
 __all__ = ["predict_cases", "source_of"]
 
-Progress = Callable[[str, int, int], None]
 # What cross-fitting leaves of a budget for checking, scoring and the page.
 _CROSSFIT_SHARE = 0.75
 
@@ -33,7 +31,7 @@ def predict_cases(
     progress: Progress,
 ) -> list[str]:
     """See to it that there are out-of-fold predictions; returns notes for the page."""
-    compared = [] if reference is None else [_compared(reference)]
+    compared = [] if reference is None else [f"Compared with the frozen population of {reference.path}."]
     if not dataset.has_labels:
         compared = ["There are no labels: only the image axis was measured.", *compared]
     if source_of(settings, dataset) is None:
@@ -107,7 +105,3 @@ def _crossfit(
         f"The budget of {settings.budget:g} minutes ended the training of the folds at step {steps} "
         f"of {done['steps']}: the label axis is weaker than it could be, and depends on this machine's speed."
     ]
-
-
-def _compared(reference: Run) -> str:
-    return f"Compared with the frozen population of {reference.path}."

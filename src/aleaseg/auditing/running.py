@@ -21,10 +21,9 @@ from aleaseg.readers import open_dataset, read_headers
 from aleaseg.run import Run, now, other_versions
 from aleaseg.scoring import score_cases, write_tables
 from aleaseg.settings import called_with
+from aleaseg.work import Progress
 
 __all__ = ["Outcome", "audit", "run_audit"]
-
-Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)

@@ -22,13 +22,9 @@ def analyse(
     swap_in: pd.DataFrame | None = None,
     class_means: pd.DataFrame | None = None,
 ) -> BenchResult:
-    """Every table of a bench.
+    """Every table of a bench, of `cases` and `swap_in` as in `BenchResult`; one of the measures is `doubt`.
 
-    Args:
-        cases: as in `BenchResult`; one of the measures is `doubt`.
-        about: for the head of the page; `missing` is added.
-        swap_in: as in `BenchResult`; None where it was not asked for.
-        class_means: of `aleaseg.bench.mixed.class_means`, for the rows of `dice` over classes.
+    `about` gets `missing`; `class_means` are those of `aleaseg.bench.mixed`, for the rows of `dice` over classes.
     """
     import pandas as pd
 

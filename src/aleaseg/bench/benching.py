@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable
 from pathlib import Path
 
 from aleaseg.bench.analysis import analyse
@@ -15,11 +14,9 @@ from aleaseg.bench.swap_in import swap_in
 from aleaseg.bench.write import write_bench
 from aleaseg.predictions.foldplan import FoldPlan
 from aleaseg.run import Run, now, versions
-from aleaseg.work import cores
+from aleaseg.work import Progress, cores
 
 __all__ = ["machine", "run_bench"]
-
-Progress = Callable[[str, int, int], None]
 
 
 def machine() -> str:

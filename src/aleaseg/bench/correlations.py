@@ -42,10 +42,7 @@ _CONSTANT = 1e-20
 
 
 def ranks(cases: pd.DataFrame) -> pd.DataFrame:
-    """Spearman's correlation of every measure with every other, mean over the draws.
-
-    Args:
-        cases: as in `BenchResult`.
+    """Spearman's correlation of every measure with every other over the cases of a bench, mean over the draws.
 
     Returns:
         Measure x measure in [-1, 1], symmetric; NaN where one is constant or does not apply.
@@ -59,9 +56,6 @@ def ranks(cases: pd.DataFrame) -> pd.DataFrame:
 
 def confounds(cases: pd.DataFrame) -> pd.DataFrame:
     """Spearman's correlation of every measure with every confound over the clean cases, mean over the draws.
-
-    Args:
-        cases: as in `BenchResult`.
 
     Returns:
         A row per measure and confound: measure, confound, spearman in [-1, 1] (0 = does not follow it;
@@ -89,9 +83,6 @@ def dice(cases: pd.DataFrame) -> pd.DataFrame:
     The interval is the percentile bootstrap of `aleaseg.metrics.bootstrap`, 1000 replicates of
     draws and of groups. A group is drawn once for all draws (`crossed`): a patient who is hard to
     segment is so in every draw.
-
-    Args:
-        cases: as in `BenchResult`.
 
     Returns:
         A row per measure: measure, level (`case`), n (draw, case) rows with both numbers, and pearson
@@ -190,15 +181,9 @@ def weighted_pearson(x: NDArray, y: NDArray, *, weights: NDArray) -> NDArray[np.
 
 
 def weighted_spearman(x: NDArray, y: NDArray, *, weights: NDArray) -> NDArray[np.float64]:
-    """Spearman's correlation, both columns ranked anew under each set of weights; ties get average ranks.
+    """Spearman's correlation of two columns as `weighted_pearson` takes them, (B,) in [-1, 1].
 
-    Args:
-        x: as in `weighted_pearson`.
-        y: likewise.
-        weights: likewise.
-
-    Returns:
-        As in `weighted_pearson`.
+    Both are ranked anew under each set of weights; ties get average ranks.
 
     >>> x = np.array([1.0, 2.0, 3.0, 4.0])
     >>> weighted_spearman(x, x**3, weights=np.array([[1, 1, 1, 1], [4, 0, 0, 0]]))

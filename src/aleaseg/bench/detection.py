@@ -52,9 +52,6 @@ _DETECTION = (
 def detection(cases: pd.DataFrame) -> pd.DataFrame:
     """How well every measure finds the faults of every target.
 
-    Args:
-        cases: as in `BenchResult`.
-
     Returns:
         A row per target and measure: measure, target, n_faulty and n_clean (rows of all draws that
         have the fault), auroc and ap with _low and _high (of single faults auroc alone has them),
@@ -111,10 +108,6 @@ def differences(
 
 def best_published(detection: pd.DataFrame, target: str) -> str:
     """The measure with the highest AUROC for a target among those of `MEASURES` that others published.
-
-    Args:
-        detection: as in `BenchResult`.
-        target: one of its targets.
 
     Raises:
         ValueError: no such measure has an AUROC for this target.

@@ -29,7 +29,7 @@ from typing import Any
 
 from aleaseg.bench.choices import choose_cases
 from aleaseg.bench.downstream_tables import DownstreamResult, result_of, write_downstream
-from aleaseg.bench.draw import Draw, Progress, dice_by_class, fit_draw, open_draw, plan_draw
+from aleaseg.bench.draw import Draw, dice_by_class, fit_draw, open_draw, plan_draw
 from aleaseg.bench.mixed import suspicions
 from aleaseg.bench.opening import begin_bench, open_clean
 from aleaseg.bench.settings import DownstreamSettings
@@ -46,7 +46,7 @@ from aleaseg.training.plan import TrainingPlan
 from aleaseg.training.planning import screened
 from aleaseg.training.schedule import Schedule, default_steps
 from aleaseg.training.splitting import hold_out
-from aleaseg.work import cores, map_cases
+from aleaseg.work import Progress, cores, map_cases
 
 __all__ = ["DownstreamResult", "DownstreamSettings", "run_downstream", "write_downstream"]
 

@@ -13,8 +13,8 @@ from aleaseg.bench.draw import mean_dice
 from aleaseg.metrics.paired import Repeated, repeated_difference
 from aleaseg.pages.markdown import table_markdown
 from aleaseg.pages.numbers import interval
-from aleaseg.pages.tables import frame_table, records
-from aleaseg.run import Run, write_aside, write_table
+from aleaseg.pages.tables import frame_table
+from aleaseg.run import Run, write_aside, write_frame
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -61,14 +61,7 @@ def result_of(
     made: Mapping[str, Any],
     groups: Mapping[str, str],
 ) -> DownstreamResult:
-    """What the trainings say.
-
-    Args:
-        about: for the head of the page.
-        reports: of each training, as its file has it.
-        made: the choices, and which cases are faulty.
-        groups: test case -> group.
-    """
+    """What the trainings say; `groups` is test case -> group, `made` the choices and which cases are faulty."""
     import pandas as pd
 
     long = pd.DataFrame(_long(reports, groups))
@@ -185,13 +178,10 @@ def _differences(rows: pd.DataFrame) -> list[str]:
 
 def write_downstream(result: DownstreamResult, out: Run) -> None:
     """Write downstream.csv (a row per choice), downstream_cases.csv (every Dice) and downstream.md."""
-    rows = records(result.choices)
-    by_name = {row["choice"]: row for row in rows}
-    for found in records(result.differences):
-        minus = f"minus_{found['baseline']}"
-        by_name[found["choice"]].update({f"{minus}_{key}": found[key] for key in Repeated._fields})
-    write_table(
-        out.path / "downstream.csv", list(dict.fromkeys(name for row in rows for name in row)), rows
-    )
-    write_table(out.path / "downstream_cases.csv", list(result.dice.columns), records(result.dice))
+    choices, differences = result.choices, result.differences.set_index("choice")
+    for baseline in ("random", "all"):
+        less = differences.loc[differences["baseline"] == baseline, list(Repeated._fields)]
+        choices = choices.join(less.add_prefix(f"minus_{baseline}_"), on="choice")
+    write_frame(out.path / "downstream.csv", choices)
+    write_frame(out.path / "downstream_cases.csv", result.dice)
     write_aside(out.path / "downstream.md", _page(result).encode("utf-8", "surrogatepass"))

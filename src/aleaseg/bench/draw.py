@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import shutil
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from functools import cached_property
 
 import numpy as np
@@ -19,10 +19,9 @@ from aleaseg.predictions.crossfit import CrossfitSettings, crossfit, plan_crossf
 from aleaseg.predictions.foldplan import copies_folder, plan_file
 from aleaseg.run import Run, read_json, write_json
 from aleaseg.scoring import score_cases
+from aleaseg.work import Progress
 
 __all__ = ["Draw", "dice_by_class", "fit_draw", "mean_dice", "open_draw", "plan_draw"]
-
-Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
@@ -66,18 +65,11 @@ class Draw:
 
 
 def open_draw(run: Run, dataset: Dataset, number: int, *, share: float) -> Draw:
-    """Deal the faults, or read how they were dealt.
-
-    Args:
-        run: of this draw.
-        dataset: clean, twins in one group.
-        number: the seed.
-        share: of the cases that get a fault.
-    """
+    """Deal faults to a share of a clean data set (twins in one group) by seed, or read how they were dealt."""
     file = run.path / "truth.json"
     if not file.exists():
         truth, impossible = deal(dataset, number, share=share)
-        faults = {case_id: dealt.to_dict() for case_id, dealt in truth.items()}
+        faults = {case_id: asdict(dealt) for case_id, dealt in truth.items()}
         write_json(file, {"draw": number, "share": share, "faults": faults, "impossible": impossible})
     kept = read_json(file)
     truth = {case_id: Dealt.from_dict(entries) for case_id, entries in kept["faults"].items()}

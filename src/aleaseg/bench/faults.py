@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 from zlib import crc32
 
@@ -18,6 +18,7 @@ __all__ = ["Dealt", "deal", "put_in", "spoil", "with_faults"]
 
 # A fault that so many cases in a row cannot have is none for this data set.
 _TRIES = 12
+_LEVEL: Level = "medium"
 
 
 @dataclass(frozen=True)
@@ -40,13 +41,9 @@ class Dealt:
     changed: Mapping[str, float | str]
     donor: str = ""
 
-    def to_dict(self) -> dict[str, Any]:
-        """For truth.json."""
-        return asdict(self)
-
     @classmethod
     def from_dict(cls, entries: Mapping[str, Any]) -> Dealt:
-        """Back from `to_dict`."""
+        """Back from `asdict`, by way of a file."""
         return cls(**{**entries, "seed": tuple(entries["seed"])})
 
 
@@ -97,16 +94,8 @@ def _donor(dataset: Dataset, case: Case, seed: Sequence[int]) -> Case:
     raise ImpossibleFault(f"{case.id}: no other case has a mask to lend")
 
 
-def deal(
-    dataset: Dataset, draw: int, *, share: float = 0.2, level: Level = "medium"
-) -> tuple[dict[str, Dealt], list[str]]:
-    """Deal faults to a share of the cases, every kind in turn, by seed.
-
-    Args:
-        dataset: with labels.
-        draw: the seed.
-        share: of the cases that get one.
-        level: of every fault.
+def deal(dataset: Dataset, draw: int, *, share: float = 0.2) -> tuple[dict[str, Dealt], list[str]]:
+    """Deal faults of medium strength to a share of labelled cases, every kind in turn; `draw` is the seed.
 
     Returns:
         case -> its fault, and the faults that are not possible on this data.
@@ -117,7 +106,7 @@ def deal(
     kinds = [
         name
         for name in (list(FAULTS)[index] for index in rng.permutation(len(FAULTS)))
-        if level in FAULTS[name].strengths
+        if _LEVEL in FAULTS[name].strengths
     ]
     dealt: dict[str, Dealt] = {}
     impossible: list[str] = []
@@ -125,7 +114,7 @@ def deal(
         fault = kinds.pop(0)
         for case in waiting[:_TRIES]:
             try:
-                dealt[case.id], _ = spoil(dataset, case, fault, level, draw)
+                dealt[case.id], _ = spoil(dataset, case, fault, _LEVEL, draw)
             except ImpossibleFault:
                 continue
             waiting.remove(case)

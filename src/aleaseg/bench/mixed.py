@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,13 +14,12 @@ from aleaseg.case import Dataset
 from aleaseg.run import Record, Run
 from aleaseg.scoring.catalogue import MEASURES
 from aleaseg.scoring.numbers import Numbers
+from aleaseg.work import Progress
 
 if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = ["class_means", "draws", "suspicions"]
-
-Progress = Callable[[str, int, int], None]
 
 
 def draws(out: Run, dataset: Dataset, settings: DetectSettings, progress: Progress) -> Iterator[Draw]:

@@ -7,7 +7,10 @@ from aleaseg.case import Dataset
 from aleaseg.errors import UsageError
 from aleaseg.run import Run, begin
 
-__all__ = ["begin_bench", "open_clean"]
+__all__ = ["FEWEST", "begin_bench", "open_clean", "usable"]
+
+FEWEST = 20
+"""Usable cases, below which there is no population to compare a case with."""
 
 
 def open_clean(settings: BenchSettings) -> Dataset:
@@ -16,19 +19,25 @@ def open_clean(settings: BenchSettings) -> Dataset:
     Raises:
         UsageError: it has no labels, or too few usable cases.
     """
-    from aleaseg.checks import check, join_groups
     from aleaseg.readers import open_dataset
 
-    dataset = open_dataset(settings.dataset, **settings.reading)
-    result = check(dataset)
-    dataset = join_groups(dataset, result)
-    bad = {finding.case for finding in result.errors}
-    usable = [case for case in dataset.cases if case.has_label and case.id not in bad]
-    if len(usable) < 20:
+    dataset, _ = usable(open_dataset(settings.dataset, **settings.reading))
+    labelled = [case for case in dataset.cases if case.has_label]
+    if len(labelled) < FEWEST:
         raise UsageError(
-            f"{settings.dataset} has {len(usable)} usable cases with labels; a bench needs at least 20"
+            f"{settings.dataset} has {len(labelled)} usable cases with labels; a bench needs at least {FEWEST}"
         )
-    return dataset.with_cases(usable)
+    return dataset.with_cases(labelled)
+
+
+def usable(opened: Dataset) -> tuple[Dataset, dict[str, str]]:
+    """The cases without an error, twins in one group; and why others are left out."""
+    from aleaseg.checks import check, join_groups
+
+    result = check(opened)
+    left_out = {finding.case: f"found {finding.found}" for finding in result.errors}
+    dataset = join_groups(opened, result)
+    return dataset.with_cases([case for case in dataset.cases if case.id not in left_out]), left_out
 
 
 def begin_bench(out: Run, settings: BenchSettings, dataset: Dataset, kind: str) -> None:

@@ -5,19 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from aleaseg.bench.drawing import SERIES, panel_svg, series_svg
+from aleaseg.bench.charts import SERIES, panel_svg, series_svg
 from aleaseg.bench.result import BenchResult
-from aleaseg.bench.shown import TARGETS, best, faults_of, ranked, rows_by
-from aleaseg.bench.tables import (
-    best_table,
-    confounds_table,
-    definitions_table,
-    dice_tables,
-    fault_definitions_table,
-    faults_table,
-    measures_table,
-    ranks_table,
-)
+from aleaseg.bench.shown import TARGETS, best, rows_by, swapped
+from aleaseg.bench.tables import bench_tables, dice_tables
 from aleaseg.bench.words import CAPTIONS, MEASURED, ON_THE_PAGE, READ, head
 from aleaseg.pages.files import copy_assets
 from aleaseg.pages.tables import quantity
@@ -41,15 +32,9 @@ def write_page(result: BenchResult, out: Path) -> Path:
         measured=MEASURED,
         read=READ,
         numbers=_numbers(result),
-        measures=measures_table(result),
-        best=best_table(result),
-        faults=faults_table(result),
-        swap_in=_swap_in(result),
-        ranks=ranks_table(result),
         dice=dice_tables(result),
-        confounds=confounds_table(result),
-        definitions=definitions_table(ranked(result.detection)),
-        fault_definitions=fault_definitions_table(result),
+        # The page draws what Markdown lists.
+        **{**bench_tables(result), "swap_in": _swap_in(result)},
     )
 
 
@@ -73,14 +58,10 @@ def _numbers(result: BenchResult) -> list[dict[str, Any]]:
 
 def _swap_in(result: BenchResult) -> dict[str, Any]:
     panels: dict[str, list[dict[str, Any]]] = {}
-    for axis in ("mask", "image"):
-        for fault in faults_of(result, axis):
-            rows = result.swap_in[result.swap_in["fault"] == fault]
-            if len(rows):
-                svg = panel_svg(fault, rows_by(rows, "measure", "level"))
-                counted = dict.fromkeys((int(rows["n"].min()), int(rows["n"].max())))
-                panels.setdefault(axis, []).append(
-                    {"fault": fault, "picture": svg, "n": " to ".join(map(str, counted))}
-                )
+    for axis, fault, rows in swapped(result):
+        svg = panel_svg(fault, rows_by(rows, "measure", "level"))
+        counted = dict.fromkeys((int(rows["n"].min()), int(rows["n"].max())))
+        panel = {"fault": fault, "picture": svg, "n": " to ".join(map(str, counted))}
+        panels.setdefault(axis, []).append(panel)
     key = [{"name": name, "eye": MEASURES[name].eye, "picture": series_svg(name)} for name in SERIES]
     return {"panels": panels, "key": key}

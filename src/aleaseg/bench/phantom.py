@@ -134,15 +134,7 @@ def _geometry(site: Site) -> Geometry:
 
 
 def phantom(rng: Generator, site: Site) -> tuple[NDArray, NDArray]:
-    """One abdomen.
-
-    Args:
-        rng: draws everything.
-        site: grid and noise.
-
-    Returns:
-        Image, int16 (D, H, W) in HU, and label map, uint8 (D, H, W), values as in `CLASSES`.
-    """
+    """One abdomen: image, int16 (D, H, W) in HU, and label map, uint8 (D, H, W), values as in `CLASSES`."""
     from scipy.ndimage import gaussian_filter
 
     space = _Space(rng, site)

@@ -14,7 +14,7 @@ nothing is chosen by the raters.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,32 +23,30 @@ import numpy as np
 
 from aleaseg.bench.benching import machine
 from aleaseg.bench.draw import Draw, fit_draw
-from aleaseg.bench.opening import begin_bench
+from aleaseg.bench.opening import FEWEST, begin_bench, usable
 from aleaseg.bench.settings import BenchSettings
-from aleaseg.bench.shown import sight
 from aleaseg.errors import UsageError
 from aleaseg.metrics.agreement import rater_disagreement
 from aleaseg.metrics.correlation import Correlation, partial_spearman, spearman
 from aleaseg.pages.markdown import markdown_text, table_markdown
 from aleaseg.pages.numbers import with_interval
-from aleaseg.pages.tables import frame_table, records
+from aleaseg.pages.tables import frame_table
 from aleaseg.readers.raters import RatersDataset, open_raters
-from aleaseg.run import Run, now, versions, write_aside, write_table
+from aleaseg.run import Run, now, versions, write_aside, write_frame
 from aleaseg.scoring.catalogue import MEASURES
 from aleaseg.scoring.numbers import Numbers
+from aleaseg.work import Progress
 
 if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = ["REFERENCES", "SIZES", "RatersResult", "follow_raters", "run_raters", "write_raters"]
 
-Progress = Callable[[str, int, int], None]
 
 REFERENCES = ("oof_dice", "softmin", "label_doubt", "doubt")
 """Measures that see the majority mask, and with it a part of what the raters did: for comparison only."""
 SIZES = ("volume_voxels", "slices")
 """What is held fixed; by ranks, so that their logarithms would give the same numbers."""
-_FEWEST = 20
 
 
 @dataclass(frozen=True)
@@ -121,8 +119,6 @@ def run_raters(
 
 def _open(settings: BenchSettings) -> tuple[RatersDataset, dict[str, str]]:
     """The usable cases, twins in one group; and why others are left out."""
-    from aleaseg.checks import check, join_groups
-
     for name, why in (
         ("classes", "one, foreground"),
         ("image", "a layout of their own"),
@@ -130,15 +126,11 @@ def _open(settings: BenchSettings) -> tuple[RatersDataset, dict[str, str]]:
     ):
         if (given := getattr(settings, name)) is not None:
             raise UsageError(f"{name} is {given!r}; cases of several raters have {why}; leave it away")
-    opened = open_raters(settings.dataset, groups=settings.groups)
-    result = check(opened)
-    left_out = {finding.case: f"found {finding.found}" for finding in result.errors}
-    joined = join_groups(opened, result)
-    dataset = joined.with_cases([case for case in joined.cases if case.id not in left_out])
+    dataset, left_out = usable(open_raters(settings.dataset, groups=settings.groups))
     assert isinstance(dataset, RatersDataset)
-    if len(dataset) < _FEWEST:
+    if len(dataset) < FEWEST:
         raise UsageError(
-            f"{settings.dataset} has {len(dataset)} usable cases; a bench needs at least {_FEWEST}"
+            f"{settings.dataset} has {len(dataset)} usable cases; a bench needs at least {FEWEST}"
         )
     return dataset, left_out
 
@@ -166,15 +158,7 @@ def _row(dataset: RatersDataset, case_id: str) -> dict[str, Any]:
 
 
 def follow_raters(cases: pd.DataFrame, *, seed: int = 0) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """How the measures, and the sizes, go with the disagreement.
-
-    Args:
-        cases: as in `RatersResult`.
-        seed: of the bootstrap.
-
-    Returns:
-        `measures` and `sizes` of a `RatersResult`.
-    """
+    """`measures` and `sizes` of a `RatersResult`, from its cases; the seed is that of the bootstrap."""
     import pandas as pd
 
     disagreement, group = cases["disagreement"].to_numpy(), cases["group"].to_numpy()
@@ -227,18 +211,15 @@ def write_raters(result: RatersResult, out: str | Path) -> None:
     anew each time: a conclusion that was put there belongs into a copy.
     """
     folder = Path(out)
-    for name, frame in (
-        ("raters", result.measures),
-        ("raters_sizes", result.sizes),
-        ("raters_cases", result.cases),
-    ):
-        write_table(folder / f"{name}.csv", list(frame.columns), records(frame))
+    write_frame(folder / "raters.csv", result.measures)
+    write_frame(folder / "raters_sizes.csv", result.sizes)
+    write_frame(folder / "raters_cases.csv", result.cases)
     write_aside(folder / "raters.md", _page(result).encode("utf-8", "surrogatepass"))
 
 
 def _page(result: RatersResult) -> str:
     measures = result.measures.assign(
-        sees=[sight(MEASURES[name]) for name in result.measures["measure"]],
+        sees=[MEASURES[name].sight for name in result.measures["measure"]],
         raw=_with_intervals(result.measures, "raw"),
         adjusted=_with_intervals(result.measures, "adjusted"),
     )

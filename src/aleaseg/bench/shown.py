@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
 __all__ = [
     "NOTABLE",
     "TARGETS",
-    "Group",
     "best",
     "clustered",
     "counts",
@@ -30,7 +28,7 @@ __all__ = [
     "groups",
     "ranked",
     "rows_by",
-    "sight",
+    "swapped",
 ]
 
 TARGETS = ("both", "masks", "images")
@@ -46,38 +44,23 @@ def family(measure: Measure) -> str:
     return "ours" if measure.ours else measure.family
 
 
-def sight(measure: Measure) -> str:
-    """What a measure sees, in words."""
-    return measure.sight
-
-
 def rows_by(frame: pd.DataFrame, *keys: str) -> dict[tuple[str, ...], dict[str, Any]]:
     """Rows of a frame by the texts in some of its columns."""
     return {tuple(str(row[key]) for key in keys): row for row in records(frame)}
 
 
-def ranked(detection: pd.DataFrame, target: str = "both") -> list[str]:
-    """Measures by AUROC, the highest first; those without one last."""
-    rows = detection[detection["target"] == target]
+def ranked(detection: pd.DataFrame) -> list[str]:
+    """Measures by AUROC for both, the highest first; those without one last."""
+    rows = detection[detection["target"] == "both"]
     return [str(name) for name in rows.sort_values("auroc", ascending=False, kind="stable")["measure"]]
 
 
-@dataclass(frozen=True)
-class Group:
-    """Measures that look through one eye and see the same."""
-
-    eye: str
-    sees: str
-    measures: tuple[str, ...]
-
-
-def groups(names: Sequence[str]) -> list[Group]:
-    """Measures by eye and sight; groups, and measures within, in the order of `names`."""
+def groups(names: Sequence[str]) -> dict[tuple[str, str], list[str]]:
+    """(eye, what is seen) -> the measures; groups, and measures within, in the order of `names`."""
     found: dict[tuple[str, str], list[str]] = {}
     for name in names:
-        measure = MEASURES[name]
-        found.setdefault((measure.eye, sight(measure)), []).append(name)
-    return [Group(eye, sees, tuple(those)) for (eye, sees), those in found.items()]
+        found.setdefault((MEASURES[name].eye, MEASURES[name].sight), []).append(name)
+    return found
 
 
 def clustered(ranks: pd.DataFrame) -> list[str]:
@@ -112,6 +95,15 @@ def counts(cases: pd.DataFrame) -> dict[str, int]:
     axes = {str(axis): int(count) for axis, count in cases["axis"].value_counts().items()}
     dealt = cases.loc[cases["axis"] != "clean", "fault"].value_counts()
     return {**axes, **{str(fault): int(count) for fault, count in dealt.items()}}
+
+
+def swapped(result: BenchResult) -> Iterator[tuple[str, str, pd.DataFrame]]:
+    """(axis, fault, its rows of `swap_in`) of every fault that was swapped in, masks first."""
+    for axis in ("mask", "image"):
+        for fault in faults_of(result, axis):
+            rows = result.swap_in[result.swap_in["fault"] == fault]
+            if len(rows):
+                yield axis, fault, rows
 
 
 def faults_of(result: BenchResult, axis: str) -> list[str]:

@@ -10,7 +10,7 @@ would need a training for each fault, and does not apply.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -80,7 +80,7 @@ def _swap(run: Run, clean: Dataset, number: int, item: tuple[Case, int]) -> None
                 record = _record(faulty, clean, network, of_image, units, plan, fold)
             except (ImpossibleFault, CaseError):
                 continue  # what this case cannot have, or what left nothing of it to measure
-            found.append({"dealt": dealt.to_dict(), "record": record.to_dict()})
+            found.append({"dealt": asdict(dealt), "record": record.to_dict()})
     write_json(path, found, indent=None)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from aleaseg.bench.drawing import SERIES, axis_svg, row_svg
+from aleaseg.bench.charts import SERIES, axis_svg, row_svg
 from aleaseg.bench.result import CONFOUNDS, BenchResult
 from aleaseg.bench.shown import (
     NOTABLE,
@@ -18,7 +18,7 @@ from aleaseg.bench.shown import (
     groups,
     ranked,
     rows_by,
-    sight,
+    swapped,
 )
 from aleaseg.bench.words import CONFOUND_TITLES, definition, fault_words
 from aleaseg.corruption import FAULTS, LEVELS
@@ -26,17 +26,7 @@ from aleaseg.pages.numbers import number, p_value, with_interval
 from aleaseg.pages.tables import Cell, Column, Row, Table, heat, named, quantity, records
 from aleaseg.scoring.catalogue import MEASURES
 
-__all__ = [
-    "best_table",
-    "confounds_table",
-    "definitions_table",
-    "dice_tables",
-    "fault_definitions_table",
-    "faults_table",
-    "measures_table",
-    "ranks_table",
-    "swap_in_table",
-]
+__all__ = ["bench_tables", "dice_tables"]
 
 _OF_BOTH = {"ap": "AP", "precision_at_k": "P@k", "lift_at_k": "lift", "fpr95": "FPR95"}
 
@@ -52,7 +42,21 @@ def _number(row: Mapping[str, Any], name: str = "auroc", form: str = ".3f", **mo
     return quantity(row.get(name), form, *ends, spread=".2f", **more)
 
 
-def measures_table(result: BenchResult) -> Table:
+def bench_tables(result: BenchResult) -> dict[str, Table]:
+    """Every table but those of Dice, by what it is about; one may be without rows."""
+    return {
+        "measures": _measures(result),
+        "best": _best(result),
+        "faults": _faults(result),
+        "swap_in": _swap_in(result),
+        "ranks": _ranks(result),
+        "confounds": _confounds(result),
+        "definitions": _definitions(ranked(result.detection)),
+        "fault_definitions": _fault_definitions(result),
+    }
+
+
+def _measures(result: BenchResult) -> Table:
     """AUROC of every measure for masks, images and both; more for both."""
     detection, top = rows_by(result.detection, "measure", "target"), best(result.detection)
     missing = result.about.get("missing") or {}
@@ -72,7 +76,7 @@ def measures_table(result: BenchResult) -> Table:
         cells = [
             _measure(name, *notes, hint=measure.text, kind="best" * is_best),
             Cell(family(measure)),
-            Cell(sight(measure)),
+            Cell(measure.sight),
             Cell(picture=row_svg(of_name)),
             *(_number(row, kind="top" * (top.get(target) == name)) for target, row in of_name.items()),
             *(_number(of_name["both"], column, ".2f") for column in _OF_BOTH),
@@ -83,7 +87,7 @@ def measures_table(result: BenchResult) -> Table:
     return Table("All measures", columns, rows, "sortable bench", spans)
 
 
-def best_table(result: BenchResult) -> Table:
+def _best(result: BenchResult) -> Table:
     """AUROC of doubt less that of the best published measure."""
     rows = rows_by(result.detection, "measure", "target")
     gaps = rows_by(result.differences, "measure", "baseline", "target")
@@ -98,7 +102,7 @@ def best_table(result: BenchResult) -> Table:
     return Table("Doubt less the best published measure", columns, found, "bench")
 
 
-def faults_table(result: BenchResult) -> Table:
+def _faults(result: BenchResult) -> Table:
     """AUROC of every measure for every fault."""
     rows, found = rows_by(result.detection, "measure", "target"), counts(result.cases)
     axes = {axis: [name for name in faults_of(result, axis) if name in found] for axis in ("mask", "image")}
@@ -114,16 +118,16 @@ def faults_table(result: BenchResult) -> Table:
     columns = [Column("measure"), *beside, *(Column(fault, True, head="upright") for fault in dealt)]
     count = [Cell("n, all draws"), Cell(), Cell(), *(Cell(str(found[fault])) for fault in dealt)]
     drawn = [Row(count, "counts")]
-    for group in groups(ranked(result.detection)):
-        drawn.append(Row([Cell(f"sees {group.sees}", (f"eye: {group.eye}",))], "group", heads=True))
-        for name in group.measures:
-            eye = [Cell(group.sees), Cell(group.eye)]
-            drawn.append(Row([_measure(name), *eye, *(cell(name, fault) for fault in dealt)]))
+    for (eye, sees), names in groups(ranked(result.detection)).items():
+        drawn.append(Row([Cell(f"sees {sees}", (f"eye: {eye}",))], "group", heads=True))
+        for name in names:
+            said = [Cell(sees), Cell(eye)]
+            drawn.append(Row([_measure(name), *said, *(cell(name, fault) for fault in dealt)]))
     spans = [(f"faults of the {axis}", len(those), f"axis-{axis}") for axis, those in axes.items() if those]
     return Table("AUROC of every measure for every fault", columns, drawn, "heatmap", [("", 1, ""), *spans])
 
 
-def swap_in_table(result: BenchResult) -> Table:
+def _swap_in(result: BenchResult) -> Table:
     """AUROC over the strengths of every fault, of the measures that are drawn; the page draws it."""
     rows = rows_by(result.swap_in, "measure", "fault", "level")
     there = [name for name in SERIES if any(key[0] == name for key in rows)]
@@ -135,19 +139,18 @@ def swap_in_table(result: BenchResult) -> Table:
         *(Column(title, True) for title in titles),
     ]
     found = []
-    for axis in ("mask", "image"):
-        for fault in faults_of(result, axis):
-            for level in LEVELS:
-                of_level = [rows.get((name, fault, level), {}) for name in there]
-                first = next((row for row in of_level if row), None)
-                if first is not None:
-                    cells = [Cell(fault), Cell(axis), Cell(level), quantity(first["n"], ".0f")]
-                    cells += [quantity(first["fault_dice"]), quantity(first["psnr_db"], ".1f")]
-                    found.append(Row(cells + [quantity(row.get("auroc")) for row in of_level]))
+    for axis, fault, _ in swapped(result):
+        for level in LEVELS:
+            of_level = [rows.get((name, fault, level), {}) for name in there]
+            first = next((row for row in of_level if row), None)
+            if first is not None:
+                cells = [Cell(fault), Cell(axis), Cell(level), quantity(first["n"], ".0f")]
+                cells += [quantity(first["fault_dice"]), quantity(first["psnr_db"], ".1f")]
+                found.append(Row(cells + [quantity(row.get("auroc")) for row in of_level]))
     return Table("AUROC against the strength of every fault", columns, found)
 
 
-def ranks_table(result: BenchResult) -> Table:
+def _ranks(result: BenchResult) -> Table:
     """Spearman's correlation of every two measures, times 100."""
     order = clustered(result.ranks)
     rho_of = {
@@ -186,7 +189,7 @@ def dice_tables(result: BenchResult) -> dict[str, Table]:
     }
 
 
-def confounds_table(result: BenchResult) -> Table:
+def _confounds(result: BenchResult) -> Table:
     """Correlation with size; strong ones are marked."""
     rows = rows_by(result.confounds, "measure", "confound")
 
@@ -205,7 +208,7 @@ def confounds_table(result: BenchResult) -> Table:
     return Table("Correlation with size", columns, found, "sortable heatmap confounds")
 
 
-def definitions_table(names: Sequence[str]) -> Table:
+def _definitions(names: Sequence[str]) -> Table:
     """What each measure is, as `MEASURES` has it."""
     rows = [definition(name) for name, _ in MEASURES.items() if name in names]
     return _texts(
@@ -213,7 +216,7 @@ def definitions_table(names: Sequence[str]) -> Table:
     )
 
 
-def fault_definitions_table(result: BenchResult) -> Table:
+def _fault_definitions(result: BenchResult) -> Table:
     """What each fault is and what its strengths mean, as `FAULTS` has it, and how often it was dealt."""
     rows = [fault_words(name, result) for name in FAULTS]
     return _texts("Faults", ("fault", "of", "what it is", "strengths", "dealt"), rows)

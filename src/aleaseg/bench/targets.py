@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 from aleaseg.bench.result import CASE_FIELDS, CONFOUNDS
 from aleaseg.corruption import FAULTS
@@ -95,12 +94,7 @@ class Sample:
 
 
 def samples(cases: pd.DataFrame, targets: Sequence[str]) -> Iterator[Sample]:
-    """The cases of one target after the other; all are drawn again by the same 1000 replicates.
-
-    Args:
-        cases: as in `BenchResult`.
-        targets: of `targets_of`.
-    """
+    """The cases of one target after the other; all are drawn again by the same 1000 replicates."""
     draw, axis, fault = (cases[name].to_numpy().astype(str) for name in ("draw", "axis", "fault"))
     resamples = Resamples.make(draw, cases["group"].to_numpy())
     values = {name: cases[name].to_numpy(dtype=np.float64) for name in measures_of(cases)}
@@ -124,15 +118,12 @@ def samples(cases: pd.DataFrame, targets: Sequence[str]) -> Iterator[Sample]:
 
 def _standing(values: NDArray[np.float64], draw: NDArray) -> NDArray[np.float64]:
     """Rank within its draw, (N,); the median of the draw where there is no number."""
-    standing = np.zeros(len(values))
-    for name in np.unique(draw):
-        rows = draw == name
-        known = rows & ~np.isnan(values)
-        if known.any():
-            ranks = stats.rankdata(values[known])
-            standing[rows] = np.median(ranks)
-            standing[known] = ranks
-    return standing
+    import pandas as pd
+
+    ranks = pd.Series(values).groupby(draw).rank()
+    # A draw without any number has none to compare.
+    known = ranks.fillna(ranks.groupby(draw).transform("median")).fillna(0.0)
+    return np.asarray(known, dtype=np.float64)
 
 
 def pairwise_auroc(score: NDArray, bad: NDArray, *, weights: NDArray) -> NDArray[np.float64]:

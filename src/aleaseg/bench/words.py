@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from aleaseg.bench.drawing import SERIES
+from aleaseg.bench.charts import SERIES
 from aleaseg.bench.result import BenchResult
-from aleaseg.bench.shown import counts, sight
+from aleaseg.bench.shown import counts
 from aleaseg.corruption import FAULTS, Corruption
 from aleaseg.pages.numbers import in_words, number
 from aleaseg.scoring.catalogue import MEASURES
@@ -125,7 +125,7 @@ def definition(name: str) -> tuple[str, ...]:
     """A measure, what it is, its direction, what it sees, its eye, its source, and its page in the docs."""
     measure = MEASURES[name]
     direction, page = measure.direction.value, f"{measure.page}.md"
-    return name, measure.text, direction, sight(measure), measure.eye, measure.source, page
+    return name, measure.text, direction, measure.sight, measure.eye, measure.source, page
 
 
 def fault_words(name: str, result: BenchResult) -> tuple[str, ...]:

@@ -5,15 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from aleaseg.bench.drawing import detection_figure, swap_in_figure
+from aleaseg.bench.charts import detection_figure, swap_in_figure
 from aleaseg.bench.markdown import bench_markdown
 from aleaseg.bench.page import write_page
 from aleaseg.bench.result import BenchResult
-from aleaseg.bench.shown import faults_of, ranked, rows_by
+from aleaseg.bench.shown import ranked, rows_by, swapped
 from aleaseg.pages.files import write_if_changed
 from aleaseg.pages.numbers import number
-from aleaseg.pages.tables import records
-from aleaseg.run import write_table
+from aleaseg.run import write_frame
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,25 +23,17 @@ _TABLES = ("cases", "detection", "differences", "swap_in", "ranks", "dice", "con
 
 
 def write_bench(result: BenchResult, out: Path, images_beside: bool = False) -> Path:
-    """Write what a bench found.
+    """Write what a bench found, and return the path of `OUT/index.html`.
 
     `OUT/cases.csv`, `detection.csv`, `differences.csv`, `swap_in.csv`, `ranks.csv`, `dice.csv` and
-    `confounds.csv`, `OUT/bench.md`, and `OUT/index.html` with its assets.
-
-    Args:
-        result: what was found.
-        out: the folder; need not exist.
-        images_beside: also write auroc.svg and swap_in.svg, and show them in bench.md; without it
-            bench.md stands alone.
-
-    Returns:
-        The path of `OUT/index.html`.
+    `confounds.csv`, `OUT/bench.md`, and `OUT/index.html` with its assets. With `images_beside` also
+    auroc.svg and swap_in.svg, shown in bench.md; without it bench.md stands alone.
     """
     for name in _TABLES:
         frame: pd.DataFrame = getattr(result, name)
         if name == "ranks":
             frame = frame.rename_axis("measure").reset_index()
-        write_table(out / f"{name}.csv", list(map(str, frame.columns)), records(frame))
+        write_frame(out / f"{name}.csv", frame)
     if images_beside:
         for name, figure in _figures(result).items():
             write_if_changed(out / f"{name}.svg", figure)
@@ -53,22 +44,17 @@ def write_bench(result: BenchResult, out: Path, images_beside: bool = False) -> 
 def _figures(result: BenchResult) -> dict[str, str]:
     rows = rows_by(result.detection, "measure", "target")
     found = {"auroc": detection_figure(ranked(result.detection), rows)}
-    panels = {
-        fault: rows_by(those, "measure", "level")
-        for axis in ("mask", "image")
-        for fault in faults_of(result, axis)
-        if len(those := result.swap_in[result.swap_in["fault"] == fault])
-    }
+    panels = {fault: rows_by(those, "measure", "level") for _, fault, those in swapped(result)}
     return {**found, "swap_in": swap_in_figure(panels)} if panels else found
 
 
-def summary_rows(result: BenchResult, most: int = 12) -> list[tuple[str, ...]]:
+def summary_rows(result: BenchResult) -> list[tuple[str, ...]]:
     """What to print at the end: measure, AUROC of masks, of images, of both (high = finds the faults).
 
-    The best measures by both, then `auv` where it is not among them.
+    The twelve best measures by both, then `auv` where it is not among them.
     """
     rows, order = rows_by(result.detection, "measure", "target"), ranked(result.detection)
-    shown = order[:most]
+    shown = order[:12]
     shown += [name for name in ("auv",) if name in order and name not in shown]
     return [
         (

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from aleaseg.cli.evaluated import show_comparison, show_errors
+from aleaseg.cli.evaluated import Out, show_comparison, show_errors
 from aleaseg.cli.options import verb
 from aleaseg.cli.terminal import as_typed, progress_bars, say
 from aleaseg.evaluation.settings import CompareSettings
@@ -26,9 +26,7 @@ def compare(
         ),
     ],
     settings: CompareSettings,
-    out: Annotated[
-        Path, typer.Option("--out", "-o", help="A new folder for what is found.", metavar="OUT")
-    ],
+    out: Out,
 ) -> None:
     """Compare evaluations with the first of them, case by case: one table, one page."""
     with progress_bars() as progress:

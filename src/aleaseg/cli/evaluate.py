@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
-from typing import Annotated
 
 import typer
 
-from aleaseg.cli.evaluated import show_comparison, show_evaluation
+from aleaseg.cli.evaluated import Out, show_comparison, show_evaluation
 from aleaseg.cli.options import verb
 from aleaseg.cli.terminal import as_typed, progress_bars, say
 from aleaseg.evaluation.settings import EvaluationSettings
@@ -19,9 +17,7 @@ __all__ = ["evaluate"]
 @verb
 def evaluate(
     settings: EvaluationSettings,
-    out: Annotated[
-        Path, typer.Option("--out", "-o", help="A new folder for what is found.", metavar="OUT")
-    ],
+    out: Out,
 ) -> None:
     """Measure predictions against a reference: Dice, IoU, HD95, ASSD, NSD, ECE, AURC, with intervals."""
     with progress_bars() as progress:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
 
 from aleaseg.cli.terminal import say
 
@@ -11,7 +14,9 @@ if TYPE_CHECKING:
 
     from aleaseg.evaluation import Comparison, Evaluation
 
-__all__ = ["show_comparison", "show_errors", "show_evaluation"]
+__all__ = ["Out", "show_comparison", "show_errors", "show_evaluation"]
+
+Out = Annotated[Path, typer.Option("--out", "-o", help="A new folder for what is found.", metavar="OUT")]
 
 
 def _table(title: str) -> Table:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -19,12 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["select"]
 
 
-class Form(StrEnum):
-    """What a selection is written as."""
-
-    splits = "splits"
-    dataset = "dataset"
-    csv = "csv"
+Form = Literal["splits", "dataset", "csv"]
 
 
 def select(
@@ -45,7 +39,7 @@ def select(
     ] = None,
     form: Annotated[
         Form, typer.Option("--as", help="What to write.", metavar="splits|dataset|csv")
-    ] = Form.splits,
+    ] = "splits",
     grouped: Annotated[
         bool, typer.Option("--grouped", help="New folds keep groups together; nnU-Net's own do not.")
     ] = False,
@@ -81,7 +75,7 @@ def select(
         say("\n".join([*refused.described, "Nothing was written."]))
         raise
     say("\n".join(selection.describe(planned)))
-    if apply is not None and form is not Form.splits:
+    if apply is not None and form != "splits":
         raise typer.BadParameter("--apply installs splits; leave --as away")
     say("\n".join(_write(opened, planned, form, grouped, apply)))
 
@@ -92,7 +86,7 @@ def _write(run: Run, planned: Selection, form: Form, grouped: bool, apply: Path 
     from aleaseg.run import read_json
 
     splits = None if apply is None else selection.existing_splits(apply)
-    written = selection.write(planned, form.value, splits=splits, grouped=grouped)
+    written = selection.write(planned, form, splits=splits, grouped=grouped)
     # What is to be known of the folds.
     yield from (f"- {note}" for note in read_json(run.path / "selection" / "manifest.json")["notes"])
     if apply is None:

@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     import pandas as pd
     from rich.console import Console
 
-    from aleaseg.auditing.running import Outcome, Progress
+    from aleaseg.auditing.running import Outcome
     from aleaseg.case import Finding
+    from aleaseg.work import Progress
 
 __all__ = [
     "STOPPED",

@@ -5,52 +5,41 @@ from __future__ import annotations
 from typing import Any
 
 from aleaseg.errors import UsageError
-from aleaseg.measures.column import Column, Direction, Limits, by_name
+from aleaseg.measures.column import Column, Direction, by_name
 
 __all__ = ["CASE_COLUMNS", "METRICS", "METRIC_COLUMNS", "describe", "tolerances"]
 
-_UNIT: Limits = (0, 1)
-_FROM_0: Limits = (0, None)
-
-
-def _good(name: str, title: str, text: str) -> Column:
-    return Column(
-        name=name, title=title, text=text, direction=Direction.HIGH_GOOD, limits=_UNIT, form=".3f"
-    )
-
-
-def _error(
-    name: str, title: str, text: str, form: str = ".3f", unit: str = "", limits: Limits = _UNIT
-) -> Column:
-    return Column(
-        name=name,
-        title=title,
-        text=text,
-        direction=Direction.LOW_GOOD,
-        form=form,
-        unit=unit,
-        limits=limits,
-    )
-
+_BAD: dict[str, Any] = {"direction": Direction.LOW_GOOD, "form": ".3f", "limits": (0, 1)}
+_GOOD = {**_BAD, "direction": Direction.HIGH_GOOD}
+_MM = {**_BAD, "form": ".2f", "unit": "mm", "limits": (0, None)}
 
 METRICS = by_name(
-    (
-        _good("dice", "Dice", "overlap, 2|AB| / (|A| + |B|), 0 to 1"),
-        _good("iou", "IoU", "intersection over union, 0 to 1; its mean over classes is mIoU"),
-        _error(
+    Column(name=name, title=title, text=text, **kind)
+    for name, title, text, kind in (
+        ("dice", "Dice", "overlap, 2|AB| / (|A| + |B|), 0 to 1", _GOOD),
+        ("iou", "IoU", "intersection over union, 0 to 1; its mean over classes is mIoU", _GOOD),
+        (
             "hd95_mm",
             "HD95 (mm)",
             "the larger of both directions' 95th percentile of edge distances",
-            ".2f",
-            "mm",
-            _FROM_0,
+            _MM,
         ),
-        _error("assd_mm", "ASSD (mm)", "mean distance of both masks' edges", ".2f", "mm", _FROM_0),
-        _good("nsd", "NSD", "share of both surfaces within the tolerance of the other, 0 to 1"),
-        _error("ece", "ECE", "expected calibration error, reference foreground grown by 5 voxels, 0 to 1"),
-        _error("ace", "ACE", "the same with every bin weighing alike"),
-        _error("ece_image", "whole-image ECE", "expected calibration error over the whole image", ".4f"),
-        _error("ace_image", "whole-image ACE", "the same with every bin weighing alike"),
+        ("assd_mm", "ASSD (mm)", "mean distance of both masks' edges", _MM),
+        ("nsd", "NSD", "share of both surfaces within the tolerance of the other, 0 to 1", _GOOD),
+        (
+            "ece",
+            "ECE",
+            "expected calibration error, reference foreground grown by 5 voxels, 0 to 1",
+            _BAD,
+        ),
+        ("ace", "ACE", "the same with every bin weighing alike", _BAD),
+        (
+            "ece_image",
+            "whole-image ECE",
+            "expected calibration error over the whole image",
+            {**_BAD, "form": ".4f"},
+        ),
+        ("ace_image", "whole-image ACE", "the same with every bin weighing alike", _BAD),
     )
 )
 """In the order of their columns."""

@@ -11,7 +11,7 @@ the interval holds 0 nothing is claimed.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from aleaseg.evaluation.columns import METRICS
 from aleaseg.evaluation.evaluating import Evaluation
 from aleaseg.evaluation.summary import ALL, by_class
 from aleaseg.metrics.bootstrap import Replicated, difference
-from aleaseg.metrics.paired import FEWEST_GROUPS, case_resamples, paired_difference
+from aleaseg.metrics.paired import FEWEST_GROUPS, Paired, case_resamples, paired_difference
 from aleaseg.metrics.risk_coverage import aurc
 from aleaseg.readers.groups import assign
 
@@ -204,129 +204,93 @@ def _pair(first: Evaluation, second: Evaluation, one: str, other: str, groups: s
         for over in x:
             found = paired_difference(x[over], y[over], group, drawn)
             if found.cases:
-                rows.append(
-                    {
-                        "first": one,
-                        "second": other,
-                        "metric": metric,
-                        "class": over,
-                        "first_mean": found.first,
-                        "second_mean": found.second,
-                        "difference": found.difference,
-                        "low": found.low,
-                        "high": found.high,
-                        "p": found.p,
-                        "cases": found.cases,
-                        "groups": found.groups,
-                        "verdict": verdict(found.low, found.high, found.difference, about.higher_is_better),
-                    }
-                )
-    rows += _risk(first, second, cases, group, one, other)
+                rows.append(_row(metric, over, found, about.higher_is_better))
+    signs = {name: sign for name, sign in first.signs.items() if second.signs.get(name) == sign}
+    for name, sign in signs.items():
+        if risk := _risk(name, sign, cases, group):
+            rows.append(_row(f"aurc/{name}", ALL, risk, higher_is_better=False))
+    named = ({"first": one, "second": other, **row} for row in rows)
     dice = [table["dice"].to_numpy(dtype=np.float64) for table in cases]
     by_case = pd.DataFrame(
         {"case": ids, "group": group, "first": dice[0], "second": dice[1], "difference": dice[1] - dice[0]}
     )
-    return Pair(
-        one,
-        other,
-        pd.DataFrame(rows, columns=[*COLUMNS]),
-        by_case,
-        _notes(first, second, metrics, ids, one, other, len(set(group))),
+    notes = [
+        *_few(len(set(group))),
+        *_left_out({one: first, other: second}, len(ids)),
+        *_empty(metrics, skipped=first.settings.both_empty == "skip"),
+    ]
+    return Pair(one, other, pd.DataFrame(named, columns=[*COLUMNS]), by_case, tuple(notes))
+
+
+def _row(metric: str, over: str, found: Paired, higher_is_better: bool) -> dict[str, Any]:
+    """Of comparison.csv, without the names of the two."""
+    numbers = found._asdict()
+    means = {f"{which}_mean": numbers.pop(which) for which in ("first", "second")}
+    said = verdict(found.low, found.high, found.difference, higher_is_better)
+    return {"metric": metric, "class": over, **means, **numbers, "verdict": said}
+
+
+def _risk(name: str, sign: int, cases: Sequence[pd.DataFrame], group: np.ndarray) -> Paired | None:
+    """AURC of a confidence, on the cases where both have a Dice and a confidence; None without any."""
+    if any(name not in table for table in cases):
+        return None
+    known = np.logical_and.reduce(
+        [table[column].notna().to_numpy() for table in cases for column in ("dice", name)]
     )
+    if not known.any():
+        return None
+    weights = case_resamples(group[known]).weights
+    areas = []
+    for table in cases:
+        risk = 1 - table["dice"].to_numpy(dtype=np.float64)[known]
+        sure = sign * table[name].to_numpy(dtype=np.float64)[known]
+        areas.append(Replicated(float(aurc(risk, sure)), aurc(risk, sure, weights=weights)))
+    first, second = areas
+    found = difference(second, first)
+    groups = len(set(group[known]))
+    low, high = (found.low, found.high) if groups >= FEWEST_GROUPS else (np.nan, np.nan)
+    return Paired(first.point, second.point, found.point, low, high, np.nan, int(known.sum()), groups)
 
 
-def _risk(
-    first: Evaluation,
-    second: Evaluation,
-    cases: Sequence[pd.DataFrame],
-    group: np.ndarray,
-    one: str,
-    other: str,
-) -> list[dict[str, Any]]:
-    """AURC of the confidences that both have, on the cases where both have a Dice and a confidence."""
-    rows = []
-    signs = {name: sign for name, sign in first.signs.items() if second.signs.get(name) == sign}
-    for name, sign in signs.items():
-        if any(name not in table for table in cases):
-            continue
-        known = np.logical_and.reduce(
-            [table[column].notna().to_numpy() for table in cases for column in ("dice", name)]
-        )
-        if not known.any():
-            continue
-        weights = case_resamples(group[known]).weights
-        areas = []
-        for table in cases:
-            risk = 1 - table["dice"].to_numpy(dtype=np.float64)[known]
-            sure = sign * table[name].to_numpy(dtype=np.float64)[known]
-            areas.append(Replicated(float(aurc(risk, sure)), aurc(risk, sure, weights=weights)))
-        found = difference(areas[1], areas[0])
-        groups = len(set(group[known]))
-        low, high = (found.low, found.high) if groups >= FEWEST_GROUPS else (np.nan, np.nan)
-        rows.append(
-            {
-                "first": one,
-                "second": other,
-                "metric": f"aurc/{name}",
-                "class": ALL,
-                "first_mean": areas[0].point,
-                "second_mean": areas[1].point,
-                "difference": found.point,
-                "low": low,
-                "high": high,
-                "p": np.nan,
-                "cases": int(known.sum()),
-                "groups": groups,
-                "verdict": verdict(low, high, found.point, higher_is_better=False),
-            }
-        )
-    return rows
-
-
-def _notes(
-    first: Evaluation,
-    second: Evaluation,
-    metrics: Sequence[pd.DataFrame],
-    ids: Sequence[str],
-    one: str,
-    other: str,
-    groups: int,
-) -> tuple[str, ...]:
-    notes = []
+def _few(groups: int) -> Iterator[str]:
     if FEWEST_GROUPS <= groups < _FEW_GROUPS:
-        notes.append(
+        yield (
             f"{groups} groups of cases are few: intervals of so few are rather too narrow (with ten groups they hold "
             "the truth 90 times of 100, not 95). Read p beside them."
         )
-    for name, each in ((one, first), (other, second)):
+
+
+def _left_out(evaluations: Mapping[str, Evaluation], common: int) -> Iterator[str]:
+    for name, each in evaluations.items():
         failed = len(each.errors)
         if failed:
-            notes.append(f"{failed} case(s) of {name} could not be measured and are in no difference.")
-        alone = len(each.cases) - failed - len(ids)
+            yield f"{failed} case(s) of {name} could not be measured and are in no difference."
+        alone = len(each.cases) - failed - common
         if alone:
-            notes.append(f"{alone} case(s) of {name} have no counterpart and are in no difference.")
-    keys = ["case", "class"]
-    one_status, other_status = (table.set_index(keys)["status"] for table in metrics)
-    other_status = other_status.reindex(one_status.index)
-    skipped = first.settings.both_empty == "skip"
-    empty = [status == "both_empty" for status in (one_status, other_status)]
+            yield f"{alone} case(s) of {name} have no counterpart and are in no difference."
+
+
+def _empty(metrics: Sequence[pd.DataFrame], *, skipped: bool) -> Iterator[str]:
+    """What masks without a voxel do to the differences; `skipped`: where both have none, nothing is counted."""
+    first, second = (table.set_index(["case", "class"])["status"] for table in metrics)
+    second = second.reindex(first.index)
+    empty = [status == "both_empty" for status in (first, second)]
     mixed = int((empty[0] != empty[1]).sum())
     if mixed and skipped:
-        notes.append(
+        yield (
             f"{_times(mixed)} the reference lacks a class that one of the two rightly leaves out and the other "
             "predicts: such a class has no Dice for the one, and is in no difference. --both-empty perfect counts it."
         )
-    in_both = ~(empty[0] | empty[1]) if skipped else np.ones(len(one_status), dtype=bool)
+    in_both = ~(empty[0] | empty[1]) if skipped else np.ones(len(first), dtype=bool)
     penalties = sum(
         int((status.isin(("reference_empty", "prediction_empty")) & in_both).sum())
-        for status in (one_status, other_status)
+        for status in (first, second)
     )
     if penalties:
-        notes.append(
+        yield (
             f"{_times(penalties)} one of two masks is empty: HD95 and ASSD are then the image's diagonal, which can "
             "rule their means. Look at Dice and NSD first."
         )
-    return tuple(notes)
 
 
 def _times(count: int) -> str:

@@ -32,17 +32,19 @@ class Confidence:
     sign: int
 
 
-def read_confidence(path: str | Path, cases: Sequence[str]) -> list[Confidence]:
+def read_confidence(path: str | Path | None, cases: Sequence[str]) -> list[Confidence]:
     """The columns of a run (`doubt`, `image_doubt`, `label_doubt`, `auv`), or those of a table that are known.
 
     Args:
         path: a folder made by `aleaseg audit`, or a CSV with the column `case` and `confidence` (high =
-            sure) or `uncertainty` (high = unsure), or columns named as those of a run.
+            sure) or `uncertainty` (high = unsure), or columns named as those of a run; None: nobody is.
         cases: ids that are evaluated.
 
     Raises:
         UsageError: there is no such column, or no number for any of the cases.
     """
+    if path is None:
+        return []
     source = Path(path)
     file = source / "cases.csv" if source.is_dir() else source
     if not file.is_file():

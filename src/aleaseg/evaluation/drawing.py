@@ -34,11 +34,9 @@ def axis_svg(far: float) -> str:
 
 
 def row_svg(row: Mapping[str, Any], far: float) -> str:
-    """A difference and its interval around 0; filled where the interval leaves out 0, hollow where it does not.
+    """A row of comparison.csv: its difference and interval around 0, on an axis that ends at `far` on both sides.
 
-    Args:
-        row: of comparison.csv.
-        far: where the axis ends, on both sides.
+    Filled where the interval leaves out 0, hollow where it does not.
     """
     axes = _around_zero(far, _WIDTH, _HEIGHT)
     kind = str(row["verdict"]).replace(" ", "-")
@@ -52,15 +50,8 @@ def row_svg(row: Mapping[str, Any], far: float) -> str:
     return as_text(inline(_WIDTH, _HEIGHT, *axes.drawn, label=said))
 
 
-def strip_svg(cases: Sequence[str], differences: Sequence[float], far: float, form: str = "+.3f") -> str:
-    """Every case as a dot around 0, equal ones side by side.
-
-    Args:
-        cases: ids.
-        differences: of each; NaN is left out.
-        far: where the axis ends, on both sides.
-        form: how a difference is written.
-    """
+def strip_svg(cases: Sequence[str], differences: Sequence[float], far: float) -> str:
+    """Every case as a dot around 0, equal ones side by side, up to `far` on both sides; NaN is left out."""
     width = 2 * _WIDTH
     axes = _around_zero(far, width, _STRIP_HEIGHT)
     taken: dict[int, int] = {}
@@ -73,5 +64,5 @@ def strip_svg(cases: Sequence[str], differences: Sequence[float], far: float, fo
         away = (place + 1) // 2 * 4.0 * (1 if place % 2 else -1) / _STRIP_HEIGHT
         edge = 3.0 / _STRIP_HEIGHT
         kind = "case up" if value > 0 else "case down" if value < 0 else "case"
-        axes.dot(value, min(max(0.5 - away, edge), 1 - edge), kind, f"{case}: {number(value, form)}")
+        axes.dot(value, min(max(0.5 - away, edge), 1 - edge), kind, f"{case}: {number(value, '+.3f')}")
     return as_text(inline(width, _STRIP_HEIGHT, *axes.drawn, label="difference of every case"))

@@ -11,7 +11,7 @@ summary.md         the last two, to commit
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -25,21 +25,20 @@ from aleaseg.errors import AleasegError, CaseError, UsageError
 from aleaseg.evaluation.columns import CASE_COLUMNS, METRIC_COLUMNS, describe, tolerances
 from aleaseg.evaluation.confidence import Confidence, read_confidence
 from aleaseg.evaluation.markdown import summary_markdown
-from aleaseg.evaluation.measuring import Row, Task, failed_case, measure_case
+from aleaseg.evaluation.measuring import Row, Rules, failed_case, measure_case
 from aleaseg.evaluation.predicted import Found, PredictedFiles, find_predictions
 from aleaseg.evaluation.reference import Reference, open_reference
 from aleaseg.evaluation.settings import EvaluationSettings
 from aleaseg.evaluation.summary import ALL, CONFIDENCES, risk_coverage, summarise
-from aleaseg.pages.tables import records
 from aleaseg.readers.files import FLAT_ENDINGS
 from aleaseg.readers.voxels import read_geometry
-from aleaseg.run import Run, begin, kind_of, read_table, write_aside, write_table
-from aleaseg.work import map_cases
+from aleaseg.run import Run, begin, kind_of, read_table, write_aside, write_frame
+from aleaseg.work import Progress, map_cases
 
 __all__ = ["Evaluation", "evaluate", "is_evaluation", "open_evaluation"]
 
-Progress = Callable[[str, int, int], None]
 KIND = "evaluation"
+_TABLES = ("metrics", "cases", "summary", "risk_coverage")
 # Starting a process costs seconds (it imports torch and MONAI); a few small cases are faster without.
 _WORTH_CASES, _WORTH_VOXELS = 40, 2**26
 # A label, a prediction, masks, and the distances of a class that fills the image (95 bytes a voxel, measured); and
@@ -103,11 +102,10 @@ def open_evaluation(path: str | Path) -> Evaluation:
     run = Run(path)
     if not is_evaluation(path):
         raise UsageError(f"{path} is no evaluation; expected a folder made by `aleaseg evaluate`")
-    names = ("metrics", "cases", "summary", "risk_coverage")
-    absent = [name for name in names if not (run.path / f"{name}.csv").is_file()]
+    absent = [name for name in _TABLES if not (run.path / f"{name}.csv").is_file()]
     if absent:
         raise UsageError(f"{path} is unfinished ({absent[0]}.csv is missing); run `aleaseg evaluate` again")
-    return Evaluation(run.path, run.manifest, *(read_table(run.path / f"{name}.csv") for name in names))
+    return Evaluation(run.path, run.manifest, *(read_table(run.path / f"{name}.csv") for name in _TABLES))
 
 
 def evaluate(
@@ -131,30 +129,20 @@ def evaluate(
     Raises:
         UsageError: the arguments cannot work, or the folder holds something else; nothing was written.
     """
-    run = Run(out)
-    reference = open_reference(settings.reference, classes=settings.classes, groups=settings.groups)
+    run, reference = Run(out), _reference(settings)
     dataset = reference.dataset
-    if not dataset.classes:
-        raise UsageError(f"{settings.reference} has no class; name them with --classes NAME=VALUE,...")
-    if ALL in dataset.classes:
-        raise UsageError(
-            f"{settings.reference} has a class {ALL!r}, which is what the rows over all classes are called; "
-            "rename it, or choose others with --classes"
-        )
-    task = Task(
+    rules = Rules(
         dataset.with_cases(()),
         tolerances(settings.tolerance, list(dataset.classes)),
         settings.both_empty == "perfect",
     )
     found = find_predictions(settings.predictions, dataset.cases)
-    todo, failed, notes = _plan(settings, reference, found, task)
-    confidences = (
-        read_confidence(settings.confidence, [case.id for case in todo]) if settings.confidence else []
-    )
+    todo, failed, notes = _plan(settings, reference, found, rules)
+    confidences = read_confidence(settings.confidence, [case.id for case in todo])
     # What cannot work is refused before; what ends this half-way leaves a folder that is known as ours.
     begin(run.path, KIND, settings.asked())
-    done = list(_measure(todo, found, task, progress, workers)) + failed
-    done.sort(key=lambda rows: rows[1]["case"])
+    measured = _measure(todo, found, rules, progress, workers)
+    done = sorted([*measured, *failed], key=lambda rows: rows[1]["case"])
     metrics = pd.DataFrame([row for rows, _ in done for row in rows]).reindex(columns=[*METRIC_COLUMNS])
     cases = pd.DataFrame([row for _, row in done]).reindex(columns=[*CASE_COLUMNS])
     signs = _join(cases, confidences)
@@ -171,20 +159,28 @@ def evaluate(
             "pictured": reference.pictured,
         },
         confidences=signs,
-        tolerances_mm=dict(task.tolerances_mm),
+        tolerances_mm=dict(rules.tolerances_mm),
         notes=notes,
         columns=describe(),
     )
-    for name, frame in (
-        ("metrics", metrics),
-        ("cases", cases),
-        ("summary", summary),
-        ("risk_coverage", risk),
-    ):
-        _write(run.path / f"{name}.csv", frame)
+    for name, frame in zip(_TABLES, (metrics, cases, summary, risk), strict=True):
+        write_frame(run.path / f"{name}.csv", frame)
     made = open_evaluation(run.path)
     write_aside(run.path / "summary.md", summary_markdown(made).encode("utf-8", "replace"))
     return made
+
+
+def _reference(settings: EvaluationSettings) -> Reference:
+    """The reference, its classes such as can be measured."""
+    reference = open_reference(settings.reference, classes=settings.classes, groups=settings.groups)
+    if not reference.dataset.classes:
+        raise UsageError(f"{settings.reference} has no class; name them with --classes NAME=VALUE,...")
+    if ALL in reference.dataset.classes:
+        raise UsageError(
+            f"{settings.reference} has a class {ALL!r}, which is what the rows over all classes are called; "
+            "rename it, or choose others with --classes"
+        )
+    return reference
 
 
 def _without_spacing(path: Path, case: Case) -> bool:
@@ -198,7 +194,7 @@ def _without_spacing(path: Path, case: Case) -> bool:
 
 
 def _plan(
-    settings: EvaluationSettings, reference: Reference, found: Found, task: Task
+    settings: EvaluationSettings, reference: Reference, found: Found, rules: Rules
 ) -> tuple[list[Case], list[tuple[list[Row], Row]], list[str]]:
     """Cases to measure; rows of those that cannot be; and what else is to be known."""
     dataset, notes = reference.dataset, list[str]()
@@ -206,7 +202,7 @@ def _plan(
     for case in dataset.cases:
         if case.id in found.files and case.read_label is None:
             said = f"{case.id}: found no label in the reference; expected one per case; add it"
-            failed.append(failed_case(case.id, case.group, said, task))
+            failed.append(failed_case(case.id, case.group, said, rules))
         elif case.id in found.files:
             todo.append(case)
         elif not settings.only_predicted:
@@ -214,7 +210,7 @@ def _plan(
                 f"{case.id}: found no prediction in {Path(settings.predictions).name}; expected {case.id}.nii.gz, "
                 f"{case.id}.png, {case.id}.npz or the like; predict the case, or leave it out with --only-predicted"
             )
-            failed.append(failed_case(case.id, case.group, said, task))
+            failed.append(failed_case(case.id, case.group, said, rules))
     if settings.only_predicted and len(todo) < len(dataset.cases):
         notes.append(
             f"{len(dataset.cases) - len(todo)} of {len(dataset.cases)} cases have no prediction and are left out."
@@ -228,7 +224,7 @@ def _plan(
                 said = (
                     f"{finding.case}: found {finding.found}; expected {finding.expected}; {finding.advice}"
                 )
-                failed.append(failed_case(finding.case, finding.case, said, task))
+                failed.append(failed_case(finding.case, finding.case, said, rules))
             else:
                 without.append(finding.case)
     if without:
@@ -241,18 +237,18 @@ def _plan(
     return todo, failed, notes
 
 
-def _some(names: Sequence[str], most: int = 3) -> str:
-    return ", ".join(names[:most]) + (", ..." if len(names) > most else "")
+def _some(names: Sequence[str]) -> str:
+    return ", ".join([*names[:3], *(["..."] if len(names) > 3 else [])])
 
 
 def _measure(
-    todo: Sequence[Case], found: Found, task: Task, progress: Progress, workers: int | None
+    todo: Sequence[Case], found: Found, rules: Rules, progress: Progress, workers: int | None
 ) -> Iterator[tuple[list[Row], Row]]:
     """The rows of every case, side by side over cores, as they are finished."""
-    bytes_each, worth = _needed(todo, found, task.dataset)
-    items = [(case, _resolved(found.files[case.id])) for case in todo]
+    bytes_each, worth = _needed(todo, found, rules.dataset)
+    items = [(case, found.files[case.id]) for case in todo]
     for _, rows in map_cases(
-        partial(_measure_one, task),
+        partial(_measure_one, rules),
         items,
         bytes_each=bytes_each,
         workers=workers or (None if worth else 1),
@@ -261,16 +257,8 @@ def _measure(
         yield rows
 
 
-def _measure_one(task: Task, item: tuple[Case, PredictedFiles]) -> tuple[list[Row], Row]:
-    return measure_case(*item, task)
-
-
-def _resolved(files: PredictedFiles) -> PredictedFiles:
-    return PredictedFiles(
-        tuple(path.resolve() for path in files.masks),
-        tuple(path.resolve() for path in files.soft),
-        files.root.resolve(),
-    )
+def _measure_one(rules: Rules, item: tuple[Case, PredictedFiles]) -> tuple[list[Row], Row]:
+    return measure_case(*item, rules)
 
 
 def _needed(todo: Sequence[Case], found: Found, dataset: Dataset) -> tuple[int, bool]:
@@ -292,7 +280,3 @@ def _join(cases: pd.DataFrame, confidences: Sequence[Confidence]) -> dict[str, i
         values = [confidence.values.get(case, np.nan) for case in cases["case"]]
         cases.insert(len(cases.columns) - 1, confidence.name, values)
     return {confidence.name: confidence.sign for confidence in confidences}
-
-
-def _write(path: Path, frame: pd.DataFrame) -> None:
-    write_table(path, list(map(str, frame.columns)), records(frame))

@@ -23,7 +23,7 @@ from aleaseg.metrics.calibration import calibration_error
 from aleaseg.metrics.overlap import Overlap, count_overlap, dice, iou
 from aleaseg.metrics.surface import surface_distances
 
-__all__ = ["Task", "failed_case", "measure_case"]
+__all__ = ["Rules", "failed_case", "measure_case"]
 
 # A class that neither mask has, where that counts as a perfect prediction.
 _PERFECT = {"dice": 1.0, "iou": 1.0, "nsd": 1.0, "hd95_mm": 0.0, "assd_mm": 0.0}
@@ -33,7 +33,7 @@ Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Task:
+class Rules:
     """What is the same for all cases.
 
     Attributes:
@@ -47,34 +47,25 @@ class Task:
     perfect_if_empty: bool = False
 
 
-def measure_case(case: Case, files: PredictedFiles, task: Task) -> tuple[list[Row], Row]:
-    """Measure a case; whatever is wrong with it is in its rows, and nothing is raised.
-
-    Args:
-        case: with a label.
-        files: its prediction.
-        task: the rest.
-
-    Returns:
-        A row per class, and one for the case.
-    """
+def measure_case(case: Case, files: PredictedFiles, rules: Rules) -> tuple[list[Row], Row]:
+    """The rows of a case with a label, one for each class and one for the whole; what is wrong with it is in them."""
     try:
-        return _measured(case, files, task)
+        return _measured(case, files, rules)
     except CaseError as error:
-        return failed_case(case.id, case.group, str(error), task)
+        return failed_case(case.id, case.group, str(error), rules)
     except Exception as error:  # whatever one case does, the others go on
         said = f"{case.id}: {type(error).__name__}: {' '.join(str(error).split())[:300]}"
-        return failed_case(case.id, case.group, said, task)
+        return failed_case(case.id, case.group, said, rules)
 
 
-def failed_case(case_id: str, group: str, error: str, task: Task) -> tuple[list[Row], Row]:
+def failed_case(case_id: str, group: str, error: str, rules: Rules) -> tuple[list[Row], Row]:
     """The rows of a case that could not be measured."""
     row = {"case": case_id, "group": group, "status": "failed", "error": error}
-    return [{**row, "class": name} for name in task.dataset.classes], row
+    return [{**row, "class": name} for name in rules.dataset.classes], row
 
 
-def _measured(case: Case, files: PredictedFiles, task: Task) -> tuple[list[Row], Row]:
-    dataset = task.dataset
+def _measured(case: Case, files: PredictedFiles, rules: Rules) -> tuple[list[Row], Row]:
+    dataset = rules.dataset
     assert case.read_label is not None
     voxels = case.read_label()
     label, geometry = voxels.array, voxels.geometry
@@ -94,7 +85,7 @@ def _measured(case: Case, files: PredictedFiles, task: Task) -> tuple[list[Row],
         reference, found = true & counts, predicted.mask(name) & counts
         row: Row = {"case": case.id, "class": name, "group": case.group}
         row |= _of_masks(
-            reference, found, geometry.spacing_mm, task.tolerances_mm[name], task.perfect_if_empty
+            reference, found, geometry.spacing_mm, rules.tolerances_mm[name], rules.perfect_if_empty
         )
         if predicted.soft is not None:
             p = predicted.soft.probability(name)

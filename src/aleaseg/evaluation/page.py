@@ -34,16 +34,7 @@ _MANY_CLASSES = 8
 
 
 def write_comparison_page(comparison: Comparison, out: Path, command: str = "") -> Path:
-    """Write index.html and its style.
-
-    Args:
-        comparison: what was found.
-        out: the folder.
-        command: as it was typed.
-
-    Returns:
-        The path of index.html.
-    """
+    """Write index.html, whose path is returned, and its style."""
     copy_assets(out, "aleaseg.evaluation", "compare.css", shared=("drawings.css",))
     named = _context(comparison, command)
     return write_html(out / "index.html", "aleaseg.evaluation", template="compare.html.j2", **named)

@@ -47,15 +47,7 @@ class Picture:
 
 
 def largest_differences(cases: pd.DataFrame, most: int = 4) -> tuple[list[str], list[str]]:
-    """The cases that gain most and those that lose most.
-
-    Args:
-        cases: with the columns case and difference.
-        most: of each.
-
-    Returns:
-        Ids of gains, the largest first, and of losses, the largest first; none without a difference.
-    """
+    """Ids of the cases that gain most, the largest first, and of those that lose most; none without a difference."""
     ranked = cases.dropna(subset=["difference"]).sort_values(["difference", "case"], kind="stable")
     losses = ranked[ranked["difference"] < 0].head(most)
     gains = ranked[ranked["difference"] > 0][::-1].head(most)
@@ -65,12 +57,7 @@ def largest_differences(cases: pd.DataFrame, most: int = 4) -> tuple[list[str], 
 def draw_pictures(
     first: Evaluation, second: Evaluation, cases: pd.DataFrame
 ) -> tuple[dict[str, Picture], str]:
-    """Draw cases.
-
-    Args:
-        first: whose contours are blue.
-        second: whose contours are orange.
-        cases: rows case, first, second, difference, of those to draw.
+    """Draw some rows of `Pair.cases`, contours of the first blue and of the second orange.
 
     Returns:
         Pictures by case, and in words why there are none, where the files have moved away.
@@ -147,8 +134,7 @@ def contour_svg(
     x, y, width, height = focus(plane, seen) or (0, 0, columns, rows)
     drawn = []
     if image is not None:
-        is_ct = bool(dataset.channels) and dataset.channels[0].upper() == "CT"
-        limits = shown_window(image[0], seen[0], is_ct)
+        limits = shown_window(image[0], seen[0], dataset.is_ct)
         drawn.append(
             element(
                 "image",
@@ -162,11 +148,10 @@ def contour_svg(
         cut = plane.cut(array)
         paths = "".join(outline(np.isin(cut, list(values))) for values in dataset.classes.values())
         if paths:
+            lines = (element("path", d=paths, class_=style) for style in ("halo", "line"))
             # Paths count half voxels.
-            group = element("g", transform=f"scale({dx / 2:.6g} {dy / 2:.6g})", class_=f"outline {kind}")
-            group.append(element("path", d=paths, class_="halo"))
-            group.append(element("path", d=paths, class_="line"))
-            drawn.append(group)
+            scaled = f"scale({dx / 2:.6g} {dy / 2:.6g})"
+            drawn.append(element("g", *lines, transform=scaled, class_=f"outline {kind}"))
     where = "" if flat else f"{plane.name}, slice {plane.index + 1} of {reference.shape[plane.axis]}"
     scale = _LONGEST / max(width * dx, height * dy)
     svg = inline(width * dx * scale, height * dy * scale, *drawn, label=f"{case_id}{where and ', '}{where}")

@@ -92,10 +92,6 @@ def find_predictions(folder: str | Path, cases: Sequence[Case]) -> Found:
     with postprocessed ones below: those are passed over where there is one above. In two folders, neither
     below the other, a case is predicted twice, which is an error of the case.
 
-    Args:
-        folder: to search.
-        cases: whose predictions are meant.
-
     Raises:
         UsageError: it is no folder, or holds no prediction of any case.
     """
@@ -138,16 +134,10 @@ def _of_case(those: Sequence[tuple[Path, bool]], root: Path) -> PredictedFiles:
 
 
 def read_predicted(files: PredictedFiles, case: Case, dataset: Dataset, reference: Geometry) -> Predicted:
-    """Read one case's prediction.
+    """Read one case's prediction, its voxels where the reference's lie.
 
     The label map decides what is predicted (it may have been postprocessed), the
     probabilities only how sure; without a label map the probabilities decide both.
-
-    Args:
-        files: of the case.
-        case: for its id and grid.
-        dataset: whose classes are meant.
-        reference: where the reference's voxels lie.
 
     Raises:
         Unreadable: a file is damaged, or there are two for the case.

@@ -37,15 +37,11 @@ class Reference:
 
 
 def open_reference(path: str | Path, *, classes: str | None = None, groups: str | None = None) -> Reference:
-    """Open a reference.
+    """Open a reference: a data set in any layout that `aleaseg.readers` knows, or a folder of masks.
 
     In a folder of masks (`labelsTs`, say) label values are named by the `dataset.json` in it
     or in the folder above, else by `classes`, else by what a sample of the masks holds.
-
-    Args:
-        path: a data set in any layout that `aleaseg.readers` knows, or a folder of masks.
-        classes: as `open_dataset` takes them.
-        groups: likewise.
+    `classes` and `groups` are as `open_dataset` takes them.
 
     Raises:
         UsageError: there is no label, or `classes` or `groups` cannot work.

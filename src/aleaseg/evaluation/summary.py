@@ -29,13 +29,7 @@ _POOLED = {"pooled_dice": dice, "pooled_iou": iou}
 def by_class(
     metrics: pd.DataFrame, cases: pd.DataFrame, metric: str, classes: Sequence[str]
 ) -> dict[str, NDArray[np.float64]]:
-    """One metric over all classes and of each, as rows of classes and columns of cases.
-
-    Args:
-        metrics: rows of metrics.csv.
-        cases: rows of cases.csv, in the order of the columns.
-        metric: its column.
-        classes: in the order of the rows.
+    """One metric of metrics.csv over all classes and of each, as rows of classes and columns of `cases`.
 
     Returns:
         `all` -> (C, N), or (1, N) where it is of the predicted label; then each class -> (1, N). NaN where
@@ -53,17 +47,15 @@ def by_class(
 def summarise(metrics: pd.DataFrame, cases: pd.DataFrame, classes: Sequence[str]) -> pd.DataFrame:
     """Every metric of every class and of all: mean, interval by group, median, number of cases.
 
-    Args:
-        metrics: rows of metrics.csv.
-        cases: rows of cases.csv, those of failed cases among them.
-        classes: names.
+    Of the rows of metrics.csv and cases.csv; failed cases among them do not count.
 
     Returns:
         Columns metric, class, mean, low, high, median, cases, groups; `all` first.
     """
     cases = cases[cases["status"] != "failed"]
+    columns = ["metric", "class", "mean", "low", "high", "median", "cases", "groups"]
     if not len(cases):
-        return pd.DataFrame(columns=["metric", "class", "mean", "low", "high", "median", "cases", "groups"])
+        return pd.DataFrame(columns=columns)
     metrics = metrics[metrics["status"] != "failed"]
     group = cases["group"].to_numpy()
     drawn = case_resamples(group)
@@ -77,7 +69,6 @@ def summarise(metrics: pd.DataFrame, cases: pd.DataFrame, classes: Sequence[str]
                     {"metric": metric, "class": over, **found._asdict(), "median": np.median(known)}
                 )
     rows += _pooled(metrics, cases, classes, drawn)
-    columns = ["metric", "class", "mean", "low", "high", "median", "cases", "groups"]
     return pd.DataFrame(rows, columns=columns)
 
 

@@ -56,14 +56,9 @@ def risk_table(risk: pd.DataFrame) -> Table:
 def differences_table(
     first: str, second: str, rows: Sequence[Mapping[str, Any]], title: str, every: str
 ) -> Table:
-    """Differences, those of each metric on one axis.
+    """Differences of `second` less `first`, rows of comparison.csv; those of each metric stand on one axis.
 
-    Args:
-        first: what is compared with.
-        second: what is compared.
-        rows: of comparison.csv, of these two.
-        title: of the table.
-        every: what the row over all classes is called on the page.
+    `every` is what the row over all classes is called on the page.
     """
     columns = [
         Column("metric", only="markdown"),

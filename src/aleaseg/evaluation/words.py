@@ -82,11 +82,7 @@ def sentence(row: Mapping[str, Any]) -> str:
 
 
 def overview(rows: Iterable[Mapping[str, Any]]) -> str:
-    """Over all classes: in which metrics the second is better, worse, or neither.
-
-    Args:
-        rows: of comparison.csv, of one pair; only those over all classes are looked at.
-    """
+    """Over all classes: in which metrics the second is better, worse, or neither; of rows of one pair."""
     found: dict[str, list[str]] = {}
     for row in rows:
         if row["class"] == "all":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -20,12 +20,11 @@ from aleaseg.evaluation.page import write_comparison_page
 from aleaseg.evaluation.predicted import find_predictions
 from aleaseg.evaluation.reference import open_reference
 from aleaseg.evaluation.settings import EvaluationSettings
-from aleaseg.pages.tables import records
-from aleaseg.run import Run, begin, write_aside, write_table
+from aleaseg.run import Run, begin, write_aside, write_frame
+from aleaseg.work import Progress
 
 __all__ = ["compare", "evaluate_against", "write_comparison"]
 
-Progress = Callable[[str, int, int], None]
 KIND = "comparison"
 
 
@@ -60,14 +59,7 @@ def compare(
     if len(paths) < 2:
         raise UsageError("compare takes two folders or more")
     names = distinct_names(paths)
-    finished = [is_evaluation(path) for path in paths]
-    if settings is None and not all(finished):
-        raise UsageError(
-            f"{paths[finished.index(False)]} is no evaluation; evaluate it first, or say with --reference what the "
-            "predictions in it are measured against"
-        )
-    if settings is not None and all(finished):
-        raise UsageError("--reference is for folders of predictions; all that are given are evaluations")
+    finished = _finished(paths, settings)
     run = Run(out)
     asked = {
         "folders": [str(path.resolve()) for path in paths],
@@ -93,6 +85,19 @@ def compare(
                 run.path.rmdir()
         raise
     return found, write_comparison(found, run.path, command, progress)
+
+
+def _finished(paths: Sequence[Path], settings: EvaluationSettings | None) -> list[bool]:
+    """Which folders are evaluations; the others are predictions, and settings say how they are measured."""
+    finished = [is_evaluation(path) for path in paths]
+    if settings is None and not all(finished):
+        raise UsageError(
+            f"{paths[finished.index(False)]} is no evaluation; evaluate it first, or say with --reference what the "
+            "predictions in it are measured against"
+        )
+    if settings is not None and all(finished):
+        raise UsageError("--reference is for folders of predictions; all that are given are evaluations")
+    return finished
 
 
 def evaluate_against(
@@ -140,20 +145,9 @@ def write_comparison(
     command: str = "",
     progress: Progress = lambda stage, done, total: None,
 ) -> Path:
-    """Write comparison.csv, comparison.md and the page.
-
-    Args:
-        comparison: what was found.
-        out: the folder.
-        command: as it was typed.
-        progress: called with `report`, done, total.
-
-    Returns:
-        The path of index.html.
-    """
+    """Write comparison.csv, comparison.md and the page, whose path is returned; `progress` is told `report`."""
     progress("report", 0, 1)
-    rows = comparison.rows
-    write_table(out / "comparison.csv", list(map(str, rows.columns)), records(rows))
+    write_frame(out / "comparison.csv", comparison.rows)
     text = comparison_markdown(comparison, command)
     write_aside(out / "comparison.md", text.encode("utf-8", "replace"))
     page = write_comparison_page(comparison, out, command)

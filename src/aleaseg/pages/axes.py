@@ -132,13 +132,7 @@ class Axes:
 
 
 def ticks(low: float, high: float, most: int = 5, *, whole: bool = False) -> list[float]:
-    """Round numbers between two, at most so many and two at least where there is room.
-
-    Args:
-        low: first that may be among them.
-        high: last that may be.
-        most: how many.
-        whole: whether they are to be whole numbers.
+    """Round numbers from low to high, at most so many and two at least where there is room; with `whole`, whole ones.
 
     >>> ticks(0.0, 1.0), ticks(0.13, 1.9), ticks(3, 3), ticks(0, 9, whole=True)
     ([0.0, 0.25, 0.5, 0.75, 1.0], [0.5, 1.0, 1.5], [3.0], [0.0, 2.0, 4.0, 6.0, 8.0])

@@ -18,13 +18,9 @@ def asset(name: str, package: str = _SHARED) -> str:
 
 
 def copy_assets(out: Path, package: str, *names: str, shared: tuple[str, ...] = ()) -> None:
-    """Put what a page loads into `assets/` beside it.
+    """Put what a page of a package loads into `assets/` beside it.
 
-    Args:
-        out: the folder of the page.
-        package: whose page it is.
-        names: its style sheets and scripts.
-        shared: those of this package; the style of all pages is always among them.
+    `shared` are those of this package; the style of all pages is always among them.
     """
     for owner, those in ((_SHARED, ("page.css", *shared)), (package, names)):
         for name in those:

@@ -71,15 +71,11 @@ def _world_axes(affine: NDArray[np.float64]) -> tuple[tuple[int, bool], ...]:
 
 
 def planes_through(voxel: Sequence[int], geometry: Geometry) -> list[Plane]:
-    """The planes through a voxel, the one across the slices (axis 0) first.
+    """The planes through a voxel (d, h, w) of a volume, the one across the slices (axis 0) first; one alone if D is 1.
 
     With a world they are turned as radiologists hang them: the patient's right
     on the left, front or head at the top, the front on the left of a sagittal
     plane. Without a world they stay as they are stored.
-
-    Args:
-        voxel: (d, h, w).
-        geometry: of a volume (D, H, W); D = 1 gives one plane.
     """
     shape, spacing = geometry.shape, geometry.spacing_mm
     world = None if geometry.affine is None else _world_axes(geometry.affine)

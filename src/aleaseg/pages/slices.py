@@ -55,11 +55,7 @@ def window(image: NDArray) -> tuple[float, float]:
 
 
 def ct_window(inside: NDArray) -> tuple[float, float]:
-    """The usual window of a CT for what lies inside the mask, in HU: soft tissue, else lung or bone.
-
-    Args:
-        inside: grey values inside the mask; may be empty.
-    """
+    """The usual window of a CT for what lies inside the mask, in HU: soft tissue, of nothing too; else lung or bone."""
     middle = float(np.median(inside)) if inside.size else 40.0
     if middle < -300:
         return -1350.0, 150.0
@@ -84,9 +80,7 @@ def shown_window(image: NDArray, label: NDArray | None, is_ct: bool) -> tuple[fl
 def as_volume(geometry: Geometry, *arrays: _Array) -> tuple[Geometry, list[_Array]]:
     """A single picture as a volume of one slice, which hangs as it is stored; a volume as it is.
 
-    Args:
-        geometry: of the arrays.
-        arrays: (*spatial) or (channel, *spatial); or None.
+    Arrays are (*spatial) or (channel, *spatial), or None.
     """
     if len(geometry.shape) == 3:
         return geometry, list(arrays)
@@ -95,12 +89,9 @@ def as_volume(geometry: Geometry, *arrays: _Array) -> tuple[Geometry, list[_Arra
 
 
 def grey_png(flat: NDArray, low: float, high: float) -> str:
-    """A slice as a PNG in a data address: black at `low`, white at `high`, its longest side 512 at most.
+    """A slice (rows, columns) as a PNG in a data address, its longest side 512 at most.
 
-    Args:
-        flat: (rows, columns), as it is shown.
-        low: grey value that is black.
-        high: grey value that is white.
+    Grey value `low` is black, `high` white.
     """
     from PIL import Image
 
@@ -170,10 +161,8 @@ def case_pictures(
     geometry, (label, predicted) = as_volume(geometry, label, predicted)
     shape = volume.shape[1:]
     voxel, why = telling_voxel(shape, label, predicted, ignore)
-    windows = [
-        shown_window(channel, label, is_ct and place == 0)
-        for place, channel in enumerate(volume[:_MOST_CHANNELS])
-    ]
+    channels = list(enumerate(volume[:_MOST_CHANNELS]))
+    windows = [shown_window(channel, label, is_ct and place == 0) for place, channel in channels]
     planes = []
     for plane in planes_through(voxel, geometry):
         row, column = plane.position(voxel, shape)
@@ -187,10 +176,7 @@ def case_pictures(
                 "size": [columns, rows],
                 "voxel_mm": [plane.spacing_mm[1], plane.spacing_mm[0]],
                 "letters": list(plane.letters),
-                "images": [
-                    grey_png(plane.cut(channel), *limits)
-                    for channel, limits in zip(volume, windows, strict=False)
-                ],
+                "images": [grey_png(plane.cut(channel), *windows[place]) for place, channel in channels],
                 "mask": _outlines(label, classes, plane),
                 "oof": _outlines(predicted, classes, plane),
                 "cross": [column, row],
@@ -202,11 +188,7 @@ def case_pictures(
 
 
 def thumbnail(plane: Mapping[str, Any]) -> str:
-    """One plane as a small SVG file of its own, both outlines drawn, close up where the masks are small.
-
-    Args:
-        plane: an entry of `case_pictures(...)["planes"]`.
-    """
+    """One plane of `case_pictures` as a small SVG file, both outlines drawn, close up where the masks are small."""
     columns, rows = plane["size"]
     dx, dy = plane["voxel_mm"]
     x, y, width, height = plane["focus"] or (0, 0, columns, rows)

@@ -155,7 +155,6 @@ def frame_table(
     frame: pd.DataFrame,
     columns: Mapping[str, str] | None = None,
     formats: Mapping[str, str] | None = None,
-    title: str = "",
 ) -> Table:
     """A frame as a table: numbers to the right, an en dash where nothing is known.
 
@@ -164,7 +163,6 @@ def frame_table(
         columns: name -> heading, in the order to show; None: all, by their names.
         formats: name -> how a number is written, such as `.3f`, `+.2f` or `p` (of a p-value);
             without it three decimals, and whole numbers as they are.
-        title: of the table.
 
     Raises:
         ValueError: a column that the frame does not have.
@@ -179,7 +177,7 @@ def frame_table(
         Row([_cell(value, forms.get(name)) for name, value in zip(shown, row, strict=True)])
         for row in frame[list(shown)].itertuples(index=False)
     ]
-    return Table(title, heads, rows)
+    return Table("", heads, rows)
 
 
 def _numeric(column: Any) -> bool:

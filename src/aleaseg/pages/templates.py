@@ -31,15 +31,9 @@ def templates(package: str) -> Environment:
 
 
 def write_html(path: Path, package: str, **named: Any) -> Path:
-    """Write a page: `index.html` from the template `index.html.j2`.
+    """Write a page from a package's template, what it names given, and return the path.
 
-    Args:
-        path: of the page.
-        package: whose template it is.
-        named: what the template names; of `template`, another template than that of the page's own name.
-
-    Returns:
-        The path.
+    `index.html` is made from `index.html.j2`; `template` among the names is another one.
     """
     template = named.pop("template", f"{path.name}.j2")
     write_if_changed(path, templates(package).get_template(template).render(named))

@@ -22,13 +22,7 @@ _CLASS_COLUMNS = ("volume_mm3", "oof_dice", "softmin", "perception_scale", "auv"
 def case_data(
     run: Run, cases: pd.DataFrame, scores: pd.DataFrame, columns: list[Column]
 ) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The id of each case and what its page shows.
-
-    Args:
-        run: the run.
-        cases: `in_order(run.cases)`.
-        scores: of each case and class.
-        columns: `describe(cases, manifest)`.
+    """The id of each case, in the order of `cases`, and what its page shows.
 
     Yields:
         The id, and: `reasons` in words; `statistics`, each with value, median
@@ -63,11 +57,7 @@ def case_data(
 
 
 class _ByClass:
-    """The classes of each case, each number with where it stands among the cases that have the class.
-
-    Args:
-        scores: of the run, a row per case and class.
-    """
+    """The classes of each case, each number with where it stands among the cases that have the class."""
 
     def __init__(self, scores: pd.DataFrame) -> None:
         self._names = [name for name in _CLASS_COLUMNS if name in scores]

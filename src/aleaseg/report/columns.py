@@ -25,11 +25,9 @@ _NOT_NUMBERS = ("case", "status", "group", "site", "reasons", "class_set", "erro
 
 
 def describe(frame: pd.DataFrame, manifest: Mapping[str, Any]) -> list[Column]:
-    """The columns that have any value: scores first, then confounds, then statistics of the image.
+    """The columns of cases.csv that have any value: scores first, then confounds, then statistics of the image.
 
-    Args:
-        frame: cases.csv.
-        manifest: its `columns` say title, direction, unit and role; within a role their order counts.
+    The manifest's `columns` say title, direction, unit and role; within a role their order counts.
     """
     declared: Mapping[str, Any] = manifest.get("columns") or {}
     flat = "depth" not in frame or not np.isfinite(values(frame, "depth")).any()

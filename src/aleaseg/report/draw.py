@@ -6,10 +6,9 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,38 +18,16 @@ from aleaseg.errors import AleasegError
 from aleaseg.pages.files import write_if_changed
 from aleaseg.pages.javascript import as_script
 from aleaseg.pages.slices import case_pictures, thumbnail
+from aleaseg.predictions import Predictions
 from aleaseg.run import Run, file_name
 from aleaseg.work import map_cases
 
-__all__ = ["LabelSource", "draw_cases", "pictures_file", "thumbnail_file"]
+__all__ = ["draw_cases", "pictures_file", "thumbnail_file"]
 
 # Raise it when the pictures themselves change, so that older ones are made anew.
 _VERSION = 2
 # Starting a process costs seconds (it imports scipy and the readers); a few cases are faster without.
 _WORTH_WORKERS = 40
-
-
-class _Labels(Protocol):
-    def labels(self) -> NDArray: ...
-
-
-class LabelSource(Protocol):
-    """Where out-of-fold label maps come from; `aleaseg.predictions.Predictions` is one."""
-
-    def read(self, case: Case) -> Sequence[_Labels]:
-        """The predictions of a case: one, or one per fold for a case that is new to the models, or none."""
-        ...
-
-
-@dataclass(frozen=True)
-class _Task:
-    """What a worker needs to know besides the case."""
-
-    report: Path
-    classes: dict[str, tuple[int, ...]]
-    ignore: int | None
-    is_ct: bool
-    predictions: LabelSource | None
 
 
 def pictures_file(report: Path, case_id: str) -> Path:
@@ -88,9 +65,11 @@ def _one_line(error: BaseException) -> str:
     return " ".join(f"{error}".split()) or type(error).__name__
 
 
-def _draw(case: Case, stamp: str, task: _Task) -> str | None:
-    """Make and write the pictures of one case; returns one line if that failed."""
-    notes: list[str] = []
+def _draw(
+    report: Path, dataset: Dataset, predictions: Predictions | None, item: tuple[Case, str]
+) -> str | None:
+    """Make and write the pictures of one case, with their stamp; returns one line if that failed."""
+    (case, stamp), notes = item, list[str]()
     try:
         image = case.read_image()
         spatial = image.array.shape[1:]
@@ -98,20 +77,19 @@ def _draw(case: Case, stamp: str, task: _Task) -> str | None:
             None if case.read_label is None else case.read_label().array, spatial, "mask", notes
         )
         predicted = None
-        if task.predictions is not None:
-            predicted = _most_votes([one.labels() for one in task.predictions.read(case)])
+        if predictions is not None:
+            predicted = _most_votes([one.labels() for one in predictions.read(case)])
         predicted = _same_grid(predicted, spatial, "out-of-fold prediction", notes)
-        pictures = case_pictures(
-            image.array, image.geometry, label, predicted, task.classes, task.ignore, task.is_ct
-        )
+        about = dataset.classes, dataset.ignore, dataset.is_ct
+        pictures = case_pictures(image.array, image.geometry, label, predicted, *about)
     # Whatever one damaged case raises, its page says so and the other pages are made.
     except Exception as error:
         known = isinstance(error, AleasegError)
         line = _one_line(error) if known else f"{type(error).__name__}: {_one_line(error)}"
-        _write(task.report, case.id, "", {"error": line}, None)
+        _write(report, case.id, "", {"error": line}, None)
         return line
     pictures["notes"] = notes
-    _write(task.report, case.id, stamp, pictures, thumbnail(pictures["planes"][0]))
+    _write(report, case.id, stamp, pictures, thumbnail(pictures["planes"][0]))
     return None
 
 
@@ -148,25 +126,21 @@ def _write(report: Path, case_id: str, stamp: str, pictures: dict[str, Any], thu
     write_if_changed(pictures_file(report, case_id), script)
 
 
-def _draw_one(task: _Task, item: tuple[Case, str]) -> str | None:
-    return _draw(*item, task)
-
-
 def draw_cases(
     run: Run,
     dataset: Dataset,
     cases: Sequence[str],
     report: Path,
-    predictions: LabelSource | None,
+    predictions: Predictions | None,
     progress: Callable[[int, int], None] | None = None,
     workers: int | None = None,
 ) -> dict[str, str]:
-    """Make the pictures that are missing or out of date.
+    """Make the pictures that are missing or out of date, of those of the cases that the data set has.
 
     Args:
         run: where the finished cases are.
         dataset: where the images and labels are.
-        cases: ids to draw; one that the data set lacks is passed over.
+        cases: ids to draw.
         report: the report folder.
         predictions: where out-of-fold label maps come from; None: none are drawn.
         progress: called with (done, total).
@@ -176,9 +150,8 @@ def draw_cases(
         One line for each case that could not be drawn, by id.
     """
     wanted = set(cases)
-    is_ct = bool(dataset.channels) and dataset.channels[0].upper() == "CT"
-    task = _Task(report, dict(dataset.classes), dataset.ignore, is_ct, predictions)
-    settings = [_VERSION, task.classes, task.ignore, task.is_ct, run.manifest.get("predictions")]
+    made_by = run.manifest.get("predictions")
+    settings = [_VERSION, dict(dataset.classes), dataset.ignore, dataset.is_ct, made_by]
     stale = []
     for case in dataset.cases:
         if case.id in wanted:
@@ -186,7 +159,7 @@ def draw_cases(
             if not _up_to_date(report, case.id, stamp):
                 stale.append((case, stamp))
     drawn = map_cases(
-        partial(_draw_one, task),
+        partial(_draw, report, dataset.with_cases(()), predictions),
         stale,
         workers=workers or (None if len(stale) >= _WORTH_WORKERS else 1),
         progress=progress or (lambda done, total: None),

@@ -40,14 +40,9 @@ def reasons_in_words(reasons: str) -> list[str]:
 def index_data(
     run: Run, cases: pd.DataFrame, scores: pd.DataFrame, columns: list[Column], report: Path
 ) -> dict[str, Any]:
-    """All that the group page draws.
+    """All that the group page draws, of `in_order(run.cases)`, the scores and `describe(cases, manifest)`.
 
-    Args:
-        run: the run.
-        cases: `in_order(run.cases)`.
-        scores: of each case and class.
-        columns: `describe(cases, manifest)`.
-        report: the report folder; tells which cases have a small picture.
+    The report folder tells which cases have a small picture.
     """
     ids = [str(case) for case in cases["case"]]
     hashes = [file_name(case) for case in ids]

@@ -16,9 +16,10 @@ from aleaseg.measures.column import Column
 from aleaseg.pages.files import copy_assets, write_if_changed
 from aleaseg.pages.javascript import as_script
 from aleaseg.pages.templates import flat, write_html
+from aleaseg.predictions import Predictions, open_predictions
 from aleaseg.report.case_data import case_data
 from aleaseg.report.columns import describe, values
-from aleaseg.report.draw import LabelSource, draw_cases
+from aleaseg.report.draw import draw_cases
 from aleaseg.report.index import HALF, in_order, index_data
 from aleaseg.run import Run, file_name, read_json
 
@@ -34,7 +35,7 @@ def write_report(
     *,
     progress: Callable[[int, int], None] | None = None,
     workers: int | None = None,
-    predictions: LabelSource | None = None,
+    predictions: Predictions | None = None,
 ) -> Path:
     """Write the page of a run; what is up to date is left as it is.
 
@@ -62,7 +63,8 @@ def write_report(
         notes.append(f"The images were not at {where} when this page was written: it has no new pictures.")
     else:
         if predictions is None:
-            predictions = _predictions(run, dataset)
+            # Without the cases: it goes to worker processes again and again.
+            predictions = open_predictions(run, dataset.with_cases(()))
         drawn = cases["case"].astype(str)[values(cases, "status") != "failed"]
         troubles = draw_cases(run, dataset, list(drawn), report, predictions, progress, workers)
     if troubles:
@@ -93,14 +95,6 @@ def _forget_others(report: Path, names: set[str]) -> None:
         for path in (report / folder).glob("*"):
             if path.stem not in names:
                 path.unlink()
-
-
-def _predictions(run: Run, dataset: Dataset) -> LabelSource | None:
-    from aleaseg.predictions import open_predictions
-
-    # Without the cases: it goes to worker processes again and again.
-    source: LabelSource | None = open_predictions(run, dataset.with_cases(()))
-    return source
 
 
 def _directions(columns: list[Column]) -> list[tuple[str, list[str]]]:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from aleaseg.errors import AleasegError
 from aleaseg.metrics.paired import repeated_difference
 from aleaseg.reproduce.cells import Training
+from aleaseg.reproduce.filling import Table
 from aleaseg.reproduce.grid import Grid
-from aleaseg.reproduce.tables import Table
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -10,11 +10,11 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-__all__ = ["Cell", "Cut", "Maps", "Scores", "Training"]
+__all__ = ["Cell", "Maps", "Scores", "Subset", "Training"]
 
 
 @dataclass(frozen=True)
-class Scores:
+class _Look:
     """An eye on a training part.
 
     Attributes:
@@ -30,7 +30,7 @@ class Scores:
     @property
     def name(self) -> str:
         """Stable, and the name of its folder."""
-        return _joined("scores", self.dataset, self.eye, self.normalize)
+        return _joined(type(self).__name__.lower(), self.dataset, self.eye, self.normalize)
 
     @property
     def needs(self) -> tuple[Cell, ...]:
@@ -38,22 +38,12 @@ class Scores:
         return ()
 
 
-@dataclass(frozen=True)
-class Maps:
-    """Class maps of a training part, made small.
+class Scores(_Look):
+    """S and AUV by an eye."""
 
-    Attributes:
-        dataset, eye, normalize: as of `Scores`.
-    """
 
-    dataset: str
-    eye: str
-    normalize: str
-
-    @property
-    def name(self) -> str:
-        """Stable, and the name of its folder."""
-        return _joined("maps", self.dataset, self.eye, self.normalize)
+class Maps(_Look):
+    """Class maps of a training part, made small."""
 
     @property
     def needs(self) -> tuple[Cell, ...]:
@@ -62,7 +52,7 @@ class Maps:
 
 
 @dataclass(frozen=True)
-class Cut:
+class Subset:
     """What is left out of a training (Eq. 7: keep what is no worse than F^-1(keep)).
 
     Attributes:
@@ -104,7 +94,7 @@ class Training:
     dataset: str
     network: str = "unet"
     objective: str = "plain"
-    cut: Cut | None = None
+    cut: Subset | None = None
     seed: int = 0
     eye: str = ""
 

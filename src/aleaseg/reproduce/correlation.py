@@ -21,12 +21,9 @@ def class_correlations(
 ) -> Callable[[Grid, Cell], float | None]:
     """A reader of one column of Table 4.
 
-    Args:
-        measure: `perception_scale`, `fisher` or `mahalanobis`.
-        column: of the table.
-        scores: where the measure is.
-        dice: whose Dice: a training's on the test part, or the out-of-fold one of a task network.
-        per_case: every case and class is a point; else a class is, by its mean.
+    `measure` (`perception_scale`, `fisher` or `mahalanobis`) is in `scores`; `dice` is a training's on the test
+    part, or the out-of-fold one of a task network. With `per_case` every case and class is a point; else a class
+    is, by its mean.
     """
 
     def read(grid: Grid, cell: Cell) -> float | None:

@@ -186,10 +186,7 @@ def _slug(root: Path) -> str:
 def prepare(source: Source, out: Path, groups: str | None = None) -> Prepared:
     """Write the folders that runs open, and the split: once, so that every machine has the same.
 
-    Args:
-        source: what was found.
-        out: the folder of the reproduction; `data/` and `splits/` in it are written.
-        groups: as `open_dataset` takes them: cases that share a side.
+    `data/` and `splits/` in the folder of the reproduction are written; cases of one group share a side.
 
     Raises:
         UsageError: the data set cannot be opened, or has too few cases.

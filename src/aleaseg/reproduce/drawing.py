@@ -33,9 +33,7 @@ def half_energy(energies: Sequence[float]) -> int:
 def spectra_svg(title: str, curves: Sequence[Mapping[str, Any]]) -> str:
     """Energies of four maps over their number, on a logarithmic axis; a dashed line where half is reached.
 
-    Args:
-        title: above the axes.
-        curves: of `aleaseg.pages.figures.spectra`.
+    The curves are those of `aleaseg.pages.figures.spectra`.
     """
     longest = max(len(curve["energies"]) for curve in curves)
     least = max(_LOWEST, min(min(e for e in curve["energies"] if e > 0) for curve in curves))
@@ -57,12 +55,7 @@ def spectra_svg(title: str, curves: Sequence[Mapping[str, Any]]) -> str:
 
 
 def histograms_svg(title: str, entry: Mapping[str, Any]) -> str:
-    """Counts of AUV over [0, 1], and the median.
-
-    Args:
-        title: above the axes.
-        entry: of `aleaseg.pages.figures.auv_histograms`.
-    """
+    """Counts of AUV over [0, 1], and the median; an entry of `aleaseg.pages.figures.auv_histograms`."""
     counts = entry["counts"]
     most = max(1, *counts)
     axes = _axes((0, 1), (0, most))

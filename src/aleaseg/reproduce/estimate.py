@@ -75,15 +75,7 @@ def estimate(
     settings: ReproduceSettings,
     device: str,
 ) -> Estimate:
-    """Of a grid and all that it needs.
-
-    Args:
-        cells: of the grid.
-        grid: its state: what is finished takes nothing more, and tells what the others take.
-        datasets: by name.
-        settings: what is asked.
-        device: `cpu` or `cuda`.
-    """
+    """Of a grid and all that it needs; what is finished takes nothing more, and tells what the others take."""
     every = with_needs(cells)
     left = [cell for cell in every if not grid.done(cell)]
     measured = _measured(every, grid)

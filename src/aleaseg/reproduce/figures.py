@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
@@ -29,29 +30,13 @@ from aleaseg.reproduce.settings import ReproduceSettings
 from aleaseg.reproduce.writing import write_page
 from aleaseg.run import Run, read_json
 
-__all__ = ["FIGURES", "Figure", "figure_cells", "write_figures"]
+__all__ = ["FIGURES", "figure_cells", "write_figures"]
 
 FIGURES = "figures"
 _GALLERY, _MOST_CLASSES = 4, 4
-
-
-@dataclass(frozen=True)
-class Figure:
-    """A figure, drawn.
-
-    Attributes:
-        number: the paper's.
-        title: what is in it.
-        caption: how to read it.
-        pictures: name of the file under figures/ -> what stands below it.
-        trouble: why there is none.
-    """
-
-    number: int
-    title: str
-    caption: str
-    pictures: Mapping[str, str]
-    trouble: str = ""
+_Draw = Callable[["_Drawer"], dict[str, str]]
+# The paper's number, what is in it, how to read it, and what draws it: file under figures/ -> what stands below.
+_FIGURES: list[tuple[int, str, str, _Draw]] = []
 
 
 def figure_cells(datasets: Sequence[Prepared], settings: ReproduceSettings) -> dict[str, Cell]:
@@ -89,35 +74,38 @@ class _Drawer:
         return name
 
 
+def _figure(number: int, title: str, caption: str) -> Callable[[_Draw], _Draw]:
+    def known(draw: _Draw) -> _Draw:
+        _FIGURES.append((number, title, caption, draw))
+        return draw
+
+    return known
+
+
 def write_figures(
     cells: Mapping[str, Cell],
     datasets: Mapping[str, Prepared],
     grid: Grid,
     about: Mapping[str, str],
 ) -> Path:
-    """Draw what can be drawn into figures/, and write figures.html.
-
-    Args:
-        cells: of `figure_cells`.
-        datasets: by name.
-        grid: what is finished.
-        about: for the foot of the page.
-
-    Returns:
-        The path of the page.
-    """
+    """Draw what can be drawn of `figure_cells` into figures/, and write figures.html, whose path is returned."""
     drawer = _Drawer(cells, datasets[cells["plain"].dataset], grid)
     drawn = []
     for number, title, caption, draw in _FIGURES:
+        pictures, trouble = dict[str, str](), ""
         try:
-            drawn.append(Figure(number, title, caption, draw(drawer)))
+            pictures = draw(drawer)
         except (AleasegError, ValueError) as error:
-            drawn.append(Figure(number, title, caption, {}, " ".join(str(error).split())))
+            trouble = " ".join(str(error).split())
+        said: dict[str, Any] = {"number": number, "title": title, "caption": caption}
+        drawn.append({**said, "pictures": pictures, "trouble": trouble})
     return write_page(grid.folder / "figures.html", data=drawer.data, figures=drawn, about=dict(about))
 
 
+@_figure(
+    1, "Cases of lowest and highest AUV", "Outlined: the mask. High AUV = uncertain, by the eye's own maps."
+)
 def _gallery(drawer: _Drawer) -> dict[str, str]:
-    """Figure 1."""
     from aleaseg.readers import open_dataset
 
     run = Run(drawer.work("foreground"))
@@ -132,17 +120,20 @@ def _gallery(drawer: _Drawer) -> dict[str, str]:
             case = dataset[row["case"]]
             image = case.read_image()
             label = None if case.read_label is None else case.read_label().array
-            is_ct = dataset.channels[0].upper() == "CT"
-            pictures = case_pictures(
-                image.array, image.geometry, label, None, dataset.classes, dataset.ignore, is_ct
-            )
+            about = dataset.classes, dataset.ignore, dataset.is_ct
+            pictures = case_pictures(image.array, image.geometry, label, None, *about)
             name = drawer.keep(f"figure1_{which}_{place}.svg", thumbnail(pictures["planes"][0]))
             found[name] = f"{which} {place}: {case.id}, AUV {row['auv']:.2f}"
     return found
 
 
+@_figure(
+    2,
+    "Spectra of four cases",
+    "Energies of the singular values of one class's map, of the cases whose spectrum falls fastest, second "
+    "fastest, second slowest and slowest (by S). Dashed: where half of the energy is reached.",
+)
 def _spectra(drawer: _Drawer) -> dict[str, str]:
-    """Figure 2."""
     run = Run(drawer.work("foreground"))
     target = drawer.data.target
     entry = next((one for one in spectra(run, run.scores) if one["class"] == target), None)
@@ -152,8 +143,13 @@ def _spectra(drawer: _Drawer) -> dict[str, str]:
     return {drawer.keep("figure2.svg", svg): target}
 
 
+@_figure(
+    4,
+    "Contours where DUO differs most from the baseline",
+    "Reference red, baseline blue, DUO orange; the cases that gain most and lose most. Chosen for that, they are "
+    "no sample of the cases.",
+)
 def _contours(drawer: _Drawer) -> dict[str, str]:
-    """Figure 4."""
     from aleaseg.evaluation import compare_evaluations, open_evaluation
     from aleaseg.evaluation.pictures import draw_pictures, largest_differences
 
@@ -174,8 +170,13 @@ def _contours(drawer: _Drawer) -> dict[str, str]:
     return found
 
 
+@_figure(
+    5,
+    "Class maps in a plane",
+    "Each point is a case's class map, made small (16 voxels an edge) and standardised; coloured by its AUV. "
+    "t-SNE starts from PCA with a fixed seed; distances between groups mean nothing in it.",
+)
 def _embedding(drawer: _Drawer) -> dict[str, str]:
-    """Figure 5."""
     folder = drawer.work("maps")
     known = read_json(folder / "maps.json")
     maps = np.load(folder / "maps.npy")
@@ -206,8 +207,12 @@ def _shown_classes(data: Prepared) -> list[str]:
     return first if data.target in first else [*first[:-1], data.target]
 
 
+@_figure(
+    6,
+    "Distributions of AUV",
+    "Both inputs, the entire case and one class; the range of each is that of its own training part.",
+)
 def _histograms(drawer: _Drawer) -> dict[str, str]:
-    """Figure 6."""
     found = {}
     for what, said in (("raw", "raw input"), ("foreground", "input normalised by the mask")):
         run = Run(drawer.work(what))
@@ -223,54 +228,15 @@ def _histograms(drawer: _Drawer) -> dict[str, str]:
     return found
 
 
+@_figure(
+    7,
+    "Validation loss and pseudo-Dice",
+    "Of patches of the test part, the same in every epoch; nothing is chosen by them.",
+)
 def _curves(drawer: _Drawer) -> dict[str, str]:
-    """Figure 7."""
     from aleaseg.training import compare_trainings
 
     trainings = {
         name: drawer.work(what) / "model" for name, what in (("baseline", "plain"), ("DUO", "duo"))
     }
     return {drawer.keep("figure7.svg", compare_trainings(trainings)): "baseline and DUO"}
-
-
-_FIGURES: Sequence[tuple[int, str, str, Callable[[_Drawer], dict[str, str]]]] = (
-    (
-        1,
-        "Cases of lowest and highest AUV",
-        "Outlined: the mask. High AUV = uncertain, by the eye's own maps.",
-        _gallery,
-    ),
-    (
-        2,
-        "Spectra of four cases",
-        "Energies of the singular values of one class's map, of the cases whose spectrum falls fastest, second "
-        "fastest, second slowest and slowest (by S). Dashed: where half of the energy is reached.",
-        _spectra,
-    ),
-    (
-        4,
-        "Contours where DUO differs most from the baseline",
-        "Reference red, baseline blue, DUO orange; the cases that gain most and lose most. Chosen for that, they are "
-        "no sample of the cases.",
-        _contours,
-    ),
-    (
-        5,
-        "Class maps in a plane",
-        "Each point is a case's class map, made small (16 voxels an edge) and standardised; coloured by its AUV. "
-        "t-SNE starts from PCA with a fixed seed; distances between groups mean nothing in it.",
-        _embedding,
-    ),
-    (
-        6,
-        "Distributions of AUV",
-        "Both inputs, the entire case and one class; the range of each is that of its own training part.",
-        _histograms,
-    ),
-    (
-        7,
-        "Validation loss and pseudo-Dice",
-        "Of patches of the test part, the same in every epoch; nothing is chosen by them.",
-        _curves,
-    ),
-)

@@ -50,11 +50,7 @@ def with_needs(cells: Iterable[Cell]) -> list[Cell]:
 
 
 class Grid:
-    """The state of cells in a folder.
-
-    Args:
-        folder: of the reproduction.
-    """
+    """The state of cells in the folder of a reproduction."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder

@@ -13,18 +13,18 @@ from aleaseg.reproduce.cells import Cell
 from aleaseg.reproduce.datasets import Prepared, find_sources, prepare, with_target
 from aleaseg.reproduce.estimate import Estimate, estimate
 from aleaseg.reproduce.figures import FIGURES, figure_cells, write_figures
+from aleaseg.reproduce.filling import Table
 from aleaseg.reproduce.grid import Grid, with_needs
 from aleaseg.reproduce.settings import ReproduceSettings
-from aleaseg.reproduce.tables import SWEEPS, TABLES, Table, declare
-from aleaseg.reproduce.work import Bench
+from aleaseg.reproduce.tables import SWEEPS, TABLES, declare
+from aleaseg.reproduce.work import Worker
 from aleaseg.reproduce.writing import write_reproduced
 from aleaseg.run import begin, versions
-from aleaseg.work import choose_device, cores
+from aleaseg.work import Progress, choose_device, cores
 
 __all__ = ["Plan", "Reproduced", "plan", "reproduce"]
 
 KIND = "reproduction"
-Progress = Callable[[str, int, int], None]
 # Where it is computed may differ from machine to machine that shares the work.
 _FREE = ("device",)
 
@@ -173,7 +173,7 @@ def reproduce(
         raise UsageError(f"part is {part} of {parts}; expected a number from 1 to {max(1, parts)}")
     folder = Path(out).resolve()
     made = plan(names, settings, folder)
-    bench = Bench(made.grid, settings, made.datasets, accept_licence, progress)
+    bench = Worker(made.grid, settings, made.datasets, accept_licence, progress)
     device = choose_device(settings.device)
 
     def tell(cell: Cell, done: int, total: int) -> None:

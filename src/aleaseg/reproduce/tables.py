@@ -1,198 +1,23 @@
-"""The paper's tables as grids: which cell stands where, and beside which number of the paper.
-
-A table is a list of entries. An entry reads one number off each of its cells (of several seeds, or of several
-cuts by lot) and is their mean; it is empty until one of them is done. All numbers are in percent, Table 4's in [-1, 1].
-"""
+"""The paper's tables as grids: which cell stands where, and beside which number of the paper."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 from aleaseg.auditing.settings import SCENARIOS
 from aleaseg.errors import UsageError
-from aleaseg.reproduce.cells import Cell, Cut, Scores, Training
+from aleaseg.reproduce.cells import Cell, Scores, Subset, Training
 from aleaseg.reproduce.correlation import class_correlations
 from aleaseg.reproduce.datasets import Prepared
-from aleaseg.reproduce.grid import Grid
+from aleaseg.reproduce.filling import Entry, Reader, Table, class_mean, mean_of_classes
 from aleaseg.reproduce.paper import FOOTNOTES, PAPER, POINTS
 from aleaseg.reproduce.settings import ReproduceSettings
 
-__all__ = ["SWEEPS", "TABLES", "Entry", "Shown", "Table", "declare", "fill"]
+__all__ = ["SWEEPS", "TABLES", "declare"]
 
-Reader = Callable[[Grid, Cell], float | None]
-
-
-@dataclass(frozen=True)
-class Entry:
-    """A number of a table.
-
-    Attributes:
-        row, column: where it stands.
-        cells: what it is the mean over.
-        read: from a finished cell to its number; None where it has none.
-        paper: the paper's number; None where it is not known, or there is none.
-        comparable: whether ours is of the paper's data, so that the difference means something.
-        also: what must be done beside `cells`.
-    """
-
-    row: str
-    column: str
-    cells: tuple[Cell, ...]
-    read: Reader
-    paper: float | None = None
-    comparable: bool = False
-    also: tuple[Cell, ...] = ()
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table, declared.
-
-    Attributes:
-        name: as on the command line.
-        title: with the paper's number.
-        caption: what is in it, and what to bear in mind.
-        entries: its numbers.
-        baseline: the row that the others are compared with; empty: none.
-        mean: whether a last column averages the others.
-        footnotes: of the paper's inconsistencies, and of what differs here.
-        form: how a number is written.
-    """
-
-    name: str
-    title: str
-    caption: str
-    entries: tuple[Entry, ...]
-    baseline: str = ""
-    mean: bool = False
-    footnotes: tuple[str, ...] = ()
-    form: str = ".2f"
-
-    @property
-    def cells(self) -> list[Cell]:
-        """Every cell once, in the order of the rows."""
-        return list(dict.fromkeys(cell for entry in self.entries for cell in (*entry.also, *entry.cells)))
-
-    @property
-    def rows(self) -> list[str]:
-        """In order."""
-        return list(dict.fromkeys(entry.row for entry in self.entries))
-
-    @property
-    def columns(self) -> list[str]:
-        """In order, without the mean."""
-        return list(dict.fromkeys(entry.column for entry in self.entries))
-
-
-@dataclass(frozen=True)
-class Shown:
-    """A number as it is shown.
-
-    Attributes:
-        row, column: where it stands.
-        ours: mean over what is done; None: nothing is.
-        spread: largest less smallest over what is done, where that is more than one.
-        paper: the paper's.
-        difference: ours less the paper's, where both are of the same data.
-        done, of: cells.
-        why: why there is nothing, or not all.
-    """
-
-    row: str
-    column: str
-    ours: float | None
-    spread: float | None
-    paper: float | None
-    difference: float | None
-    done: int
-    of: int
-    why: str = ""
-
-
-def fill(table: Table, grid: Grid) -> list[Shown]:
-    """Read what is finished off the cells; with the mean of each row, where the table has one."""
-    shown = [_shown(entry, grid) for entry in table.entries]
-    return [*shown, *_means(table, shown)] if table.mean else shown
-
-
-def _shown(entry: Entry, grid: Grid) -> Shown:
-    values, why = [], []
-    for cell in entry.cells:
-        if grid.done(cell):
-            value = entry.read(grid, cell)
-            if value is not None:
-                values.append(value)
-            else:
-                why.append(f"{cell.name} has no such number")
-        else:
-            why.append(f"{cell.name}: {grid.failed(cell) or 'not done yet'}")
-    ours = sum(values) / len(values) if values else None
-    spread = max(values) - min(values) if len(values) > 1 else None
-    both = ours is not None and entry.paper is not None and entry.comparable
-    difference = ours - entry.paper if both else None  # type: ignore[operator]
-    return Shown(
-        *(entry.row, entry.column, ours, spread, entry.paper, difference),
-        *(len(values), len(entry.cells), "; ".join(why)),
-    )
-
-
-def _means(table: Table, shown: Sequence[Shown]) -> list[Shown]:
-    """Over all columns, as the paper averages; only of rows that have every column."""
-    found = []
-    whole = {f"{title} {metric}" for title in _TITLES for metric in ("Dice", "mIoU")}
-    for row in table.rows:
-        of_row = [one for one in shown if one.row == row]
-        known = [one.ours for one in of_row if one.ours is not None]
-        ours = sum(known) / len(known) if len(known) == len(table.columns) else None
-        paper = PAPER.get((table.name, row, "Mean"))
-        same = set(table.columns) == whole and ours is not None and paper is not None
-        found.append(
-            Shown(
-                *(row, "Mean", ours, None, paper),
-                ours - paper if same else None,  # type: ignore[operator]
-                *(sum(one.done for one in of_row), sum(one.of for one in of_row)),
-            )
-        )
-    return found
-
-
-# -- what is read off a training ------------------------------------------------------------------
-
-
-def _mean(metric: str) -> Reader:
-    """Mean over the classes of their means over cases, in percent."""
-
-    def read(grid: Grid, cell: Cell) -> float | None:
-        of_classes = _numbers(grid, cell, metric)
-        known = [value for value in of_classes.values() if value is not None]
-        return 100 * sum(known) / len(known) if known else None
-
-    return read
-
-
-def _of(name: str, metric: str = "dice") -> Reader:
-    """Of one class, in percent."""
-
-    def read(grid: Grid, cell: Cell) -> float | None:
-        value = _numbers(grid, cell, metric).get(name)
-        return None if value is None else 100 * value
-
-    return read
-
-
-def _numbers(grid: Grid, cell: Cell, metric: str) -> Mapping[str, float | None]:
-    made: Mapping[str, Any] = grid.result(cell) or {}
-    numbers: Mapping[str, float | None] = made.get(metric) or {}
-    return numbers
-
-
-# -- the tables -----------------------------------------------------------------------------------
-
-NETWORKS = {"nnU-Net": "unet", "Swin-UNETR": "swin_unetr", "U-Mamba": "umamba"}
-_TITLES = ("LiTS", "TotalSegmentator", "WORD", "FeTA22", "KiTS23")
+_NETWORKS = {"nnU-Net": "unet", "Swin-UNETR": "swin_unetr", "U-Mamba": "umamba"}
 _RATIOS = (0.95, 0.90)
 # Table 1's rows -> an eye, and the input it is given: X wherever there is a choice.
 _EYES = {
@@ -203,6 +28,9 @@ _EYES = {
     "MedSAM2": ("medsam2", "foreground"),
     "own (not in the paper)": ("own", "foreground"),
 }
+
+Trainings = Mapping[str, Sequence[Training]]
+"""Row -> its trainings; one without any is left out."""
 
 
 @dataclass(frozen=True)
@@ -217,12 +45,17 @@ class _Asked:
         """Whose AUV cuts where the paper has MedSAM2."""
         return self.settings.protocol.eye
 
+    @property
+    def lits(self) -> Prepared:
+        """What most tables are about."""
+        return self.focus("lits")
+
     def focus(self, name: str) -> Prepared:
         """The data set that the paper's table is about; where it is missing, the first."""
         return next((data for data in self.datasets if data.name == name), self.datasets[0])
 
     def trainings(
-        self, data: Prepared, *, network: str = "unet", objective: str = "plain", cut: Cut | None = None
+        self, data: Prepared, *, network: str = "unet", objective: str = "plain", cut: Subset | None = None
     ) -> tuple[Training, ...]:
         """One for each seed."""
         eye = self.eye if objective.startswith("static_") else ""
@@ -231,12 +64,16 @@ class _Asked:
             for seed in range(self.settings.protocol.seeds)
         )
 
+    def by_auv(self, data: Prepared, keep: float) -> tuple[Training, ...]:
+        """A cut by the eye's AUV of the normalised input, over all classes: the paper's default."""
+        return self.trainings(data, cut=Subset("auv", keep, self.eye, "foreground"))
+
     def by_lot(self, data: Prepared, keep: float) -> tuple[Training, ...]:
         """Cuts by lot, for each seed."""
         return tuple(
             training
             for lot in range(1, self.settings.protocol.randoms + 1)
-            for training in self.trainings(data, cut=Cut("random", keep, lot=lot))
+            for training in self.trainings(data, cut=Subset("random", keep, lot=lot))
         )
 
 
@@ -251,89 +88,247 @@ def _about(data: Prepared, name: str) -> tuple[str, ...]:
     )
 
 
-def _table1(asked: _Asked) -> Table:
-    rows: dict[str, Callable[[Prepared], tuple[Training, ...]]] = {"all cases": asked.trainings}
-    for title, (eye, normalize) in _EYES.items():
-        for keep in _RATIOS:
-            rows[f"{title}, {keep:.0%}"] = partial(asked.trainings, cut=Cut("auv", keep, eye, normalize))
-    if asked.settings.protocol.randoms:
-        rows |= {f"by lot, {keep:.0%}": partial(asked.by_lot, keep=keep) for keep in _RATIOS}
+# -- of every data set ----------------------------------------------------------------------------
+
+
+def _by_dataset(
+    asked: _Asked,
+    name: str,
+    title: str,
+    caption: str,
+    rows: Callable[[Prepared], Trainings],
+    baseline: str = "",
+) -> Table:
+    """Dice and mIoU of each data set, and their mean."""
+    of_data = [(data, rows(data)) for data in asked.datasets]
+    entries = []
+    for row in of_data[0][1]:
+        for data, cells in of_data:
+            for metric, said in (("dice", "Dice"), ("iou", "mIoU")):
+                column, read = f"{data.title} {said}", mean_of_classes(metric)
+                paper = PAPER.get((name, row, column)) if data.of_paper else None
+                if cells[row]:
+                    entries.append(Entry(row, column, tuple(cells[row]), read, paper, data.of_paper))
+    notes = (note for data in asked.datasets for note in data.notes)
     return Table(
+        name, title, caption, tuple(entries), baseline, mean=True, footnotes=(*FOOTNOTES[name], *notes)
+    )
+
+
+def _table1(asked: _Asked) -> Table:
+    def rows(data: Prepared) -> Trainings:
+        by_eye = {
+            f"{title}, {keep:.0%}": asked.trainings(data, cut=Subset("auv", keep, eye, normalize))
+            for title, (eye, normalize) in _EYES.items()
+            for keep in _RATIOS
+        }
+        by_lot = {f"by lot, {keep:.0%}": asked.by_lot(data, keep) for keep in _RATIOS}
+        return {"all cases": asked.trainings(data), **by_eye, **by_lot}
+
+    return _by_dataset(
+        asked,
         "table1",
         "Table 1: cases left out by the AUV of several eyes",
         "Dice and mIoU in percent of a U-Net trained on what a cut leaves, on the fixed test part. Rows by lot leave "
         "out as many cases at random: a cut has to do better than they do.",
-        _by_dataset("table1", asked, rows),
-        baseline="all cases",
-        mean=True,
-        footnotes=(*FOOTNOTES["table1"], *(note for data in asked.datasets for note in data.notes)),
+        rows,
+        "all cases",
     )
 
 
-def _by_dataset(
-    name: str, asked: _Asked, rows: Mapping[str, Callable[[Prepared], tuple[Training, ...]]]
-) -> tuple[Entry, ...]:
-    entries = []
-    for row, cells in rows.items():
-        for data in asked.datasets:
-            for metric, title in (("dice", "Dice"), ("iou", "mIoU")):
-                column = f"{data.title} {title}"
-                paper = PAPER.get((name, row, column)) if data.of_paper else None
-                entries.append(Entry(row, column, cells(data), _mean(metric), paper, data.of_paper))
-    return tuple(entries)
-
-
 def _table2(asked: _Asked) -> Table:
-    rows: dict[str, Callable[[Prepared], tuple[Training, ...]]] = {}
-    for title, network in NETWORKS.items():
-        rows[title] = partial(asked.trainings, network=network)
-        rows[f"{title} + DUO"] = partial(asked.trainings, network=network, objective="duo")
-    return Table(
+    def rows(data: Prepared) -> Trainings:
+        return {
+            f"{title}{suffix}": asked.trainings(data, network=network, objective=objective)
+            for title, network in _NETWORKS.items()
+            for suffix, objective in (("", "plain"), (" + DUO", "duo"))
+        }
+
+    return _by_dataset(
+        asked,
         "table2",
         "Table 2: three networks, with and without DUO",
         "Dice and mIoU in percent on the fixed test part. Each network starts from the same weights with and without "
         "DUO, and sees the same batches.",
-        _by_dataset("table2", asked, rows),
-        mean=True,
-        footnotes=(*FOOTNOTES["table2"], *(note for data in asked.datasets for note in data.notes)),
+        rows,
     )
 
 
-def _entry(table: str, row: str, column: str, cells: Sequence[Cell], read: Reader, same: bool) -> Entry:
-    return Entry(row, column, tuple(cells), read, PAPER.get((table, row, column)), same)
+# -- of LiTS, or of what there is -----------------------------------------------------------------
+
+
+def _of_lits(
+    asked: _Asked,
+    name: str,
+    title: str,
+    caption: str,
+    cells: Mapping[tuple[str, str], Sequence[Cell]],
+    reads: Mapping[str, Reader] | None = None,
+) -> Table:
+    """One data set, the first row its baseline; where `reads` has no column, the number is Dice of the target."""
+    data, notes = asked.lits, FOOTNOTES[name.partition("_")[0]]
+    of_target, same = class_mean(data.target), data.name == "lits"
+    entries = [
+        Entry(
+            *(row, column, tuple(these), (reads or {}).get(column, of_target)),
+            *(PAPER.get((name, row, column)), same),
+        )
+        for (row, column), these in cells.items()
+        if these
+    ]
+    footnotes = (*notes, *_about(data, "lits"))
+    return Table(name, title, caption, tuple(entries), entries[0].row, footnotes=footnotes)
 
 
 def _table3(asked: _Asked) -> Table:
-    data = asked.focus("lits")
-    read, same = _of(data.target), data.name == "lits"
-    keep, with_duo = "90% of the data", "+ DUO"
-    rivals = {"Fisher": "fisher", "MD": "mahalanobis", "EAOA": "eaoa"}
-    base = asked.trainings(data)
-    entries = [
-        _entry("table3", "baseline", keep, base, read, same),
-        _entry("table3", "baseline", with_duo, base, read, same),
-    ]
-    for row, measure in rivals.items():
-        cells = asked.trainings(data, cut=Cut(measure, 0.9, "task"))
-        entries.append(_entry("table3", row, keep, cells, read, same))
+    data, keep, with_duo = asked.lits, "90% of the data", "+ DUO"
+    cells = {("baseline", column): asked.trainings(data) for column in (keep, with_duo)}
+    for row, measure in {"Fisher": "fisher", "MD": "mahalanobis", "EAOA": "eaoa"}.items():
+        cells[row, keep] = asked.trainings(data, cut=Subset(measure, 0.9, "task"))
         if measure != "eaoa":
-            cells = asked.trainings(data, objective=f"duo:certainty={measure}")
-            entries.append(_entry("table3", row, with_duo, cells, read, same))
-    cells = asked.trainings(data, cut=Cut("auv", 0.9, asked.eye, "foreground"))
-    entries.append(_entry("table3", "S", keep, cells, read, same))
-    cells = asked.trainings(data, objective="duo")
-    entries.append(_entry("table3", "S", with_duo, cells, read, same))
-    if lots := asked.by_lot(data, 0.9):
-        entries.append(_entry("table3", "by lot", keep, lots, read, same))
-    return Table(
+            cells[row, with_duo] = asked.trainings(data, objective=f"duo:certainty={measure}")
+    cells["S", keep] = asked.by_auv(data, 0.9)
+    cells["S", with_duo] = asked.trainings(data, objective="duo")
+    cells["by lot", keep] = asked.by_lot(data, 0.9)
+    return _of_lits(
+        asked,
         "table3",
         "Table 3: other measures in the place of S",
         f"Dice of {data.target} in percent, {data.title}. On the left a cut by each measure, on the right DUO with it "
         f"in the place of S. S is that of {asked.eye}; the others are of the task network, out of fold.",
-        tuple(entries),
-        baseline="baseline",
-        footnotes=(*FOOTNOTES["table3"], *_about(data, "lits")),
+        cells,
     )
+
+
+def _table5(asked: _Asked) -> Table:
+    data = asked.lits
+    names = {
+        "a": "(a) raw, all classes",
+        "b": "(b) raw, one class",
+        "c": "(c) normalised, all classes",
+        "d": "(d) normalised, one class",
+    }
+    cells: dict[tuple[str, str], Sequence[Cell]] = {}
+    for keep in _RATIOS:
+        column = f"{keep:.0%}"
+        cells["baseline", column] = asked.trainings(data)
+        for scenario, row in names.items():
+            target = data.target if scenario in "bd" else ""
+            cut = Subset("auv", keep, asked.eye, SCENARIOS[scenario], target)
+            cells[row, column] = asked.trainings(data, cut=cut)
+        cells["by lot", column] = asked.by_lot(data, keep)
+    return _of_lits(
+        asked,
+        "table5",
+        "Table 5: what the eye is shown, and which class cuts",
+        f"Dice of {data.target} in percent, {data.title}, after cuts by the AUV of {asked.eye}. Raw is the paper's "
+        f"X-hat, normalised by the case's own mask its X; one class is {data.target}.",
+        cells,
+    )
+
+
+def _table6(asked: _Asked) -> Table:
+    data = asked.lits
+    rows = {
+        "baseline": "plain",
+        "DUO's Dice + BCE alone": "seg",
+        "EN": "en",
+        "RW": "rw",
+        "RW of mean 1": "rw_renorm",
+        "EN + RW (DUO)": "duo",
+    }
+    others = [name for name in data.classes if name != data.target] if len(data.classes) <= 8 else []
+    reads = {
+        "target Dice": class_mean(data.target),
+        **{f"{name} Dice": class_mean(name) for name in others},
+    }
+    return _of_lits(
+        asked,
+        "table6",
+        "Table 6: label denoising (EN) and re-weighting (RW)",
+        f"Dice in percent, {data.title}; the target is {data.target}. Weights lie below 1 and so lower the learning "
+        "rate as well: RW of mean 1 does not.",
+        {
+            (row, column): asked.trainings(data, objective=objective)
+            for row, objective in rows.items()
+            for column in reads
+        },
+        reads,
+    )
+
+
+def _sweep(asked: _Asked, name: str, title: str, rows: Trainings, say: str) -> Table:
+    data = asked.lits
+    columns = ("target Dice", "mean Dice")
+    return _of_lits(
+        asked,
+        name,
+        title,
+        f"Dice in percent, {data.title}; the target is {data.target}. {say}",
+        {(row, column): cells for row, cells in rows.items() for column in columns},
+        {"mean Dice": mean_of_classes("dice")},
+    )
+
+
+def _sweep_ratio(asked: _Asked) -> Table:
+    data = asked.lits
+    rows = {"100%": asked.trainings(data)}
+    for percent in (95, 90, 85, 80, 75, 70):
+        rows[f"{percent}%"] = asked.by_auv(data, percent / 100)
+        rows[f"{percent}% by lot"] = asked.by_lot(data, percent / 100)
+    say = f"The share of the training part that a cut by the AUV of {asked.eye} keeps."
+    return _sweep(asked, "sweep_ratio", "How much is left out", rows, say)
+
+
+def _sweep_dice(asked: _Asked) -> Table:
+    data = asked.lits
+    rows = {"100%": asked.trainings(data)}
+    for keep in _RATIOS:
+        for what, measure in (("out-of-fold Dice", "oof_dice"), ("in-sample Dice", "in_sample_dice")):
+            rows[f"{what}, {keep:.0%}"] = asked.trainings(data, cut=Subset(measure, keep, "task"))
+        rows[f"AUV, {keep:.0%}"] = asked.by_auv(data, keep)
+        rows[f"by lot, {keep:.0%}"] = asked.by_lot(data, keep)
+    say = f"Cuts by the Dice of a prediction in the place of the AUV of {asked.eye}."
+    return _sweep(asked, "sweep_dice", "Dice as AUV", rows, say)
+
+
+def _duo(option: str, values: Sequence[float]) -> dict[str, str]:
+    """Row -> objective; what DUO takes by itself, 0.5 of either option, is the cell of the other tables."""
+    return {f"{option} {value:g}": "duo" if value == 0.5 else f"duo:{option}={value:g}" for value in values}
+
+
+# Sweeps over objectives: a title, row -> objective, and what is to be said.
+_OBJECTIVES: Mapping[str, tuple[str, Mapping[str, str], str]] = {
+    "sweep_alpha": (
+        "DUO's alpha",
+        {"plain": "plain", **_duo("alpha", (0.0, 0.1, 0.25, 0.5, 1.0, 2.0))},
+        "DUO's alpha, of which the weights are 1 / (1 + alpha S); the paper does not give it.",
+    ),
+    "sweep_beta": (
+        "DUO's beta",
+        {"plain": "plain", **_duo("beta", (0.25, 0.5, 0.75))},
+        "DUO's beta, the share of Dice in its loss; the paper does not give it.",
+    ),
+    "sweep_static": (
+        "Static re-weighting",
+        {
+            "plain": "plain",
+            "static, by S": "static_s",
+            "static, by frequency": "static_freq",
+            "dynamic (RW)": "rw",
+        },
+        "Fixed weights of the classes, by the mean S of {eye} or by how rare a class is, beside DUO's own.",
+    ),
+}
+
+
+def _sweep_objectives(asked: _Asked, name: str) -> Table:
+    title, objectives, say = _OBJECTIVES[name]
+    rows = {row: asked.trainings(asked.lits, objective=objective) for row, objective in objectives.items()}
+    return _sweep(asked, name, title, rows, say.format(eye=asked.eye))
+
+
+# -- of WORD --------------------------------------------------------------------------------------
 
 
 def _table4(asked: _Asked) -> Table:
@@ -364,142 +359,6 @@ def _table4(asked: _Asked) -> Table:
     )
 
 
-def _table5(asked: _Asked) -> Table:
-    data = asked.focus("lits")
-    read, same = _of(data.target), data.name == "lits"
-    names = {
-        "a": "(a) raw, all classes",
-        "b": "(b) raw, one class",
-        "c": "(c) normalised, all classes",
-        "d": "(d) normalised, one class",
-    }
-    entries = []
-    for keep in _RATIOS:
-        column = f"{keep:.0%}"
-        entries.append(_entry("table5", "baseline", column, asked.trainings(data), read, same))
-        for scenario, row in names.items():
-            target = data.target if scenario in "bd" else ""
-            cut = Cut("auv", keep, asked.eye, SCENARIOS[scenario], target)
-            entries.append(_entry("table5", row, column, asked.trainings(data, cut=cut), read, same))
-        if lots := asked.by_lot(data, keep):
-            entries.append(_entry("table5", "by lot", column, lots, read, same))
-    return Table(
-        "table5",
-        "Table 5: what the eye is shown, and which class cuts",
-        f"Dice of {data.target} in percent, {data.title}, after cuts by the AUV of {asked.eye}. Raw is the paper's "
-        f"X-hat, normalised by the case's own mask its X; one class is {data.target}.",
-        tuple(entries),
-        baseline="baseline",
-        footnotes=(*FOOTNOTES["table5"], *_about(data, "lits")),
-    )
-
-
-def _table6(asked: _Asked) -> Table:
-    data = asked.focus("lits")
-    same = data.name == "lits"
-    rows = {
-        "baseline": "plain",
-        "DUO's Dice + BCE alone": "seg",
-        "EN": "en",
-        "RW": "rw",
-        "RW of mean 1": "rw_renorm",
-        "EN + RW (DUO)": "duo",
-    }
-    others = [name for name in data.classes if name != data.target] if len(data.classes) <= 8 else []
-    entries = []
-    for row, objective in rows.items():
-        cells = asked.trainings(data, objective=objective)
-        entries.append(_entry("table6", row, "target Dice", cells, _of(data.target), same))
-        entries += [_entry("table6", row, f"{name} Dice", cells, _of(name), same) for name in others]
-    return Table(
-        "table6",
-        "Table 6: label denoising (EN) and re-weighting (RW)",
-        f"Dice in percent, {data.title}; the target is {data.target}. Weights lie below 1 and so lower the learning "
-        "rate as well: RW of mean 1 does not.",
-        tuple(entries),
-        baseline="baseline",
-        footnotes=(*FOOTNOTES["table6"], *_about(data, "lits")),
-    )
-
-
-def _sweep(asked: _Asked, name: str, title: str, rows: Mapping[str, Sequence[Training]], say: str) -> Table:
-    data = asked.focus("lits")
-    same = data.name == "lits"
-    entries = []
-    for row, cells in rows.items():
-        entries.append(_entry(name, row, "target Dice", cells, _of(data.target), same))
-        entries.append(_entry(name, row, "mean Dice", cells, _mean("dice"), same))
-    return Table(
-        name,
-        title,
-        f"Dice in percent, {data.title}; the target is {data.target}. {say}",
-        tuple(entries),
-        baseline=next(iter(rows)),
-        footnotes=(*FOOTNOTES["sweep"], *_about(data, "lits")),
-    )
-
-
-def _sweep_ratio(asked: _Asked) -> Table:
-    data = asked.focus("lits")
-    rows = {"100%": asked.trainings(data)}
-    for percent in (95, 90, 85, 80, 75, 70):
-        keep = percent / 100
-        rows[f"{percent}%"] = asked.trainings(data, cut=Cut("auv", keep, asked.eye, "foreground"))
-        rows[f"{percent}% by lot"] = asked.by_lot(data, keep)
-    rows = {row: cells for row, cells in rows.items() if cells}
-    say = f"The share of the training part that a cut by the AUV of {asked.eye} keeps."
-    return _sweep(asked, "sweep_ratio", "How much is left out", rows, say)
-
-
-def _sweep_alpha(asked: _Asked) -> Table:
-    data = asked.focus("lits")
-    rows = {"plain": asked.trainings(data)}
-    for alpha in (0.0, 0.1, 0.25, 0.5, 1.0, 2.0):
-        # What DUO takes by itself is the cell of the other tables.
-        objective = "duo" if alpha == 0.5 else f"duo:alpha={alpha:g}"
-        rows[f"alpha {alpha:g}"] = asked.trainings(data, objective=objective)
-    say = "DUO's alpha, of which the weights are 1 / (1 + alpha S); the paper does not give it."
-    return _sweep(asked, "sweep_alpha", "DUO's alpha", rows, say)
-
-
-def _sweep_beta(asked: _Asked) -> Table:
-    data = asked.focus("lits")
-    rows = {"plain": asked.trainings(data)}
-    for beta in (0.25, 0.5, 0.75):
-        objective = "duo" if beta == 0.5 else f"duo:beta={beta:g}"
-        rows[f"beta {beta:g}"] = asked.trainings(data, objective=objective)
-    say = "DUO's beta, the share of Dice in its loss; the paper does not give it."
-    return _sweep(asked, "sweep_beta", "DUO's beta", rows, say)
-
-
-def _sweep_static(asked: _Asked) -> Table:
-    data = asked.focus("lits")
-    rows = {
-        row: asked.trainings(data, objective=objective)
-        for row, objective in (
-            ("plain", "plain"),
-            ("static, by S", "static_s"),
-            ("static, by frequency", "static_freq"),
-            ("dynamic (RW)", "rw"),
-        )
-    }
-    say = f"Fixed weights of the classes, by the mean S of {asked.eye} or by how rare a class is, beside DUO's own."
-    return _sweep(asked, "sweep_static", "Static re-weighting", rows, say)
-
-
-def _sweep_dice(asked: _Asked) -> Table:
-    data = asked.focus("lits")
-    rows = {"100%": asked.trainings(data)}
-    for keep in _RATIOS:
-        for what, measure in (("out-of-fold Dice", "oof_dice"), ("in-sample Dice", "in_sample_dice")):
-            rows[f"{what}, {keep:.0%}"] = asked.trainings(data, cut=Cut(measure, keep, "task"))
-        rows[f"AUV, {keep:.0%}"] = asked.trainings(data, cut=Cut("auv", keep, asked.eye, "foreground"))
-        rows[f"by lot, {keep:.0%}"] = asked.by_lot(data, keep)
-    rows = {row: cells for row, cells in rows.items() if cells}
-    say = f"Cuts by the Dice of a prediction in the place of the AUV of {asked.eye}."
-    return _sweep(asked, "sweep_dice", "Dice as AUV", rows, say)
-
-
 _DECLARED: Mapping[str, Callable[[_Asked], Table]] = {
     "table1": _table1,
     "table2": _table2,
@@ -508,9 +367,7 @@ _DECLARED: Mapping[str, Callable[[_Asked], Table]] = {
     "table5": _table5,
     "table6": _table6,
     "sweep_ratio": _sweep_ratio,
-    "sweep_alpha": _sweep_alpha,
-    "sweep_beta": _sweep_beta,
-    "sweep_static": _sweep_static,
+    **{name: partial(_sweep_objectives, name=name) for name in _OBJECTIVES},
     "sweep_dice": _sweep_dice,
 }
 TABLES = tuple(name for name in _DECLARED if name.startswith("table"))
@@ -518,12 +375,7 @@ SWEEPS = tuple(name for name in _DECLARED if name.startswith("sweep"))
 
 
 def declare(name: str, datasets: Sequence[Prepared], settings: ReproduceSettings) -> Table:
-    """A table's grid.
-
-    Args:
-        name: of `TABLES` or `SWEEPS`.
-        datasets: one or more.
-        settings: what is asked.
+    """The grid of a table of `TABLES` or `SWEEPS`.
 
     Raises:
         UsageError: there is no such table.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from zlib import crc32
@@ -16,31 +16,28 @@ from aleaseg.auditing.settings import AuditSettings
 from aleaseg.errors import AleasegError, UsageError
 from aleaseg.extractors import extractor_class
 from aleaseg.readers.splits import read_splits, to_bytes
-from aleaseg.reproduce.cells import Cell, Cut, Maps, Scores, Training
+from aleaseg.reproduce.cells import Cell, Maps, Scores, Subset, Training
 from aleaseg.reproduce.datasets import Prepared
 from aleaseg.reproduce.grid import Grid
 from aleaseg.reproduce.settings import ReproduceSettings
 from aleaseg.run import Run, now, read_table, write_aside, write_json
 from aleaseg.scoring.catalogue import MEASURES
-from aleaseg.selection.cutting import Cut as Threshold
-from aleaseg.work import choose_device
+from aleaseg.selection.cutting import Cut
+from aleaseg.work import Progress, choose_device
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    import pandas as pd
-
     from aleaseg.training import TrainerSettings
 
-__all__ = ["Bench", "kept_at_random", "kept_cases"]
+__all__ = ["Worker", "kept_at_random", "kept_cases"]
 
-Progress = Callable[[str, int, int], None]
 _SIDE = 16
 
 
 @dataclass(frozen=True)
-class Bench:
-    """Where cells are done.
+class Worker:
+    """What does cells.
 
     Attributes:
         grid: their state.
@@ -239,7 +236,7 @@ class Bench:
         return "rw:weights=" + ",".join(f"{float(weight):.6g}" for weight in weights)
 
 
-def kept_cases(run: Run, cut: Cut, cases: Sequence[str]) -> list[str]:
+def kept_cases(run: Run, cut: Subset, cases: Sequence[str]) -> list[str]:
     """What a cut leaves, in the order of `cases`; a case without a score stays.
 
     Raises:
@@ -249,14 +246,14 @@ def kept_cases(run: Run, cut: Cut, cases: Sequence[str]) -> list[str]:
     if not badness:
         what = f"{cut.by} of {cut.target}" if cut.target else cut.by
         raise UsageError(f"no case of {run.path} has a {what} to cut by")
-    dropped, _ = Threshold(cut.keep, None, None).apply(badness)
+    dropped, _ = Cut(cut.keep, None, None).apply(badness)
     return [case for case in cases if case not in dropped]
 
 
-def kept_at_random(cases: Sequence[str], cut: Cut) -> list[str]:
+def kept_at_random(cases: Sequence[str], cut: Subset) -> list[str]:
     """As many as the cut by a score keeps where no two scores are equal: ceil(p N).
 
-    >>> len(kept_at_random([f"c{n}" for n in range(105)], Cut("random", 0.95, lot=1)))
+    >>> len(kept_at_random([f"c{n}" for n in range(105)], Subset("random", 0.95, lot=1)))
     100
     """
     seed = [cut.lot, crc32(f"{cut.keep:.4f}".encode())]
@@ -266,23 +263,15 @@ def kept_at_random(cases: Sequence[str], cut: Cut) -> list[str]:
     return [case for place, case in enumerate(cases) if place in kept]
 
 
-def _badness(run: Run, cut: Cut) -> dict[str, float]:
+def _badness(run: Run, cut: Subset) -> dict[str, float]:
     """Case -> its score, high = bad."""
-    table, column, sign = _where(run, cut)
-    known = table.dropna(subset=[column])
-    return {
-        str(case): sign * float(value) for case, value in zip(known["case"], known[column], strict=True)
-    }
-
-
-def _where(run: Run, cut: Cut) -> tuple[pd.DataFrame, str, int]:
+    table, column, sign = run.cases, cut.by, 1
     if cut.target:
-        scores = run.scores
-        return scores[scores["class"] == cut.target], "auv", 1
-    if cut.by == "auv":
-        return run.cases, "auv", 1
-    measure = MEASURES[cut.by]
-    return read_table(run.path / "every_measure.csv"), cut.by, measure.direction.sign
+        table, column = run.scores[run.scores["class"] == cut.target], "auv"
+    elif cut.by != "auv":
+        table, sign = read_table(run.path / "every_measure.csv"), MEASURES[cut.by].direction.sign
+    known = table.dropna(subset=[column])
+    return dict(zip(known["case"].astype(str), sign * known[column].astype(float), strict=True))
 
 
 def _small(values: np.ndarray) -> np.ndarray:

@@ -15,8 +15,8 @@ from aleaseg.pages.tables import Table as ShownTable
 from aleaseg.pages.templates import write_html
 from aleaseg.reproduce.against import Against, compare_rows
 from aleaseg.reproduce.cells import Training
+from aleaseg.reproduce.filling import Shown, Table, fill
 from aleaseg.reproduce.grid import Grid, with_needs
-from aleaseg.reproduce.tables import Shown, Table, fill
 from aleaseg.run import write_table
 
 __all__ = ["write_page", "write_reproduced"]
@@ -30,16 +30,9 @@ _COLUMNS = ("row", "column", "ours", "spread", "paper", "difference", "done", "o
 
 
 def write_reproduced(table: Table, grid: Grid, about: Mapping[str, str], command: str = "") -> Path:
-    """Write NAME.md, NAME.csv, NAME_against.csv and NAME.html.
+    """Write NAME.md, NAME.csv, NAME_against.csv and NAME.html, whose path is returned.
 
-    Args:
-        table: declared.
-        grid: what is finished.
-        about: for the head: preset, data, device, versions.
-        command: as it was typed.
-
-    Returns:
-        The path of the page.
+    `about` stands at its head: preset, data, device, versions; `command` is as it was typed.
     """
     shown, against = fill(table, grid), compare_rows(table, grid)
     out = grid.folder

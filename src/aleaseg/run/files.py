@@ -18,7 +18,16 @@ from typing import Any, BinaryIO
 
 from aleaseg.errors import UsageError
 
-__all__ = ["aside", "file_name", "is_aside", "naming", "read_json", "write_aside", "write_json"]
+__all__ = [
+    "aside",
+    "file_name",
+    "is_aside",
+    "naming",
+    "read_json",
+    "sha256_of",
+    "write_aside",
+    "write_json",
+]
 
 _PART = ".part"
 
@@ -29,6 +38,11 @@ _BOM = b"\xef\xbb\xbf"
 def file_name(case_id: str) -> str:
     """A safe file name for any case id: 20 hexadecimal digits, the same on every machine."""
     return hashlib.sha256(case_id.encode("utf-8", "surrogatepass")).hexdigest()[:20]
+
+
+def sha256_of(path: Path) -> str | None:
+    """SHA-256 of what a file holds; None where there is none."""
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
 
 
 @contextmanager

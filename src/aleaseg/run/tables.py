@@ -17,7 +17,7 @@ from aleaseg.run.files import aside
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["TableWriter", "cell", "open_table", "read_table", "write_table"]
+__all__ = ["TableWriter", "cell", "open_table", "read_table", "write_frame", "write_table"]
 
 # A cell that starts with one of these is a formula to a spreadsheet program.
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
@@ -79,6 +79,11 @@ def write_table(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, 
     """Write a whole table."""
     with open_table(path, columns) as table:
         table.entries(rows)
+
+
+def write_frame(path: Path, frame: pd.DataFrame) -> None:
+    """Write a frame, its columns in their order and without its index."""
+    write_table(path, list(map(str, frame.columns)), frame.to_dict("records"))  # type: ignore[arg-type]  # names are texts
 
 
 def read_table(path: Path) -> pd.DataFrame:

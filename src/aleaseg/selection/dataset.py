@@ -13,14 +13,9 @@ __all__ = ["dataset_json"]
 
 
 def dataset_json(run: Run, kept: Collection[str]) -> tuple[dict[str, Any], list[str]]:
-    """What stands in dataset.json, and what to know about it.
+    """What stands in dataset.json of the kept cases of a run, whose records name their files; and notes on it.
 
-    Args:
-        run: its records name the files of each case.
-        kept: ids of the cases to list.
-
-    Returns:
-        The content (files by absolute path, none copied), and notes.
+    The files are named by absolute path, none is copied.
 
     Raises:
         UsageError: nnU-Net cannot read these files or labels as one data set.

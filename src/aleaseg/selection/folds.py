@@ -6,16 +6,16 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from aleaseg.errors import UsageError
-from aleaseg.readers.splits import Fold
+from aleaseg.readers.splits import Fold, read_splits
 
-__all__ = ["grouped_folds", "leave_out", "nnunet_folds"]
+__all__ = ["grouped_folds", "leave_out", "nnunet_folds", "read_folds"]
+
+read_folds = read_splits
+"""The older name of `aleaseg.readers.splits.read_splits`."""
 
 
 def nnunet_folds(case_ids: Collection[str]) -> list[Fold]:
-    """The five folds that nnU-Net itself would draw (`generate_crossval_split`, seed 12345).
-
-    Args:
-        case_ids: all training cases.
+    """The five folds that nnU-Net itself would draw of its training cases (`generate_crossval_split`, seed 12345).
 
     Raises:
         UsageError: fewer than five cases.

@@ -34,13 +34,7 @@ def present(scores: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
 def count(
     cases: Sequence[Mapping[str, Any]], scores: Sequence[Mapping[str, Any]], dropped: set[str]
 ) -> tuple[Harm, ...]:
-    """Cases before and after: all, per class (where it is present), per site (where sites are known).
-
-    Args:
-        cases: rows of cases.csv.
-        scores: rows of scores.csv.
-        dropped: ids.
-    """
+    """Cases before and after, of rows of cases.csv and scores.csv: all, per class that is present, per known site."""
     members: dict[tuple[Literal["all", "class", "site"], str], set[str]] = {
         ("all", "all cases"): {row["case"] for row in cases}
     }
@@ -55,10 +49,7 @@ def count(
 def refusals(harm: Sequence[Harm], floor: float, minimum: int) -> list[str]:
     """One line for each class that the cut would leave with too few cases.
 
-    Args:
-        harm: the counts.
-        floor: the share that must stay, in [0, 1].
-        minimum: the number that must stay.
+    `floor` is the share that must stay, in [0, 1], `minimum` the number.
     """
     # Without any label there is no class to guard: the data set as a whole is guarded instead.
     guarded = [row for row in harm if row.kind == "class"] or [row for row in harm if row.kind == "all"]

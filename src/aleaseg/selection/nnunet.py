@@ -17,13 +17,22 @@ from typing import Any
 
 from aleaseg.errors import UsageError
 from aleaseg.readers.splits import SPLITS, Fold, read_splits
-from aleaseg.run import read_json, write_aside, write_json
+from aleaseg.run import read_json, sha256_of, write_aside, write_json
 
-__all__ = ["applied_to", "apply", "existing_splits", "undo"]
+__all__ = ["applied_to", "apply", "existing_splits", "installed", "undo"]
 
 _BEFORE = f"{SPLITS}.before_aleaseg"
 _STATE = f"{SPLITS}.aleaseg.json"
 _APPLIED = "applied.json"
+
+
+def installed(folder: Path) -> dict[str, Any] | None:
+    """What nnU-Net's folder knows of a selection that is installed in it; None where there is none.
+
+    `before` and `installed` are SHA-256 of splits, the latter the newest last; `selection` is where it came from.
+    """
+    state: dict[str, Any] | None = read_json(folder / _STATE) if (folder / _STATE).is_file() else None
+    return state
 
 
 def existing_splits(preprocessed: str | Path) -> Path | None:
@@ -33,9 +42,8 @@ def existing_splits(preprocessed: str | Path) -> Path | None:
         UsageError: that is no preprocessed data set folder of nnU-Net.
     """
     folder = _preprocessed(preprocessed)
-    if (folder / _STATE).is_file():
-        had_one = read_json(folder / _STATE)["before"] is not None
-        return _original(folder) if had_one else None
+    if (state := installed(folder)) is not None:
+        return None if state["before"] is None else _original(folder)
     return folder / SPLITS if (folder / SPLITS).is_file() else None
 
 
@@ -65,19 +73,17 @@ def apply(selection: str | Path, preprocessed: str | Path) -> list[str]:
     if original is not None:
         _same_validation(folds, read_splits(original), original)
     _same_cases(folds, folder, own_folds=original is None)
-    state = _state(folder)
+    state = installed(folder)
     if state is None:
-        state = {"before": _hash(folder / SPLITS), "installed": []}
+        state = {"before": sha256_of(folder / SPLITS), "installed": []}
         _keep_original(folder)
-    elif _hash(folder / SPLITS) not in (*state["installed"], state["before"]):
+    elif sha256_of(folder / SPLITS) not in (*state["installed"], state["before"]):
         raise UsageError(_changed(folder))
     folders = {str(path.resolve()) for path in (*applied_to(selection), folder)}
     write_json(Path(selection) / _APPLIED, sorted(folders))
     content = source.read_bytes()
-    installed = [*state["installed"], hashlib.sha256(content).hexdigest()]
-    write_json(
-        folder / _STATE, {**state, "installed": installed, "selection": str(Path(selection).resolve())}
-    )
+    known = [*state["installed"], hashlib.sha256(content).hexdigest()]
+    write_json(folder / _STATE, {**state, "installed": known, "selection": str(Path(selection).resolve())})
     write_aside(folder / SPLITS, content)
     kept = f"the original is {folder / _BEFORE}" if original else "there was none before"
     return [
@@ -109,10 +115,10 @@ def undo(preprocessed: str | Path, *, force: bool = False) -> list[str]:
             that was kept beside it is missing or changed.
     """
     folder = _preprocessed(preprocessed)
-    state = _state(folder)
+    state = installed(folder)
     if state is None:
         raise UsageError(f"nothing is applied in {folder} (no {_STATE}); nothing to undo")
-    now = _hash(folder / SPLITS)
+    now = sha256_of(folder / SPLITS)
     if now not in (*state["installed"], state["before"]) and not force:
         raise UsageError(_changed(folder))
     if state["before"] is None:
@@ -152,18 +158,9 @@ def _preprocessed(path: str | Path) -> Path:
     return folder
 
 
-def _state(folder: Path) -> dict[str, Any] | None:
-    state: dict[str, Any] | None = read_json(folder / _STATE) if (folder / _STATE).is_file() else None
-    return state
-
-
-def _hash(path: Path) -> str | None:
-    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
-
-
 def _keep_original(folder: Path) -> None:
     now, kept = folder / SPLITS, folder / _BEFORE
-    if kept.is_file() and _hash(kept) != _hash(now):
+    if kept.is_file() and sha256_of(kept) != sha256_of(now):
         raise UsageError(
             f"{kept} is there, but not the record of how it came; move it away if it is not needed"
         )
@@ -176,7 +173,7 @@ def _original(folder: Path) -> Path:
     """The kept original, checked; or the file in place, where it is the original itself."""
     before = read_json(folder / _STATE)["before"]
     for path in (folder / _BEFORE, folder / SPLITS):
-        if _hash(path) == before:
+        if sha256_of(path) == before:
             return path
     raise UsageError(
         f"{folder / _BEFORE} is missing or changed; expected the original splits; nothing was done; "

@@ -15,10 +15,12 @@ from typing import Any
 from aleaseg.errors import SelectionRefused, UsageError
 from aleaseg.measures.column import Column
 from aleaseg.run import Run
-from aleaseg.selection.cutting import Cut, Reading, Verdict, judge
+from aleaseg.selection.cutting import Cut, Verdict, judge
 from aleaseg.selection.harm import Harm, count, present, refusals
+from aleaseg.selection.settings import CutSettings
+from aleaseg.settings import called_with
 
-__all__ = ["Selection", "Why", "describe", "plan"]
+__all__ = ["Selection", "Why", "describe", "plan", "planned"]
 
 Row = dict[str, Any]
 
@@ -69,39 +71,12 @@ class Selection:
     forced: tuple[str, ...] = ()
 
 
-def plan(
-    run: Run | str | Path,
-    *,
-    by: str | None = None,
-    quantile: float | None = None,
-    worst: int | None = None,
-    threshold: float | None = None,
-    class_name: str | None = None,
-    reading: Reading = "class",
-    force: bool = False,
-    floor: float = 0.8,
-    minimum: int = 5,
-) -> Selection:
+@called_with(CutSettings)
+def plan(asked: CutSettings) -> Selection:
     """Plan a cut; nothing is written.
 
     At most one of `quantile`, `worst` and `threshold` is given; without any, a doubt is cut at 0.5
     and any other score at its 0.95 quantile.
-
-    Args:
-        run: a run folder.
-        by: a score: a column of cases.csv, or of scores.csv where a class or a reading over classes
-            is asked for. Its direction comes from the manifest. Without it: `doubt`; for classes, `auv`.
-        quantile: p in (0, 1]: keep what is no worse than F^-1(p) = inf{v : p <= F(v)} of the cases
-            with a score (Eq. 7 of the AUV paper, arXiv 2604.10963), ties kept.
-        worst: drop so many of the worst; among equals, the first ids.
-        threshold: drop what lies beyond it, on the score's bad side.
-        class_name: cut by the score of this class (Eq. 8-9); cases without it are kept, and are
-            outside F.
-        reading: of Eq. 9. `class`: as above. `any`: keep a case where any of its classes passes that
-            class's threshold. `all`: keep it only where all of them do.
-        force: make the cut even if it harms a class.
-        floor: the share of its cases that every class must keep.
-        minimum: the number of cases that every class must keep.
 
     Returns:
         The selection.
@@ -110,54 +85,55 @@ def plan(
         SelectionRefused: a class would be left with too few cases (never with `force`).
         UsageError: an unknown name, a number outside its range, or a score that no case has.
     """
-    run = run if isinstance(run, Run) else Run(run)
-    _check_numbers(quantile, worst, threshold, floor, minimum, reading)
+    return planned(asked)
+
+
+def planned(asked: CutSettings) -> Selection:
+    """What `plan` does, of settings that were made already."""
+    run, only = asked.run if isinstance(asked.run, Run) else Run(asked.run), asked.class_name
     cases, scores = _rows(run.cases), _rows(run.scores)
-    per_class = class_name is not None or reading != "class"
-    by = by or ("auv" if per_class else "doubt")
+    per_class = only is not None or asked.reading != "class"
+    by = asked.by or ("auv" if per_class else "doubt")
     sign = _direction(by, run.manifest["columns"], scores if per_class else cases, per_class)
-    if class_name is not None:
-        _check_class(class_name, scores, reading)
-    if quantile is None and worst is None and threshold is None:
+    if only is not None:
+        _check_class(only, scores, asked.reading)
+    quantile, threshold = asked.quantile, asked.threshold
+    if quantile is None and asked.worst is None and threshold is None:
         threshold, quantile = (_DOUBT_THRESHOLD, None) if by in _DOUBTS else (None, _QUANTILE)
-    badness = _by_class(scores, by, sign, class_name) if per_class else {"": _by_case(cases, by, sign)}
+    badness = _by_class(scores, by, sign, only) if per_class else {"": _by_case(cases, by, sign)}
     if not any(badness.values()):
-        raise UsageError(_nothing_to_cut(by, class_name, len(cases)))
-    cut = Cut(quantile, worst, None if threshold is None else sign * threshold)
-    dropped, verdicts = judge(badness, cut, reading)
+        raise UsageError(_nothing_to_cut(by, only, len(cases)))
+    cut = Cut(quantile, asked.worst, None if threshold is None else sign * threshold)
+    dropped, verdicts = judge(badness, cut, asked.reading)
     harm = count(cases, scores, set(dropped))
-    refused = refusals(harm, floor, minimum)
+    refused = refusals(harm, asked.floor, asked.minimum)
     why = {row["case"]: _why(verdicts.get(row["case"]), sign, row.get("reasons", "")) for row in cases}
-    settings = {
-        "by": by,
-        "direction": "high = bad" if sign > 0 else "low = bad",
-        "quantile": quantile,
-        "worst": worst,
-        "threshold": threshold,
-        "class": class_name,
-        "reading": reading if per_class else None,
-        "floor": floor,
-        "minimum": minimum,
-        "force": force,
-    }
-    planned = Selection(
+    selection = Selection(
         run=run.path,
         kept=tuple(sorted(set(why) - set(dropped))),
         dropped=tuple(dropped),
         unscored=tuple(sorted(case for case in why if why[case].score is None)),
         why=why,
-        settings=settings,
+        settings={
+            "by": by,
+            "direction": "high = bad" if sign > 0 else "low = bad",
+            "quantile": quantile,
+            "worst": asked.worst,
+            "threshold": threshold,
+            "class": only,
+            "reading": asked.reading if per_class else None,
+            **{name: getattr(asked, name) for name in ("floor", "minimum", "force")},
+        },
         harm=harm,
-        forced=tuple(refused) if force else (),
+        forced=tuple(refused) if asked.force else (),
     )
-    if refused and not force:
+    if refused and not asked.force:
         raise SelectionRefused(
-            "; ".join(refused)
-            + "; nothing was written; choose a gentler cut, or make it all the same with force "
+            f"{'; '.join(refused)}; nothing was written; choose a gentler cut, or make it all the same with force "
             "(`--force` on the command line)",
-            describe(planned),
+            describe(selection),
         )
-    return planned
+    return selection
 
 
 def describe(selection: Selection) -> list[str]:
@@ -209,38 +185,6 @@ def _why(verdict: Verdict | None, sign: int, reasons: str) -> Why:
 
 
 # -- the door -------------------------------------------------------------------------------------
-
-
-def _check_numbers(
-    quantile: float | None,
-    worst: int | None,
-    threshold: float | None,
-    floor: float,
-    minimum: int,
-    reading: str,
-) -> None:
-    given = {"quantile": quantile, "worst": worst, "threshold": threshold}
-    named = [name for name, value in given.items() if value is not None]
-    if len(named) > 1:
-        raise UsageError(
-            f"found {' and '.join(named)}; expected one of quantile, worst, threshold; leave one"
-        )
-    if quantile is not None and not 0 < quantile <= 1:
-        raise UsageError(
-            f"quantile is {quantile:g}; expected a share of cases to keep in (0, 1], such as 0.95"
-        )
-    if worst is not None and worst < 0:
-        raise UsageError(f"worst is {worst}; expected a number of cases, 0 or more")
-    if threshold is not None and not math.isfinite(threshold):
-        raise UsageError(f"threshold is {threshold}; expected a finite number")
-    if not 0 <= floor <= 1 or minimum < 0:
-        raise UsageError(f"floor is {floor:g}, minimum {minimum}; expected a share in [0, 1] and a count")
-    if reading not in ("class", "any", "all"):
-        raise UsageError(f"reading is {reading!r}; expected one of class, any, all")
-    if reading != "class" and worst is not None:
-        raise UsageError(
-            "worst counts cases of one ranking; with reading any or all give quantile or threshold"
-        )
 
 
 def _check_class(class_name: str, scores: Sequence[Row], reading: str) -> None:

@@ -5,7 +5,6 @@ Nothing outside that folder is written.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -15,7 +14,7 @@ from typing import Any, Literal
 
 from aleaseg.errors import UsageError
 from aleaseg.readers.splits import SPLITS, Fold, read_splits, to_bytes
-from aleaseg.run import Run, write_aside, write_json, write_table
+from aleaseg.run import Run, sha256_of, write_aside, write_json, write_table
 from aleaseg.selection.dataset import dataset_json
 from aleaseg.selection.folds import grouped_folds, leave_out, nnunet_folds
 from aleaseg.selection.planning import Selection
@@ -104,7 +103,7 @@ def _folds(
         )
         return (
             folds,
-            {"origin": "given", "path": str(Path(splits).resolve()), "sha256": _hash(Path(splits))},
+            {"origin": "given", "path": str(Path(splits).resolve()), "sha256": sha256_of(Path(splits))},
             notes,
         )
     group_of = {row["case"]: str(row["group"]) for row in run.cases.to_dict("records")}
@@ -144,7 +143,7 @@ def _write_manifest(
     folds: Mapping[str, Any] | None,
     notes: Sequence[str],
 ) -> None:
-    tables = {name: _hash(selection.run / name) for name in ("cases.csv", "scores.csv")}
+    tables = {name: sha256_of(selection.run / name) for name in ("cases.csv", "scores.csv")}
     counts = {
         "cases": len(selection.why),
         "kept": len(selection.kept),
@@ -168,10 +167,6 @@ def _write_manifest(
         "notes": list(notes),
     }
     write_json(folder / "manifest.json", manifest)
-
-
-def _hash(path: Path) -> str | None:
-    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
 
 
 def _clear(folder: Path) -> None:

@@ -43,13 +43,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
 
 
 def save_with(save: Callable[[io.BytesIO], None], path: Path, kept: Mapping[str, Any]) -> None:
-    """Write what nnU-Net saves and our key with it; aside and renamed.
-
-    Args:
-        save: nnU-Net's own way to save a checkpoint.
-        path: the file.
-        kept: what stands under the key: tensors and plain values.
-    """
+    """Write what nnU-Net's own way saves and, under our key, tensors and plain values; aside and renamed."""
     whole = io.BytesIO()
     save(whole)
     whole.seek(0)

@@ -6,19 +6,17 @@ the file. There the manifest of the selection says which cases go.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
 from aleaseg.errors import UsageError
 from aleaseg.readers.splits import SPLITS, read_selection
-from aleaseg.run import read_json
+from aleaseg.run import sha256_of
+from aleaseg.selection.nnunet import installed
 
 __all__ = ["Excluded", "check_cases", "excluded"]
 
-# What `aleaseg select --apply` leaves beside the splits that it installs.
-_APPLIED = f"{SPLITS}.aleaseg.json"
 _MANIFEST = "manifest.json"
 
 
@@ -53,9 +51,9 @@ def excluded(preprocessed: str | Path, asked: str = "", *, in_splits: bool = Fal
         return Excluded()
     if asked:
         return _named_in(_manifest_at(Path(asked)))
-    if in_splits or not (folder / _APPLIED).is_file():
+    state = None if in_splits else installed(folder)
+    if state is None:
         return Excluded()
-    state = read_json(folder / _APPLIED)
     selection = Path(state["selection"])
     advice = (
         "apply the selection again, or name its folder (or `none`) in ALEASEG_DUO_SELECTION; "
@@ -66,18 +64,13 @@ def excluded(preprocessed: str | Path, asked: str = "", *, in_splits: bool = Fal
             f"{folder / SPLITS} is a selection's, but {selection / _MANIFEST}, which names the cases that it "
             f"leaves out, is gone; {advice}"
         )
-    if _hash(selection / SPLITS) != state["installed"][-1]:
+    if sha256_of(selection / SPLITS) != state["installed"][-1]:
         raise UsageError(f"{selection} was written again since it was applied to {folder}; {advice}")
     return _named_in(selection / _MANIFEST)
 
 
 def check_cases(named: Collection[str], there: Collection[str], source: str) -> None:
-    """Whether every case that a fold names has been preprocessed.
-
-    Args:
-        named: ids in the fold's lists.
-        there: ids in the preprocessed folder.
-        source: what names them, for the error.
+    """Whether every case that a fold of `source` names has been preprocessed.
 
     Raises:
         UsageError: with the first id that is missing.
@@ -110,7 +103,3 @@ def _named_in(manifest: Path) -> Excluded:
             "the path"
         )
     return Excluded(found, manifest)
-
-
-def _hash(path: Path) -> str | None:
-    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None

@@ -59,11 +59,8 @@ def write_epoch(
 ) -> None:
     """Put an epoch's means into the table; rows of this epoch and of later ones are replaced.
 
-    Args:
-        path: the CSV; made where there is none.
-        epoch: counted from 0, as nnU-Net does.
-        classes: names of the foreground classes, in the order of the loss.
-        means: `weight`, `scale` and `noise`, (C_fg,) each; what is missing stays empty.
+    Epochs count from 0, as nnU-Net does; of `weight`, `scale` and `noise`, (C_fg,) each in the order of the
+    loss, what is missing stays empty.
     """
     before = read_table(path).to_dict("records") if path.is_file() and epoch else []
     rows = [{str(key): value for key, value in row.items()} for row in before if int(row["epoch"]) < epoch]

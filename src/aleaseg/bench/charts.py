@@ -68,12 +68,7 @@ def axis_svg() -> str:
 
 
 def detection_figure(names: Sequence[str], rows: Mapping[tuple[str, ...], Row]) -> str:
-    """A file: one line per measure.
-
-    Args:
-        names: in the order to draw.
-        rows: (measure, target) -> its row of `detection`.
-    """
+    """A file: one line per measure of `names`, in their order; rows are of `detection` by (measure, target)."""
     left, wide, top = 190, 340, 60
     drawn = [moved(left, top - 16, *_ticks(wide))]
     for place, (target, shape) in enumerate(_TARGETS.items()):
@@ -152,14 +147,9 @@ def panel_svg(fault: str, rows: Mapping[tuple[str, ...], Row]) -> str:
     return as_text(inline(_PANEL_WIDTH, _PANEL_HEIGHT, *_panel(rows), label=label))
 
 
-def swap_in_figure(panels: Mapping[str, Mapping[tuple[str, ...], Row]], across: int = 4) -> str:
-    """A file: one small plot per fault.
-
-    Args:
-        panels: fault -> (measure, level) -> its row of `swap_in`.
-        across: plots side by side.
-    """
-    drawn = []
+def swap_in_figure(panels: Mapping[str, Mapping[tuple[str, ...], Row]]) -> str:
+    """A file: one small plot per fault, four side by side; fault -> (measure, level) -> its row of `swap_in`."""
+    drawn, across = [], 4
     for place, name in enumerate(SERIES):
         x, y = 12 + 220 * (place % across), 8 + 20 * (place // across)
         drawn.append(moved(x, y, _key(name), text(name, 38, 11, "name", "start")))
