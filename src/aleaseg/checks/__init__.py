@@ -1,7 +1,8 @@
 """What is wrong or odd in a data set, before anything is computed."""
 
-from aleaseg.checks.checking import CheckResult, check, join_groups, same_image_groups, summary, write_check
+from aleaseg.checks.checking import check, join_groups, same_image_groups, summary, write_check
 from aleaseg.checks.closing import as_json, closing
+from aleaseg.checks.result import CheckResult
 
 __all__ = [
     "CheckResult",

@@ -7,17 +7,18 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from aleaseg.case import Account, Case, Dataset, Finding, Geometry, Voxels
+from aleaseg.case import Case, Dataset, Finding, Geometry, Voxels
 from aleaseg.checks import nnunet
 from aleaseg.checks.closing import as_json, finding_row
 from aleaseg.checks.far_out import far_out
+from aleaseg.checks.result import CheckResult
 from aleaseg.checks.turned import geometry_advice
 from aleaseg.errors import BadVoxels, CaseError, ShapeMismatch
 from aleaseg.readers.fit import differs_in_world, image_fault, image_hash, known_to_one
@@ -26,38 +27,9 @@ from aleaseg.readers.segments import are_segmentations, segments_of
 from aleaseg.run import write_json, write_table
 from aleaseg.work import cores, in_threads, map_cases
 
-__all__ = ["CheckResult", "check", "join_groups", "same_image_groups", "summary", "write_check"]
+__all__ = ["check", "join_groups", "same_image_groups", "summary", "write_check"]
 
 _COLUMNS = ("case", "severity", "check", "expected", "found", "advice", "files")
-
-
-@dataclass(frozen=True)
-class CheckResult:
-    """What the check found.
-
-    Attributes:
-        findings: errors first, each part by case.
-        image_hashes: case id -> hash of the image's voxels, for each image that could be read.
-        n_cases: how many cases were looked at.
-        classes: name -> label values, as the data set has them.
-        account: what became of every file below the data set's folder.
-    """
-
-    findings: tuple[Finding, ...]
-    image_hashes: Mapping[str, str] = field(default_factory=dict)
-    n_cases: int = 0
-    classes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
-    account: Account = field(default=Account())
-
-    @property
-    def errors(self) -> tuple[Finding, ...]:
-        """Findings that make a case unusable as it is."""
-        return tuple(finding for finding in self.findings if finding.severity == "error")
-
-    @property
-    def notes(self) -> tuple[Finding, ...]:
-        """Findings that are worth a look."""
-        return tuple(finding for finding in self.findings if finding.severity == "note")
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from aleaseg.case import Account, Finding
 
 if TYPE_CHECKING:
-    from aleaseg.checks.checking import CheckResult
+    from aleaseg.checks.result import CheckResult
 
 __all__ = ["as_json", "closing", "finding_row"]
 

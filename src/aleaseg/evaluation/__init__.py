@@ -10,9 +10,9 @@ if TYPE_CHECKING:
     from aleaseg.evaluation.comparing import Comparison as Comparison
     from aleaseg.evaluation.comparing import Pair as Pair
     from aleaseg.evaluation.comparing import compare_evaluations as compare_evaluations
-    from aleaseg.evaluation.evaluating import Evaluation as Evaluation
     from aleaseg.evaluation.evaluating import evaluate as evaluate
-    from aleaseg.evaluation.evaluating import open_evaluation as open_evaluation
+    from aleaseg.evaluation.evaluation import Evaluation as Evaluation
+    from aleaseg.evaluation.evaluation import open_evaluation as open_evaluation
     from aleaseg.evaluation.settings import CompareSettings as CompareSettings
     from aleaseg.evaluation.settings import EvaluationSettings as EvaluationSettings
     from aleaseg.evaluation.writing import compare as compare
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 _FACE = {
     "CompareSettings": "aleaseg.evaluation.settings",
     "Comparison": "aleaseg.evaluation.comparing",
-    "Evaluation": "aleaseg.evaluation.evaluating",
+    "Evaluation": "aleaseg.evaluation.evaluation",
     "EvaluationSettings": "aleaseg.evaluation.settings",
     "Pair": "aleaseg.evaluation.comparing",
     "compare": "aleaseg.evaluation.writing",
     "compare_evaluations": "aleaseg.evaluation.comparing",
     "evaluate": "aleaseg.evaluation.evaluating",
     "evaluate_against": "aleaseg.evaluation.writing",
-    "open_evaluation": "aleaseg.evaluation.evaluating",
+    "open_evaluation": "aleaseg.evaluation.evaluation",
 }
 __all__ = sorted(_FACE)
 __getattr__ = late(__name__, _FACE)

@@ -21,7 +21,7 @@ import pandas as pd
 
 from aleaseg.errors import UsageError
 from aleaseg.evaluation.columns import METRICS
-from aleaseg.evaluation.evaluating import Evaluation
+from aleaseg.evaluation.evaluation import Evaluation
 from aleaseg.evaluation.summary import ALL, by_class
 from aleaseg.metrics.bootstrap import Replicated, difference
 from aleaseg.metrics.paired import FEWEST_GROUPS, Paired, case_resamples, paired_difference

@@ -11,11 +11,9 @@ summary.md         the last two, to commit
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -24,6 +22,7 @@ from aleaseg.case import Case, Dataset
 from aleaseg.errors import AleasegError, CaseError, UsageError
 from aleaseg.evaluation.columns import CASE_COLUMNS, METRIC_COLUMNS, describe, tolerances
 from aleaseg.evaluation.confidence import Confidence, read_confidence
+from aleaseg.evaluation.evaluation import KIND, TABLES, Evaluation, open_evaluation
 from aleaseg.evaluation.markdown import summary_markdown
 from aleaseg.evaluation.measuring import Row, Rules, failed_case, measure_case
 from aleaseg.evaluation.predicted import Found, PredictedFiles, find_predictions
@@ -32,80 +31,16 @@ from aleaseg.evaluation.settings import EvaluationSettings
 from aleaseg.evaluation.summary import ALL, CONFIDENCES, risk_coverage, summarise
 from aleaseg.readers.files import FLAT_ENDINGS
 from aleaseg.readers.voxels import read_geometry
-from aleaseg.run import Run, begin, kind_of, read_table, write_aside, write_frame
+from aleaseg.run import Run, begin, write_aside, write_frame
 from aleaseg.work import Progress, map_cases
 
-__all__ = ["Evaluation", "evaluate", "is_evaluation", "open_evaluation"]
+__all__ = ["evaluate"]
 
-KIND = "evaluation"
-_TABLES = ("metrics", "cases", "summary", "risk_coverage")
 # Starting a process costs seconds (it imports torch and MONAI); a few small cases are faster without.
 _WORTH_CASES, _WORTH_VOXELS = 40, 2**26
 # A label, a prediction, masks, and the distances of a class that fills the image (95 bytes a voxel, measured); and
 # two copies of each channel.
 _BYTES_PER_VOXEL, _BYTES_PER_CHANNEL = 112, 8
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """A finished evaluation, opened.
-
-    Attributes:
-        path: its folder.
-        manifest: what was asked, and of which data.
-        metrics: rows of metrics.csv.
-        cases: rows of cases.csv.
-        summary: rows of summary.csv.
-        risk: rows of risk_coverage.csv.
-    """
-
-    path: Path
-    manifest: Mapping[str, Any]
-    metrics: pd.DataFrame
-    cases: pd.DataFrame
-    summary: pd.DataFrame
-    risk: pd.DataFrame
-
-    @property
-    def settings(self) -> EvaluationSettings:
-        """What was asked."""
-        return EvaluationSettings(**self.manifest["settings"])
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """Names, in the reference's order."""
-        return tuple(self.manifest["dataset"]["classes"])
-
-    @property
-    def errors(self) -> dict[str, str]:
-        """Case -> what could not be measured, and what to do."""
-        failed = self.cases[self.cases["status"] == "failed"]
-        return dict(zip(failed["case"], failed["error"], strict=True))
-
-    @property
-    def signs(self) -> dict[str, int]:
-        """Columns of cases that rank them -> 1, high = sure, or -1."""
-        return {**CONFIDENCES, **self.manifest["confidences"]}
-
-
-def is_evaluation(path: str | Path) -> bool:
-    """Whether a folder was made by `evaluate`."""
-    return kind_of(path) == KIND
-
-
-def open_evaluation(path: str | Path) -> Evaluation:
-    """Open a folder made by `evaluate`.
-
-    Raises:
-        UsageError: it is none, or a damaged one.
-    """
-    run = Run(path)
-    if not is_evaluation(path):
-        raise UsageError(f"{path} is no evaluation; expected a folder made by `aleaseg evaluate`")
-    absent = [name for name in _TABLES if not (run.path / f"{name}.csv").is_file()]
-    if absent:
-        raise UsageError(f"{path} is unfinished ({absent[0]}.csv is missing); run `aleaseg evaluate` again")
-    return Evaluation(run.path, run.manifest, *(read_table(run.path / f"{name}.csv") for name in _TABLES))
 
 
 def evaluate(
@@ -163,7 +98,7 @@ def evaluate(
         notes=notes,
         columns=describe(),
     )
-    for name, frame in zip(_TABLES, (metrics, cases, summary, risk), strict=True):
+    for name, frame in zip(TABLES, (metrics, cases, summary, risk), strict=True):
         write_frame(run.path / f"{name}.csv", frame)
     made = open_evaluation(run.path)
     write_aside(run.path / "summary.md", summary_markdown(made).encode("utf-8", "replace"))

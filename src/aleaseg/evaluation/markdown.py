@@ -13,7 +13,7 @@ from aleaseg.pages.tables import records
 
 if TYPE_CHECKING:
     from aleaseg.evaluation.comparing import Comparison
-    from aleaseg.evaluation.evaluating import Evaluation
+    from aleaseg.evaluation.evaluation import Evaluation
 
 __all__ = ["comparison_markdown", "summary_markdown"]
 

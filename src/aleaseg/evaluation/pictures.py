@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from aleaseg.case import Case, Dataset, Geometry
 from aleaseg.errors import AleasegError
-from aleaseg.evaluation.evaluating import Evaluation
+from aleaseg.evaluation.evaluation import Evaluation
 from aleaseg.evaluation.predicted import find_predictions, read_predicted
 from aleaseg.evaluation.reference import Reference, open_reference
 from aleaseg.pages.contours import outline

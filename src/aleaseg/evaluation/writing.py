@@ -9,12 +9,8 @@ from pathlib import Path
 
 from aleaseg.errors import UsageError
 from aleaseg.evaluation.comparing import Comparison, compare_evaluations, distinct_names
-from aleaseg.evaluation.evaluating import (
-    Evaluation,
-    evaluate,
-    is_evaluation,
-    open_evaluation,
-)
+from aleaseg.evaluation.evaluating import evaluate
+from aleaseg.evaluation.evaluation import Evaluation, is_evaluation, open_evaluation
 from aleaseg.evaluation.markdown import comparison_markdown
 from aleaseg.evaluation.page import write_comparison_page
 from aleaseg.evaluation.predicted import find_predictions

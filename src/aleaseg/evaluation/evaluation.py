@@ -1,0 +1,82 @@
+"""A finished evaluation, opened: its manifest and its tables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from aleaseg.errors import UsageError
+from aleaseg.evaluation.settings import EvaluationSettings
+from aleaseg.evaluation.summary import CONFIDENCES
+from aleaseg.run import Run, kind_of, read_table
+
+__all__ = ["KIND", "TABLES", "Evaluation", "is_evaluation", "open_evaluation"]
+
+KIND = "evaluation"
+TABLES = ("metrics", "cases", "summary", "risk_coverage")
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A finished evaluation, opened.
+
+    Attributes:
+        path: its folder.
+        manifest: what was asked, and of which data.
+        metrics: rows of metrics.csv.
+        cases: rows of cases.csv.
+        summary: rows of summary.csv.
+        risk: rows of risk_coverage.csv.
+    """
+
+    path: Path
+    manifest: Mapping[str, Any]
+    metrics: pd.DataFrame
+    cases: pd.DataFrame
+    summary: pd.DataFrame
+    risk: pd.DataFrame
+
+    @property
+    def settings(self) -> EvaluationSettings:
+        """What was asked."""
+        return EvaluationSettings(**self.manifest["settings"])
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names, in the reference's order."""
+        return tuple(self.manifest["dataset"]["classes"])
+
+    @property
+    def errors(self) -> dict[str, str]:
+        """Case -> what could not be measured, and what to do."""
+        failed = self.cases[self.cases["status"] == "failed"]
+        return dict(zip(failed["case"], failed["error"], strict=True))
+
+    @property
+    def signs(self) -> dict[str, int]:
+        """Columns of cases that rank them -> 1, high = sure, or -1."""
+        return {**CONFIDENCES, **self.manifest["confidences"]}
+
+
+def is_evaluation(path: str | Path) -> bool:
+    """Whether a folder was made by `evaluate`."""
+    return kind_of(path) == KIND
+
+
+def open_evaluation(path: str | Path) -> Evaluation:
+    """Open a folder made by `evaluate`.
+
+    Raises:
+        UsageError: it is none, or a damaged one.
+    """
+    run = Run(path)
+    if not is_evaluation(path):
+        raise UsageError(f"{path} is no evaluation; expected a folder made by `aleaseg evaluate`")
+    absent = [name for name in TABLES if not (run.path / f"{name}.csv").is_file()]
+    if absent:
+        raise UsageError(f"{path} is unfinished ({absent[0]}.csv is missing); run `aleaseg evaluate` again")
+    return Evaluation(run.path, run.manifest, *(read_table(run.path / f"{name}.csv") for name in TABLES))
