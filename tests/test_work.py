@@ -65,6 +65,18 @@ def test_workers_have_one_thread_each():
     assert {threads for _, threads in map_cases(threads_of_torch, range(2), workers=2)} == {1}
 
 
+def test_threads_begin_when_the_first_item_has_imported_what_all_need():
+    began = []
+
+    def item(number):
+        began.append((number, threading.current_thread() is threading.main_thread()))
+        return number
+
+    assert sorted(number for _, number in in_threads(item, range(6), 3)) == list(range(6))
+    assert began[0] == (0, True)
+    assert not any(here for _, here in began[1:])
+
+
 def test_items_are_drawn_as_workers_become_free():
     drawn = []
 
@@ -75,7 +87,8 @@ def test_items_are_drawn_as_workers_become_free():
 
     done = in_threads(square, items(), 2)
     next(done)
-    assert len(drawn) < 200
+    next(done)
+    assert len(drawn) < 500
     with pytest.warns(UserWarning, match="not used"):
         done.close()
 

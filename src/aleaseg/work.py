@@ -13,6 +13,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
+from itertools import islice
 from pathlib import Path
 from pickle import PicklingError
 from typing import Protocol, TypeVar
@@ -124,8 +125,13 @@ def in_threads(function: Callable[[T], R], items: Iterable[T], workers: int) -> 
     """Threads, for work that waits for files and releases the interpreter."""
     from joblib import Parallel, delayed
 
+    left = enumerate(items)
+    # The first one alone: it imports what the others need, and two threads that import a package of
+    # circles (nibabel) at the same time may each find it half made.
+    for place, item in islice(left, 1):
+        yield place, function(item)
     yield from Parallel(n_jobs=workers, prefer="threads", return_as="generator_unordered")(
-        delayed(_placed)(function, place, item) for place, item in enumerate(items)
+        delayed(_placed)(function, place, item) for place, item in left
     )
 
 

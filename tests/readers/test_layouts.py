@@ -433,7 +433,7 @@ class TestNotADataset:
         inner = tmp_path.parent / (tmp_path.name + "_outer")
         inner.mkdir()
         nnunet().rename(inner / "Dataset001_A")
-        with pytest.raises(NotADataset, match="holds 1 data sets, such as Dataset001_A/"):
+        with pytest.raises(NotADataset, match="lies in Dataset001_A/: give that folder"):
             open_dataset(inner)
 
 

@@ -22,8 +22,8 @@ _MOST_KINDS = 8
 _TRIES = 5
 
 
-def refuse_masks(root: Path, images: Mapping[str, Sequence[Path]]) -> None:
-    """Raise where files that would all be images are masks in part, or all.
+def refuse_masks(root: Path, images: Mapping[str, Sequence[Path]]) -> list[Finding]:
+    """Raise where files that would all be images are masks in part; a note where all are.
 
     One file of each kind of name (`Image_01L_1stHO.png` and `Image_02L_1stHO.png` are of one kind) is read.
 
@@ -38,13 +38,15 @@ def refuse_masks(root: Path, images: Mapping[str, Sequence[Path]]) -> None:
     looked = {kind: _values(paths) for kind, paths in list(kinds.items())[:_MOST_KINDS]}
     masks = [kind for kind, values in looked.items() if values]
     if not masks:
-        return
+        return []
     told = f"such as {kinds[masks[0]][0]} ({looked[masks[0]]})"
     if len(masks) == len(kinds):
-        raise UsageError(
-            f"{root} holds masks and no images, {told}; give the folder that has the images too. If these are images "
-            f"all the same, say --image '*'"
-        )
+        return [
+            Finding(
+                "", "note", "masks_alone", "images, or images and masks", f"masks and no images, {told}",
+                "give the folder that has the images too; a folder of labels alone is a reference for `evaluate`",
+            )
+        ]  # fmt: skip
     scan = min(kinds.keys() - set(masks), key=lambda kind: (not _alike(kind, masks[0]), kind))
     typed = [_patterns(root, kinds[scan], kinds[kind]) for kind in masks]
     more = f" (or {', '.join(repr(label) for _, label in typed[1:4])})" if len(typed) > 1 else ""

@@ -54,7 +54,7 @@ def open_folder(
     """
     roles = assign_roles(tree, chosen)
     if not (roles.labels or roles.findings or chosen or declared):
-        refuse_masks(tree.root, roles.images)
+        roles.findings += refuse_masks(tree.root, roles.images)
     cases, labels, names, findings = _paired(roles)
     ids, wrong = pair_up(cases, labels, one_image=len(names) == 1)
     findings += wrong

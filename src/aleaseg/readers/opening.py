@@ -162,7 +162,11 @@ def _seen(tree: Tree) -> str:
     """What is in the folder, in a line."""
     inner = _inner(tree)
     if inner:
-        return f"it holds {len(inner)} data sets, such as {inner[0]}/; give one of them"
+        return (
+            f"the data set lies in {inner[0]}/: give that folder"
+            if len(inner) == 1
+            else (f"it holds {len(inner)} data sets, such as {inner[0]}/; give one of them")
+        )
     files, folders = list(tree.list().files), list(tree.list().folders)
     if not files and not folders:
         return "it is empty"

@@ -37,7 +37,12 @@ def no_labels(tree: Tree, where: str) -> Finding:
     else:
         files = [f"{here}/{name}" for here, below in tree.walk(where) for name in below.files]
         names = ", ".join(name.removeprefix(f"{where}/") for name in files[:3]) + ", ..." * (len(files) > 3)
-        found = f"{where}/ holds {len(files)} files, none of which is a label that is read ({names})"
+        count = (
+            "1 file, which is no label"
+            if len(files) == 1
+            else f"{len(files)} files, none of which is a label"
+        )
+        found = f"{where}/ holds {count} that is read ({names})"
         if not files:
             found = f"{where}/ is empty"
     return Finding(
