@@ -319,7 +319,7 @@ def test_predictions_from_a_folder(tmp_path, finished, small_case):
     assert cases["label_doubt"].nlargest(2).index.isin(["g1_03", "g1_13"]).all()
     assert (cases["oof_dice"].drop(["g1_03", "g1_13", "g1_23"]) == 1).all()
     assert np.isnan(cases.loc["g1_23", "oof_dice"])
-    assert any(note.startswith("1 cases have no prediction") for note in done.run.manifest["notes"])
+    assert any(note.startswith("1 case has no prediction") for note in done.run.manifest["notes"])
     assert {about["kind"] for r in done.run.records() for about in r.class_maps.values()} == {"probability"}
 
 

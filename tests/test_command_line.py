@@ -223,7 +223,7 @@ def test_check_says_where_it_wrote(finished, type_aleaseg, tmp_path):
     done = type_aleaseg("check", finished.dataset, "-o", tmp_path / "found")
     assert f"Written: {tmp_path / 'found' / 'check.csv'}" in done.stdout
     quiet = type_aleaseg("check", finished.dataset, "--json", "-o", tmp_path / "found")
-    assert isinstance(json.loads(quiet.stdout), list), "what is piped stays JSON"
+    assert json.loads(quiet.stdout)["cases"] == 24, "what is piped stays JSON"
     assert "Written: " in quiet.stderr
 
 

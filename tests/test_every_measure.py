@@ -71,7 +71,7 @@ def test_it_is_refused_without_networks_of_its_own(tmp_path, finished):
         with pytest.raises(UsageError, match=match):
             audit(finished.dataset, tmp_path / "run", measures="all", **given)
         assert not (tmp_path / "run").exists()
-    with pytest.raises(UsageError, match="unknown measures 'some'; expected default or all"):
+    with pytest.raises(UsageError, match="unknown measures 'some'; expected one of: default, all"):
         audit(finished.dataset, tmp_path / "run", measures="some")
     assert not (tmp_path / "run").exists()
 

@@ -99,15 +99,15 @@ def test_killed_it_goes_on_with_the_same_numbers(quick, kill_at, monkeypatch, st
 def test_killed_while_cases_are_prepared_it_goes_on_and_does_not_prepare_them_again(quick, monkeypatch):
     from aleaseg.training import copies
 
-    made, copy = [], copies._save
+    made, aside = [], copies.aside
 
-    def save(path, array):
+    def writing(path):
         made.append(path)
         if len(made) == 10:
             raise KeyboardInterrupt
-        copy(path, array)
+        return aside(path)
 
-    monkeypatch.setattr(copies, "_save", save)
+    monkeypatch.setattr(copies, "aside", writing)
     with pytest.raises(KeyboardInterrupt):
         quick.train("cut")
     before = len(made)
@@ -287,11 +287,11 @@ def test_a_full_disk_in_mid_checkpoint(quick, monkeypatch):
 def test_a_full_disk_while_cases_are_prepared_is_no_fault_of_a_case(quick, monkeypatch):
     from aleaseg.training import copies
 
-    def full(path, array):
+    def full(path):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patched:
-        patched.setattr(copies, "_save", full)
+        patched.setattr(copies, "aside", full)
         with pytest.raises(
             AleasegError, match=r"working copy of g0_00 could not be written .*No space left"
         ):

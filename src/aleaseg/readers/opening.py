@@ -133,7 +133,9 @@ def _recognised(tree: Tree, classes: str | None, chosen: Chosen) -> Dataset | No
             return arrays.open_arrays(tree, classes)
     readable = sum(1 for _ in tree.images())
     others = sum(len(found.files) for _, found in tree.walk()) - readable
-    export = bool(others) and dicom.is_export(tree.root, listed.files)
+    # Slices of DICOM may end in .img, as the voxels of NIfTI pairs do.
+    unsure = others > 0 or any(name.lower().endswith(".img") for name in listed.files)
+    export = unsure and dicom.is_export(tree.root, listed.files)
     if export or others >= readable:
         series = dicom.find_series(tree.root, lambda path: _is_ours(tree, path))
         slices = sum(len(files) for found in series.folders for _, files in found.series)
