@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -21,11 +20,10 @@ from aleaseg.training.planning import plan_preprocessing, screened
 from aleaseg.training.preprocessing import check_values
 from aleaseg.training.schedule import default_steps
 from aleaseg.training.settings import PRESETS
-from aleaseg.work import side_by_side
+from aleaseg.work import Progress, side_by_side
 
 __all__ = ["CrossfitSettings", "crossfit", "plan_crossfit"]
 
-Progress = Callable[[str, int, int], None]
 # What predicting the held-out cases, and starting the processes, takes of a budget.
 _PREDICTION_SHARE = 0.1
 

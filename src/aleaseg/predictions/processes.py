@@ -8,17 +8,17 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from queue import SimpleQueue
 from typing import Any
 
 from aleaseg.errors import AleasegError
 from aleaseg.predictions.foldplan import FoldPlan, fold_file
 from aleaseg.run import Run
+from aleaseg.work import Progress
 
 __all__ = ["run_folds"]
 
-Progress = Callable[[str, int, int], None]
 Messages = SimpleQueue[tuple[int, dict[str, Any] | None]]
 
 

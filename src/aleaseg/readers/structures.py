@@ -49,25 +49,7 @@ def open_structures(
     Raises:
         UsageError: `classes` cannot be read or names what is not there.
     """
-    chosen = chosen or Chosen()
-    images: dict[str, list[Path]] = {}
-    masks: dict[str, dict[str, Path]] = {}
-    findings: list[Finding] = []
-    for name in folders:
-        case = name or tree.root.resolve().name
-        listed = tree.list(name)
-        images_here = [
-            tree.path(path)
-            for file in listed.files
-            if matches(chosen.image, path := join(name, file)) and (is_image(file) or chosen.image)
-        ]
-        if images_here:
-            images[case] = images_here
-        if MASKS in listed.folders:
-            named, doubles = _masks(tree, join(name, MASKS), case, chosen.label)
-            findings += doubles
-            if named:
-                masks[case] = named
+    images, masks, findings = _files(tree, folders, chosen or Chosen())
     structures = sorted({name for named in masks.values() for name in named})
     declared = {name: (number,) for number, name in enumerate(structures, start=1)}
     kept, _ = choose(declared, asked_classes(classes))
@@ -98,6 +80,31 @@ def open_structures(
             },
         ),
     )
+
+
+def _files(
+    tree: Tree, folders: Sequence[str], chosen: Chosen
+) -> tuple[dict[str, list[Path]], dict[str, dict[str, Path]], list[Finding]]:
+    """Case -> its images; case -> structure -> its mask; and masks of one name."""
+    images: dict[str, list[Path]] = {}
+    masks: dict[str, dict[str, Path]] = {}
+    findings: list[Finding] = []
+    for name in folders:
+        case = name or tree.root.resolve().name
+        listed = tree.list(name)
+        images_here = [
+            tree.path(path)
+            for file in listed.files
+            if matches(chosen.image, path := join(name, file)) and (is_image(file) or chosen.image)
+        ]
+        if images_here:
+            images[case] = images_here
+        if MASKS in listed.folders:
+            named, doubles = _masks(tree, join(name, MASKS), case, chosen.label)
+            findings += doubles
+            if named:
+                masks[case] = named
+    return images, masks, findings
 
 
 def _modality(cases: Sequence[Case]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,7 @@ from aleaseg.training.preprocessing import Preprocessing, check_values, fit_norm
 from aleaseg.training.schedule import Schedule, default_steps
 from aleaseg.training.settings import TrainerSettings, TrainingProtocol, schedule
 from aleaseg.training.splitting import Split, choose_split
-from aleaseg.work import cores
+from aleaseg.work import Progress, cores
 
 __all__ = ["make_plan", "plan_preprocessing", "screened"]
 
@@ -31,8 +31,6 @@ _AHEAD = 8
 _NOBODY = "no case can be trained on; `aleaseg check` says why for each"
 # Of each class of a case; as many as nnU-Net keeps.
 _MOST_PLACES = 10_000
-
-Progress = Callable[[str, int, int], None]
 
 
 def make_plan(

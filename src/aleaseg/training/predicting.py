@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +20,7 @@ from aleaseg.training.inference import predict_logits
 from aleaseg.training.model import Model, open_model
 from aleaseg.training.prediction import Prediction
 from aleaseg.training.settings import PredictSettings
-from aleaseg.work import choose_device
+from aleaseg.work import Progress, choose_device
 
 if TYPE_CHECKING:
     import torch
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 __all__ = ["Predicted", "predict"]
 
 KIND = "predictions"
-Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)

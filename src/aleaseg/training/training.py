@@ -32,11 +32,9 @@ from aleaseg.training.planning import make_plan
 from aleaseg.training.reproducible import reproducible
 from aleaseg.training.settings import TrainerSettings
 from aleaseg.training.validation import Validation
-from aleaseg.work import choose_device
+from aleaseg.work import Progress, choose_device
 
 __all__ = ["Trained", "train"]
-
-Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
