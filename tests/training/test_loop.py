@@ -189,7 +189,8 @@ def test_every_pass_shows_every_case_once(prepared):
     spies = [Spy(case.id, case.image, case.label, case.places) for case in cases]
     settings, augment = Schedule(3, 2, seed=5), augmentation("light", 3)
     for step in range(3):
-        image, target = batch_at(step, spies, GRID.patch, settings, augment)
+        batch = batch_at(step, spies, GRID.patch, settings, augment)
+        image, target = batch.image, batch.target
         assert image.shape == (2, 1, *GRID.patch)
         assert target.shape == (2, 1, *GRID.patch)
         assert image.dtype == torch.float32
@@ -202,16 +203,17 @@ def test_a_batch_depends_on_seed_and_step_alone(prepared):
     batch_at(0, cases, GRID.patch, settings, augment)
     after = batch_at(4, cases, GRID.patch, settings, augment)
     fresh = batch_at(4, cases, GRID.patch, settings, augmentation("light", 3))
-    assert torch.equal(after[0], fresh[0])
-    assert torch.equal(after[1], fresh[1])
+    assert torch.equal(after.image, fresh.image)
+    assert torch.equal(after.target, fresh.target)
     other = batch_at(5, cases, GRID.patch, settings, augment)
-    assert not torch.equal(after[0], other[0])
+    assert not torch.equal(after.image, other.image)
 
 
 @pytest.mark.parametrize("shape", [(3, 5, 6), (20, 30, 7), (8, 12, 12), (1, 1, 1)])
 def test_patches_and_predictions_of_smaller_and_larger_cases(prepared, shape):
     cases = prepared(4, shape)
-    image, target = batch_at(0, cases, GRID.patch, Schedule(1, 4), augmentation("light", 3))
+    batch = batch_at(0, cases, GRID.patch, Schedule(1, 4), augmentation("light", 3))
+    image, target = batch.image, batch.target
     assert image.shape == (4, 1, *GRID.patch)
     assert torch.isfinite(image).all()
     outside = np.prod(GRID.patch) - np.prod(np.minimum(shape, GRID.patch))
@@ -396,7 +398,7 @@ def test_patches_are_about_the_places_that_are_known(prepared, tmp_path):
     mark[4, 6, 10], mark[4, 6, 50] = 1, 2
     write_copy(known, np.load(known.image), mark)
     settings = Schedule(1, 400, seed=3)
-    _, target = batch_at(0, [known], (8, 12, 12), settings, augmentation("none", 3))
+    target = batch_at(0, [known], (8, 12, 12), settings, augmentation("none", 3)).target
     seen = [set(one.unique().tolist()) - {0} for one in target]
     share = {value: np.mean([value in one for one in seen]) for value in (1, 2)}
     # Half of the patches are about a place, either class alike; of the others about one in five holds one.

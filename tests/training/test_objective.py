@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from aleaseg.losses import DUOLoss
-from aleaseg.training.batches import cases_at
+from aleaseg.training.batches import Batch, cases_at
 from aleaseg.training.copies import copy_of, write_copy
 from aleaseg.training.grid import WorkingGrid
 from aleaseg.training.loop import fit
@@ -20,7 +20,7 @@ IDS = ("a", "b", "c", "d")
 
 def loss_of(logits, target):
     """The plain objective, without a network."""
-    return make_objective(None, torch.nn.Identity(), (), 2)(logits, target, ())
+    return make_objective(None, torch.nn.Identity(), (), 2).of(logits, Batch(logits, target))
 
 
 def test_what_nobody_annotated_does_not_count():
@@ -76,13 +76,13 @@ def test_the_ablation_begins_with_duos_own_loss_without_weights_or_noise():
     torch.manual_seed(1)
     logits, target = torch.randn(2, 3, 8, 8, 8), torch.randint(0, 3, (2, 1, 8, 8, 8))
     target[:, :, 0] = IGNORE
-    found = objective_for(torch.nn.Identity(), "seg")(logits, target, IDS[:2])
+    found = objective_for(torch.nn.Identity(), "seg").of(logits, Batch(logits, target, IDS[:2]))
     wanted = DUOLoss(reweight=False, ignore_index=IGNORE)(logits, target)
     torch.testing.assert_close(found, wanted)
-    weighted = objective_for(torch.nn.Identity(), "rw")(logits, target, IDS[:2])
+    weighted = objective_for(torch.nn.Identity(), "rw").of(logits, Batch(logits, target, IDS[:2]))
     assert weighted < found, "weights are below 1"
     torch.testing.assert_close(
-        objective_for(torch.nn.Identity(), "rw:alpha=0")(logits, target, IDS[:2]), wanted
+        objective_for(torch.nn.Identity(), "rw:alpha=0").of(logits, Batch(logits, target, IDS[:2])), wanted
     )
 
 
@@ -177,10 +177,12 @@ def test_deep_supervision_halves_the_weight_of_each_coarser_level_and_leaves_out
     target = torch.randint(0, 3, (2, 1, 8, 8, 8))
     target[:, :, 0] = IGNORE
     outputs = network(torch.randn(2, 1, 8, 8, 8))
-    found = made(outputs, target, IDS[:2])
+    found = made.of(outputs, Batch(outputs[0], target, IDS[:2]))
     # The nearest voxel of every second one is the one behind the middle.
     coarse = target[:, :, 1::2, 1::2, 1::2]
-    parts = [made(one, of, IDS[:2]) for one, of in zip(outputs[:2], (target, coarse), strict=True)]
+    parts = [
+        made.of(one, Batch(one, of, IDS[:2])) for one, of in zip(outputs[:2], (target, coarse), strict=True)
+    ]
     torch.testing.assert_close(found, (parts[0] + 0.5 * parts[1]) / 1.5)
 
 
@@ -190,8 +192,8 @@ def test_what_is_seen_of_several_outputs_is_the_finest():
     target = torch.randint(0, 3, (2, 1, 8, 8, 8))
     outputs = network(torch.randn(2, 1, 8, 8, 8))
     several, one = objective_for(network, "rw"), objective_for(network, "rw")
-    several(outputs, target, IDS[:2])
-    one(outputs[0], target, IDS[:2])
+    several.of(outputs, Batch(outputs[0], target, IDS[:2]))
+    one.of(outputs[0], Batch(outputs[0], target, IDS[:2]))
     torch.testing.assert_close(several.seen(), one.seen())
     weights, scales = several.seen()
     assert weights.shape == scales.shape == (2,)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,46 @@ from aleaseg.training.schedule import Schedule
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["Batches", "batch_at", "cases_at"]
+__all__ = ["Batch", "Batches", "Maps", "batch_at", "cases_at"]
+
+Maps = Callable[[NDArray[np.float32], NDArray[np.uint8]], Mapping[str, NDArray[np.float32]]]
+"""What an objective wants to know of a patch beside its voxels: of image (channel, *patch) and class indices
+(*patch), after augmentation, maps (*patch) by their names in `Batch`."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What a step sees, and how far the training is.
+
+    Attributes:
+        image: (B, channel, *patch) float32, as the network sees it.
+        target: (B, 1, *patch) class indices, `IGNORE` where nobody annotated.
+        ids: of the B cases.
+        seed: of the training, and the step: what an objective draws is a function of both, so that a
+            resumed training draws the same.
+        progress: share of the training that is done, in [0, 1].
+        distance: (B, *patch) to the nearest boundary of a class, infinite where there is none; None: not asked for.
+        gradient: (B, *patch) magnitude of the image's gradient; likewise.
+    """
+
+    image: torch.Tensor
+    target: torch.Tensor
+    ids: tuple[str, ...] = ()
+    seed: tuple[int, int] = (0, 0)
+    progress: float = 0.0
+    distance: torch.Tensor | None = None
+    gradient: torch.Tensor | None = None
+
+    def on(self, device: str) -> Batch:
+        """The same batch where the network is."""
+        import torch
+
+        moved = {n: v.to(device) for n, v in _named(self).items() if isinstance(v, torch.Tensor)}
+        return replace(self, **moved)
+
+
+def _named(batch: Batch) -> dict[str, Any]:
+    return {one.name: getattr(batch, one.name) for one in fields(batch)}
 
 
 def _centre(case: WorkingCopy, rng: np.random.Generator) -> NDArray | None:
@@ -61,44 +100,50 @@ def cases_at(step: int, cases: Sequence[WorkingCopy], schedule: Schedule) -> lis
 
 
 def batch_at(
-    step: int, cases: Sequence[WorkingCopy], patch: Sequence[int], schedule: Schedule, augment: Any
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """The batch of a step: a function of seed and step alone, so that a resumed training sees the same.
-
-    Returns:
-        image (batch, channel, *patch) float32, class indices (batch, 1, *patch).
-    """
+    step: int,
+    cases: Sequence[WorkingCopy],
+    patch: Sequence[int],
+    schedule: Schedule,
+    augment: Any,
+    maps: Maps | None = None,
+) -> Batch:
+    """The batch of a step: a function of seed and step alone, so that a resumed training sees the same."""
     import torch
 
     rng = np.random.default_rng([schedule.seed, step])
     augment.set_random_state(seed=int(rng.integers(2**31)))
-    images, labels = [], []
-    for case in cases_at(step, cases, schedule):
+    picked, found = cases_at(step, cases, schedule), []
+    for case in picked:
         image, label = _patch(case, patch, rng)
         item = augment({"image": image.astype(np.float32), "label": label[None].astype(np.float32)})
-        images.append(torch.as_tensor(np.asarray(item["image"])))
-        labels.append(torch.as_tensor(np.asarray(item["label"])))
-    return torch.stack(images), torch.stack(labels).round().long()
+        image, label = np.asarray(item["image"]), np.asarray(item["label"]).round().astype(np.uint8)
+        beside = maps(image, label[0]) if maps else {}
+        found.append({"image": image, "target": label, **beside})
+    stacked: dict[str, Any] = {
+        name: torch.as_tensor(np.stack([one[name] for one in found])) for name in found[0]
+    }
+    stacked["target"] = stacked["target"].long()
+    return Batch(**stacked, ids=tuple(case.id for case in picked), seed=(schedule.seed, step))
 
 
 @dataclass(frozen=True)
 class Batches:
-    """Batches by their step, as arrays: what processes can make ahead of time and hand over by a pipe."""
+    """Batches by their step, made ahead of time by as many processes as the schedule says."""
 
     cases: Sequence[WorkingCopy]
     patch: Sequence[int]
     schedule: Schedule
+    maps: Maps | None = None
 
     @cached_property
     def augment(self) -> Any:
         """The transform, made once in each process."""
         return augmentation(self.schedule.augmentation, len(self.patch))
 
-    def __getitem__(self, step: int) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
-        image, target = batch_at(step, self.cases, self.patch, self.schedule, self.augment)
-        return image.numpy(), target.numpy().astype(np.uint8)
+    def __getitem__(self, step: int) -> Batch:
+        return batch_at(step, self.cases, self.patch, self.schedule, self.augment, self.maps)
 
-    def after(self, step: int) -> Iterator[tuple[NDArray[np.float32], NDArray[np.uint8]]]:
+    def after(self, step: int) -> Iterator[Batch]:
         """The batches from that step on."""
         steps = range(step, self.schedule.steps)
         if not self.schedule.workers:
@@ -106,15 +151,39 @@ class Batches:
         import torch
 
         loader: Any = torch.utils.data.DataLoader(
-            self,  # type: ignore[arg-type]
+            _Packed(self),  # type: ignore[arg-type]
             sampler=steps,
             batch_size=None,
-            # As arrays: tensors would go through shared memory, of which a container may have little.
             collate_fn=_as_it_is,
             num_workers=self.schedule.workers,
             generator=torch.Generator(),
         )
-        return iter(loader)
+        return map(_unpacked, loader)
+
+
+@dataclass(frozen=True)
+class _Packed:
+    """Batches as arrays, which go through a pipe: tensors would go through shared memory, of which a container
+    may have little.
+    """
+
+    batches: Batches
+
+    def __getitem__(self, step: int) -> dict[str, Any]:
+        import torch
+
+        values = _named(self.batches[step])
+        packed = {n: v.numpy() if isinstance(v, torch.Tensor) else v for n, v in values.items()}
+        return {**packed, "target": packed["target"].astype(np.uint8)}
+
+
+def _unpacked(arrays: Mapping[str, Any]) -> Batch:
+    import torch
+
+    found: dict[str, Any] = {
+        n: torch.as_tensor(v) if isinstance(v, np.ndarray) else v for n, v in arrays.items()
+    }
+    return Batch(**{**found, "target": found["target"].long()})
 
 
 def _as_it_is(batch: Any) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aleaseg.errors import AleasegError
-from aleaseg.training.batches import Batches, cases_at
+from aleaseg.training.batches import Batch, Batches
 from aleaseg.training.checkpoint import Checkpoint, Progress
 from aleaseg.training.copies import WorkingCopy, copy_of
 from aleaseg.training.plan import TrainingPlan
@@ -166,12 +166,12 @@ def _go_on(
     schedule = step.schedule
     done = kept.load(step.device)
     began = time.monotonic() - done.seconds
-    batches = Batches(cases, patch, schedule).after(done.step)
+    batches = Batches(cases, patch, schedule, step.objective.maps).after(done.step)
     out_of_time = False
     while done.step < schedule.steps and not (out_of_time := _out_of_time(schedule, done)):
-        rate = schedule.learning_rate * max(1 - _progress(schedule, done), 0.01) ** 0.9
-        ids = [case.id for case in cases_at(done.step, cases, schedule)]
-        done.losses.append(step(done.step, next(batches), ids, rate))
+        progress = _progress(schedule, done)
+        rate = schedule.learning_rate * max(1 - progress, 0.01) ** 0.9
+        done.losses.append(step(replace(next(batches), progress=progress), rate))
         done.seen.append(step.objective.seen())
         done.step += 1
         done.seconds = time.monotonic() - began
@@ -215,19 +215,19 @@ class _Step:
         self.optimizer = _optimizer(self.trained, schedule)
         self.parts = {"network": network, "objective": objective, "optimizer": self.optimizer}
 
-    def __call__(
-        self, number: int, batch: tuple[NDArray, NDArray], ids: Sequence[str], rate: float
-    ) -> float:
+    def __call__(self, batch: Batch, rate: float) -> float:
         """Take it; returns the loss."""
         import torch
 
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        image, target = (torch.as_tensor(array).to(self.device) for array in batch)
+        seed, number = batch.seed
         # What a network draws (dropout) is the step's own, as its batch is.
-        torch.manual_seed(self.schedule.seed * 1_000_003 + number)
-        with torch.autocast(image.device.type, torch.bfloat16, self.schedule.precision == "bfloat16"):
-            loss = self.objective(self.network(image), target.long(), ids)
+        torch.manual_seed(seed * 1_000_003 + number)
+        with torch.autocast(
+            torch.device(self.device).type, torch.bfloat16, self.schedule.precision == "bfloat16"
+        ):
+            loss = self.objective(self.network, batch.on(self.device))
         value = float(loss.detach())
         if not np.isfinite(value):
             raise AleasegError(

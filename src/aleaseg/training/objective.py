@@ -18,9 +18,10 @@ from torch import Tensor, nn
 
 from aleaseg.losses import DUOLoss, LabelDenoising
 from aleaseg.losses.certainty import FisherCertainty, MahalanobisCertainty
+from aleaseg.training.batches import Batch, Maps
 from aleaseg.training.preprocessing import IGNORE
 
-__all__ = ["OBJECTIVES", "DuoSettings", "Objective", "make_objective", "settings_of"]
+__all__ = ["OBJECTIVES", "DuoSettings", "Objective", "finest", "make_objective", "settings_of"]
 
 
 @dataclass(frozen=True)
@@ -115,29 +116,40 @@ class Objective(nn.Module):
     the coarsest does not count (as in nnU-Net). Targets are resampled by the nearest voxel.
     """
 
-    def forward(self, outputs: Tensor | Sequence[Tensor], target: Tensor, ids: Sequence[str]) -> Tensor:
-        """The loss, ().
+    maps: Maps | None = None
+    """What it wants to know of each patch; made with the batch, where that is made."""
+
+    def forward(self, network: nn.Module, batch: Batch) -> Tensor:
+        """The loss of a batch, (); asks the network as often as it needs.
 
         Args:
-            outputs: (B, C, *spatial) raw logits, or a list of them, finest first.
-            target: (B, 1, *spatial) class indices, `IGNORE` where nobody annotated.
-            ids: of the B cases.
+            network: gives raw logits (B, C, *patch), or a list of them, finest first.
+            batch: of the training.
+        """
+        return self.of(network(batch.image), batch)
+
+    def of(self, outputs: Tensor | Sequence[Tensor], batch: Batch) -> Tensor:
+        """The loss of what the network said, ().
+
+        Args:
+            outputs: (B, C, *patch) raw logits, or a list of them, finest first.
+            batch: what it was asked.
         """
         levels = [outputs] if isinstance(outputs, Tensor) else list(outputs)
         shares = [2.0**-level for level in range(len(levels))]
         if len(levels) > 1:
             shares[-1] = 0.0
-        noise = self.noise(ids, levels)
+        noise = self.noise(batch.ids, levels)
         # From coarse to fine: what was seen last is the finest.
         losses = [
-            share / sum(shares) * self.at(logits, _resampled(target, logits), of_level)
+            share / sum(shares) * self.at(logits, _resampled(batch, logits), of_level)
             for share, logits, of_level in reversed(list(zip(shares, levels, noise, strict=True)))
             if share
         ]
         return torch.stack(losses).sum() + self.penalty()
 
-    def at(self, logits: Tensor, target: Tensor, noise: Tensor | None) -> Tensor:
-        """The loss of one level."""
+    def at(self, logits: Tensor, batch: Batch, noise: Tensor | None) -> Tensor:
+        """The loss of one level, whose size the batch's target has."""
         raise NotImplementedError
 
     def noise(self, ids: Sequence[str], levels: Sequence[Tensor]) -> Sequence[Tensor | None]:
@@ -156,10 +168,16 @@ class Objective(nn.Module):
         """An epoch has ended."""
 
 
-def _resampled(target: Tensor, like: Tensor) -> Tensor:
-    if target.shape[2:] == like.shape[2:]:
-        return target
-    return nn.functional.interpolate(target.float(), like.shape[2:], mode="nearest-exact").long()
+def finest(outputs: Tensor | Sequence[Tensor]) -> Tensor:
+    """Of what a network said, the level of the patch itself."""
+    return outputs if isinstance(outputs, Tensor) else outputs[0]
+
+
+def _resampled(batch: Batch, like: Tensor) -> Batch:
+    if batch.target.shape[2:] == like.shape[2:]:
+        return batch
+    target = nn.functional.interpolate(batch.target.float(), like.shape[2:], mode="nearest-exact")
+    return replace(batch, target=target.long())
 
 
 class _Plain(Objective):
@@ -171,7 +189,8 @@ class _Plain(Objective):
             softmax=True, to_onehot_y=True, include_background=False, batch=True, ignore_index=IGNORE
         )
 
-    def at(self, logits: Tensor, target: Tensor, noise: Tensor | None) -> Tensor:
+    def at(self, logits: Tensor, batch: Batch, noise: Tensor | None) -> Tensor:
+        target = batch.target
         if bool((target == IGNORE).all()):
             return logits.sum() * 0.0
         entropy = nn.functional.cross_entropy(logits, target[:, 0], ignore_index=IGNORE)
@@ -207,8 +226,8 @@ class _Duo(Objective):
             else None
         )
 
-    def at(self, logits: Tensor, target: Tensor, noise: Tensor | None) -> Tensor:
-        found: Tensor = self.duo(logits, target, noise)
+    def at(self, logits: Tensor, batch: Batch, noise: Tensor | None) -> Tensor:
+        found: Tensor = self.duo(logits, batch.target, noise)
         return found
 
     def noise(self, ids: Sequence[str], levels: Sequence[Tensor]) -> Sequence[Tensor | None]:

@@ -85,7 +85,7 @@ class Validation:
         """Look; the network is left in evaluation."""
         import torch
 
-        from aleaseg.training.objective import make_objective
+        from aleaseg.training.objective import finest, make_objective
 
         plain = make_objective(None, network, (), 0)
         network.eval()
@@ -96,16 +96,14 @@ class Validation:
             torch.autocast(self.device, torch.bfloat16, self.schedule.precision == "bfloat16"),
         ):
             for number in range(self.batches):
-                image, target = batch_at(
+                batch = batch_at(
                     number, self.cases, self.patch, self.schedule, augmentation("none", len(self.patch))
-                )
-                target = target.to(self.device)
-                outputs = network(image.to(self.device))
-                logits = outputs if isinstance(outputs, torch.Tensor) else outputs[0]
-                losses.append(float(plain(logits, target, ())))
+                ).on(self.device)
+                logits = finest(network(batch.image))
+                losses.append(float(plain.of(logits, batch)))
                 found = logits.argmax(1)
                 for name, indices in self.classes.items():
-                    counts[name] += pseudo_dice(found, target[:, 0], indices)
+                    counts[name] += pseudo_dice(found, batch.target[:, 0], indices)
         mean = sum(losses) / len(losses) if losses else float("nan")
         return Validated(mean, {name: _dice(*map(int, three)) for name, three in counts.items()})
 
