@@ -52,7 +52,9 @@ class Batch:
         """The same batch where the network is."""
         import torch
 
-        moved = {n: v.to(device) for n, v in _named(self).items() if isinstance(v, torch.Tensor)}
+        moved: dict[str, Any] = {
+            n: v.to(device) for n, v in _named(self).items() if isinstance(v, torch.Tensor)
+        }
         return replace(self, **moved)
 
 
