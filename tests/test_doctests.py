@@ -54,7 +54,7 @@ MODULES = [
     "aleaseg.training.copies",
     "aleaseg.training.page",
     "aleaseg.training.settings",
-    "aleaseg.training.objective",
+    "aleaseg.training.objectives",
 ]
 
 

@@ -17,7 +17,7 @@ import pytest
 from aleaseg.errors import AleasegError, UsageError
 from aleaseg.predictions.crossfit import CrossfitSettings, crossfit
 from aleaseg.predictions.fitted import Crossfit
-from aleaseg.predictions.foldplan import FoldPlan
+from aleaseg.training.foldplan import FoldPlan
 from aleaseg.readers import open_dataset
 from aleaseg.run import Run
 
