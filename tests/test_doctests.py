@@ -7,6 +7,7 @@ import pytest
 
 MODULES = [
     "aleaseg.corruption.mask_faults",
+    "aleaseg.cues",
     "aleaseg.errors",
     "aleaseg.evaluation.columns",
     "aleaseg.evaluation.comparing",
@@ -38,6 +39,7 @@ MODULES = [
     "aleaseg.metrics.paired",
     "aleaseg.metrics.risk_coverage",
     "aleaseg.metrics.surface",
+    "aleaseg.order",
     "aleaseg.pages.axes",
     "aleaseg.pages.javascript",
     "aleaseg.pages.markdown",
