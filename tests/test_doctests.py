@@ -13,6 +13,7 @@ MODULES = [
     "aleaseg.evaluation.comparing",
     "aleaseg.evaluation.words",
     "aleaseg.losses.certainty",
+    "aleaseg.losses.evidential",
     "aleaseg.losses.segmentation",
     "aleaseg.measures.adjusted",
     "aleaseg.measures.auv",

@@ -9,8 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from aleaseg import cues, order
+from aleaseg.losses import evidential
 
 HERE = Path(__file__).resolve().parent
 VERSIONS = ("head", "june")
@@ -97,3 +99,74 @@ def test_share_in_order_with_the_noise(golden, version, case):
     # Ranks by position: what is tied "rises".
     ucc = [order.official_ucc([0.1, 0.9], pair) for pair in u[1:].T]
     assert np.mean(ucc) == near(golden["cues/ucc_noise"][at])
+
+
+# -- evidence --------------------------------------------------------------------------------------
+
+KINDS = ("digamma", "log", "mse")
+EPOCHS = (0, 7, 40)
+
+
+def batch(golden, even=False):
+    logits = torch.tensor(golden["in/even_logits" if even else "in/logits"], dtype=torch.float64)
+    return logits.requires_grad_(), torch.tensor(golden["in/even_label" if even else "in/label"])
+
+
+def repeated_error(golden):
+    """The official `mse` adds the squared error K times, by a broadcast: K - 1 of them in mean."""
+    logits, _ = batch(golden)
+    p = evidential.probabilities(logits).detach().numpy()
+    y = np.stack([golden["in/label"] == k for k in range(3)], axis=1)
+    return 2 * ((y - p) ** 2).sum(1).mean()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_terms_of_the_evidential_loss(golden, kind):
+    found = np.array([float(term.detach()) for term in evidential.evidential_terms(*batch(golden), kind)])
+    if kind == "mse":
+        found[0] += repeated_error(golden)
+    assert found == near(golden["edl/ace_kl_dice"][KINDS.index(kind)])
+
+
+@pytest.mark.parametrize("form", ["a", "b"])
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("epoch", EPOCHS)
+def test_the_evidential_loss(golden, form, kind, epoch):
+    assert golden["edl/kinds"].tolist() == list(KINDS)
+    assert golden["edl/epochs"].tolist() == list(EPOCHS)
+    found = float(evidential.evidential_loss(*batch(golden), epoch / 100, form, kind).detach())
+    if kind == "mse":
+        found += repeated_error(golden) * (10 if form == "a" else 1)
+    assert found == near(golden[f"edl/loss_{form}"][KINDS.index(kind), EPOCHS.index(epoch)])
+
+
+@pytest.mark.parametrize("form", ["a", "b"])
+@pytest.mark.parametrize("even", ["", "even_"])
+def test_its_slopes(golden, form, even):
+    logits, label = batch(golden, bool(even))
+    loss = evidential.evidential_loss(logits, label, 0.07, form)
+    loss.backward()
+    if even:
+        assert float(loss.detach()) == near(golden[f"edl/even_loss_{form}"])
+    same_slope(logits.grad, golden[f"edl/{even}gradient_{form}"])
+
+
+def test_uncertainty_dice_and_divergence(golden):
+    logits, label = batch(golden)
+    logits = logits.detach()
+    assert evidential.uncertainty(logits).numpy() == near(golden["edl/u"])
+    expected = 1 - golden["edl/dice_per_class"].mean()
+    assert float(evidential.evidential_terms(logits, label).dice) == near(expected)
+
+
+def test_divergence_of_all_evidence(golden):
+    # a is 1 at the label. So of three classes with evidence a fourth, labelled, that holds none.
+    alpha = evidential.dirichlet(batch(golden)[0].detach()[:1])
+    own = torch.ones_like(alpha[:, :1])
+    label = torch.zeros_like(own, dtype=torch.long)
+    found = evidential._divergence(torch.cat([own, alpha], 1), label)[0]
+    # It stands in a_0 and in lnG(K) of four classes; the official one is of three.
+    a_0 = alpha.sum(1)[0]
+    psi = torch.digamma(a_0 + 1) - torch.digamma(a_0)
+    found += (alpha - 1).sum(1)[0] * psi + torch.lgamma(a_0) - torch.lgamma(a_0 + 1) + np.log(3)
+    assert found.numpy() == near(golden["edl/kl_of_alpha"])
