@@ -27,9 +27,9 @@ from aleaseg.errors import CaseError
 from aleaseg.extractors import make_extractor
 from aleaseg.metrics import Resamples, auroc, interval, nested
 from aleaseg.predictions import Prediction
-from aleaseg.predictions.prediction import Kind
 from aleaseg.predictions.inside import image_part, mask_part
 from aleaseg.predictions.networks import fold_network, fold_units
+from aleaseg.predictions.prediction import Kind
 from aleaseg.run import Record, Run, file_name, read_json, write_json
 from aleaseg.scoring.catalogue import MEASURES
 from aleaseg.scoring.measure import Eye

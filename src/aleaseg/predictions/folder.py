@@ -223,7 +223,10 @@ def _uncertainty(stated: NDArray, shape: tuple[int, ...], path: Path, case: Case
             "predict the case again",
         )
     # 1e-3: half precision.
-    if stated.dtype.kind not in "fiu" or not (np.isfinite(stated) & (stated >= 0) & (stated <= 1.001)).all():
+    if (
+        stated.dtype.kind not in "fiu"
+        or not (np.isfinite(stated) & (stated >= 0) & (stated <= 1.001)).all()
+    ):
         raise Unreadable(
             case.id,
             f"{path.name} with an uncertainty that is not in [0, 1]",

@@ -75,23 +75,28 @@ class Duo(Objective):
         )
 
     def at(self, logits: Tensor, batch: Batch, noise: Tensor | None) -> Tensor:
+        """See `Objective.at`."""
         found: Tensor = self.duo(logits, batch.target, noise)
         return found
 
     def noise(self, ids: Sequence[str], levels: Sequence[Tensor]) -> Sequence[Tensor | None]:
+        """See `Objective.noise`."""
         found = None if self.denoising is None else self.denoising.noise(ids, levels)
         return [None] * len(levels) if found is None else found
 
     def penalty(self) -> Tensor | float:
+        """See `Objective.penalty`."""
         return 0.0 if self.denoising is None else self.denoising.penalty()
 
     def seen(self) -> Tensor | None:
+        """See `Objective.seen`."""
         weights, scales = self.duo.last_weights, self.duo.last_scales
         if weights is None or scales is None:
             return None
         return torch.stack([weights.double().nanmean(0), scales.double().nanmean(0)]).cpu()
 
     def end_epoch(self) -> None:
+        """See `Objective.end_epoch`."""
         if self.denoising is not None:
             self.denoising.end_epoch()
 

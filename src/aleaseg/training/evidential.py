@@ -47,6 +47,7 @@ class Evidential(Objective):
             self.maps = partial(cue_maps, spacing=spacing_mm, phantom=settings.phantom)
 
     def at(self, logits: Tensor, batch: Batch, noise: Tensor | None) -> Tensor:
+        """See `Objective.at`."""
         return evidential_loss(
             logits,
             batch.target[:, 0],
@@ -57,11 +58,13 @@ class Evidential(Objective):
         )
 
     def forward(self, network: nn.Module, batch: Batch) -> Tensor:
+        """See `Objective.forward`."""
         outputs = network(batch.image)
         loss = self.of(outputs, batch)
         if not self.settings.extra:
             return loss
-        assert batch.distance is not None and batch.gradient is not None
+        assert batch.distance is not None
+        assert batch.gradient is not None
         more, _ = sure_terms(
             network,
             batch.image,

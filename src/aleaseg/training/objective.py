@@ -97,6 +97,7 @@ class Plain(Objective):
         )
 
     def at(self, logits: Tensor, batch: Batch, noise: Tensor | None) -> Tensor:
+        """See `Objective.at`."""
         target = batch.target
         if bool((target == IGNORE).all()):
             return logits.sum() * 0.0
