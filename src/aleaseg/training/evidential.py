@@ -43,7 +43,7 @@ class Evidential(Objective):
     def __init__(self, settings: SureSettings, spacing_mm: Sequence[float] | None = None) -> None:
         super().__init__()
         self.settings = settings
-        if settings.extra:
+        if settings.ordered:
             self.maps = partial(cue_maps, spacing=spacing_mm, phantom=settings.phantom)
 
     def at(self, logits: Tensor, batch: Batch, noise: Tensor | None) -> Tensor:
@@ -61,7 +61,7 @@ class Evidential(Objective):
         """See `Objective.forward`."""
         outputs = network(batch.image)
         loss = self.of(outputs, batch)
-        if not self.settings.extra:
+        if not self.settings.ordered:
             return loss
         assert batch.distance is not None
         assert batch.gradient is not None

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from aleaseg.case import Case, Voxels, usable_image
 from aleaseg.errors import AleasegError, UsageError, one_line
@@ -211,7 +212,7 @@ def _predicted(
 ) -> tuple[Voxels, Prediction]:
     """The image, and what is said of it."""
     image = usable_image(case)
-    seen = model.plan.preprocessing.image(case, image)
+    seen: NDArray = model.plan.preprocessing.image(case, image)
     if settings.noise is not None:
         # After normalisation, which would take part of it away again.
         seen = add_noise(seen, case.id, *settings.noise, settings.seed)
