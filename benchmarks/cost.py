@@ -24,12 +24,12 @@ from aleaseg.case import Case, usable_image, usable_label
 from aleaseg.extractors import make_extractor
 from aleaseg.predictions import Prediction
 from aleaseg.predictions.fitted import Crossfit
-from aleaseg.predictions.foldplan import FoldPlan
 from aleaseg.predictions.inside import image_part, mask_part
 from aleaseg.predictions.networks import fold_network, fold_units
 from aleaseg.readers import open_dataset
 from aleaseg.run import Run
 from aleaseg.scoring.record import score_case
+from aleaseg.training.foldplan import FoldPlan
 
 
 class Plain:

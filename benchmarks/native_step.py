@@ -36,7 +36,7 @@ import torch
 from aleaseg.training import batches
 from aleaseg.training.copies import WorkingCopy, copy_of, write_copy
 from aleaseg.training.loop import fit
-from aleaseg.training.objective import make_objective, settings_of
+from aleaseg.training.objectives import make_objective, settings_of
 from aleaseg.training.preprocessing import IGNORE
 from aleaseg.training.reproducible import reproducible
 from aleaseg.training.schedule import Schedule

@@ -7,12 +7,16 @@ import pytest
 
 MODULES = [
     "aleaseg.corruption.mask_faults",
+    "aleaseg.cues",
     "aleaseg.errors",
     "aleaseg.evaluation.columns",
     "aleaseg.evaluation.comparing",
     "aleaseg.evaluation.words",
     "aleaseg.losses.certainty",
+    "aleaseg.losses.evidential",
+    "aleaseg.losses.patches",
     "aleaseg.losses.segmentation",
+    "aleaseg.losses.sure",
     "aleaseg.measures.adjusted",
     "aleaseg.measures.auv",
     "aleaseg.measures.confident_learning",
@@ -38,6 +42,7 @@ MODULES = [
     "aleaseg.metrics.paired",
     "aleaseg.metrics.risk_coverage",
     "aleaseg.metrics.surface",
+    "aleaseg.order",
     "aleaseg.pages.axes",
     "aleaseg.pages.javascript",
     "aleaseg.pages.markdown",
@@ -54,7 +59,7 @@ MODULES = [
     "aleaseg.training.copies",
     "aleaseg.training.page",
     "aleaseg.training.settings",
-    "aleaseg.training.objective",
+    "aleaseg.training.objectives",
 ]
 
 

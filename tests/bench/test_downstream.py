@@ -24,7 +24,7 @@ from aleaseg.bench.draw import dice_by_class
 from aleaseg.case import Case, Dataset, Geometry, Voxels
 from aleaseg.errors import SettingsDiffer, UsageError
 from aleaseg.predictions import Prediction
-from aleaseg.predictions.foldplan import FoldPlan
+from aleaseg.training.foldplan import FoldPlan
 from aleaseg.run import Run, read_table
 from aleaseg.training.grid import WorkingGrid
 from aleaseg.training.plan import NetworkPlan

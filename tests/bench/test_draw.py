@@ -20,7 +20,7 @@ from aleaseg.measures.label_agreement import dice
 from aleaseg.predictions import crossfit
 from aleaseg.predictions import fold as folds
 from aleaseg.predictions.fitted import Crossfit
-from aleaseg.predictions.foldplan import FoldPlan
+from aleaseg.training.foldplan import FoldPlan
 from aleaseg.predictions.networks import fold_network, fold_units
 from aleaseg.run import Record, Run, read_json
 from aleaseg.scoring.catalogue import MEASURES

@@ -10,7 +10,7 @@ import torch
 from aleaseg.training.copies import copy_of, write_copy
 from aleaseg.training.grid import WorkingGrid
 from aleaseg.training.loop import fit
-from aleaseg.training.objective import make_objective, settings_of
+from aleaseg.training.objectives import make_objective, settings_of
 from aleaseg.training.plan import NetworkPlan
 from aleaseg.training.preprocessing import Preprocessing
 from aleaseg.training.schedule import Schedule

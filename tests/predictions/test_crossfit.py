@@ -17,7 +17,7 @@ import pytest
 from aleaseg.errors import AleasegError, UsageError
 from aleaseg.predictions.crossfit import CrossfitSettings, crossfit
 from aleaseg.predictions.fitted import Crossfit
-from aleaseg.predictions.foldplan import FoldPlan
+from aleaseg.training.foldplan import FoldPlan
 from aleaseg.readers import open_dataset
 from aleaseg.run import Run
 
@@ -243,7 +243,7 @@ def test_any_network_is_cross_fitted_and_every_measure_looks_into_it(
     dataset, run = open_dataset(tmp_path / "data", groups=r"^(g\d)"), Run(tmp_path / "run")
     asked = CrossfitSettings(folds=2, steps=2, inside=True, network=network)
     told = crossfit(run, dataset, asked)
-    assert told["network"] == {"name": network, "size": "tiny", "deep_supervision": False}
+    assert told["network"] == {"name": network, "size": "tiny", "deep_supervision": False, "dropout": 0.0}
     assert FoldPlan.read(run).network.name == network
     run.update_manifest(predictions={"source": "crossfit"}, crossfit=told)
     eye = make_extractor("task", dataset, open_predictions(run, dataset))

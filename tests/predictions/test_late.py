@@ -9,7 +9,7 @@ from safetensors.numpy import load_file
 
 from aleaseg.predictions import late
 from aleaseg.predictions.crossfit import CrossfitSettings, crossfit
-from aleaseg.predictions.foldplan import FoldPlan
+from aleaseg.training.foldplan import FoldPlan
 from aleaseg.readers import open_dataset
 from aleaseg.run import Run
 

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from aleaseg.predictions import foldplan, learning
+from aleaseg.predictions import learning
+from aleaseg.training import foldplan
 from aleaseg.predictions.crossfit import CrossfitSettings, crossfit
 from aleaseg.predictions.fitted import Crossfit
-from aleaseg.predictions.foldplan import FoldPlan, copies_folder, plan_file
+from aleaseg.training.foldplan import FoldPlan, copies_folder, plan_file
 from aleaseg.predictions.learning import LOOKS, Watch, learning_file, read_learning
 from aleaseg.readers import open_dataset
 from aleaseg.run import Run, read_json

@@ -17,7 +17,7 @@ from aleaseg.reproduce.reproducing import expand
 from aleaseg.reproduce.work import kept_at_random, kept_cases
 from aleaseg.reproduce.writing import write_reproduced
 from aleaseg.run import Run
-from aleaseg.training.objective import settings_of
+from aleaseg.training.objectives import settings_of
 
 
 @pytest.fixture(scope="module")

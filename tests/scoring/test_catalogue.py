@@ -35,7 +35,7 @@ OF_CASE = [
     *(("intensity_variance", v) for v in ("image", "mask")),
     *((name, "") for name in ("residual_variance", "energy", "entropy", "tta_information", "aum")),
     *((name, v) for name, v in (("softmin", ""), ("softmin", "near"), ("el2n", ""), ("el2n", "early"))),
-    *((name, "") for name in ("cross_entropy", "label_issues", "forgetting")),
+    *((name, "") for name in ("cross_entropy", "label_issues", "forgetting", "boundary_uncertainty")),
     *((f"cartography_{name}", "") for name in ("confidence", "variability")),
     *((f"img_{name}", "") for name in ("noise", "contrast", "skew")),
     *((f"img_{name}_{axis}", "") for name in ("sharp", "fov") for axis in "dhw"),
@@ -56,7 +56,7 @@ OF_THE_MASK = {
 WORSE = {
     **dict.fromkeys(("effective_rank", "participation_ratio", "semantic_volume", "fisher"), -1),
     **dict.fromkeys(("variance/image", "variance/mask", "residual_variance"), 1),
-    **dict.fromkeys(("energy", "entropy", "tta_information"), 1),
+    **dict.fromkeys(("energy", "entropy", "boundary_uncertainty", "tta_information"), 1),
     **dict.fromkeys(("own_dice", "own_dice/foreground"), -1),
     **dict.fromkeys(("tta_dice", "oof_dice", "in_sample_dice", "softmin", "softmin/near"), -1),
     **dict.fromkeys(("cross_entropy", "el2n", "el2n/early", "label_issues", "forgetting"), 1),

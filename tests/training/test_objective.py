@@ -9,7 +9,7 @@ from aleaseg.training.batches import Batch, cases_at
 from aleaseg.training.copies import copy_of, write_copy
 from aleaseg.training.grid import WorkingGrid
 from aleaseg.training.loop import fit
-from aleaseg.training.objective import OBJECTIVES, DuoSettings, make_objective, settings_of
+from aleaseg.training.objectives import OBJECTIVES, DuoSettings, make_objective, settings_of
 from aleaseg.training.plan import NetworkPlan
 from aleaseg.training.preprocessing import IGNORE, Preprocessing
 from aleaseg.training.schedule import Schedule

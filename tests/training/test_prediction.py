@@ -29,12 +29,19 @@ def shape(request):
     return SHAPES[request.param]
 
 
-@pytest.fixture(params=["logit", "probability"])
+def dirichlet(logits):
+    """alpha = softplus(z) + 1."""
+    return np.log1p(np.exp(logits.astype(np.float64))) + 1
+
+
+@pytest.fixture(params=["logit", "probability", "evidence"])
 def one(request, shape):
-    """A softmax over background and four values, on the case's own grid."""
+    """Background and four values, on the case's own grid."""
     logits = np.random.default_rng(0).normal(0, 4, (5, *shape)).astype(np.float32)
-    maps = logits if request.param == "logit" else softmax(logits)
-    return Prediction(maps, request.param, shape, CLASSES), softmax(logits.astype(np.float64)), logits
+    maps = softmax(logits) if request.param == "probability" else logits
+    alpha = dirichlet(logits)
+    p = alpha / alpha.sum(0) if request.param == "evidence" else softmax(logits.astype(np.float64))
+    return Prediction(maps, request.param, shape, CLASSES), p, logits
 
 
 def probabilities(prediction):
@@ -70,7 +77,7 @@ def test_an_undeclared_value_counts_as_background(one, shape):
 def test_class_maps_are_the_models_own(one):
     prediction, p, logits = one
     single, several = prediction.class_map("liver"), prediction.class_map("kidneys")
-    if prediction.kind == "logit":
+    if prediction.kind in ("logit", "evidence"):
         np.testing.assert_array_equal(single, logits[1])
         inside = p[2] + p[4]
         np.testing.assert_allclose(several, np.log(inside / (1 - inside)), atol=1e-4)
@@ -182,3 +189,35 @@ def test_the_probability_of_a_class_is_that_of_the_whole_stack(one, shape):
         np.testing.assert_allclose(probabilities(regions), sigmoid(maps), atol=2e-6)
     hard = Prediction(labels(shape)[None], "label", shape, CLASSES)
     assert hard.probability("liver") is None
+
+
+def test_uncertainty_is_one_where_nothing_is_known_and_nought_where_all_is(one, shape):
+    prediction, p, logits = one
+    if prediction.kind == "evidence":
+        wanted = 5 / dirichlet(logits).sum(axis=0)
+    else:
+        wanted = -(p * np.log(p)).sum(axis=0) / np.log(5)
+    np.testing.assert_allclose(prediction.uncertainty(), wanted, atol=1e-5)
+    flat = np.zeros((5, *shape), np.float32) - 80  # no evidence at all; a softmax of equal logits
+    kind = "logit" if prediction.kind == "probability" else prediction.kind
+    np.testing.assert_allclose(Prediction(flat, kind, shape, CLASSES).uncertainty(), 1, atol=1e-6)
+    flat[1] = 1e4
+    assert Prediction(flat, kind, shape, CLASSES).uncertainty().max() < 1e-3
+
+
+def test_uncertainty_of_zero_logits_is_the_closed_form(shape):
+    unsure = Prediction(np.zeros((4, *shape)), "evidence", shape, {"a": (1,), "b": (2,), "c": (3,)})
+    np.testing.assert_allclose(unsure.uncertainty(), 1 / (1 + np.log(2)), rtol=1e-6)
+
+
+def test_uncertainty_of_regions_hard_labels_and_of_what_a_file_states(shape):
+    p = np.random.default_rng(0).uniform(0.01, 0.99, (3, *shape))
+    entropy = -(p * np.log2(p) + (1 - p) * np.log2(1 - p))
+    found = Prediction(p, "probability", shape, REGIONS, regions=True).uncertainty()
+    np.testing.assert_allclose(found, entropy.max(axis=0), atol=1e-5)
+    label = labels(shape)[None]
+    assert Prediction(label, "label", shape, CLASSES).uncertainty() is None
+    stated = np.full(shape, 0.25, np.float16)
+    assert (Prediction(label, "label", shape, CLASSES, stated=stated).uncertainty() == 0.25).all()
+    with pytest.raises(ValueError, match="no overlapping regions"):
+        Prediction(p, "evidence", shape, REGIONS, regions=True)

@@ -12,8 +12,8 @@ from aleaseg.bench.result import BenchResult
 from aleaseg.bench.settings import DetectSettings
 from aleaseg.bench.swap_in import swap_in
 from aleaseg.bench.write import write_bench
-from aleaseg.predictions.foldplan import FoldPlan
 from aleaseg.run import Run, now, versions
+from aleaseg.training.foldplan import FoldPlan
 from aleaseg.work import Progress, cores
 
 __all__ = ["machine", "run_bench"]

@@ -37,11 +37,13 @@ from aleaseg.case import Case, Dataset
 from aleaseg.errors import UsageError
 from aleaseg.metrics.paired import FEWEST_GROUPS
 from aleaseg.predictions import Prediction
-from aleaseg.predictions.foldplan import FoldPlan
+from aleaseg.predictions.prediction import Kind
 from aleaseg.run import Run, now, read_json, versions, write_json
 from aleaseg.training.copies import copy_of, make_copies
+from aleaseg.training.foldplan import FoldPlan
 from aleaseg.training.inference import predict_logits
 from aleaseg.training.loop import draw_network, fit_plan
+from aleaseg.training.objectives import is_evidential
 from aleaseg.training.plan import TrainingPlan
 from aleaseg.training.planning import screened
 from aleaseg.training.schedule import Schedule, default_steps
@@ -139,7 +141,8 @@ def _train(work: Run, device: str, test: Dataset, training: _Training) -> None:
         if copy.places.exists():
             logits = predict_logits(network, copy.arrays()[0], plan.preprocessing.grid.patch, device)
             shape = case.read_geometry().shape
-            prediction = Prediction(logits, "logit", shape, test.classes)
+            kind: Kind = "evidence" if is_evidential(plan.objective) else "logit"
+            prediction = Prediction(logits, kind, shape, test.classes)
             found[case.id] = dice_by_class(case, prediction, test, of_mask=True)
     about = {
         "choice": training.choice,

@@ -16,9 +16,9 @@ from aleaseg.extractors import make_extractor
 from aleaseg.measures.label_agreement import dice
 from aleaseg.predictions import Prediction, open_predictions
 from aleaseg.predictions.crossfit import CrossfitSettings, crossfit, plan_crossfit
-from aleaseg.predictions.foldplan import copies_folder, plan_file
 from aleaseg.run import Run, read_json, write_json
 from aleaseg.scoring import score_cases
+from aleaseg.training.foldplan import copies_folder, plan_file
 from aleaseg.work import Progress
 
 __all__ = ["Draw", "dice_by_class", "fit_draw", "mean_dice", "open_draw", "plan_draw"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, dataclass, replace
 from typing import TYPE_CHECKING, Annotated
 
 from aleaseg.errors import UsageError
@@ -43,7 +43,11 @@ class BenchSettings(DatasetSettings):
         from aleaseg.predictions.crossfit import CrossfitSettings
 
         return CrossfitSettings(
-            folds=self.folds, steps=self.steps, seed=draw, device=self.device, inside=True
+            folds=self.folds,
+            steps=self.steps,
+            seed=draw,
+            device=self.device,
+            inside=True,
         )
 
 
@@ -57,11 +61,18 @@ class DetectSettings(BenchSettings):
     swap_in: Annotated[
         bool, Option("Also every fault at every strength.", names=("--swap-in/--no-swap-in",), free=True)
     ] = True
+    objective: Annotated[str, Option("What the folds make small: plain, edl, sure, ...", "NAME")] = "plain"
 
     def __post_init__(self) -> None:
         """Refuse what cannot work."""
         super().__post_init__()
         _check_share("share", self.share)
+        if self.objective != "plain":  # others need torch to be known
+            _check_objective(self.objective)
+
+    def crossfit(self, draw: int) -> CrossfitSettings:
+        """How the networks of a draw are fitted."""
+        return replace(super().crossfit(draw), objective=self.objective)
 
     @property
     def numbers(self) -> range:
@@ -85,6 +96,20 @@ def _check_share(name: str, share: float) -> None:
     """
     if not 0 < share < 1:
         raise UsageError(f"{name} is {share}; expected a part of the cases, above 0 and below 1")
+
+
+def _check_objective(name: str) -> None:
+    """Refuse an objective that there is not.
+
+    Raises:
+        UsageError: with those that there are.
+    """
+    from aleaseg.training.objectives import settings_of
+
+    try:
+        settings_of(name)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
 
 
 def _named(text: str) -> tuple[str, ...]:
@@ -119,7 +144,6 @@ class DownstreamSettings(BenchSettings):
     def __post_init__(self) -> None:
         """Refuse what cannot work."""
         from aleaseg.scoring.catalogue import MEASURES
-        from aleaseg.training.objective import settings_of
 
         super().__post_init__()
         if self.share != 0:
@@ -132,10 +156,7 @@ class DownstreamSettings(BenchSettings):
             _check_share("leave_out", self.leave_out)
         _check_share("held_out", self.held_out)
         for name in self.ways:
-            try:
-                settings_of(name)
-            except ValueError as error:
-                raise UsageError(str(error)) from error
+            _check_objective(name)
         unknown = [name for name in self.names if name not in MEASURES]
         if unknown:
             raise UsageError(f"unknown measures {', '.join(unknown)}; known are {', '.join(MEASURES)}")

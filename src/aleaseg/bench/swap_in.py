@@ -27,14 +27,16 @@ from aleaseg.errors import CaseError
 from aleaseg.extractors import make_extractor
 from aleaseg.metrics import Resamples, auroc, interval, nested
 from aleaseg.predictions import Prediction
-from aleaseg.predictions.foldplan import FoldPlan
 from aleaseg.predictions.inside import image_part, mask_part
 from aleaseg.predictions.networks import fold_network, fold_units
+from aleaseg.predictions.prediction import Kind
 from aleaseg.run import Record, Run, file_name, read_json, write_json
 from aleaseg.scoring.catalogue import MEASURES
 from aleaseg.scoring.measure import Eye
 from aleaseg.scoring.numbers import Numbers
 from aleaseg.scoring.record import score_case
+from aleaseg.training.foldplan import FoldPlan
+from aleaseg.training.objectives import is_evidential
 from aleaseg.work import map_cases
 
 if TYPE_CHECKING:
@@ -113,7 +115,8 @@ def _record(
     del inside["small"]
     # As the files of the draw keep them.
     logits = inside.pop("logits").astype(np.float16)
-    prediction = Prediction(logits, "logit", shape, dataset.classes, inside=inside, model=f"fold_{fold}")
+    kind: Kind = "evidence" if is_evidential(plan.objective) else "logit"
+    prediction = Prediction(logits, kind, shape, dataset.classes, inside=inside, model=f"fold_{fold}")
     given = _Given(prediction)
     record, _ = score_case(case, dataset, given, make_extractor("task", dataset, given))
     return replace(record, files={}, image_files=(), label_files=())

@@ -7,7 +7,7 @@ from typing import Any
 
 from aleaseg.case import Case, Dataset
 from aleaseg.errors import UsageError
-from aleaseg.extractors.base import ClassMap, Cost, Extractor, ExtractorSettings, Traits
+from aleaseg.extractors.base import ClassMap, Cost, Extractor, ExtractorSettings, Kind, Traits
 from aleaseg.predictions import Predictions
 
 __all__ = ["Task"]
@@ -50,6 +50,8 @@ class Task(Extractor):
         for prediction in self._predictions.read(case):
             if prediction.kind == "label":
                 continue
+            # Raw logits are the network's maps, whatever they stand for.
+            kind: Kind = "probability" if prediction.kind == "probability" else "logit"
             for name in self.classes:
                 values = prediction.class_map(name)
-                yield ClassMap(name, values, prediction.kind, (0, values.shape[0]))
+                yield ClassMap(name, values, kind, (0, values.shape[0]))

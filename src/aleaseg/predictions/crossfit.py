@@ -9,12 +9,12 @@ from typing import Any
 
 from aleaseg.case import Dataset, file_stamps
 from aleaseg.errors import UsageError
-from aleaseg.predictions.foldplan import FoldPlan, copies_folder, fold_file, plan_file
 from aleaseg.predictions.folds import make_folds
 from aleaseg.predictions.late import catch_up
 from aleaseg.predictions.processes import run_folds
 from aleaseg.run import Run, read_json
 from aleaseg.training.copies import make_copies
+from aleaseg.training.foldplan import FoldPlan, copies_folder, fold_file, plan_file
 from aleaseg.training.plan import NetworkPlan
 from aleaseg.training.planning import plan_preprocessing, screened
 from aleaseg.training.preprocessing import check_values
@@ -42,6 +42,7 @@ class CrossfitSettings:
         inside: also keep what the measures of a network's inside need (features, augmented
             and mask-normalised predictions, learning dynamics): some more time, a little more disk.
         network, size: of `aleaseg.networks`.
+        objective: what the folds make small, of `aleaseg.training.objectives`.
     """
 
     folds: int = 5
@@ -53,6 +54,7 @@ class CrossfitSettings:
     inside: bool = False
     network: str = "small"
     size: str = "tiny"
+    objective: str = "plain"
 
 
 def plan_crossfit(run: Run, dataset: Dataset, settings: CrossfitSettings, progress: Progress) -> FoldPlan:
@@ -102,6 +104,7 @@ def plan_crossfit(run: Run, dataset: Dataset, settings: CrossfitSettings, progre
         settings.device,
         settings.inside,
         failed,
+        settings.objective,
     )
     plan.write(run)
     return plan

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING
 from numpy.typing import NDArray
 
 from aleaseg.case import Case, Dataset, usable_image
-from aleaseg.predictions.foldplan import FoldPlan
 from aleaseg.predictions.late import folds_of_groups
 from aleaseg.predictions.learning import read_learning
 from aleaseg.predictions.networks import fold_network
-from aleaseg.predictions.prediction import Prediction
+from aleaseg.predictions.prediction import Kind, Prediction
 from aleaseg.run import Run
+from aleaseg.training.foldplan import FoldPlan
 from aleaseg.training.inference import predict_logits
+from aleaseg.training.objectives import is_evidential
 
 if TYPE_CHECKING:
     import torch
@@ -87,7 +88,8 @@ class Crossfit:
         return [fold for fold in folds if known <= {fold}]
 
     def _prediction(self, maps: NDArray, shape: tuple[int, ...]) -> Prediction:
-        return Prediction(maps, "logit", shape, self.dataset.classes)
+        kind: Kind = "evidence" if is_evidential(self._plan.objective) else "logit"
+        return Prediction(maps, kind, shape, self.dataset.classes)
 
     def read(self, case: Case) -> list[Prediction]:
         """The out-of-fold logits of a case; for a new case those of every fold."""

@@ -11,12 +11,12 @@ import json
 import sys
 from dataclasses import replace
 
-from aleaseg.predictions.foldplan import FoldPlan, copies_folder, fold_file
 from aleaseg.predictions.inside import foreground_units
 from aleaseg.predictions.learning import Watch
 from aleaseg.predictions.networks import predict_case, write_prediction
 from aleaseg.run import Run, write_json
 from aleaseg.training.copies import copy_of
+from aleaseg.training.foldplan import FoldPlan, copies_folder, fold_file
 from aleaseg.training.loop import draw_network, fit_plan
 from aleaseg.training.model import write_weights
 from aleaseg.training.reproducible import reproducible

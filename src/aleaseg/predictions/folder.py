@@ -26,6 +26,7 @@ _DAMAGE = (OSError, ValueError, TypeError, EOFError, KeyError, zipfile.BadZipFil
 # So many masks in a row that a network meets to the voxel, no network meets.
 _LOOKED_AT = 5
 _KEYS = ("probabilities", "softmax", "logits")
+_UNSURE = "uncertainty"
 _PICTURES = (".png", ".tif", ".tiff")
 _ENDINGS = (".npz", ".nii.gz", ".nii", ".img.gz", ".img", ".nrrd", ".nhdr", ".mha", ".mhd", *_PICTURES)
 
@@ -178,7 +179,7 @@ def read_prediction(path: Path, case: Case, dataset: Dataset) -> Prediction:
         Unreadable: the file is damaged.
         ShapeMismatch: it does not fit the case or the classes.
     """
-    maps, kind = _arrays(path, case)
+    maps, kind, stated = _arrays(path, case)
     shape = case.read_geometry().shape
     if maps.ndim == len(shape) + 2 and maps.shape[1] == 1:
         maps = maps[:, 0]  # nnU-Net keeps 2D images as volumes of one slice
@@ -200,7 +201,39 @@ def read_prediction(path: Path, case: Case, dataset: Dataset) -> Prediction:
         maps = _asked_channels(maps, kind, case, path, dataset)
         if kind == "probability":
             refuse_sum(maps, path, case)
-    return Prediction(maps, kind, shape, dataset.classes, regions)
+    if stated is not None:
+        stated = _uncertainty(stated, shape, path, case)
+    return Prediction(maps, kind, shape, dataset.classes, regions, stated=stated)
+
+
+def _uncertainty(stated: NDArray, shape: tuple[int, ...], path: Path, case: Case) -> NDArray:
+    """What a model stated of each voxel, (*case shape) in [0, 1].
+
+    Raises:
+        ShapeMismatch: it lies on another grid.
+        Unreadable: it is no uncertainty in [0, 1].
+    """
+    if stated.shape == (1, *shape):
+        stated = stated[0]
+    if stated.shape != shape:
+        raise ShapeMismatch(
+            case.id,
+            f"an uncertainty of shape {stated.shape} in {path.name}",
+            f"the image's shape {shape}",
+            "predict the case again",
+        )
+    # 1e-3: half precision.
+    if (
+        stated.dtype.kind not in "fiu"
+        or not (np.isfinite(stated) & (stated >= 0) & (stated <= 1.001)).all()
+    ):
+        raise Unreadable(
+            case.id,
+            f"{path.name} with an uncertainty that is not in [0, 1]",
+            "1 where the model has no idea, 0 where it is sure",
+            "predict the case again",
+        )
+    return stated
 
 
 def _are_regions(maps: NDArray, kind: Kind, dataset: Dataset) -> bool:
@@ -262,9 +295,10 @@ def _ending(path: Path) -> str | None:
     )
 
 
-def _arrays(path: Path, case: Case) -> tuple[NDArray, Kind]:
+def _arrays(path: Path, case: Case) -> tuple[NDArray, Kind, NDArray | None]:
+    """Maps, what they are, and the uncertainty where the file holds one."""
     if path.suffix.lower() != ".npz":
-        return _from_image(path, case)
+        return *_from_image(path, case), None
     try:
         # Opened here: NumPy leaves a file open that turns out to be no archive.
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
@@ -281,6 +315,8 @@ def _arrays(path: Path, case: Case) -> tuple[NDArray, Kind]:
                     "train with `nnUNetv2_train ... --npz`",
                 )
             array = np.asarray(archive[key])
+            beside = _UNSURE in archive.files and key != _UNSURE
+            stated = np.asarray(archive[_UNSURE]) if beside else None
     except _DAMAGE as error:
         raise Unreadable(
             case.id,
@@ -290,7 +326,7 @@ def _arrays(path: Path, case: Case) -> tuple[NDArray, Kind]:
         ) from error
     if array.dtype.kind not in "fiub" or not np.isfinite(array).all():
         raise _no_numbers(path, case)
-    return np.asarray(array, dtype=np.float32), "logit" if key == "logits" else "probability"
+    return np.asarray(array, dtype=np.float32), "logit" if key == "logits" else "probability", stated
 
 
 def _no_numbers(path: Path, case: Case) -> Unreadable:

@@ -11,10 +11,10 @@ import numpy as np
 
 from aleaseg.case import Case, Dataset, file_stamps, usable_image, usable_label
 from aleaseg.errors import one_line
-from aleaseg.predictions.foldplan import FoldPlan
 from aleaseg.predictions.learning import learning_file
 from aleaseg.predictions.networks import fold_network, fold_units, predict_case, write_prediction
 from aleaseg.run import Run, file_name
+from aleaseg.training.foldplan import FoldPlan
 from aleaseg.work import map_cases
 
 __all__ = ["catch_up", "folds_of_groups"]

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from aleaseg.measures.label_agreement import near
 from aleaseg.measures.learning_dynamics import Dynamics
-from aleaseg.predictions.foldplan import FoldPlan, copies_folder
 from aleaseg.run import Run, file_name, write_aside
 from aleaseg.training.copies import copy_of
+from aleaseg.training.foldplan import FoldPlan, copies_folder
 from aleaseg.training.inference import predict_logits
 from aleaseg.training.preprocessing import IGNORE
 

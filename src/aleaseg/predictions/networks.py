@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aleaseg.errors import UsageError
-from aleaseg.predictions.foldplan import FoldPlan, fold_file, plan_file
 from aleaseg.predictions.inside import Units, image_part, mask_part
 from aleaseg.run import Run, read_json, write_aside
+from aleaseg.training.foldplan import FoldPlan, fold_file, plan_file
 from aleaseg.training.inference import predict_logits
 from aleaseg.training.model import read_weights
 

@@ -13,8 +13,8 @@ from queue import SimpleQueue
 from typing import Any
 
 from aleaseg.errors import AleasegError
-from aleaseg.predictions.foldplan import FoldPlan, fold_file
 from aleaseg.run import Run
+from aleaseg.training.foldplan import FoldPlan, fold_file
 from aleaseg.work import Progress
 
 __all__ = ["run_folds"]

@@ -84,7 +84,7 @@ class Training:
     Attributes:
         dataset: name of the source.
         network: of `aleaseg.networks`.
-        objective: of `aleaseg.training.objective`; or `static_s` or `static_freq`: fixed weights, by the mean S
+        objective: of `aleaseg.training.objectives`; or `static_s` or `static_freq`: fixed weights, by the mean S
             of each class, or by how rare it is.
         cut: what is left out; None: nothing.
         seed: of weights and batches.

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from aleaseg.case import Case, Dataset, Geometry, file_stamps, usable_image, usable_label
 from aleaseg.errors import CaseError
 from aleaseg.extractors import ClassMap, Extractor, NoMap
+from aleaseg.measures.boundary_uncertainty import boundary_uncertainty
 from aleaseg.measures.image_quality import image_statistics
 from aleaseg.measures.label_agreement import dice, near, softmin
 from aleaseg.measures.mask_quality import mask_statistics
@@ -100,6 +101,8 @@ def score_case(
                 rows += _agreement_rows(label, geometry, found, dataset)
     except CaseError as error:
         troubles.append(str(error))
+    if not troubles and len(found) == 1 and (found[0].inside or found[0].stated is not None):
+        rows.append(_number("boundary_uncertainty", _along_the_boundary(found[0], geometry)))
     if not troubles and len(found) == 1 and found[0].inside:
         rows += _rival_rows(case, image.array, label, found[0], dataset)
         record = replace(record, model=found[0].model, features=rival_features(found[0], dataset))
@@ -114,6 +117,15 @@ def score_case(
     if troubles:
         record = replace(record, status="partly", error=troubles[0])
     return replace(record, class_maps=about, measures=tuple(rows)), spectra
+
+
+def _along_the_boundary(prediction: Prediction, geometry: Geometry) -> float | None:
+    """How unsure the model is along the boundary that it draws, on the model's own grid."""
+    grid = prediction.maps.shape[1:]
+    own = replace(prediction, shape=grid)
+    unsure = own.uncertainty()
+    spacing = [mm * n / m for mm, n, m in zip(geometry.spacing_mm, geometry.shape, grid, strict=True)]
+    return None if unsure is None else boundary_uncertainty(unsure, own.labels(), spacing)
 
 
 def _rival_rows(

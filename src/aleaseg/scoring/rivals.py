@@ -7,11 +7,11 @@ was kept. Maps are read on the network's own grid.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import softmax
 
 from aleaseg.case import Dataset
 from aleaseg.measures.confident_learning import case_issue_share
@@ -66,7 +66,7 @@ def rival_numbers(
         at_home = np.isin(label, prediction.values)
         yield "intensity_variance", "mask", "", intensity_variance(_in_own_range(image), at_home)
     close = near(inside, predicted > 0) & (indices != IGNORE)
-    yield from _of_given_labels(logits, indices, close)
+    yield from _of_given_labels(logits, prediction.own_probabilities(), indices, close)
     yield from _of_learning(prediction, indices, dataset)
 
 
@@ -82,12 +82,12 @@ def _through_mask(prediction: Prediction) -> Prediction | None:
     maps = prediction.inside.get("logits_foreground")
     if maps is None:
         return None
-    return Prediction(maps, "logit", prediction.shape, prediction.classes, prediction.regions)
+    return replace(prediction, maps=maps, inside={})
 
 
 def _of_maps(prediction: Prediction, dataset: Dataset, label: NDArray | None) -> Iterator[Number]:
     """S in every reading, ranks and volume, of each class's map."""
-    probabilities = softmax(np.asarray(prediction.maps, dtype=np.float32), axis=0)
+    probabilities = prediction.own_probabilities()
     values = prediction.values
     through = _through_mask(prediction)
     for name in dataset.classes:
@@ -144,9 +144,10 @@ def _of_augmentation(prediction: Prediction, dataset: Dataset) -> Iterator[Numbe
     yield "tta_information", "", "", float(prediction.inside["tta_information"])
 
 
-def _of_given_labels(logits: NDArray, indices: NDArray, close: NDArray[np.bool_]) -> Iterator[Number]:
+def _of_given_labels(
+    logits: NDArray, probabilities: NDArray, indices: NDArray, close: NDArray[np.bool_]
+) -> Iterator[Number]:
     """How surprised the network is by the labels near the mask and its own prediction."""
-    probabilities = softmax(logits, axis=0)
     known = np.where(indices == IGNORE, 0, indices)
     given = np.take_along_axis(probabilities, known[None].astype(np.int64), axis=0)[0]
     yield "cross_entropy", "", "", cross_entropy(given, close)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from aleaseg.measures.boundary_uncertainty import boundary_uncertainty
 from aleaseg.measures.column import Direction
 from aleaseg.measures.effective_rank import effective_rank, participation_ratio
 from aleaseg.measures.energy import EnergyMixture, mean_energy
@@ -167,6 +168,15 @@ _LOGITS = (
         _HIGH,
         function=mean_entropy,
         source="Shannon 1948",
+        limits=UNIT,
+    ),
+    recorded(
+        "boundary_uncertainty",
+        "Uncertainty at the boundary",
+        "mean uncertainty within a voxel of the predicted boundary",
+        _HIGH,
+        function=boundary_uncertainty,
+        source="aleaseg, after SURE, arXiv 2509.17098",
         limits=UNIT,
     ),
     recorded(

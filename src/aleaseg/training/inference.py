@@ -16,7 +16,12 @@ __all__ = ["predict_features", "predict_logits"]
 
 
 def predict_logits(
-    network: torch.nn.Module, image: NDArray, patch: Sequence[int], device: str = "cpu"
+    network: torch.nn.Module,
+    image: NDArray,
+    patch: Sequence[int],
+    device: str = "cpu",
+    *,
+    awake: Sequence[torch.nn.Module] = (),
 ) -> NDArray[np.float32]:
     """Raw logits of a whole case: in one go, or in sliding windows where it is larger than the patch.
 
@@ -25,11 +30,12 @@ def predict_logits(
         image: (channel, *working).
         patch: what the network saw in training.
         device: `cpu` or `cuda`.
+        awake: layers that do as in training: dropout, where it is asked to drop.
 
     Returns:
         (background and classes, *working).
     """
-    return _predict(network, network, image, patch, device)[0]
+    return _predict(network, network, image, patch, device, awake)[0]
 
 
 def predict_features(
@@ -62,12 +68,15 @@ def _predict(
     image: NDArray,
     patch: Sequence[int],
     device: str,
+    awake: Sequence[torch.nn.Module] = (),
 ) -> list[NDArray[np.float32]]:
     """Every output of the predictor over a whole case, cut back to the case's own field."""
     import torch
     from monai.inferers import sliding_window_inference
 
     network.to(device).eval()
+    for layer in awake:
+        layer.train()
     size = image.shape[1:]
     # A window no longer than the case, but for what the halvings ask, and two voxels of the deepest level
     # to take a norm over: padding a thin stack to the whole patch takes time and tells the network nothing.

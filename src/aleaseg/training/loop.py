@@ -84,17 +84,25 @@ def fit_plan(
     Returns:
         The report of `fit`, whose errors these are.
     """
-    from aleaseg.training.objective import make_objective, settings_of
+    from aleaseg.training.objectives import make_objective, settings_of
 
-    values, seed = len(plan.preprocessing.values), plan.schedule.seed
+    grid = plan.preprocessing.grid
+    objective = make_objective(
+        settings_of(plan.objective),
+        network,
+        plan.train,
+        len(plan.preprocessing.values),
+        seed=plan.schedule.seed,
+        spacing_mm=grid.spacing_mm,
+    )
     return fit(
         network,
         [copy_of(copies, case) for case in plan.train],
-        plan.preprocessing.grid.patch,
+        grid.patch,
         plan.schedule,
         checkpoint=checkpoint,
         device=device,
-        objective=make_objective(settings_of(plan.objective), network, plan.train, values, seed=seed),
+        objective=objective,
         on_step=on_step,
         on_epoch=on_epoch,
     )
@@ -134,7 +142,7 @@ def fit(
     """
     import torch
 
-    from aleaseg.training.objective import make_objective
+    from aleaseg.training.objectives import make_objective
 
     torch.manual_seed(schedule.seed)
     step = _Step(

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from aleaseg.errors import UsageError
 from aleaseg.run import Run, write_aside
+from aleaseg.training.foldplan import FoldPlan, fold_file, plan_file
 from aleaseg.training.plan import TrainingPlan
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ __all__ = [
     "WEIGHTS",
     "Model",
     "open_model",
+    "open_models",
     "read_weights",
     "write_weights",
 ]
@@ -48,15 +50,21 @@ class Model:
     Attributes:
         path: its folder.
         plan: what predicting needs.
+        weights: their file; None: the one of a training of its own.
     """
 
     path: Path
     plan: TrainingPlan
+    weights: Path | None = None
+
+    @property
+    def _weights(self) -> Path:
+        return self.path / WEIGHTS if self.weights is None else self.weights
 
     @cached_property
     def sha256(self) -> str:
         """Of the weights."""
-        return hashlib.sha256((self.path / WEIGHTS).read_bytes()).hexdigest()
+        return hashlib.sha256(self._weights.read_bytes()).hexdigest()
 
     def network(self) -> torch.nn.Module:
         """The network with its weights, on the CPU.
@@ -64,7 +72,7 @@ class Model:
         Raises:
             UsageError: the weights are damaged, or those of another network.
         """
-        return read_weights(self.path / WEIGHTS, self.plan.build(train=False), self.path / PLAN)
+        return read_weights(self._weights, self.plan.build(train=False), self.path / PLAN)
 
 
 def open_model(path: str | Path) -> Model:
@@ -81,6 +89,25 @@ def open_model(path: str | Path) -> Model:
             f"the training in {path} is not finished; run the same `aleaseg train` again, and it goes on"
         )
     return Model(run.path, TrainingPlan.read(run.path / PLAN))
+
+
+def open_models(path: str | Path) -> list[Model]:
+    """Open a finished training, or what cross-fitting trained in a run: a network for each fold.
+
+    Raises:
+        UsageError: it is neither, not finished, or its networks were deleted.
+    """
+    run = Run(path)
+    if not plan_file(run).is_file():
+        return [open_model(path)]
+    plan = FoldPlan.read(run)
+    files = [fold_file(run, fold, ".safetensors") for fold in range(len(plan.folds))]
+    missing = [file for file in files if not file.is_file()]
+    if missing:
+        raise UsageError(
+            f"{missing[0]} does not exist; a run whose networks were deleted, or are not finished, can predict nothing"
+        )
+    return [Model(plan_file(run).parent, plan.training(fold), file) for fold, file in enumerate(files)]
 
 
 def write_weights(path: Path, network: torch.nn.Module) -> None:

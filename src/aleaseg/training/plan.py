@@ -30,21 +30,25 @@ class NetworkPlan:
     Attributes:
         name, size: of `aleaseg.networks`.
         deep_supervision: losses of several resolutions.
+        dropout: share of channels that is dropped after every activation.
     """
 
     name: str
     size: str = "tiny"
     deep_supervision: bool = False
+    dropout: float = 0.0
 
     @classmethod
-    def chosen(cls, name: str, size: str, deep_supervision: bool = False) -> NetworkPlan:
+    def chosen(
+        cls, name: str, size: str, deep_supervision: bool = False, dropout: float = 0.0
+    ) -> NetworkPlan:
         """A network that there is, with several outputs where they are asked for and to be had.
 
         Raises:
             UsageError: there is none of that name or size.
         """
         networks.check(name, size)
-        return cls(name, size, deep_supervision and name in networks.DEEP_SUPERVISION)
+        return cls(name, size, deep_supervision and name in networks.DEEP_SUPERVISION, dropout)
 
     def build(self, preprocessing: Preprocessing, *, train: bool) -> nn.Module:
         """The network with random weights, drawn from torch's global generator.
@@ -57,7 +61,7 @@ class NetworkPlan:
             UsageError: the patch does not divide as the network would halve it.
         """
         grid = preprocessing.grid
-        return networks.build(
+        made = networks.build(
             self.name,
             dims=len(grid.patch),
             in_channels=len(preprocessing.normalisation),
@@ -68,6 +72,11 @@ class NetworkPlan:
             size=self.size,
             deep_supervision=train and self.deep_supervision,
         )
+        if self.dropout:
+            from aleaseg.networks.dropout import add_dropout
+
+            add_dropout(made, self.dropout, len(grid.patch))
+        return made
 
 
 @dataclass(frozen=True)
@@ -79,7 +88,7 @@ class TrainingPlan:
         network: which.
         channels: names of the image's channels.
         classes: name -> label values.
-        objective: what is made small, of `aleaseg.training.objective`.
+        objective: what is made small, of `aleaseg.training.objectives`.
         schedule: how long, how fast, from which seed.
         train, held_out: ids of the cases.
         notes: what is to be known of the split.

@@ -52,7 +52,10 @@ def make_plan(
     """
     protocol = settings.protocol
     network = NetworkPlan.chosen(
-        settings.network or protocol.network, settings.size or protocol.size, protocol.deep_supervision
+        settings.network or protocol.network,
+        settings.size or protocol.size,
+        protocol.deep_supervision,
+        settings.dropout,
     )
     if not dataset.values:
         raise UsageError(f"{dataset.name} has no class; name them with --classes NAME=VALUE,...")

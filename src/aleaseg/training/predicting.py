@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,15 +15,13 @@ from aleaseg.errors import AleasegError, UsageError, one_line
 from aleaseg.readers.files import FLAT_ENDINGS, split_ending
 from aleaseg.readers.voxels import write_nifti, write_png
 from aleaseg.run import Run, aside, begin, now, write_json
+from aleaseg.training.asking import Asking, add_noise, dropouts
 from aleaseg.training.images import open_images
-from aleaseg.training.inference import predict_logits
-from aleaseg.training.model import Model, open_model
+from aleaseg.training.model import Model, open_models
+from aleaseg.training.objectives import is_evidential
 from aleaseg.training.prediction import Prediction
 from aleaseg.training.settings import PredictSettings
 from aleaseg.work import Progress, choose_device
-
-if TYPE_CHECKING:
-    import torch
 
 __all__ = ["Predicted", "predict"]
 
@@ -66,39 +64,97 @@ def predict(
         UsageError: the arguments cannot work, or the folder was made with others.
         AleasegError: a mask could not be written.
     """
-    model, run = open_model(settings.model), Run(out)
-    device = choose_device(settings.device)
-    cases, wrong = open_images(settings.images, len(model.plan.channels))
-    failed = {
-        finding.case: f"{finding.case}: found {finding.found}; expected {finding.expected}; {finding.advice}"
-        for finding in wrong
-    }
-    if settings.held_out:
-        kept = set(model.plan.held_out)
-        cases = [case for case in cases if case.id in kept]
-        failed = {case: text for case, text in failed.items() if case in kept}
-    if not cases and not failed:
-        which = "that the training held out " if settings.held_out else ""
-        raise UsageError(f"{settings.images} holds no case {which}to predict")
-    network = model.network()
+    models, run = _members(settings), Run(out)
+    model = models[0]
+    cases, failed = _cases(settings, models)
+    asking = _asking(settings, models)
     masks, twice = _files(cases, run.path)
     failed |= twice
-    begin(run.path, KIND, {**settings.asked(), "weights": model.sha256}, free=("device",))
+    weights = [one.sha256 for one in models]
+    begin(
+        run.path,
+        KIND,
+        {**settings.asked(), "weights": weights[0] if len(weights) == 1 else weights},
+        free=("device",),
+        usual={**PredictSettings("", "").asked(), "weights": None},
+    )
     write_json(run.path / "dataset.json", _dataset_json(model, list(masks.values())), indent=4)
     todo = [case for case in cases if case.id in masks]
     for done, case in enumerate(todo, start=1):
         # The mask comes last: where it is, the case is done.
         if not masks[case.id].exists():
             try:
-                logits = _logits(case, model, network, device)
+                image, prediction = _predicted(case, model, asking, settings)
             except Exception as error:  # whatever one case does, the others go on; the text names it
                 failed[case.id] = one_line(case.id, error)
                 del masks[case.id]
             else:
-                _write(case, *logits, model, masks[case.id], settings.probabilities)
+                _write(case, image, prediction, masks[case.id], settings.probabilities)
         progress("predict", done, len(todo))
     run.update_manifest(failed=failed, finished=now())
     return Predicted(run.path, masks, failed)
+
+
+def _members(settings: PredictSettings) -> list[Model]:
+    """The models that are asked together.
+
+    Raises:
+        UsageError: one of them was trained for other classes, or sees cases otherwise than the first.
+    """
+    models = open_models(settings.model)
+    first = models[0].plan
+    for path in settings.members:
+        for one in open_models(path):
+            for name in ("classes", "channels", "preprocessing"):
+                if getattr(one.plan, name) != getattr(first, name):
+                    raise UsageError(
+                        f"{path} differs from {settings.model} in its {name}; the members of an ensemble are trained "
+                        "on the same cases with the same settings, and other seeds"
+                    )
+            models.append(one)
+    if len({is_evidential(one.plan.objective) for one in models}) > 1:
+        raise UsageError("some of the models are evidential and others are not; ask one kind at a time")
+    return models
+
+
+def _cases(settings: PredictSettings, models: Sequence[Model]) -> tuple[list[Case], dict[str, str]]:
+    """What is predicted, and what cannot be."""
+    cases, wrong = open_images(settings.images, len(models[0].plan.channels))
+    failed = {
+        finding.case: f"{finding.case}: found {finding.found}; expected {finding.expected}; {finding.advice}"
+        for finding in wrong
+    }
+    if settings.held_out:
+        kept = set.intersection(*(set(one.plan.held_out) for one in models))
+        cases = [case for case in cases if case.id in kept]
+        failed = {case: text for case, text in failed.items() if case in kept}
+    if not cases and not failed:
+        which = "that the training held out " if settings.held_out else ""
+        raise UsageError(f"{settings.images} holds no case {which}to predict")
+    return cases, failed
+
+
+def _asking(settings: PredictSettings, models: Sequence[Model]) -> Asking:
+    """Networks, and how they are asked.
+
+    Raises:
+        UsageError: passes with dropout of a network that has none.
+    """
+    networks = [one.network() for one in models]
+    if settings.passes and not all(map(dropouts, networks)):
+        raise UsageError(
+            f"--passes {settings.passes} asks for dropout, and the network of {settings.model} has none; train it with "
+            "--dropout 0.1, or leave --passes out"
+        )
+    return Asking(
+        networks,
+        models[0].plan.preprocessing.grid.patch,
+        is_evidential(models[0].plan.objective),
+        settings.passes,
+        settings.flips,
+        settings.seed,
+        choose_device(settings.device),
+    )
 
 
 def _files(cases: Sequence[Case], folder: Path) -> tuple[dict[str, Path], dict[str, str]]:
@@ -151,32 +207,30 @@ def _dataset_json(model: Model, masks: Sequence[Path]) -> dict[str, Any]:
     }
 
 
-def _logits(
-    case: Case, model: Model, network: torch.nn.Module, device: str
-) -> tuple[Voxels, NDArray[np.float32]]:
-    """The image, and raw logits on the working grid."""
+def _predicted(
+    case: Case, model: Model, asking: Asking, settings: PredictSettings
+) -> tuple[Voxels, Prediction]:
+    """The image, and what is said of it."""
     image = usable_image(case)
-    preprocessing = model.plan.preprocessing
-    return image, predict_logits(
-        network, preprocessing.image(case, image), preprocessing.grid.patch, device
-    )
+    seen: NDArray = model.plan.preprocessing.image(case, image)
+    if settings.noise is not None:
+        # After normalisation, which would take part of it away again.
+        seen = add_noise(seen, case.id, *settings.noise, settings.seed)
+    maps, kind = asking(case.id, seen)
+    return image, Prediction(maps, kind, image.geometry.shape, model.plan.classes)
 
 
-def _write(
-    case: Case, image: Voxels, logits: NDArray[np.float32], model: Model, mask: Path, probabilities: bool
-) -> None:
-    geometry = image.geometry
-    prediction = Prediction(logits, "logit", geometry.shape, model.plan.classes)
-    values = model.plan.preprocessing.values
-    kind = np.uint8 if max(values) < 256 else np.uint16 if max(values) < 65536 else np.int32
+def _write(case: Case, image: Voxels, prediction: Prediction, mask: Path, probabilities: bool) -> None:
+    largest = max(prediction.values)
+    kind = np.uint8 if largest < 256 else np.uint16 if largest < 65536 else np.int32
     try:
         if probabilities:
-            _write_probabilities(mask, logits, values, geometry.shape)
+            _write_probabilities(mask, prediction)
         labels = prediction.labels().astype(kind)
         if mask.suffix == ".png":
             write_png(mask, labels)
         else:
-            write_nifti(mask, labels, geometry)
+            write_nifti(mask, labels, image.geometry)
     except OSError as error:
         raise AleasegError(
             f"the mask of {case.id} could not be written to {mask} ({error.strerror or error}); make room and run "
@@ -184,19 +238,22 @@ def _write(
         ) from error
 
 
-def _write_probabilities(
-    mask: Path, logits: NDArray, values: Sequence[int], shape: tuple[int, ...]
-) -> None:
-    """CASE.npz as nnU-Net leaves it: `probabilities` (background and label values, *spatial), in half precision."""
-    single = Prediction(logits, "logit", shape, {str(value): (value,) for value in values})
-    found = np.empty((1 + len(values), *shape), dtype=np.float16)
-    rest = np.ones(shape, dtype=np.float32)
+def _write_probabilities(mask: Path, prediction: Prediction) -> None:
+    """CASE.npz in half precision: `probabilities` (background and label values, *spatial) as nnU-Net leaves
+    them, and `uncertainty` (*spatial), see `Prediction.uncertainty`.
+    """
+    values = prediction.values
+    single = replace(prediction, classes={str(value): (value,) for value in values})
+    found = np.empty((1 + len(values), *prediction.shape), dtype=np.float16)
+    rest = np.ones(prediction.shape, dtype=np.float32)
     for place, value in enumerate(values, start=1):
         of_value = single.probability(str(value))
         assert of_value is not None
         found[place] = of_value
         rest -= of_value
     found[0] = rest.clip(0, 1)
+    unsure = single.uncertainty()
+    assert unsure is not None
     stem = mask.name.removesuffix(".gz").removesuffix(".nii").removesuffix(".png")
     with aside(mask.with_name(f"{stem}.npz")) as file:
-        np.savez_compressed(file, probabilities=found)
+        np.savez_compressed(file, probabilities=found, uncertainty=unsure.astype(np.float16))

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 __all__ = ["Kind", "Prediction"]
 
-Kind = Literal["logit", "probability", "label"]
+Kind = Literal["logit", "evidence", "probability", "label"]
 
 
 def _resample(channel: NDArray, shape: Sequence[int]) -> NDArray[np.float32]:
@@ -29,19 +29,34 @@ def _resample(channel: NDArray, shape: Sequence[int]) -> NDArray[np.float32]:
     return resampled
 
 
+def _alpha(logits: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Of the Dirichlet distribution: one more than the evidence softplus(z)."""
+    alpha: NDArray[np.float32] = np.logaddexp(logits, np.float32(0)) + np.float32(1)
+    return alpha
+
+
+def _surprise(p: NDArray[np.float32]) -> NDArray[np.float32]:
+    """-p ln p, and 0 where p is."""
+    p = np.clip(p, 1e-12, 1)
+    found: NDArray[np.float32] = -p * np.log(p)
+    return found
+
+
 @dataclass(frozen=True)
 class Prediction:
     """What a model that never saw the case says, brought to the case's grid one channel at a time.
 
     Attributes:
         maps: (channel, *grid) on the model's grid; a label map (1, *grid) for kind `label`.
-        kind: raw logits before a softmax, probabilities, or a finished label map.
+        kind: raw logits before a softmax; raw logits z of an evidential network, whose Dirichlet distribution has
+            alpha = softplus(z) + 1 and A = sum alpha; probabilities; or a finished label map.
         shape: of the case.
         classes: name -> label values, in the data set's order.
         regions: the channels are the classes themselves, each a sigmoid (overlapping
             regions); else they are background and the label values, a softmax.
         inside: what the model said beside its logits, where it was asked for (see `aleaseg.predictions.inside`).
         model: which of several models it was; features of two models cannot be compared.
+        stated: (*shape) in [0, 1], the uncertainty that the model stated of each voxel, where a file holds it.
     """
 
     maps: NDArray
@@ -51,6 +66,16 @@ class Prediction:
     regions: bool = False
     inside: Mapping[str, NDArray] = field(default_factory=dict)
     model: str = ""
+    stated: NDArray | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what has no meaning.
+
+        Raises:
+            ValueError: evidence of overlapping regions.
+        """
+        if self.regions and self.kind == "evidence":
+            raise ValueError("an evidential network tells classes apart, and gives no overlapping regions")
 
     @property
     def values(self) -> tuple[int, ...]:
@@ -63,7 +88,9 @@ class Prediction:
 
     @cached_property
     def _winner(self) -> tuple[NDArray[np.int32], NDArray[np.float32] | None]:
-        """The label map, and for logits the log of the softmax's denominator: one channel in memory at a time."""
+        """The label map, and what a channel's part is told by: the log of the softmax's denominator for logits,
+        A for evidence. One channel is in memory at a time.
+        """
         if self.kind == "label":
             if self.maps.shape[1:] != self.shape:
                 raise ValueError(
@@ -72,7 +99,7 @@ class Prediction:
             return self.maps[0].astype(np.int32), None
         values = np.array([0, *self.values], dtype=np.int32)
         best = np.full(self.shape, -np.inf, dtype=np.float32)
-        total = np.full(self.shape, -np.inf, dtype=np.float32)
+        total = np.full(self.shape, 0 if self.kind == "evidence" else -np.inf, dtype=np.float32)
         label = np.zeros(self.shape, dtype=np.int32)
         for value, channel in zip(values, self._channels(), strict=True):
             wins = channel > best
@@ -80,7 +107,18 @@ class Prediction:
             np.maximum(best, channel, out=best)
             if self.kind == "logit":
                 np.logaddexp(total, channel, out=total)
-        return label, total if self.kind == "logit" else None
+            elif self.kind == "evidence":
+                total += _alpha(channel)
+        return label, None if self.kind == "probability" else total
+
+    def _part(self, channel: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The probability that a channel stands for; not with regions."""
+        total = self._winner[1]
+        if total is None:
+            return channel
+        part: NDArray[np.float32]
+        part = _alpha(channel) / total if self.kind == "evidence" else np.exp(channel - total)
+        return part
 
     @cached_property
     def _region_masks(self) -> dict[str, NDArray[np.bool_]]:
@@ -129,12 +167,11 @@ class Prediction:
                 p = 1 / (1 + np.exp(-channel)) if self.kind == "logit" else channel
                 np.minimum(given, np.where(np.isin(label, values), p, 1 - p), out=given)
             return given
-        total = self._winner[1]
         known = (0, *self.values)
         for value, channel in zip(known, self._channels(), strict=True):
             # A value that is not declared counts as background here; the check has named it.
             where = label == value if value else ~np.isin(label, self.values)
-            given[where] = np.exp((channel - total)[where]) if total is not None else channel[where]
+            given[where] = self._part(channel)[where]
         return np.clip(given, 0, 1)
 
     def probability(self, name: str) -> NDArray[np.float32] | None:
@@ -145,19 +182,57 @@ class Prediction:
             channel = _resample(self.maps[list(self.classes).index(name)], self.shape)
             p = 1 / (1 + np.exp(-channel)) if self.kind == "logit" else channel
             return np.clip(p, 0, 1)
-        total = self._winner[1]
         found = np.zeros(self.shape, dtype=np.float32)
         for value in self.classes[name]:
-            channel = _resample(self.maps[1 + self.values.index(value)], self.shape)
-            found += np.exp(channel - total) if total is not None else channel
+            found += self._part(_resample(self.maps[1 + self.values.index(value)], self.shape))
         return np.clip(found, 0, 1)
+
+    def own_probabilities(self) -> NDArray[np.float32]:
+        """Of every channel on the model's own grid, (channel, *grid); not with regions, nor of hard labels."""
+        if self.regions or self.kind == "label":
+            raise ValueError("only channels of background and label values add up to probabilities")
+        maps = np.asarray(self.maps, dtype=np.float32)
+        if self.kind == "probability":
+            return maps
+        if self.kind == "evidence":
+            alpha = _alpha(maps)
+            return np.asarray(alpha / alpha.sum(axis=0), dtype=np.float32)
+        from scipy.special import softmax
+
+        return np.asarray(softmax(maps, axis=0), dtype=np.float32)
+
+    def uncertainty(self) -> NDArray[np.float32] | None:
+        """How unsure the model is of each voxel, (*case shape) in [0, 1], 1 = it has no idea.
+
+        What the model stated, where a file says it; of evidence u = K / A, the Dirichlet distribution's vacuity
+        (Sensoy et al. 2018); else the entropy of the probabilities over ln K, and with regions that of the most
+        doubtful one over ln 2. None where only hard labels are known.
+        """
+        if self.stated is not None:
+            return np.asarray(self.stated, dtype=np.float32)
+        if self.kind == "label":
+            return None
+        if self.kind == "evidence":
+            total = self._winner[1]
+            assert total is not None
+            return np.asarray(len(self.maps) / total, dtype=np.float32)
+        found = np.zeros(self.shape, dtype=np.float32)
+        if self.regions:
+            for name in self.classes:
+                p = self.probability(name)
+                assert p is not None
+                np.maximum(found, _surprise(p) + _surprise(1 - p), out=found)
+            return np.clip(found / np.log(2, dtype=np.float32), 0, 1)
+        for channel in self._channels():
+            found += _surprise(self._part(channel))
+        return np.clip(found / np.log(len(self.maps), dtype=np.float32), 0, 1)
 
     def class_map(self, name: str) -> NDArray[np.float32]:
         """The decoded map of one class on the model's own grid.
 
         A class of one label value: its raw logit (or probability). A region made of
-        several softmax channels: its log-odds, ln sum_in exp z - ln sum_out exp z
-        (or the sum of the probabilities).
+        several softmax channels: its log-odds, ln sum_in exp z - ln sum_out exp z, of
+        evidence ln sum_in alpha - ln sum_out alpha (or the sum of the probabilities).
         """
         if self.kind == "label":
             raise ValueError("a hard label map has no class maps")
@@ -173,6 +248,11 @@ class Prediction:
             return channels(wanted)[0]
         if self.kind == "probability":
             return channels(wanted).sum(axis=0)
+        if self.kind == "evidence":
+            alpha = _alpha(channels(range(len(self.maps))))
+            within = alpha[wanted].sum(axis=0)
+            log_odds: NDArray[np.float32] = np.log(within / (alpha.sum(axis=0) - within))
+            return log_odds
         rest = [channel for channel in range(len(self.maps)) if channel not in wanted]
         inside: NDArray[np.float32] = np.logaddexp.reduce(channels(wanted), axis=0)
         return inside - np.logaddexp.reduce(channels(rest), axis=0)

@@ -103,6 +103,9 @@ class TrainerSettings(DatasetSettings):
     objective: Annotated[str, Option("plain, duo, rw, en, ...; rw:alpha=1 sets what is open.", "NAME")] = (
         "plain"
     )
+    dropout: Annotated[
+        float, Option("Share of channels dropped after every activation, for predict --passes.", "SHARE")
+    ] = 0.0
     selection: Annotated[
         str | Path | None,
         Option(
@@ -135,13 +138,15 @@ class TrainerSettings(DatasetSettings):
 
     def __post_init__(self) -> None:
         """Refuse what cannot work."""
-        from aleaseg.training.objective import settings_of
+        from aleaseg.training.objectives import settings_of
 
         super().__post_init__()
         try:
             settings_of(self.objective)
         except ValueError as error:
             raise UsageError(str(error)) from error
+        if not 0 <= self.dropout < 1:
+            raise UsageError(f"dropout is {self.dropout}; expected a share, 0 or more, below 1")
         if not 0 <= self.held_out < 1:
             raise UsageError(
                 f"held_out is {self.held_out}; expected a part of the cases, 0 or more, below 1"
@@ -159,15 +164,55 @@ class TrainerSettings(DatasetSettings):
         return PRESETS[self.preset]
 
 
+def _paths(value: str | Sequence[str | Path]) -> tuple[str, ...]:
+    """`A,B`, or paths already."""
+    parts = value.split(",") if isinstance(value, str) else value
+    return tuple(whole_path(part) for part in parts if part)
+
+
+def _noise(value: str | float | Sequence[float]) -> tuple[float, float]:
+    """`0.3` (sigma), `mu=0.1,sigma=0.3`, or (mean, sigma) already."""
+    try:
+        if isinstance(value, str) and "=" in value:
+            named = dict(part.split("=", 1) for part in value.split(","))
+            found = float(named.pop("mu", 0)), float(named.pop("sigma", 0))
+            if named:
+                raise ValueError(named)
+        else:
+            found = (0.0, float(value)) if isinstance(value, str | float | int) else (value[0], value[1])
+        if not (math.isfinite(found[0]) and 0 <= found[1] < math.inf):
+            raise ValueError(found)
+    except (ValueError, TypeError, IndexError) as error:
+        raise UsageError(
+            f"--noise {value}: expected its standard deviation, such as 0.3, or mu=0.1,sigma=0.3, in units of the "
+            "normalised image"
+        ) from error
+    return found
+
+
 @dataclass(frozen=True)
 class PredictSettings(Settings):
     """What is predicted by what."""
 
-    model: Annotated[str | Path, Argument("A folder made by train.", "MODEL", form=whole_path)]
+    model: Annotated[
+        str | Path,
+        Argument("A folder made by train, or a run with cross-fitting.", "MODEL", form=whole_path),
+    ]
     images: Annotated[
         str | Path, Argument("A data set, a folder of images, or one image.", "IMAGES", form=whole_path)
     ]
-    probabilities: Annotated[bool, Option("Also CASE.npz with the classes' probabilities.")] = False
+    probabilities: Annotated[bool, Option("Also CASE.npz: probabilities and uncertainty.")] = False
+    members: Annotated[
+        tuple[str, ...],
+        Option("More models, for an ensemble of all.", "MODEL,MODEL", names=("--with",), form=_paths),
+    ] = ()
+    passes: Annotated[int, Option("So many with dropout; 0: one without.", least=0)] = 0
+    flips: Annotated[bool, Option("Mirror along every axis, and take the mean.")] = False
+    noise: Annotated[
+        tuple[float, float] | None,
+        Option("Noise in the image: 0.3, or mu=0.1,sigma=0.3.", "SIGMA", form=_noise),
+    ] = None
+    seed: Annotated[int, Option("Of noise and dropout.", least=0)] = 0
     held_out: Annotated[bool, Option("Only the cases that the training held out.")] = False
     device: Device = "auto"
 

@@ -46,6 +46,7 @@ class FoldPlan:
         device: `cpu` or `cuda`.
         inside: whether what the measures of a network's inside need is kept.
         failed: case -> why it has no prediction.
+        objective: what each fold makes small, of `aleaseg.training.objectives`.
     """
 
     preprocessing: Preprocessing
@@ -61,6 +62,7 @@ class FoldPlan:
     device: str
     inside: bool
     failed: Mapping[str, str]
+    objective: str = "plain"
 
     def training(self, fold: int) -> TrainingPlan:
         """The training of a fold: on the cases of all others."""
@@ -69,7 +71,7 @@ class FoldPlan:
             self.network,
             self.channels,
             self.classes,
-            "plain",
+            self.objective,
             Schedule(self.steps, self.batch, seed=self.seed * 1000 + fold),
             tuple(case for other, cases in enumerate(self.folds) if other != fold for case in cases),
             self.folds[fold],
@@ -104,6 +106,7 @@ class FoldPlan:
             **{name: kept[name] for name in ("groups", "files", "steps", "batch", "seed", "device")},
             inside=kept["inside"],
             failed=kept["failed"],
+            objective=kept.get("objective", "plain"),
         )
 
     @classmethod
