@@ -24,8 +24,8 @@ from aleaseg.bench.draw import dice_by_class
 from aleaseg.case import Case, Dataset, Geometry, Voxels
 from aleaseg.errors import SettingsDiffer, UsageError
 from aleaseg.predictions import Prediction
-from aleaseg.training.foldplan import FoldPlan
 from aleaseg.run import Run, read_table
+from aleaseg.training.foldplan import FoldPlan
 from aleaseg.training.grid import WorkingGrid
 from aleaseg.training.plan import NetworkPlan
 from aleaseg.training.preprocessing import Preprocessing

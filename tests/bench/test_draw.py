@@ -20,12 +20,12 @@ from aleaseg.measures.label_agreement import dice
 from aleaseg.predictions import crossfit
 from aleaseg.predictions import fold as folds
 from aleaseg.predictions.fitted import Crossfit
-from aleaseg.training.foldplan import FoldPlan
 from aleaseg.predictions.networks import fold_network, fold_units
 from aleaseg.run import Record, Run, read_json
 from aleaseg.scoring.catalogue import MEASURES
 from aleaseg.scoring.measure import Eye
 from aleaseg.scoring.numbers import Numbers
+from aleaseg.training.foldplan import FoldPlan
 
 GROUPS = r"_(\d\d)$"  # every case a group of its own
 

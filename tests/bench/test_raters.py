@@ -11,9 +11,9 @@ from aleaseg.bench.raters import REFERENCES, SIZES, RatersResult, follow_raters,
 from aleaseg.bench.settings import BenchSettings
 from aleaseg.errors import SettingsDiffer, UsageError
 from aleaseg.metrics.correlation import partial_spearman, spearman
-from aleaseg.training.foldplan import FoldPlan
 from aleaseg.run import Run, read_table
 from aleaseg.scoring.catalogue import MEASURES
+from aleaseg.training.foldplan import FoldPlan
 
 N = 120
 

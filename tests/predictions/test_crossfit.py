@@ -17,9 +17,9 @@ import pytest
 from aleaseg.errors import AleasegError, UsageError
 from aleaseg.predictions.crossfit import CrossfitSettings, crossfit
 from aleaseg.predictions.fitted import Crossfit
-from aleaseg.training.foldplan import FoldPlan
 from aleaseg.readers import open_dataset
 from aleaseg.run import Run
+from aleaseg.training.foldplan import FoldPlan
 
 linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc")
 

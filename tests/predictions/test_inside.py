@@ -7,10 +7,10 @@ import pytest
 import torch
 from safetensors.numpy import load_file
 
-from aleaseg.training.foldplan import FoldPlan
 from aleaseg.predictions.inside import _by_own_mask, _mean_features, foreground_units, image_part, mask_part
 from aleaseg.predictions.networks import predict_case, write_prediction
 from aleaseg.run import Run
+from aleaseg.training.foldplan import FoldPlan
 from aleaseg.training.grid import WorkingGrid
 from aleaseg.training.inference import predict_features, predict_logits
 from aleaseg.training.plan import NetworkPlan

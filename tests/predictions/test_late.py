@@ -9,9 +9,9 @@ from safetensors.numpy import load_file
 
 from aleaseg.predictions import late
 from aleaseg.predictions.crossfit import CrossfitSettings, crossfit
-from aleaseg.training.foldplan import FoldPlan
 from aleaseg.readers import open_dataset
 from aleaseg.run import Run
+from aleaseg.training.foldplan import FoldPlan
 
 SETTINGS = CrossfitSettings(steps=2, workers=1)
 

@@ -9,14 +9,14 @@ import pytest
 from safetensors.numpy import load_file
 
 from aleaseg.predictions import learning
-from aleaseg.training import foldplan
 from aleaseg.predictions.crossfit import CrossfitSettings, crossfit
 from aleaseg.predictions.fitted import Crossfit
-from aleaseg.training.foldplan import FoldPlan, copies_folder, plan_file
 from aleaseg.predictions.learning import LOOKS, Watch, learning_file, read_learning
 from aleaseg.readers import open_dataset
 from aleaseg.run import Run, read_json
+from aleaseg.training import foldplan
 from aleaseg.training.copies import make_copies
+from aleaseg.training.foldplan import FoldPlan, copies_folder, plan_file
 from aleaseg.training.grid import WorkingGrid
 from aleaseg.training.plan import NetworkPlan
 from aleaseg.training.planning import screened

@@ -5,8 +5,8 @@ from dataclasses import FrozenInstanceError, replace
 import pytest
 
 from aleaseg.errors import NewerVersion, UsageError
-from aleaseg.training.foldplan import FoldPlan, plan_file
 from aleaseg.run import Run, read_json, write_json
+from aleaseg.training.foldplan import FoldPlan, plan_file
 from aleaseg.training.grid import WorkingGrid
 from aleaseg.training.plan import NetworkPlan, TrainingPlan
 from aleaseg.training.preprocessing import Preprocessing

@@ -67,7 +67,7 @@ def settings_of(name: str) -> Settings:
     for part in filter(None, given.split(":")):
         key, _, given_value = part.partition("=")
         settable = _settable(made)
-        if made is None or key not in settable:
+        if key not in settable:
             raise ValueError(
                 f"objective {name!r}: no setting {key!r}; expected "
                 + (f"{', '.join(settable[:-1])} or {settable[-1]}" if settable else "none")
@@ -88,7 +88,7 @@ def is_evidential(name: str) -> bool:
 def _settable(settings: Settings) -> tuple[str, ...]:
     if isinstance(settings, SureSettings):
         return tuple(one.name for one in fields(settings) if one.init)
-    return _OF_DUO
+    return () if settings is None else _OF_DUO
 
 
 _OF_DUO = ("alpha", "beta", "penalty", "initial", "certainty", "weights")
