@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from aleaseg.case import Geometry
@@ -216,3 +217,185 @@ def test_a_held_out_case_that_is_not_there(trained, asked, tmp_path, small_case)
     )
     with pytest.raises(UsageError, match="holds no case that the training held out to predict"):
         predict(asked(folder, held_out=True), tmp_path / "out")
+
+
+@pytest.fixture(scope="module")
+def several(tmp_path_factory, write_small):
+    """A data set, and small models of it: two plain ones, one with dropout, one evidential, one of other classes."""
+    folder = tmp_path_factory.mktemp("several")
+    write_small(folder / "data", 8, faults=False, shape=(8, 12, 12))
+    found = {"data": folder / "data"}
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("os.cpu_count", lambda: 1)
+        for name, more in {
+            "one": {},
+            "two": {"seed": 1},
+            "dropout": {"dropout": 0.2},
+            "edl": {"objective": "edl"},
+            "other": {"classes": "left"},
+        }.items():
+            settings = TrainerSettings(
+                str(folder / "data"), steps=12, epochs=1, batch=2, device="cpu", **more
+            )
+            found[name] = train(settings, folder / name).model.path
+    return found
+
+
+def _maps(done):
+    """case -> (probabilities, uncertainty, labels)."""
+    found = {}
+    for case, mask in done.masks.items():
+        with np.load(mask.with_name(f"{case}.npz")) as archive:
+            found[case] = (
+                archive["probabilities"].astype(np.float32),
+                archive["uncertainty"].astype(np.float32),
+                read_label(mask, case).array,
+            )
+    return found
+
+
+def _ask(several, name, out, **more):
+    return _maps(
+        predict(
+            PredictSettings(
+                str(several[name]),
+                str(several["data"]),
+                held_out=True,
+                probabilities=True,
+                device="cpu",
+                **more,
+            ),
+            out,
+        )
+    )
+
+
+def test_uncertainty_is_the_entropy_and_of_evidence_k_over_a(several, tmp_path):
+    for p, u, _ in _ask(several, "one", tmp_path / "plain").values():
+        entropy = -(p * np.log(np.clip(p, 1e-7, 1))).sum(axis=0) / np.log(3)
+        np.testing.assert_allclose(u, entropy, atol=0.02)
+    for p, u, label in _ask(several, "edl", tmp_path / "edl").values():
+        assert u.min() > 0
+        assert u.max() <= 1
+        # alpha = p A with A = 3 / u, and no alpha is below 1: what a softmax would not know.
+        assert (p * 3 / u >= 1 - 0.02).all()
+        sure = np.sort(p, axis=0)
+        clear = sure[-1] - sure[-2] > 0.01
+        np.testing.assert_array_equal(p.argmax(axis=0)[clear], label[clear])
+
+
+def test_an_ensemble_is_the_mean_of_its_members_probabilities(several, tmp_path):
+    one, two = (_ask(several, name, tmp_path / name) for name in ("one", "two"))
+    both = _ask(several, "one", tmp_path / "both", members=str(several["two"]))
+    for case, (p, u, _) in both.items():
+        mean = (one[case][0] + two[case][0]) / 2
+        np.testing.assert_allclose(p, mean, atol=2e-3)
+        entropy = -(mean * np.log(np.clip(mean, 1e-7, 1))).sum(axis=0) / np.log(3)
+        np.testing.assert_allclose(u, entropy, atol=0.02)
+
+
+def test_the_networks_of_cross_fitting_are_an_ensemble(several, tmp_path):
+    from aleaseg.predictions.crossfit import CrossfitSettings, crossfit
+    from aleaseg.run import Run
+
+    run = Run(tmp_path / "run")
+    crossfit(run, open_dataset(several["data"]), CrossfitSettings(folds=2, steps=2, workers=1))
+    done = predict(
+        PredictSettings(str(run.path), str(several["data"]), probabilities=True, device="cpu"),
+        tmp_path / "out",
+    )
+    assert len(done.masks) == 8
+    assert len(Run(done.path).manifest["settings"]["weights"]) == 2
+    (run.path / "models" / "fold_1.safetensors").unlink()
+    with pytest.raises(UsageError, match="fold_1.safetensors does not exist"):
+        predict(PredictSettings(str(run.path), str(several["data"]), device="cpu"), tmp_path / "again")
+
+
+def test_dropout_is_drawn_by_seed_and_case_and_asked_for_where_there_is_some(several, tmp_path):
+    first, again, other, plain = (
+        _ask(several, "dropout", tmp_path / name, **more)
+        for name, more in {
+            "first": {"passes": 3},
+            "again": {"passes": 3},
+            "other": {"passes": 3, "seed": 1},
+            "plain": {},
+        }.items()
+    )
+    for case, (p, _, _) in first.items():
+        np.testing.assert_array_equal(p, again[case][0])
+        assert not np.array_equal(p, other[case][0])
+        assert not np.array_equal(p, plain[case][0])
+    with pytest.raises(UsageError, match="has none; train it with --dropout"):
+        _ask(several, "one", tmp_path / "none", passes=3)
+
+
+def test_mirrored_images_are_turned_back(several, tmp_path):
+    from aleaseg.training.asking import Asking
+
+    class Places(torch.nn.Module):
+        """Says 1 where the image is bright; blind to where that is."""
+
+        divisor = (1, 1, 1)
+
+        def forward(self, x):
+            return torch.cat((-x, x), dim=1)
+
+    image = np.random.default_rng(0).normal(size=(1, 4, 6, 5)).astype(np.float32)
+    single, kind = Asking([Places()], (4, 6, 5))("c", image)
+    assert kind == "logit"
+    np.testing.assert_allclose(single[1], image[0], atol=1e-5)
+    flipped, kind = Asking([Places()], (4, 6, 5), flips=True)("c", image)
+    assert kind == "probability"
+    np.testing.assert_allclose(flipped[1], 1 / (1 + np.exp(-2 * image[0])), atol=1e-5)
+    evidence, kind = Asking([Places()], (4, 6, 5), evidential=True, flips=True)("c", image)
+    assert kind == "evidence"
+    np.testing.assert_allclose(evidence[1], image[0], atol=1e-5)
+    found = _ask(several, "one", tmp_path / "flips", flips=True)
+    plain = _ask(several, "one", tmp_path / "plain")
+    assert any(not np.array_equal(found[case][0], plain[case][0]) for case in plain)
+
+
+def test_noise_is_one_field_of_a_case_at_every_level(several, tmp_path):
+    from aleaseg.run import Run
+    from aleaseg.training.asking import add_noise
+
+    image = np.zeros((2, 5, 6))
+    weak, strong = add_noise(image, "c", 0, 0.1), add_noise(image, "c", 0, 0.3)
+    np.testing.assert_allclose(3 * weak, strong, rtol=1e-6)
+    assert not np.allclose(weak, add_noise(image, "d", 0, 0.1))
+    assert not np.allclose(weak, add_noise(image, "c", 0, 0.1, seed=1))
+    np.testing.assert_allclose(add_noise(image, "c", 0.5, 0.1), 0.5 + weak, rtol=1e-5)
+    assert abs(float(add_noise(np.zeros((1, 200, 200)), "c", 0, 1).std()) - 1) < 0.02
+    clean = _ask(several, "one", tmp_path / "clean")
+    noisy = _ask(several, "one", tmp_path / "noisy", noise="0.5")
+    assert Run(tmp_path / "noisy").manifest["settings"]["noise"] == [0.0, 0.5]
+    assert all(not np.array_equal(noisy[case][0], clean[case][0]) for case in clean)
+    assert PredictSettings("", "", noise="mu=0.1,sigma=0.3").noise == (0.1, 0.3)
+    assert PredictSettings("", "", noise=0.2).noise == (0.0, 0.2)
+    for wrong in ("much", "-1", "mu=1,size=2", "nan"):
+        with pytest.raises(UsageError, match="expected its standard deviation"):
+            PredictSettings("", "", noise=wrong)
+
+
+def test_what_does_not_go_together_is_refused(several, tmp_path):
+    with pytest.raises(UsageError, match="differs from .* in its classes"):
+        _ask(several, "one", tmp_path / "a", members=str(several["other"]))
+    with pytest.raises(UsageError, match="some of the models are evidential"):
+        _ask(several, "one", tmp_path / "b", members=str(several["edl"]))
+    assert not (tmp_path / "a").exists()
+
+
+def test_a_folder_of_predictions_states_its_uncertainty(several, tmp_path):
+    from aleaseg.errors import ShapeMismatch, Unreadable
+    from aleaseg.predictions.folder import read_prediction
+
+    maps = _ask(several, "edl", tmp_path / "edl")
+    dataset = open_dataset(several["data"])
+    case_id, (p, u, _) = next(iter(maps.items()))
+    path = tmp_path / "edl" / f"{case_id}.npz"
+    found = read_prediction(path, dataset[case_id], dataset)
+    np.testing.assert_allclose(found.uncertainty(), u)
+    for wrong, error in ((u[1:], ShapeMismatch), (u * 3, Unreadable), (u * np.nan, Unreadable)):
+        np.savez(tmp_path / "wrong.npz", probabilities=p, uncertainty=wrong)
+        with pytest.raises(error, match="uncertainty"):
+            read_prediction(tmp_path / "wrong.npz", dataset[case_id], dataset)

@@ -67,7 +67,7 @@ def settings_of(name: str) -> Settings:
     for part in filter(None, given.split(":")):
         key, _, given_value = part.partition("=")
         settable = _settable(made)
-        if key not in settable:
+        if made is None or key not in settable:
             raise ValueError(
                 f"objective {name!r}: no setting {key!r}; expected "
                 + (f"{', '.join(settable[:-1])} or {settable[-1]}" if settable else "none")
