@@ -17,6 +17,10 @@ from aleaseg.losses.gradient_rule import block_gradient_order, draw_pairs
 from aleaseg.losses.noise_rule import distance_order, far_mean, level_order
 from aleaseg.losses.patches import Patches, add_patches, choose_places
 from aleaseg.losses.sure import gradient_order, ramp
+from aleaseg.metrics.calibration import calibration_error
+from aleaseg.metrics.cues import distance_cue, gradient_cue, noise_cue
+from aleaseg.metrics.overlap import count_overlap, dice
+from aleaseg.metrics.uncertainty import normalised_entropy, ueo
 
 HERE = Path(__file__).resolve().parent
 VERSIONS = ("head", "june")
@@ -278,3 +282,62 @@ def test_hard_places_and_their_noise(golden):
 
 def test_the_ramp(golden):
     assert [ramp(epoch / 100) for epoch in golden["ramp/epochs"]] == near(golden["ramp/values"])
+
+
+# -- metrics ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("sample", [0, 1])
+def test_the_gradient_cue(golden, version, case, sample):
+    assert golden["cues/versions"].tolist() == list(VERSIONS)
+    assert golden["cues/cases"].tolist() == list(CASES)
+    maps = (golden[f"maps/{name}"][sample] for name in ("gradient", "distance"))
+    found = gradient_cue(u012(golden, case)[0, sample], *maps, version=version)
+    at = VERSIONS.index(version), CASES.index(case), sample
+    assert found.ur == near(golden["cues/ur_g"][at])
+    if not np.isnan(golden["cues/ucc_g"][at]):  # where u has ties theirs depends on the machine
+        assert found.ucc == near(golden["cues/ucc_g"][at])
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("case", CASES)
+def test_the_other_cues(golden, version, case):
+    at = VERSIONS.index(version), CASES.index(case)
+    u, d = u012(golden, case)[:, :2], golden["maps/distance"][:2]
+    found = noise_cue(u[1], u[2], d, version=version)
+    assert found[:2] == near([golden["cues/ur_noise"][at], golden["cues/ucc_noise"][at]])
+    for sample in (0, 1):
+        found = distance_cue(u[0, sample], u[1, sample], d[sample], version=version)
+        assert found.ur == near(golden["cues/ur_d"][(*at, sample)])
+
+
+def test_random_uncertainty_is_chance_for_us_alone(golden):
+    u, d = golden["in/u012"], golden["maps/distance"]
+    assert distance_cue(u[0, 0], u[1, 0], d[0]).ur == pytest.approx(0.497, abs=5e-4)
+    constant = np.full_like(u[0], 0.5)
+    for sample in (0, 1):
+        assert gradient_cue(constant[sample], golden["maps/gradient"][sample], d[sample]).ur == 0.5
+    noise = noise_cue(constant, constant, d)
+    assert noise.ur == 0.5
+    assert np.isnan(noise.ucc)
+
+
+def test_dice_overlap_with_errors_and_calibration(golden):
+    logits, label = torch.tensor(golden["in/logits"], dtype=torch.float64), golden["in/label"]
+    p, u = evidential.probabilities(logits).numpy(), evidential.uncertainty(logits).numpy()
+    winner = p.argmax(1)
+    for number, c in enumerate((1, 2)):
+        overlap = count_overlap(label == c, winner == c)
+        assert dice(overlap) == near(golden["metrics/dice"][number])
+        assert ueo(u, (winner == c) != (label == c)) == near(golden["metrics/ueo"][number])
+        # One column off: the background in, the last class out.
+        official = calibration_error(p[:, c - 1], label == c - 1, bins=10)
+        assert official.ece == near(golden["metrics/ece_of_columns_0_to_c_minus_2"][number])
+
+
+def test_entropy_with_the_background(golden):
+    p = torch.tensor(golden["in/logits"], dtype=torch.float64).softmax(1).numpy()
+    background = -p[:, 0] * np.log(p[:, 0]) / np.log(3)  # theirs leaves it out
+    assert normalised_entropy(p, axis=1) - background == near(golden["metrics/entropy"])

@@ -7,6 +7,8 @@ overlap       Dice and IoU of two masks, or of pooled voxels
 surface       HD95, ASSD and NSD in mm
 calibration   how far probabilities are from the shares that come true
 risk_coverage does a model know which of its cases are bad
+cues          does uncertainty follow gradient, distance and noise
+uncertainty   does it lie where the mask is wrong, or where raters differ; soft Dice
 bootstrap     how sure a number is, for groups of cases in several draws; two measures compared
 paired        two ways to do the same cases, compared
 cumulated     running sums of many sets of weights at once
@@ -29,6 +31,8 @@ from aleaseg.metrics.correlation import partial_spearman as partial_spearman
 from aleaseg.metrics.correlation import pearson as pearson
 from aleaseg.metrics.correlation import rank_matrix as rank_matrix
 from aleaseg.metrics.correlation import spearman as spearman
+from aleaseg.metrics.cues import Cue as Cue
+from aleaseg.metrics.cues import cues_of_case as cues_of_case
 from aleaseg.metrics.detection import auroc as auroc
 from aleaseg.metrics.detection import average_precision as average_precision
 from aleaseg.metrics.detection import fpr_at_tpr as fpr_at_tpr
@@ -52,3 +56,7 @@ from aleaseg.metrics.risk_coverage import normalised_aurc as normalised_aurc
 from aleaseg.metrics.risk_coverage import optimal_aurc as optimal_aurc
 from aleaseg.metrics.surface import Surface as Surface
 from aleaseg.metrics.surface import surface_distances as surface_distances
+from aleaseg.metrics.uncertainty import ged as ged
+from aleaseg.metrics.uncertainty import ncc as ncc
+from aleaseg.metrics.uncertainty import soft_dice as soft_dice
+from aleaseg.metrics.uncertainty import ueo as ueo
