@@ -54,7 +54,7 @@ METHODS = {
     "entropy": Method(),
     "flips": Method(flips=True),
     "dropout": Method(dropout=0.1, passes=8),
-    "ensemble": Method(members=3),
+    "ensemble": Method(members=len(SEEDS)),  # one: its members are the networks of all seeds
     "edl": Method("edl"),
     "sure": Method("sure"),
 }
@@ -132,6 +132,10 @@ class Study:
     out: Path
     steps: int
 
+    def seeds(self, method: Method) -> tuple[int, ...]:
+        """Those of the networks; an ensemble takes them all."""
+        return SEEDS[:1] if method.members > 1 else SEEDS
+
     @property
     def dataset(self) -> Path:
         """Made once."""
@@ -164,10 +168,8 @@ class Study:
 
     def evaluation(self, name: str, method: Method, seed: int, level: float) -> Evaluation:
         """Of one method from one seed, on images with so much noise; the clean one knows the cues."""
-        # Members that no other ensemble has: seed s takes s, s + 10, s + 20, ...
         models = [
-            self.model(method.objective, seed + 10 * member, method.dropout)
-            for member in range(method.members)
+            self.model(method.objective, seed + member, method.dropout) for member in range(method.members)
         ]
         found: dict[float, Path] = {}
         for one in (0.0, *LEVELS) if level == 0 else (level,):

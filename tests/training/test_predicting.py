@@ -307,7 +307,7 @@ def test_the_networks_of_cross_fitting_are_an_ensemble(several, tmp_path):
     assert len(done.masks) == 8
     assert len(Run(done.path).manifest["settings"]["weights"]) == 2
     (run.path / "models" / "fold_1.safetensors").unlink()
-    with pytest.raises(UsageError, match="fold_1.safetensors does not exist"):
+    with pytest.raises(UsageError, match=r"fold_1\.safetensors does not exist"):
         predict(PredictSettings(str(run.path), str(several["data"]), device="cpu"), tmp_path / "again")
 
 
@@ -378,7 +378,7 @@ def test_noise_is_one_field_of_a_case_at_every_level(several, tmp_path):
 
 
 def test_what_does_not_go_together_is_refused(several, tmp_path):
-    with pytest.raises(UsageError, match="differs from .* in its classes"):
+    with pytest.raises(UsageError, match=r"differs from .* in its classes"):
         _ask(several, "one", tmp_path / "a", members=str(several["other"]))
     with pytest.raises(UsageError, match="some of the models are evidential"):
         _ask(several, "one", tmp_path / "b", members=str(several["edl"]))

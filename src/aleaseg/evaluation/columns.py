@@ -7,11 +7,30 @@ from typing import Any
 from aleaseg.errors import UsageError
 from aleaseg.measures.column import Column, Direction, by_name
 
-__all__ = ["CASE_COLUMNS", "METRICS", "METRIC_COLUMNS", "describe", "tolerances"]
+__all__ = [
+    "CASE_COLUMNS",
+    "CUE_COLUMNS",
+    "METRICS",
+    "METRIC_COLUMNS",
+    "OF_THE_CASE",
+    "describe",
+    "tolerances",
+]
 
 _BAD: dict[str, Any] = {"direction": Direction.LOW_GOOD, "form": ".3f", "limits": (0, 1)}
 _GOOD = {**_BAD, "direction": Direction.HIGH_GOOD}
 _MM = {**_BAD, "form": ".2f", "unit": "mm", "limits": (0, None)}
+
+
+def _of_cue(
+    name: str, cue: str, wanted: str, sign: int
+) -> tuple[tuple[str, str, str, dict[str, Any]], ...]:
+    kind = {**_BAD, "direction": Direction.HIGH_GOOD if sign > 0 else Direction.LOW_GOOD, "limits": (-1, 1)}
+    return (
+        (f"ur_{name}", f"UR, {cue}", f"share of pairs in which {wanted}, ties half; 0.5 is chance", _GOOD),
+        (f"ucc_{name}", f"UCC, {cue}", f"rank correlation, {sign:+d} where {wanted}", kind),
+    )
+
 
 METRICS = by_name(
     Column(name=name, title=title, text=text, **kind)
@@ -40,16 +59,29 @@ METRICS = by_name(
             {**_BAD, "form": ".4f"},
         ),
         ("ace_image", "whole-image ACE", "the same with every bin weighing alike", _BAD),
+        (
+            "ueo",
+            "UEO",
+            "uncertainty-error overlap: Dice of what is uncertain with what is wrong, at the best threshold",
+            _GOOD,
+        ),
+        *_of_cue("gradient", "gradient", "uncertainty falls with the gradient along boundaries", -1),
+        *_of_cue("distance", "distance", "what noise adds falls with the distance from a boundary", -1),
+        *_of_cue("noise", "noise", "uncertainty near boundaries rises with noise", 1),
     )
 )
 """In the order of their columns."""
+
+OF_THE_CASE = tuple(name for name in METRICS if name == "ueo" or name.startswith(("ur_", "ucc_")))
+"""Those that a case has and a class has not."""
+_OF_CLASSES = tuple(name for name in METRICS if name not in OF_THE_CASE)
 
 METRIC_COLUMNS = (
     "case",
     "class",
     "group",
     "status",
-    *METRICS,
+    *_OF_CLASSES,
     "tolerance_mm",
     "reference_voxels",
     "predicted_voxels",
@@ -60,11 +92,21 @@ CASE_COLUMNS = (
     "case",
     "group",
     "status",
-    *METRICS,
+    *_OF_CLASSES,
+    "ueo",
     "max_probability",
     "max_probability_near",
+    "uncertainty",
+    "boundary_uncertainty",
     "voxel_mm3",
     "error",
+)
+CUE_COLUMNS = (
+    "case",
+    "group",
+    "status",
+    *(name for name in OF_THE_CASE if name != "ueo"),
+    *(f"points_{cue}" for cue in ("gradient", "distance", "noise")),
 )
 
 
@@ -89,6 +131,12 @@ _OTHERS = (
         "max_probability", "mean over the image of the predicted label's probability, high = confident"
     ),
     _beside("max_probability_near", "the same over the predicted foreground grown by 5 voxels"),
+    _beside("uncertainty", "mean uncertainty over the image, 0 to 1, high = unsure"),
+    _beside("boundary_uncertainty", "the same within a voxel of the predicted boundary"),
+    *(
+        _beside(f"points_{cue}", f"voxels that were compared for the {cue}; 0: the case has no score")
+        for cue in ("gradient", "distance", "noise")
+    ),
     _beside("voxel_mm3", "volume of a voxel, mm^3 (mm^2 in 2D)", "mm³"),
     _beside("error", "what could not be measured, and what to do"),
 )

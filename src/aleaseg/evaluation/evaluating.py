@@ -4,6 +4,7 @@ manifest.json      what was asked, of which data, with which code; every column'
 metrics.csv        a row per case and class
 cases.csv          a row per case
 summary.csv        means with intervals, by class and over all; pooled overlap
+cues.csv           a row per case: whether uncertainty follows gradient, distance and noise; with --cues
 risk_coverage.csv  AURC of every confidence
 summary.md         the last two, to commit
 """
@@ -20,15 +21,16 @@ import pandas as pd
 
 from aleaseg.case import Case, Dataset
 from aleaseg.errors import AleasegError, CaseError, UsageError
-from aleaseg.evaluation.columns import CASE_COLUMNS, METRIC_COLUMNS, describe, tolerances
+from aleaseg.evaluation.columns import CASE_COLUMNS, CUE_COLUMNS, METRIC_COLUMNS, describe, tolerances
 from aleaseg.evaluation.confidence import Confidence, read_confidence
-from aleaseg.evaluation.evaluation import KIND, TABLES, Evaluation, open_evaluation
+from aleaseg.evaluation.evaluation import CUE_TABLE, KIND, TABLES, Evaluation, joined, open_evaluation
 from aleaseg.evaluation.markdown import summary_markdown
 from aleaseg.evaluation.measuring import Row, Rules, failed_case, measure_case
 from aleaseg.evaluation.predicted import Found, PredictedFiles, find_predictions
 from aleaseg.evaluation.reference import Reference, open_reference
 from aleaseg.evaluation.settings import EvaluationSettings
 from aleaseg.evaluation.summary import ALL, CONFIDENCES, risk_coverage, summarise
+from aleaseg.evaluation.unsure import Noisy, find_noisy
 from aleaseg.readers.files import FLAT_ENDINGS
 from aleaseg.readers.voxels import read_geometry
 from aleaseg.run import Run, begin, write_aside, write_frame
@@ -70,18 +72,21 @@ def evaluate(
         dataset.with_cases(()),
         tolerances(settings.tolerance, list(dataset.classes)),
         settings.both_empty == "perfect",
+        settings.cues,
     )
+    noisy = find_noisy(settings.noisy, dataset)
     found = find_predictions(settings.predictions, dataset.cases)
     todo, failed, notes = _plan(settings, reference, found, rules)
     confidences = read_confidence(settings.confidence, [case.id for case in todo])
     # What cannot work is refused before; what ends this half-way leaves a folder that is known as ours.
     begin(run.path, KIND, settings.asked())
-    measured = _measure(todo, found, rules, progress, workers)
+    measured = _measure(todo, found, noisy, rules, progress, workers)
     done = sorted([*measured, *failed], key=lambda rows: rows[1]["case"])
     metrics = pd.DataFrame([row for rows, _ in done for row in rows]).reindex(columns=[*METRIC_COLUMNS])
-    cases = pd.DataFrame([row for _, row in done]).reindex(columns=[*CASE_COLUMNS])
+    whole = pd.DataFrame([row for _, row in done])
+    cases, cues = (whole.reindex(columns=[*names]) for names in (CASE_COLUMNS, CUE_COLUMNS))
     signs = _join(cases, confidences)
-    summary = summarise(metrics, cases, list(dataset.classes))
+    summary = summarise(metrics, joined(cases, cues), list(dataset.classes))
     risk = risk_coverage(cases, {**CONFIDENCES, **signs})
     if all(_without_spacing(path, case) for case in todo[:1] for path in case.label_files):
         notes.append("The files know no spacing: distances are in pixels.")
@@ -100,6 +105,8 @@ def evaluate(
     )
     for name, frame in zip(TABLES, (metrics, cases, summary, risk), strict=True):
         write_frame(run.path / f"{name}.csv", frame)
+    if settings.cues:
+        write_frame(run.path / f"{CUE_TABLE}.csv", cues)
     made = open_evaluation(run.path)
     write_aside(run.path / "summary.md", summary_markdown(made).encode("utf-8", "replace"))
     return made
@@ -177,11 +184,16 @@ def _some(names: Sequence[str]) -> str:
 
 
 def _measure(
-    todo: Sequence[Case], found: Found, rules: Rules, progress: Progress, workers: int | None
+    todo: Sequence[Case],
+    found: Found,
+    noisy: Noisy,
+    rules: Rules,
+    progress: Progress,
+    workers: int | None,
 ) -> Iterator[tuple[list[Row], Row]]:
     """The rows of every case, side by side over cores, as they are finished."""
     bytes_each, worth = _needed(todo, found, rules.dataset)
-    items = [(case, found.files[case.id]) for case in todo]
+    items = [(case, found.files[case.id], noisy.of(case.id)) for case in todo]
     for _, rows in map_cases(
         partial(_measure_one, rules),
         items,
@@ -192,8 +204,11 @@ def _measure(
         yield rows
 
 
-def _measure_one(rules: Rules, item: tuple[Case, PredictedFiles]) -> tuple[list[Row], Row]:
-    return measure_case(*item, rules)
+def _measure_one(
+    rules: Rules, item: tuple[Case, PredictedFiles, dict[float, PredictedFiles]]
+) -> tuple[list[Row], Row]:
+    case, files, noisy = item
+    return measure_case(case, files, rules, noisy)
 
 
 def _needed(todo: Sequence[Case], found: Found, dataset: Dataset) -> tuple[int, bool]:

@@ -14,10 +14,19 @@ from aleaseg.evaluation.settings import EvaluationSettings
 from aleaseg.evaluation.summary import CONFIDENCES
 from aleaseg.run import Run, kind_of, read_table
 
-__all__ = ["KIND", "TABLES", "Evaluation", "is_evaluation", "open_evaluation"]
+__all__ = [
+    "CUE_TABLE",
+    "KIND",
+    "TABLES",
+    "Evaluation",
+    "is_evaluation",
+    "joined",
+    "open_evaluation",
+]
 
 KIND = "evaluation"
 TABLES = ("metrics", "cases", "summary", "risk_coverage")
+CUE_TABLE = "cues"
 
 
 @dataclass(frozen=True)
@@ -28,7 +37,7 @@ class Evaluation:
         path: its folder.
         manifest: what was asked, and of which data.
         metrics: rows of metrics.csv.
-        cases: rows of cases.csv.
+        cases: rows of cases.csv, and of cues.csv where there is one.
         summary: rows of summary.csv.
         risk: rows of risk_coverage.csv.
     """
@@ -79,4 +88,13 @@ def open_evaluation(path: str | Path) -> Evaluation:
     absent = [name for name in TABLES if not (run.path / f"{name}.csv").is_file()]
     if absent:
         raise UsageError(f"{path} is unfinished ({absent[0]}.csv is missing); run `aleaseg evaluate` again")
-    return Evaluation(run.path, run.manifest, *(read_table(run.path / f"{name}.csv") for name in TABLES))
+    metrics, cases, summary, risk = (read_table(run.path / f"{name}.csv") for name in TABLES)
+    file = run.path / f"{CUE_TABLE}.csv"
+    if file.is_file():
+        cases = joined(cases, read_table(file))
+    return Evaluation(run.path, run.manifest, metrics, cases, summary, risk)
+
+
+def joined(cases: pd.DataFrame, cues: pd.DataFrame) -> pd.DataFrame:
+    """Rows of cases.csv with what cues.csv says of them."""
+    return cases.merge(cues.drop(columns=["group", "status"]), on="case", how="left", validate="1:1")

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from aleaseg.case import Case, Dataset
+from aleaseg.case import Case, Dataset, Geometry
 from aleaseg.errors import BadVoxels, CaseError
 from aleaseg.evaluation.predicted import (
     Predicted,
@@ -18,6 +18,7 @@ from aleaseg.evaluation.predicted import (
     read_predicted,
     unknown_values,
 )
+from aleaseg.evaluation.unsure import cue_row, uncertainty_row
 from aleaseg.measures.label_agreement import near
 from aleaseg.metrics.calibration import calibration_error
 from aleaseg.metrics.overlap import Overlap, count_overlap, dice, iou
@@ -39,18 +40,29 @@ class Rules:
     Attributes:
         dataset: classes and ignore label; its cases are not needed.
         tolerances_mm: of NSD, by class.
+        cues: what uncertainty is held against, of `aleaseg.evaluation.unsure.CUES`.
         perfect_if_empty: whether a class that neither mask has is a perfect prediction; else it is left out.
     """
 
     dataset: Dataset
     tolerances_mm: Mapping[str, float]
     perfect_if_empty: bool = False
+    cues: tuple[str, ...] = ()
 
 
-def measure_case(case: Case, files: PredictedFiles, rules: Rules) -> tuple[list[Row], Row]:
-    """The rows of a case with a label, one for each class and one for the whole; what is wrong with it is in them."""
+def measure_case(
+    case: Case, files: PredictedFiles, rules: Rules, noisy: Mapping[float, PredictedFiles] | None = None
+) -> tuple[list[Row], Row]:
+    """The rows of a case with a label, one for each class and one for the whole; what is wrong with it is in them.
+
+    Args:
+        case: with a label.
+        files: of its prediction.
+        rules: the same for all.
+        noisy: files of its predictions under noise, by level.
+    """
     try:
-        return _measured(case, files, rules)
+        return _measured(case, files, rules, noisy or {})
     except CaseError as error:
         return failed_case(case.id, case.group, str(error), rules)
     except Exception as error:  # whatever one case does, the others go on
@@ -64,7 +76,9 @@ def failed_case(case_id: str, group: str, error: str, rules: Rules) -> tuple[lis
     return [{**row, "class": name} for name in rules.dataset.classes], row
 
 
-def _measured(case: Case, files: PredictedFiles, rules: Rules) -> tuple[list[Row], Row]:
+def _measured(
+    case: Case, files: PredictedFiles, rules: Rules, noisy: Mapping[float, PredictedFiles]
+) -> tuple[list[Row], Row]:
     dataset = rules.dataset
     assert case.read_label is not None
     voxels = case.read_label()
@@ -96,7 +110,10 @@ def _measured(case: Case, files: PredictedFiles, rules: Rules) -> tuple[list[Row
     for metric in ("dice", "iou", "hd95_mm", "assd_mm", "nsd"):
         known = [row[metric] for row in rows if not np.isnan(row[metric])]
         whole[metric] = float(np.mean(known)) if known else np.nan
-    return rows, whole | _of_the_winner(label, counts, predicted, dataset)
+    whole |= _of_the_winner(label, counts, predicted, dataset, geometry)
+    if rules.cues:
+        whole |= cue_row(case, label, geometry, predicted, noisy, rules.cues, dataset)
+    return rows, whole
 
 
 def _of_masks(
@@ -146,7 +163,7 @@ def _calibration(
 
 
 def _of_the_winner(
-    label: NDArray, counts: NDArray[np.bool_], predicted: Predicted, dataset: Dataset
+    label: NDArray, counts: NDArray[np.bool_], predicted: Predicted, dataset: Dataset, geometry: Geometry
 ) -> Row:
     """How sure the model is of the label that it predicts, and whether rightly so."""
     soft = predicted.soft
@@ -167,4 +184,5 @@ def _of_the_winner(
         **_calibration(p, right, counts, foreground & counts),
         "max_probability": float(p[counts].mean(dtype=np.float64)) if counts.any() else np.nan,
         "max_probability_near": float(p[around].mean(dtype=np.float64)) if around.any() else np.nan,
+        **uncertainty_row(predicted, ~right, counts, geometry),
     }

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import Annotated
 
+from aleaseg.errors import UsageError
 from aleaseg.settings import Argument, Option, Settings, table_or_regex, whole_path
 
 __all__ = ["CompareSettings", "EvaluationSettings"]
@@ -40,6 +42,22 @@ class _Measuring(Settings):
     ] = None
 
 
+def _cues(value: str | Sequence[str]) -> tuple[str, ...]:
+    """`A,B`, or names already; each once, in the order that the tables have."""
+    known = ("gradient", "distance", "noise")
+    asked = {part.strip() for part in (value.split(",") if isinstance(value, str) else value)} - {""}
+    wrong = sorted(asked - set(known))
+    if wrong:
+        raise UsageError(f"--cues: there is no cue {wrong[0]!r}; expected some of {', '.join(known)}")
+    return tuple(name for name in known if name in asked)
+
+
+def _paths(value: str | Sequence[str | Path]) -> tuple[str, ...]:
+    """`A,B`, or paths already."""
+    parts = value.split(",") if isinstance(value, str) else value
+    return tuple(whole_path(part) for part in parts if part)
+
+
 @dataclass(frozen=True)
 class EvaluationSettings(_Measuring):
     """What decides the numbers of an evaluation, and `against`, which decides none of them."""
@@ -52,10 +70,35 @@ class EvaluationSettings(_Measuring):
         Argument("A folder of predicted masks, .npz beside them.", "PREDICTIONS", form=whole_path),
     ]
     _: KW_ONLY
+    cues: Annotated[
+        tuple[str, ...],
+        Option("Whether uncertainty follows these: gradient,distance,noise.", "A,B", form=_cues),
+    ] = ()
+    noisy: Annotated[
+        tuple[str, ...],
+        Option(
+            "Predictions of noisy images (predict --noise), for distance and noise.", "DIR,DIR", form=_paths
+        ),
+    ] = ()
     against: Annotated[
         str | Path | None,
         Option("Other predictions, or their evaluation, to compare with.", "OTHER", form=whole_path),
     ] = None
+
+    def __post_init__(self) -> None:
+        """Refuse cues that nothing can tell.
+
+        Raises:
+            UsageError: distance or noise without predictions of noisy images, or these without a cue.
+        """
+        super().__post_init__()
+        if {"distance", "noise"} & set(self.cues) and not self.noisy:
+            raise UsageError(
+                "--cues distance and noise compare with predictions of noisy images: predict once more with "
+                "--noise 0.3 --probabilities, and give the folder with --noisy"
+            )
+        if self.noisy and not self.cues:
+            raise UsageError("--noisy is given, and no cue; expected --cues gradient,distance,noise")
 
 
 @dataclass(frozen=True)

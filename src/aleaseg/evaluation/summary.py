@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from aleaseg.evaluation.columns import METRICS
+from aleaseg.evaluation.columns import METRICS, OF_THE_CASE
 from aleaseg.metrics.bootstrap import Resamples, interval
 from aleaseg.metrics.overlap import Overlap, dice, iou, pooled
 from aleaseg.metrics.paired import FEWEST_GROUPS, case_resamples, mean_with_interval
@@ -19,10 +19,14 @@ __all__ = ["ALL", "CONFIDENCES", "by_class", "risk_coverage", "summarise"]
 
 ALL = "all"
 """The row over all classes."""
-CONFIDENCES: Mapping[str, int] = {"max_probability": 1, "max_probability_near": 1}
+CONFIDENCES: Mapping[str, int] = {
+    "max_probability": 1,
+    "max_probability_near": 1,
+    "boundary_uncertainty": -1,
+}
 """Columns of cases.csv that rank cases wherever there are probabilities, and their sign."""
 # Of all classes together these are of the predicted label, and no mean over classes.
-_OF_THE_WINNER = ("ece", "ace", "ece_image", "ace_image")
+_OF_THE_WINNER = ("ece", "ace", "ece_image", "ace_image", *OF_THE_CASE)
 _POOLED = {"pooled_dice": dice, "pooled_iou": iou}
 
 
@@ -32,9 +36,12 @@ def by_class(
     """One metric of metrics.csv over all classes and of each, as rows of classes and columns of `cases`.
 
     Returns:
-        `all` -> (C, N), or (1, N) where it is of the predicted label; then each class -> (1, N). NaN where
-        there is no number.
+        `all` -> (C, N), or (1, N) where it is of the predicted label; then each class -> (1, N), but for what
+        is of the case alone. NaN where there is no number.
     """
+    if metric in OF_THE_CASE:
+        known = cases[metric] if metric in cases else np.full(len(cases), np.nan)
+        return {ALL: np.atleast_2d(np.asarray(known, dtype=np.float64))}
     table = (
         metrics.pivot(index="class", columns="case", values=metric)
         .reindex(index=list(classes), columns=cases["case"])
