@@ -232,6 +232,9 @@ def sure_terms(
     Raises:
         ValueError: shapes that do not fit.
     """
+    image, logits, target, distance, gradient = (
+        each.as_subclass(Tensor) for each in (image, logits, target, distance, gradient)
+    )
     weight = ramp(progress, settings.begin, settings.start)
     total = logits[:0].sum()
     parts: dict[str, Tensor] = {}
