@@ -84,6 +84,15 @@ def test_closed_forms_at_zero_logits(classes, expected):
     assert ace == pytest.approx(expected, abs=1e-5)
 
 
+@pytest.mark.parametrize("shape", [(7,), (2, 3), (2, 3, 4), (2, 2, 2, 2)])
+def test_any_number_of_axes(shape):
+    rng = np.random.default_rng(0)
+    logits, target = rng.normal(size=(2, 3, *shape)), rng.integers(0, 3, (2, *shape))
+    target.flat[0] = 255
+    found = evidential_terms(torch.tensor(logits), torch.tensor(target), ignore_index=255)
+    assert [float(term) for term in found] == pytest.approx(plain(logits, target, "digamma", 255))
+
+
 def test_no_evidence():
     logits = torch.full((1, 3, 2, 2), -80.0, dtype=torch.float64)
     target = torch.zeros(1, 2, 2, dtype=torch.long)
@@ -191,7 +200,7 @@ def test_what_does_not_fit_is_told(batch):
     logits, target = some(batch)
     with pytest.raises(ValueError, match=r"\(2, 1, 4, 5, 6\).*without an axis of channels"):
         evidential_loss(logits, target[:, None], 0.5)
-    with pytest.raises(ValueError, match="one channel"):
+    with pytest.raises(ValueError, match="K >= 2"):
         evidential_loss(logits[:, :1], target, 0.5)
     with pytest.raises(ValueError, match="sample 0 of the batch holds the label"):
         evidential_loss(logits, target + 3, 0.5)
@@ -204,3 +213,13 @@ def test_what_does_not_fit_is_told(batch):
     logits[1, 0, 0, 0, 0] = torch.nan
     with pytest.raises(ValueError, match="sample 1 of the batch hold 1 values"):
         evidential_loss(logits, target, 0.5)
+
+
+def test_tensors_of_monai():
+    from monai.data import MetaTensor
+
+    logits, target = torch.randn(1, 3, 4, 4), torch.randint(3, (1, 4, 4))
+    found = evidential_loss(MetaTensor(logits), MetaTensor(target), 0.5)
+    assert type(found) is torch.Tensor
+    assert torch.equal(found, evidential_loss(logits, target, 0.5))
+    assert type(uncertainty(MetaTensor(logits))) is torch.Tensor

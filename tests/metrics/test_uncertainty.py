@@ -25,6 +25,7 @@ def test_closed_forms_of_ueo():
     assert ueo(wrong.astype(float), wrong) == 1.0
     assert ueo(np.zeros(4), wrong) == 0.0
     assert ueo(np.ones(4), wrong) == pytest.approx(2 * 2 / 6)
+    assert ueo(np.full(4, 0.01), wrong) == 0.0  # above, and not at
     assert ueo(np.zeros(4), np.zeros(4, bool)) == 1.0
     assert ueo(np.ones(4), np.zeros(4, bool)) == 0.0  # at no threshold is nothing uncertain
     with pytest.raises(ValueError, match="no NaN"):

@@ -83,7 +83,9 @@ def dirichlet(logits: Tensor) -> Tensor:
         The same shape, >= 1, in float32 or better.
     """
     with torch.autocast(logits.device.type, enabled=False):
-        z = logits if logits.dtype == torch.float64 else logits.float()
+        # A subclass such as MONAI's MetaTensor would carry its own rules into every product.
+        z = logits.as_subclass(Tensor)
+        z = z if z.dtype == torch.float64 else z.float()
         return F.softplus(z) + 1
 
 
@@ -130,7 +132,7 @@ def evidential_loss(
     """L_seg of a batch, in float32 or better, whatever the autocast.
 
     Args:
-        logits: (B, K, H, W) or (B, K, D, H, W), raw, K >= 2 with the background in channel 0.
+        logits: (B, K, *spatial), raw, K >= 2 with the background in channel 0.
         target: (B, *spatial) label values 0 to K - 1.
         progress: how much of the training is done, t / T in [0, 1].
         form: `a`: L_ace and Dice weigh 10; `b`: L_ace weighs 1, and Dice less and less.
@@ -167,8 +169,12 @@ def evidential_terms(
 ) -> Terms:
     """The three terms of the loss, not weighted. Arguments and errors as in `evidential_loss`."""
     one_of("kind", kind, ("digamma", "log", "mse"))
-    # A subclass such as MONAI's MetaTensor would carry its own rules into every product.
     logits, target = logits.as_subclass(Tensor), target.as_subclass(Tensor)
+    if logits.ndim < 3 or logits.shape[1] < 2 or not logits.numel():
+        raise ValueError(
+            f"the logits have shape {tuple(logits.shape)}; expected (B, K, *spatial) with K >= 2 channels, the "
+            "first of which is the background"
+        )
     if target.shape != logits.shape[:1] + logits.shape[2:]:
         raise ValueError(
             f"the target has shape {tuple(target.shape)} where the logits have {tuple(logits.shape)}; expected "
@@ -177,7 +183,11 @@ def evidential_terms(
     channels = Channels(
         softmax=True, background=True, first_label=1, ignore_index=ignore_index, as_labels=True
     )
-    counted = channels.read(logits, target[:, None]).counted
+    # What it checks of labels asks for the axes of a picture or a volume, and not for which.
+    as_pictures = logits.flatten(2)[..., None], target.flatten(1)[:, None, :, None]
+    counted = channels.read(*as_pictures).counted
+    if counted is not None:
+        counted = counted.view(target.shape)[:, None]
     with torch.autocast(logits.device.type, enabled=False):
         alpha, label, weight = dirichlet(logits), target.long()[:, None], None
         if counted is not None:

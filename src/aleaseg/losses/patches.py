@@ -11,7 +11,7 @@ drawn among the free ones, which is the same choice, and there are fewer patches
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -106,35 +106,41 @@ def choose_places(
     # From here on a place is named by its first voxel, and a map is looked at through the centres.
     centres = tuple(slice(edge // 2, edge // 2 + length) for length in shape)
     candidates, label, distance = candidates[centres], label[centres], distance[centres]
-    free = np.ones(shape, bool)
-    chosen: list[tuple[int, ...]] = []
-
-    def take(place: Iterable[int]) -> None:
-        chosen.append(tuple(int(x) for x in place))
-        free[tuple(slice(max(0, x - edge + 1), x + edge) for x in chosen[-1])] = False
-
-    def take_among(places: NDArray, most: int) -> None:
-        for _ in range(most):
-            places = places[free.ravel()[places]]
-            if not places.size:
-                return
-            pick = places[0 if rng is None else rng.integers(places.size)]
-            take(np.unravel_index(pick, shape))
-
+    room = _Room(shape, edge, per_class * classes, rng)
     for c in range(classes):
         wanted = candidates & (label == c)
         if c == 0:
             wanted &= distance < near
-        take_among(np.flatnonzero(wanted), per_class)
-    missing = per_class * classes - len(chosen)
+        room.take_among(np.flatnonzero(wanted), per_class)
     if rng is not None:
-        take_among(np.arange(free.size), missing)
+        room.take_among(np.arange(room.free.size), room.most)
     else:
         for place in np.asarray(top_up, np.int64).reshape(-1, label.ndim):
-            inside = ((place >= 0) & (place < shape)).all()
-            if len(chosen) < per_class * classes and inside and free[tuple(place)]:
-                take(place)
-    return np.asarray(chosen, np.int64).reshape(-1, label.ndim)
+            if ((place >= 0) & (place < shape)).all():
+                room.take_among(np.array([np.ravel_multi_index(tuple(place), shape)]), 1)
+    return np.asarray(room.taken, np.int64).reshape(-1, label.ndim)
+
+
+class _Room:
+    """Where patches can still go in one sample, and where they went."""
+
+    def __init__(
+        self, shape: tuple[int, ...], edge: int, most: int, rng: np.random.Generator | None
+    ) -> None:
+        self.free = np.ones(shape, bool)
+        self.edge, self.most, self.rng = edge, most, rng
+        self.taken: list[tuple[int, ...]] = []
+
+    def take_among(self, places: NDArray[np.intp], number: int) -> None:
+        """Take so many of these places (indices in raster order), the first or a random one in turn."""
+        for _ in range(min(number, self.most - len(self.taken))):
+            places = places[self.free.ravel()[places]]
+            if not places.size:
+                return
+            pick = places[0 if self.rng is None else self.rng.integers(places.size)]
+            place = tuple(int(x) for x in np.unravel_index(pick, self.free.shape))
+            self.taken.append(place)
+            self.free[tuple(slice(max(0, x - self.edge + 1), x + self.edge) for x in place)] = False
 
 
 def hard_patches(

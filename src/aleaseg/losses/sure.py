@@ -232,17 +232,15 @@ def sure_terms(
     Raises:
         ValueError: shapes that do not fit.
     """
+    image, logits, target, distance, gradient = (
+        each.as_subclass(Tensor) for each in (image, logits, target, distance, gradient)
+    )
     weight = ramp(progress, settings.begin, settings.start)
     total = logits[:0].sum()
     parts: dict[str, Tensor] = {}
     if not (settings.ordered and weight):
         return total, parts
-    if not (target.shape == distance.shape == gradient.shape == (len(image), *image.shape[2:])):
-        raise ValueError(
-            f"the image is {tuple(image.shape)}, the target {tuple(target.shape)}, the distance "
-            f"{tuple(distance.shape)} and the gradient {tuple(gradient.shape)}; expected (B, C, *spatial), and "
-            "(B, *spatial) of the others"
-        )
+    _check_shapes(image, target, distance, gradient)
     of_pairs, of_noise = np.random.default_rng(seed).spawn(2)
     clean = uncertainty(logits)
     if settings.beta:
@@ -260,6 +258,15 @@ def sure_terms(
         total = total + settings.gamma * found
         parts |= {name: term.detach() for name, term in terms._asdict().items()}
     return weight * total, parts
+
+
+def _check_shapes(image: Tensor, target: Tensor, distance: Tensor, gradient: Tensor) -> None:
+    if not (target.shape == distance.shape == gradient.shape == (len(image), *image.shape[2:])):
+        raise ValueError(
+            f"the image is {tuple(image.shape)}, the target {tuple(target.shape)}, the distance "
+            f"{tuple(distance.shape)} and the gradient {tuple(gradient.shape)}; expected (B, C, *spatial), and "
+            "(B, *spatial) of the others"
+        )
 
 
 def _noised(
