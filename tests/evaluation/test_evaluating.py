@@ -39,7 +39,11 @@ def test_what_is_written_is_read_back(folder, tmp_path):
     assert again.classes == ("left", "right")
     assert again.errors == {}
     assert set(again.metrics["tolerance_mm"]) == {2.0}
-    assert list(again.risk["confidence"]) == ["max_probability", "max_probability_near"]
+    assert list(again.risk["confidence"]) == [
+        "max_probability",
+        "max_probability_near",
+        "boundary_uncertainty",
+    ]
     assert again.cases["ece"].between(0, 1).all()
     text = (tmp_path / "out" / "summary.md").read_text()
     assert text.startswith("# soft against Balls\n")

@@ -96,7 +96,7 @@ CASE_COLUMNS = (
     "ueo",
     "max_probability",
     "max_probability_near",
-    "uncertainty",
+    "mean_uncertainty",
     "boundary_uncertainty",
     "voxel_mm3",
     "error",
@@ -131,7 +131,7 @@ _OTHERS = (
         "max_probability", "mean over the image of the predicted label's probability, high = confident"
     ),
     _beside("max_probability_near", "the same over the predicted foreground grown by 5 voxels"),
-    _beside("uncertainty", "mean uncertainty over the image, 0 to 1, high = unsure"),
+    _beside("mean_uncertainty", "uncertainty, mean over the image, 0 to 1, high = unsure"),
     _beside("boundary_uncertainty", "the same within a voxel of the predicted boundary"),
     *(
         _beside(f"points_{cue}", f"voxels that were compared for the {cue}; 0: the case has no score")

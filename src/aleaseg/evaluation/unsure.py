@@ -85,7 +85,7 @@ def uncertainty_row(
     if unsure is None or not counts.any():
         return {}
     return {
-        "uncertainty": float(unsure[counts].mean(dtype=np.float64)),
+        "mean_uncertainty": float(unsure[counts].mean(dtype=np.float64)),
         "boundary_uncertainty": boundary_uncertainty(unsure, predicted.labels, geometry.spacing_mm),
         "ueo": ueo(unsure[counts], wrong[counts]),
     }
@@ -114,11 +114,11 @@ def cue_row(
     unsure = None if predicted.soft is None else predicted.soft.uncertainty()
     if unsure is None:
         return {}
-    known = np.where(np.isin(label, dataset.values), label, 0)
+    known: NDArray = np.where(np.isin(label, dataset.values), label, 0)
     if dataset.ignore is not None:
         known[label == dataset.ignore] = dataset.ignore
     distance = distance_map(known, spacing=geometry.spacing_mm, ignore_index=dataset.ignore)
-    gradient = np.zeros(label.shape)
+    gradient: NDArray = np.zeros(label.shape)
     if "gradient" in wanted:
         gradient = gradient_map(_normalised(usable_image(case).array), spacing=geometry.spacing_mm)
     noised = {}
