@@ -65,6 +65,9 @@ ALONE = {
     "distance": Method("sure:beta=0:level=0:far=0"),
     "far": Method("sure:beta=0:level=0:distance=0"),
 }
+# In voxels, as large as the heart; as most lesions.
+PATCH = {"acdc": 64, "busi": 96}
+STEPS = {"acdc": 2400, "busi": 1200}
 MEASURES = ("dice", "hd95_mm", "ece", "ueo", "uncertainty")
 CUES = ("ur_gradient", "ucc_gradient", "ur_distance", "ucc_distance", "ur_noise", "ucc_noise")
 
@@ -130,7 +133,11 @@ class Study:
     name: str
     data: Path
     out: Path
-    steps: int
+
+    @property
+    def steps(self) -> int:
+        """Of each training."""
+        return STEPS[self.name]
 
     def seeds(self, method: Method) -> tuple[int, ...]:
         """Those of the networks; an ensemble takes them all."""
@@ -152,14 +159,15 @@ class Study:
             print("train", folder.name, flush=True)
         settings = TrainerSettings(
             str(self.dataset),
-            network="unet",
-            size="tiny",
+            network="small",
             objective=objective,
             dropout=dropout,
             split=str(self.dataset / "splits_final.json"),
             steps=self.steps,
-            epochs=5,
+            patch=(PATCH[self.name],) * 2,
+            epochs=6,
             batch=8,
+            learning_rate=5e-3,
             seed=seed,
             device="cpu",
         )

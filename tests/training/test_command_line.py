@@ -78,3 +78,37 @@ def test_python_goes_on_with_what_the_command_line_began(hippocampus, tmp_path, 
     assert len(again.masks) == 2
     with pytest.raises(SettingsDiffer, match="probabilities: False then, True now"):
         predict(PredictSettings("model", hippocampus, held_out=True, probabilities=True), "masks")
+
+
+def test_uncertainty_is_taught_and_followed_as_its_page_says(hippocampus, tmp_path, type_aleaseg, request):
+    """The commands of docs/uncertainty.md, in their order, on real cases; the training is cut short."""
+    import shlex
+
+    import pandas as pd
+
+    page = (request.config.rootpath / "docs" / "uncertainty.md").read_text()
+    lines = page.replace("\\\n", " ").splitlines()
+    typed = [line.lstrip("$> ") for line in lines if line.lstrip("$> ").startswith("aleaseg ")]
+    assert [shlex.split(line)[1] for line in typed] == [
+        "train",
+        "predict",
+        "evaluate",
+        "predict",
+        "evaluate",
+    ]
+    (tmp_path / "Dataset004_Hippocampus").symlink_to(hippocampus)
+    for line in typed:
+        levels = ("0.1", "0.3", "0.9") if "$level" in line else ("",)
+        for level in levels:
+            words = shlex.split(line.replace("$level", level))[1:]
+            if words[0] == "train":
+                words += ["--steps", "10", "--epochs", "1", "--batch", "2", "--device", "cpu"]
+            done = type_aleaseg(*words, cwd=tmp_path)
+            assert done.returncode == 0, done.stdout + done.stderr
+    first = pd.read_csv(tmp_path / "evaluation" / "cues.csv")
+    assert first["ur_gradient"].notna().all()
+    assert first["ur_noise"].isna().all()
+    followed = pd.read_csv(tmp_path / "followed" / "cues.csv")
+    assert followed[["ur_gradient", "ur_distance", "ur_noise"]].notna().all(axis=None)
+    summary = pd.read_csv(tmp_path / "followed" / "summary.csv")
+    assert {"ueo", "ece", "ur_noise", "dice"} <= set(summary["metric"])
