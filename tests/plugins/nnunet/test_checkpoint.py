@@ -10,10 +10,12 @@ import pytest
 import torch
 
 from aleaseg.errors import CaseError, SettingsDiffer, UsageError, WeightsRefused
-from aleaseg.plugins.nnunet.checkpoint import KEY, export_plain, read_checkpoint
+from aleaseg.plugins.nnunet.checkpoint import export_plain, read_checkpoint
+from aleaseg.plugins.nnunet.options import DuoOptions
 
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer  # isort: skip
 
+KEY = DuoOptions.key
 NAMES = ["DUO", "DUO_EN", "DUO_RW"]
 STOCK_KEYS = {
     "network_weights", "optimizer_state", "grad_scaler_state", "logging", "_best_ema", "current_epoch",

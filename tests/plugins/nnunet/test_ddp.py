@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 import torch
 
-from aleaseg.plugins.nnunet.checkpoint import KEY, read_checkpoint
+from aleaseg.plugins.nnunet.checkpoint import read_checkpoint
+from aleaseg.plugins.nnunet.options import DuoOptions
 from aleaseg.run import read_table
 
+KEY = DuoOptions.key
 HERE = Path(__file__).parent
 
 

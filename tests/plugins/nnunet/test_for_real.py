@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 import torch
 
-from aleaseg.plugins.nnunet.checkpoint import KEY
+from aleaseg.plugins.nnunet.options import DuoOptions
 from aleaseg.run import read_table
 
+KEY = DuoOptions.key
 HERE = Path(__file__).parent
 PAGE = HERE.parents[2] / "docs" / "nnunet.md"
 OTHER_NETWORKS = PAGE.with_name("networks.md")

@@ -5,7 +5,9 @@ import math
 import pytest
 
 from aleaseg.errors import UsageError
-from aleaseg.plugins.nnunet.options import DuoOptions, describe, given, read_options
+from aleaseg.plugins.nnunet.options import DuoOptions
+
+describe, given, read_options = DuoOptions.describe, DuoOptions.given, DuoOptions.read
 
 
 def environment(**values):
