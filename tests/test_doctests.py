@@ -7,11 +7,13 @@ import pytest
 
 MODULES = [
     "aleaseg.corruption.mask_faults",
+    "aleaseg.cues",
     "aleaseg.errors",
     "aleaseg.evaluation.columns",
     "aleaseg.evaluation.comparing",
     "aleaseg.evaluation.words",
     "aleaseg.losses.certainty",
+    "aleaseg.losses.evidential",
     "aleaseg.losses.segmentation",
     "aleaseg.measures.adjusted",
     "aleaseg.measures.auv",
@@ -38,6 +40,7 @@ MODULES = [
     "aleaseg.metrics.paired",
     "aleaseg.metrics.risk_coverage",
     "aleaseg.metrics.surface",
+    "aleaseg.order",
     "aleaseg.pages.axes",
     "aleaseg.pages.javascript",
     "aleaseg.pages.markdown",

@@ -1,0 +1,172 @@
+"""What the official functions of SURE give on small inputs, against ours: every array of the golden file.
+
+The numbers were made by the functions of suiannaius/SURE at e30f60a ("head", July 2025) and
+0c738f8 ("june"); all that they would have drawn at random is among the inputs.
+"""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from aleaseg import cues, order
+from aleaseg.losses import evidential
+
+HERE = Path(__file__).resolve().parent
+VERSIONS = ("head", "june")
+CASES = ("random", "rounded", "small", "falls_with_g", "constant")
+
+
+@pytest.fixture(scope="module")
+def golden():
+    """The arrays by name; the tests skip where the file is absent."""
+    data = Path(os.environ.get("ALEASEG_TEST_DATA", HERE.parents[2] / "shared" / "data"))
+    file = data.parent / "golden" / "sure.npz"
+    if not file.is_file():
+        pytest.skip(
+            "no golden numbers here: golden/sure.npz beside the folder that ALEASEG_TEST_DATA names"
+        )
+    with np.load(file) as arrays:
+        return dict(arrays)
+
+
+def near(expected):
+    """Equal to 1e-6, relative above 1."""
+    return pytest.approx(np.asarray(expected, dtype=np.float64), rel=1e-6, abs=1e-6, nan_ok=True)
+
+
+def same_slope(found, expected):
+    """Gradients are equal to 1e-5 of the largest."""
+    assert np.abs(expected).max() > 0
+    assert np.abs(np.asarray(found) - expected).max() <= 1e-5 * np.abs(expected).max()
+
+
+def u012(golden, case):
+    """(3, B, H, W): clean, first and second level."""
+    found = {
+        "random": golden["in/u012"],
+        "rounded": golden["cues/in_rounded"],
+        "small": golden["cues/in_small"],
+        "falls_with_g": golden["cues/in_falls_with_g"][None].repeat(3, 0),  # the same at every level
+        "constant": np.full_like(golden["in/u012"], 0.5),
+    }
+    return found[case]
+
+
+# -- maps ------------------------------------------------------------------------------------------
+
+
+def test_the_distance(golden):
+    found = np.stack([cues.distance_map(label) for label in golden["in/label"]])
+    assert found[:2] == near(golden["maps/distance"][:2])
+    assert np.isposinf(found[2]).all()  # no foreground: the official one is an artefact
+    assert cues.distance_map(golden["in/label"][2], phantom=True) == near(golden["maps/distance"][2])
+    assert cues.distance_map(golden["in/solid"]) == near(golden["maps/distance_3d"])
+
+
+def test_the_gradient(golden):
+    found = np.stack([cues.gradient_map(image) for image in golden["in/image"]])
+    assert found == near(golden["maps/gradient"])
+    assert cues.gradient_map(golden["in/volume"][None]) == near(golden["maps/gradient_3d"])
+
+
+# -- order -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("sample", [0, 1])
+def test_share_in_order_with_the_distance(golden, version, case, sample):
+    distance = golden["maps/distance"][sample]
+    close = distance <= 4
+    u = u012(golden, case)[:, sample, close]
+    at = VERSIONS.index(version), CASES.index(case), sample
+    c, x = distance[close], u[1] - u[0]
+    assert order.official_ur(c, x, -1, version) == near(golden["cues/ur_d"][at])
+    assert order.official_ur(c, x, -1, version, run=100) == near(golden["cues/ur_d_chunk"][at])
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("case", CASES)
+def test_share_in_order_with_the_noise(golden, version, case):
+    close = golden["maps/distance"][:2] <= 4
+    u = u012(golden, case)[:, :2, :][:, close]
+    at = VERSIONS.index(version), CASES.index(case)
+    found = order.official_pair_ur(0.8, u[2] - u[1], 1, version)
+    assert found == near(golden["cues/ur_noise"][at])
+    # Ranks by position: what is tied "rises".
+    ucc = [order.official_ucc([0.1, 0.9], pair) for pair in u[1:].T]
+    assert np.mean(ucc) == near(golden["cues/ucc_noise"][at])
+
+
+# -- evidence --------------------------------------------------------------------------------------
+
+KINDS = ("digamma", "log", "mse")
+EPOCHS = (0, 7, 40)
+
+
+def batch(golden, even=False):
+    logits = torch.tensor(golden["in/even_logits" if even else "in/logits"], dtype=torch.float64)
+    return logits.requires_grad_(), torch.tensor(golden["in/even_label" if even else "in/label"])
+
+
+def repeated_error(golden):
+    """The official `mse` adds the squared error K times, by a broadcast: K - 1 of them in mean."""
+    logits, _ = batch(golden)
+    p = evidential.probabilities(logits).detach().numpy()
+    y = np.stack([golden["in/label"] == k for k in range(3)], axis=1)
+    return 2 * ((y - p) ** 2).sum(1).mean()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_terms_of_the_evidential_loss(golden, kind):
+    found = np.array([float(term.detach()) for term in evidential.evidential_terms(*batch(golden), kind)])
+    if kind == "mse":
+        found[0] += repeated_error(golden)
+    assert found == near(golden["edl/ace_kl_dice"][KINDS.index(kind)])
+
+
+@pytest.mark.parametrize("form", ["a", "b"])
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("epoch", EPOCHS)
+def test_the_evidential_loss(golden, form, kind, epoch):
+    assert golden["edl/kinds"].tolist() == list(KINDS)
+    assert golden["edl/epochs"].tolist() == list(EPOCHS)
+    found = float(evidential.evidential_loss(*batch(golden), epoch / 100, form, kind).detach())
+    if kind == "mse":
+        found += repeated_error(golden) * (10 if form == "a" else 1)
+    assert found == near(golden[f"edl/loss_{form}"][KINDS.index(kind), EPOCHS.index(epoch)])
+
+
+@pytest.mark.parametrize("form", ["a", "b"])
+@pytest.mark.parametrize("even", ["", "even_"])
+def test_its_slopes(golden, form, even):
+    logits, label = batch(golden, bool(even))
+    loss = evidential.evidential_loss(logits, label, 0.07, form)
+    loss.backward()
+    if even:
+        assert float(loss.detach()) == near(golden[f"edl/even_loss_{form}"])
+    same_slope(logits.grad, golden[f"edl/{even}gradient_{form}"])
+
+
+def test_uncertainty_dice_and_divergence(golden):
+    logits, label = batch(golden)
+    logits = logits.detach()
+    assert evidential.uncertainty(logits).numpy() == near(golden["edl/u"])
+    expected = 1 - golden["edl/dice_per_class"].mean()
+    assert float(evidential.evidential_terms(logits, label).dice) == near(expected)
+
+
+def test_divergence_of_all_evidence(golden):
+    # a is 1 at the label. So of three classes with evidence a fourth, labelled, that holds none.
+    alpha = evidential.dirichlet(batch(golden)[0].detach()[:1])
+    own = torch.ones_like(alpha[:, :1])
+    label = torch.zeros_like(own, dtype=torch.long)
+    found = evidential._divergence(torch.cat([own, alpha], 1), label)[0]
+    # It stands in a_0 and in lnG(K) of four classes; the official one is of three.
+    a_0 = alpha.sum(1)[0]
+    psi = torch.digamma(a_0 + 1) - torch.digamma(a_0)
+    found += (alpha - 1).sum(1)[0] * psi + torch.lgamma(a_0) - torch.lgamma(a_0 + 1) + np.log(3)
+    assert found.numpy() == near(golden["edl/kl_of_alpha"])
