@@ -275,13 +275,13 @@ def official_ur(cue: ArrayLike, value: ArrayLike, sign: int, version: Version, *
         parts = [slice(start, start + run) for start in range(0, n, run)]
         shares = [official_ur(c[p], x[p], sign, version) for p in parts]
         return float(np.mean(np.nan_to_num(shares)))
-    ordered, rows = 0, max(1, _BLOCK // n)
+    ordered, rows = 0.0, max(1, _BLOCK // n)
     for start in range(0, n, rows):
         some = slice(start, start + rows)
         later = np.arange(n) > np.arange(n)[some, None]
         holds = _official(c[some, None] - c, x[some, None] - x, sign, version)
-        ordered += np.count_nonzero(holds & later)
-    return float(ordered / (n * (n - 1) / 2))
+        ordered += float(np.count_nonzero(holds & later))
+    return ordered / (n * (n - 1) / 2)
 
 
 def official_pair_ur(cue_step: ArrayLike, value_step: ArrayLike, sign: int, version: Version) -> float:
@@ -291,8 +291,8 @@ def official_pair_ur(cue_step: ArrayLike, value_step: ArrayLike, sign: int, vers
     1.0
     """
     _check_sign(sign)
-    steps = (np.asarray(step, dtype=np.float64) for step in (cue_step, value_step))
-    holds = _official(*steps, sign, version)
+    dc, dx = np.asarray(cue_step, dtype=np.float64), np.asarray(value_step, dtype=np.float64)
+    holds = _official(dc, dx, sign, version)
     return float(holds.mean()) if holds.size else float("nan")
 
 

@@ -13,6 +13,10 @@ import torch
 
 from aleaseg import cues, order
 from aleaseg.losses import evidential
+from aleaseg.losses.gradient_rule import block_gradient_order, draw_pairs
+from aleaseg.losses.noise_rule import distance_order, far_mean, level_order
+from aleaseg.losses.patches import Patches, add_patches, choose_places
+from aleaseg.losses.sure import gradient_order, ramp
 
 HERE = Path(__file__).resolve().parent
 VERSIONS = ("head", "june")
@@ -170,3 +174,107 @@ def test_divergence_of_all_evidence(golden):
     psi = torch.digamma(a_0 + 1) - torch.digamma(a_0)
     found += (alpha - 1).sum(1)[0] * psi + torch.lgamma(a_0) - torch.lgamma(a_0 + 1) + np.log(3)
     assert found.numpy() == near(golden["edl/kl_of_alpha"])
+
+
+# -- L_gu ------------------------------------------------------------------------------------------
+
+
+def test_the_gradient_loss(golden):
+    u = torch.tensor(golden["in/u"], dtype=torch.float64, requires_grad=True)
+    g, d = (torch.tensor(golden[f"maps/{name}"], dtype=torch.float64) for name in ("gradient", "distance"))
+    pairs = [*golden["gu/pairs"], [[], []]]
+    # Theirs is over all three samples, ours over the two that have pairs.
+    ours = gradient_order(u, g, d, pairs)
+    assert float(ours.detach()) * 2 / 3 == near(golden["gu/loss"])
+    (ours * 2 / 3).backward()
+    same_slope(u.grad, golden["gu/gradient"])
+    assert float(block_gradient_order(u, g, d, pairs).detach()) == near(golden["gu/loss"])
+
+
+def test_the_sum_of_blocks(golden):
+    g, u = torch.tensor(golden["gu/blocks_in"], dtype=torch.float64)[:, None]
+    found = block_gradient_order(u, g, torch.zeros_like(u), [golden["gu/blocks_pairs"]])
+    assert float(found) == near(golden["gu/blocks_loss"])
+
+
+def test_pairs_shrink_along_a_batch(golden):
+    d = torch.tensor(golden["maps/distance"][:2])
+    for first, expected in enumerate(golden["gu/pairs_given_by_order"]):
+        order_ = [first, 1 - first]
+        drawn = draw_pairs(d[order_], np.random.default_rng(0), most=10**7, official=True)
+        assert [drawn[order_.index(sample)].shape[1] for sample in (0, 1)] == expected.tolist()
+
+
+# -- L_nu ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def noised(golden):
+    """u (3, B, H, W) with a graph, d, and what lies at the centres."""
+    u = torch.tensor(golden["in/u012"], dtype=torch.float64, requires_grad=True)
+    d = torch.tensor(golden["maps/distance"], dtype=torch.float64)
+    centres = torch.tensor(golden["nu/centres"].astype(np.int64))
+    patches = Patches(centres - 1, torch.ones(centres.shape[:2], dtype=torch.bool), 3)
+    return u, d, patches
+
+
+def at_centres(golden, slope):
+    return np.stack(
+        [
+            [plane[tuple(c.T)] for plane, c in zip(level, golden["nu/centres"], strict=True)]
+            for level in slope
+        ]
+    )
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_the_level_loss(golden, noised, which):
+    u, d, patches = noised
+    at = [patches.at_centres(each) for each in u]
+    loss = level_order(at, golden["nu/levels"][which], patches.at_centres(d) <= 4)
+    assert float(loss.detach()) == near(golden["nu/loss_mu"][which])
+    (slope,) = torch.autograd.grad(loss, u)
+    same_slope(at_centres(golden, slope.numpy()), golden["nu/gradient_mu"][which])
+
+
+def test_the_distance_loss(golden, noised):
+    u, d, patches = noised
+    at, d = [patches.at_centres(each) for each in u], patches.at_centres(d)
+    loss = distance_order(at, d, d <= 4, patches.there)
+    assert float(loss.detach()) == near(golden["nu/loss_d"])
+    (slope,) = torch.autograd.grad(loss, u)
+    same_slope(at_centres(golden, slope.numpy()), golden["nu/gradient_d"])
+
+
+def test_the_far_loss(golden, noised):
+    u, d, _ = noised
+    assert float(far_mean(u, d).detach()) == near(golden["nu/loss_far"])
+
+
+def test_hard_places_and_their_noise(golden):
+    places = [
+        choose_places(
+            golden["hard/candidates"][sample],
+            golden["in/label"][sample],
+            golden["maps/distance"][sample],
+            3,
+            3,
+            None,
+            top_up=golden["hard/top_up_xy"][:, ::-1],
+        )
+        for sample in range(3)
+    ]
+    centres = np.stack(places) + 1
+    assert centres.tolist() == golden["hard/centres"].tolist()
+    patches = Patches(torch.tensor(np.stack(places)), torch.ones(3, 9, dtype=torch.bool), 3)
+    assert patches.at_centres(torch.tensor(golden["maps/distance"])).numpy() == near(
+        golden["hard/distance"]
+    )
+    image = torch.tensor(golden["in/image"])
+    for level in (0, 1):
+        noise = torch.tensor(golden["hard/noise"][level])[None]
+        assert add_patches(image, patches, noise)[:, 0].numpy() == near(golden[f"hard/image_{level + 1}"])
+
+
+def test_the_ramp(golden):
+    assert [ramp(epoch / 100) for epoch in golden["ramp/epochs"]] == near(golden["ramp/values"])

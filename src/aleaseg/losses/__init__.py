@@ -4,6 +4,12 @@ segmentation   Dice and binary cross-entropy per sample and class, with soft tar
 duo            `DUOLoss`: the same, weighted by 1 / (1 + alpha S)
 certainty      other measures of a class's certainty in place of S; static weights
 denoising      `LabelDenoising`: the noise that is taken off the targets
+evidential     evidence in place of a softmax: probabilities, uncertainty, `evidential_loss`
+sure           `sure_terms`: uncertainty that follows gradient, noise and distance; its settings
+gradient_rule  pairs on boundaries: uncertainty falls as the gradient rises
+noise_rule     near boundaries uncertainty rises with noise, far away there is none
+patches        where noise goes, and the noise
+statistics     `kept_statistics`: passes that a batch norm does not learn from
 """
 
 from __future__ import annotations
@@ -17,4 +23,8 @@ from aleaseg.losses.denoising import NoiseHead as NoiseHead
 from aleaseg.losses.denoising import NoiseState as NoiseState
 from aleaseg.losses.denoising import noise_maps as noise_maps
 from aleaseg.losses.duo import DUOLoss as DUOLoss
+from aleaseg.losses.evidential import evidential_loss as evidential_loss
 from aleaseg.losses.segmentation import dice_and_bce as dice_and_bce
+from aleaseg.losses.statistics import kept_statistics as kept_statistics
+from aleaseg.losses.sure import SureSettings as SureSettings
+from aleaseg.losses.sure import sure_terms as sure_terms
