@@ -57,7 +57,7 @@ def test_found_as_nnunet_searches_external_folders(name):
 
 
 def test_the_folder_holds_one_module_and_is_no_package():
-    assert [path.name for path in TRAINER_FOLDER.glob("*.py")] == ["aleaseg_duo.py"]
+    assert [path.name for path in TRAINER_FOLDER.glob("*.py")] == ["aleaseg_trainers.py"]
 
 
 def test_the_folder_is_told_without_nnunetv2_or_torch():

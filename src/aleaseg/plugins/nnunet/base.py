@@ -22,6 +22,7 @@ from aleaseg.extras import need
 from aleaseg.plugins.nnunet.checkpoint import read_checkpoint, save_with
 from aleaseg.plugins.nnunet.excluded import Excluded, check_cases, excluded
 from aleaseg.plugins.nnunet.options import Options
+from aleaseg.plugins.nnunet.record import ClassMeans
 from aleaseg.readers.splits import SPLITS, read_splits
 
 __all__ = ["Supervised", "TrainerBase"]
@@ -44,6 +45,7 @@ class TrainerBase(_Stock):  # type: ignore[misc]
         excluded: the cases that a selection leaves out; known after `do_split`.
         left_out: how many of them the fold would have trained on.
         cases: ids of the training, sorted; known after `initialize`.
+        means: of the epoch, for a table.
     """
 
     family: ClassVar[type[Options]]
@@ -62,6 +64,7 @@ class TrainerBase(_Stock):  # type: ignore[misc]
         self.excluded = Excluded()
         self.left_out = 0
         self.cases: list[str] = []
+        self.means = ClassMeans()
         self._follow(options)
 
     def _follow(self, options: Any) -> None:
@@ -112,6 +115,9 @@ class TrainerBase(_Stock):  # type: ignore[misc]
         """What learns beside the network."""
         return ()
 
+    def _record(self, means: Mapping[str, Sequence[float]]) -> None:
+        """Keep an epoch's means in a table, where there is one."""
+
     def _state_beside(self) -> dict[str, Any]:
         """What a checkpoint keeps beside the options: tensors and plain values.
 
@@ -121,6 +127,16 @@ class TrainerBase(_Stock):  # type: ignore[misc]
 
     def _restore_beside(self, kept: Mapping[str, Any]) -> None:
         """Take it back."""
+
+    def _bare_network(self) -> nn.Module:
+        """The network without what DDP and torch.compile put around it."""
+        bare: nn.Module = getattr(self._local_network(), "_orig_mod", self._local_network())
+        return bare
+
+    def _local_network(self) -> nn.Module:
+        """The network without what DDP puts around it."""
+        local: nn.Module = self.network.module if self.is_ddp else self.network
+        return local
 
     # -- the beginning ----------------------------------------------------------------------------
 
@@ -223,6 +239,13 @@ class TrainerBase(_Stock):  # type: ignore[misc]
                 # Half precision overflowed: the scaler finds no finite gradient, skips the step and scales less.
                 return torch.stack([one.float().sum() for one in outputs]).sum() * torch.nan
             raise UsageError(f"the batch of {', '.join(ids)} cannot be learned from: {error}") from error
+
+    def on_train_epoch_end(self, train_outputs: list[dict[str, Any]]) -> None:
+        """As nnU-Net; the epoch's means are kept."""
+        super().on_train_epoch_end(train_outputs)
+        means = self.means.take(everywhere=self.is_ddp)
+        if self.local_rank == 0:
+            self._record(means)
 
     # -- checkpoints ------------------------------------------------------------------------------
 

@@ -19,13 +19,14 @@ import torch
 from aleaseg.errors import UsageError
 from aleaseg.extractors.checkpoint import read_state
 from aleaseg.extractors.nnunet_model import numpy_numbers
-from aleaseg.plugins.nnunet.options import DuoOptions
+from aleaseg.plugins.nnunet.options import DuoOptions, SureOptions
 from aleaseg.run import write_aside
 
 __all__ = ["export_plain", "read_checkpoint", "save_with"]
 
-_KEYS = (DuoOptions.key,)
+_KEYS = (DuoOptions.key, SureOptions.key)
 _STOCK = "nnUNetTrainer"
+_TRAINERS = ", ".join(f"nnUNetTrainer{name}" for name in ("DUO", "DUO_EN", "DUO_RW", "EDL", "SURE"))
 # Trainers whose network is not the one that the plans name, with and without DUO.
 _OWN_NETWORKS = ("nnUNetTrainerSwinUNETR", "nnUNetTrainerUMambaBot")
 _CHECKPOINTS = ("checkpoint_final.pth", "checkpoint_best.pth")
@@ -119,14 +120,13 @@ def _plain(path: Path) -> dict[str, Any]:
     if trainer.startswith(_OWN_NETWORKS):
         raise UsageError(
             f"{path} was written by {trainer}, whose network stock nnU-Net cannot build; expected one of the plans' "
-            "own network (nnUNetTrainerDUO, nnUNetTrainerDUO_EN, nnUNetTrainerDUO_RW); predict with it as it is, where "
+            f"own network ({_TRAINERS}); predict with it as it is, where "
             'aleaseg is installed and nnUNet_extTrainer="$(aleaseg nnunet path)" is exported'
         )
     if kept is None:
         raise UsageError(
             f"{path} was written by {trainer} and has no {' or '.join(map(repr, _KEYS))}; "
-            "expected a checkpoint of nnUNetTrainerDUO, nnUNetTrainerDUO_EN or nnUNetTrainerDUO_RW; any other "
-            "needs the trainer it came from"
+            f"expected a checkpoint of one of {_TRAINERS}; any other needs the trainer it came from"
         )
     return {
         **checkpoint,

@@ -15,7 +15,7 @@ from typing import Any, ClassVar, NamedTuple, Self
 
 from aleaseg.errors import UsageError
 
-__all__ = ["DuoOptions", "Options"]
+__all__ = ["DuoOptions", "Options", "SureOptions"]
 
 
 # -- how each is read -----------------------------------------------------------------------------
@@ -228,4 +228,51 @@ class DuoOptions(Options):
     initial: float | None = _option(None, _number(0.001, 0.999))
     shared: bool = _option(False, _yes_or_no())
     detach_target: bool = _option(False, _yes_or_no())
+    seed: int = _option(0, _whole(0))
+
+
+@dataclass(frozen=True)
+class SureOptions(Options):
+    """Options of the evidential trainers: a variant, and what shall be otherwise than in it.
+
+    Of whatever has the name of a field of `aleaseg.losses.sure.SureSettings`, None is the variant's own.
+
+    Attributes:
+        variant: VARIANT, see `aleaseg.losses.sure.VARIANTS`; None: the trainer's own.
+        form: FORM of the evidential loss, `a` or `b`.
+        kind: KIND of its first term, `digamma`, `log` or `mse`.
+        beta: BETA, weight of the order with the gradient.
+        gamma: GAMMA, weight of what is learned from noise.
+        level: LEVEL, of which the order with the level of noise.
+        distance: DISTANCE, of which the order with the distance.
+        far: FAR, of which the uncertainty far from every boundary.
+        begin: BEGIN, share of the training after which all of these count.
+        start: START, how much they count then; it rises to 1.
+        near: NEAR, distance in voxels up to which a voxel is near a boundary.
+        boundary: BOUNDARY, distance in voxels up to which a voxel is on it.
+        noise: NOISE, what varies between levels: `sigma` or `mu`.
+        per_class: PER_CLASS, patches of noise for each class and sample.
+        edge: EDGE of such a patch, in voxels; 0: by the image's size.
+        pairs: PAIRS of voxels compared by their gradients, per sample and step.
+        seed: SEED of every draw.
+    """
+
+    key: ClassVar[str] = "aleaseg_sure"
+
+    variant: str | None = _option(None, _one_of("edl", "edl_b", "sure", "sure2025"))
+    form: str | None = _option(None, _one_of("a", "b"))
+    kind: str | None = _option(None, _one_of("digamma", "log", "mse"))
+    beta: float | None = _option(None, _number(0))
+    gamma: float | None = _option(None, _number(0))
+    level: float | None = _option(None, _number(0))
+    distance: float | None = _option(None, _number(0))
+    far: float | None = _option(None, _number(0))
+    begin: float | None = _option(None, _number(0, 0.999))
+    start: float | None = _option(None, _number(0.0001, 1))
+    near: float | None = _option(None, _number(0))
+    boundary: float | None = _option(None, _number(0))
+    noise: str | None = _option(None, _one_of("sigma", "mu"))
+    per_class: int | None = _option(None, _whole(1))
+    edge: int | None = _option(None, _whole(0))
+    pairs: int | None = _option(None, _whole(1))
     seed: int = _option(0, _whole(0))

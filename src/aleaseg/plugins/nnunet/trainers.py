@@ -21,7 +21,7 @@ from aleaseg.errors import UsageError
 from aleaseg.losses import DUOLoss, FisherCertainty, LabelDenoising, MahalanobisCertainty
 from aleaseg.plugins.nnunet.base import Supervised, TrainerBase
 from aleaseg.plugins.nnunet.options import DuoOptions
-from aleaseg.plugins.nnunet.record import ClassMeans, write_epoch
+from aleaseg.plugins.nnunet.record import write_epoch
 
 __all__ = ["nnUNetTrainerDUO", "nnUNetTrainerDUO_EN", "nnUNetTrainerDUO_RW"]
 
@@ -34,7 +34,6 @@ class nnUNetTrainerDUO(TrainerBase):  # noqa: N801
     Attributes:
         duo: the loss of a training step; None before `initialize`.
         denoising: noise head and noise; None where there is none, and before `initialize`.
-        means: of the epoch, for the table of classes; there from `initialize` on.
     """
 
     family = DuoOptions
@@ -58,7 +57,6 @@ class nnUNetTrainerDUO(TrainerBase):  # noqa: N801
         return sorted(foreground, key=lambda name: min(np.ravel(names[name])))
 
     def _prepare(self) -> None:
-        self.means = ClassMeans()
         self.duo = self._training_loss().to(self.device)
         if self.denoise:
             self.denoising = LabelDenoising(
@@ -134,12 +132,6 @@ class nnUNetTrainerDUO(TrainerBase):  # noqa: N801
                     self.means.add(name, numbers)
         self._finest = False
 
-    def _bare_network(self) -> nn.Module:
-        """The network without what DDP and torch.compile put around it."""
-        network = self.network.module if self.is_ddp else self.network
-        bare: nn.Module = getattr(network, "_orig_mod", network)
-        return bare
-
     # -- a step -----------------------------------------------------------------------------------
 
     def _loss(self, output: Any, target: Any, ids: Sequence[str], data: Tensor) -> Tensor:
@@ -172,13 +164,13 @@ class nnUNetTrainerDUO(TrainerBase):  # noqa: N801
                 module.train()
 
     def on_train_epoch_end(self, train_outputs: list[dict[str, Any]]) -> None:
-        """As nnU-Net; the noise is projected, and the table of classes gets its rows."""
+        """As before; the noise is projected, and the table of classes gets its rows."""
         super().on_train_epoch_end(train_outputs)
         if self.denoising is not None:
             self.denoising.end_epoch()
-        means = self.means.take(everywhere=self.is_ddp)
-        if self.local_rank == 0:
-            write_epoch(Path(self.output_folder) / _TABLE, self.current_epoch, self.classes, means)
+
+    def _record(self, means: Mapping[str, Sequence[float]]) -> None:
+        write_epoch(Path(self.output_folder) / _TABLE, self.current_epoch, self.classes, means)
 
     # -- checkpoints ------------------------------------------------------------------------------
 
