@@ -87,7 +87,7 @@ def test_two_processes(make_trainer, make_batch, tmp_path, results):
 @pytest.mark.slow
 def test_two_processes_that_look_four_times(make_trainer, make_batch, blobs, tmp_path, results):
     """SURE's passes with noise: one backward pass for all of them, whose gradients are averaged whole."""
-    options = {"BEGIN": 0, "START": 1, "FORM": "b", "BETA": 100, "GAMMA": 1}
+    options = {"BEGIN": 0, "START": 1, "FORM": "b", "BETA": 30}
     alone = make_trainer("SURE", **options)
     pairs = one_sample_each(alone, make_batch, drawn=blobs)
     one, other = learn("SURE", alone, pairs, tmp_path)

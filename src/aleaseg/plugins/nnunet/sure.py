@@ -11,9 +11,9 @@ augment it: a patch of 128 x 128 x 128 voxels takes half a second of a core, as 
 and in the training step the device would wait for every one. They travel behind the targets, since
 nnU-Net's loader hands over nothing else.
 
-Under DDP the additional passes go past the wrapper. It counts one forward pass per backward pass: the
-clean one, which reaches every parameter. A parameter's gradient is averaged once it is whole, whatever
-passes it came from.
+Under DDP the additional passes go past the wrapper, which would hand buffers round before each of them.
+Gradients are averaged in the backward pass, each parameter's once it is whole, whatever passes it came
+from; that the clean pass reaches every parameter is what DDP asks for.
 """
 
 from __future__ import annotations
