@@ -50,6 +50,7 @@ MODULES = [
     "aleaseg.pages.markdown",
     "aleaseg.pages.numbers",
     "aleaseg.pages.templates",
+    "aleaseg.plugins.nnunet.options",
     "aleaseg.predictions.folds",
     "aleaseg.report.standing",
     "aleaseg.reproduce.cells",

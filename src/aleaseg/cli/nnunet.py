@@ -15,7 +15,7 @@ __all__ = ["nnunet"]
 nnunet = typer.Typer(
     cls=Group,
     no_args_is_help=True,
-    help="DUO inside nnU-Net 2.8: where its trainers are, and checkpoints that stock nnU-Net predicts with.",
+    help="DUO and SURE inside nnU-Net 2.8: where its trainers are, and checkpoints that stock nnU-Net predicts with.",
 )
 
 
@@ -40,7 +40,7 @@ def export_plain_checkpoint(
         ),
     ] = None,
 ) -> None:
-    """Copy what DUO's trainers wrote so that stock nnU-Net predicts with it; nothing is overwritten."""
+    """Copy what our trainers wrote so that stock nnU-Net predicts with it; nothing is overwritten."""
     from aleaseg.plugins.nnunet.checkpoint import export_plain
 
     written = export_plain(model, out)

@@ -78,9 +78,34 @@ def _plans_of():
 
 
 @pytest.fixture
+def with_norm():
+    """with_norm("BatchNorm3d"): those plans with another normalisation; nnU-Net takes any of PyTorch's."""
+
+    def make(norm):
+        plans = plans_of(int(norm[-2]))
+        kind = norm.removesuffix(norm[-2:]).lower()
+        arguments = plans["configurations"]["small"]["architecture"]["arch_kwargs"]
+        arguments["norm_op"] = f"torch.nn.modules.{kind}.{norm}"
+        return plans
+
+    return make
+
+
+@pytest.fixture
+def blobs():
+    """(2, 1, 16, 8, 24) labels: two structures at one end of each patch, so that the other is far from them."""
+    drawn = torch.zeros((2, 1, 16, 8, 24), dtype=torch.int64)
+    drawn[0, 0, 3:12, 2:7, 2:8] = 1
+    drawn[0, 0, 5:9, 3:6, 3:6] = 2
+    drawn[1, 0, 4:14, 1:6, 15:22] = 1
+    drawn[1, 0, 6:9, 2:5, 18:21] = 2
+    return drawn
+
+
+@pytest.fixture
 def nnunet(tmp_path, monkeypatch):
     """nnU-Net's three folders; returns the preprocessed data set's. No option of ours is set."""
-    for name in [name for name in os.environ if name.startswith(("nnUNet_", "ALEASEG_DUO_"))]:
+    for name in [name for name in os.environ if name.startswith(("nnUNet_", "ALEASEG_"))]:
         monkeypatch.delenv(name)
     for name in ("raw", "preprocessed", "results"):
         monkeypatch.setenv(f"nnUNet_{name}", str(tmp_path / f"nnUNet_{name}"))
@@ -97,11 +122,12 @@ def nnunet(tmp_path, monkeypatch):
 def make_trainer(nnunet, monkeypatch):
     """make_trainer("DUO", labels=..., fold=..., dimensions=..., ALPHA=1): an initialised trainer on the CPU."""
 
-    def make(name="DUO", *, labels=LABELS, fold=0, dimensions=3, initialize=True, **options):
-        from aleaseg.plugins.nnunet import trainers
+    def make(name="DUO", *, labels=LABELS, fold=0, dimensions=3, initialize=True, plans=None, **options):
+        from aleaseg.plugins.nnunet import sure, trainers
 
+        kind = getattr(sure if name in ("EDL", "SURE") else trainers, f"nnUNetTrainer{name}")
         for option, value in options.items():
-            monkeypatch.setenv(f"ALEASEG_DUO_{option}", str(value))
+            monkeypatch.setenv(kind.family.variable(option), str(value))
         about = {
             "channel_names": {"0": "MRI"},
             "labels": labels,
@@ -111,9 +137,8 @@ def make_trainer(nnunet, monkeypatch):
         if any(isinstance(value, list) for value in labels.values()):
             about["regions_class_order"] = [1, 2]
         torch.manual_seed(0)
-        trainer = getattr(trainers, f"nnUNetTrainer{name}")(
-            {**plans_of(dimensions), "continue_training": False}, "small", fold, about, torch.device("cpu")
-        )
+        given = {**plans_of(dimensions), **(plans or {}), "continue_training": False}
+        trainer = kind(given, "small", fold, about, torch.device("cpu"))
         if initialize:
             trainer.initialize()
         return trainer
@@ -123,18 +148,25 @@ def make_trainer(nnunet, monkeypatch):
 
 @pytest.fixture
 def make_batch():
-    """make_batch(trainer, seed): noise, and targets as nnU-Net's loader and augmentation hand them over."""
+    """make_batch(trainer, seed, drawn): noise, and targets as nnU-Net's loader and augmentation hand them over.
 
-    def make(trainer, seed=0):
+    Labels are drawn voxel by voxel, or given, (2, 1, *X).
+    """
+
+    def make(trainer, seed=0, drawn=None):
         generator = torch.Generator().manual_seed(seed)
         size, labels = trainer.configuration_manager.patch_size, trainer.label_manager
         images = torch.randn((2, 1, *size), generator=generator)
-        drawn = torch.randint(0, 3 + labels.has_ignore_label, (2, 1, *size), generator=generator)
+        if drawn is None:
+            drawn = torch.randint(0, 3 + labels.has_ignore_label, (2, 1, *size), generator=generator)
         transforms = trainer.get_validation_transforms(
             trainer._get_deep_supervision_scales(),
             regions=labels.foreground_regions if labels.has_regions else None,
             ignore_label=labels.ignore_label,
         )
+        settings = getattr(trainer, "settings", None)
+        if settings is not None and settings.ordered:
+            transforms = trainer.with_maps(transforms)
         made = [
             transforms(image=image, segmentation=label.to(torch.int16))["segmentation"]
             for image, label in zip(images, drawn, strict=True)

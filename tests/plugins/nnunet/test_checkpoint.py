@@ -10,10 +10,12 @@ import pytest
 import torch
 
 from aleaseg.errors import CaseError, SettingsDiffer, UsageError, WeightsRefused
-from aleaseg.plugins.nnunet.checkpoint import KEY, export_plain, read_checkpoint
+from aleaseg.plugins.nnunet.checkpoint import export_plain, read_checkpoint
+from aleaseg.plugins.nnunet.options import DuoOptions
 
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer  # isort: skip
 
+KEY = DuoOptions.key
 NAMES = ["DUO", "DUO_EN", "DUO_RW"]
 STOCK_KEYS = {
     "network_weights", "optimizer_state", "grad_scaler_state", "logging", "_best_ema", "current_epoch",
@@ -288,7 +290,8 @@ def test_what_cannot_be_exported(a_model, tmp_path, monkeypatch):
         export_plain(a_model / "nowhere.pth")
     (written,) = export_plain(path)
     with pytest.raises(
-        UsageError, match=rf"written by nnUNetTrainer and has no '{KEY}'; expected a checkpoint of"
+        UsageError,
+        match=rf"written by nnUNetTrainer and has no '{KEY}' or 'aleaseg_sure'; expected a checkpoint of",
     ):
         export_plain(written)
     written.unlink()

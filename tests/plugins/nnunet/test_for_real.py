@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 import torch
 
-from aleaseg.plugins.nnunet.checkpoint import KEY
+from aleaseg.plugins.nnunet.options import DuoOptions, SureOptions
 from aleaseg.run import read_table
 
+KEY = DuoOptions.key
 HERE = Path(__file__).parent
 PAGE = HERE.parents[2] / "docs" / "nnunet.md"
 OTHER_NETWORKS = PAGE.with_name("networks.md")
@@ -56,10 +57,23 @@ path.write_text(json.dumps(plans))
 """
 
 
-def lines(page=PAGE):
-    """What the page's console blocks type."""
-    blocks = re.findall(r"^```console\n(.*?)^```$", page.read_text(encoding="utf-8"), re.M | re.S)
-    return [line[2:] for block in blocks for line in block.splitlines() if line.startswith("$ ")]
+def section(title, page=PAGE):
+    """The text under a heading of the page."""
+    return re.split(r"^## ", page.read_text(encoding="utf-8").split(f"## {title}\n")[1], flags=re.M)[0]
+
+
+def blocks(text, language):
+    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.M | re.S)
+
+
+def lines(text):
+    """What the console blocks of a text type."""
+    return [
+        line[2:]
+        for block in blocks(text, "console")
+        for line in block.splitlines()
+        if line.startswith("$ ")
+    ]
 
 
 @pytest.fixture
@@ -80,7 +94,7 @@ def place(data, tmp_path):
     return tmp_path
 
 
-def run(place, commands, **variables):
+def run(place, commands, family="DUO", **variables):
     environment = {
         **{
             name: value
@@ -90,9 +104,9 @@ def run(place, commands, **variables):
         **{f"nnUNet_{name}": str(place / f"nnUNet_{name}") for name in ("raw", "preprocessed", "results")},
         "nnUNet_def_n_proc": "1",
         "OMP_NUM_THREADS": "1",
-        "PYTHONPATH": str(HERE / "site"),
+        "PYTHONPATH": os.pathsep.join(filter(None, (str(HERE / "site"), os.environ.get("PYTHONPATH")))),
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-        **{f"ALEASEG_DUO_{name}": str(value) for name, value in variables.items()},
+        **{f"ALEASEG_{family}_{name}": str(value) for name, value in variables.items()},
     }
     script = SHORT + "\n".join(commands)
     done = subprocess.run(
@@ -110,7 +124,14 @@ def voxels(folder):
 
 @pytest.mark.slow
 def test_the_page(place):
-    run(place, lines(), EPOCHS=2, ITERATIONS=2, VAL_ITERATIONS=1, PENALTY=0.1)
+    run(
+        place,
+        lines(section("From selection to prediction")),
+        EPOCHS=2,
+        ITERATIONS=2,
+        VAL_ITERATIONS=1,
+        PENALTY=0.1,
+    )
 
     preprocessed = place / "nnUNet_preprocessed" / NAME
     dropped = {
@@ -163,7 +184,11 @@ def test_the_page(place):
 @pytest.mark.slow
 def test_another_network(place):
     """The lines of the page on networks that are for nnU-Net: trained and predicted with by its own commands."""
-    typed = [line for line in lines(OTHER_NETWORKS) if line.startswith(("export", "nnUNetv2"))]
+    typed = [
+        line
+        for line in lines(OTHER_NETWORKS.read_text(encoding="utf-8"))
+        if line.startswith(("export", "nnUNetv2"))
+    ]
     assert [line.split()[0] for line in typed] == ["export", "nnUNetv2_train", "nnUNetv2_predict"]
     prepared = "nnUNetv2_plan_and_preprocess -d 4 -c 3d_fullres"
     run(place, [prepared, *typed], EPOCHS=1, ITERATIONS=2, VAL_ITERATIONS=1)
@@ -174,3 +199,45 @@ def test_another_network(place):
     predicted = voxels(place / "predictions")
     assert len(predicted) == 2
     assert any(len(np.unique(mask)) > 1 for mask in predicted.values())
+
+
+@pytest.mark.slow
+def test_evidence(place):
+    """The section on evidence: stock nnU-Net predicts the largest logit, and the snippet sees the same logits."""
+    about = section("Evidence, and uncertainty that is taught")
+    prepared = [
+        "nnUNetv2_plan_and_preprocess -d 4 -c 3d_fullres",
+        'export nnUNet_extTrainer="$(aleaseg nnunet path)"',
+    ]
+    options = {"EPOCHS": 2, "ITERATIONS": 2, "VAL_ITERATIONS": 1}
+    run(place, [*prepared, *lines(about)], "SURE", **options, BEGIN=0.5)
+
+    model = place / "nnUNet_results" / NAME / "nnUNetTrainerSURE__nnUNetPlans__3d_fullres"
+    checkpoint = torch.load(model / "fold_0" / "checkpoint_final.pth", weights_only=False)
+    assert checkpoint[SureOptions.key]["options"]["begin"] == 0.5
+    assert (checkpoint["trainer_name"], checkpoint["current_epoch"]) == ("nnUNetTrainerSURE", 2)
+    table = read_table(model / "fold_0" / "sure_terms.csv")
+    assert table["far"].notna().tolist() == [False, True]
+    assert (table.loc[1, ["gradient", "far"]] > 0).all()
+    assert (model / "fold_0" / "validation" / "summary.json").is_file()
+    ours, plain = voxels(place / "sure_predictions"), voxels(place / "sure_plain_predictions")
+    assert len(ours) == 2
+    assert ours.keys() == plain.keys()
+    for name in ours:
+        assert np.array_equal(ours[name], plain[name]), name
+        assert len(np.unique(ours[name])) > 1  # something to compare
+
+    # Grids of this data set are 1 mm, as the network's: no resampling comes between logits and mask.
+    (snippet,) = blocks(about, "python no-run")
+    first = sorted(ours)[0]
+    told = snippet.replace("hippocampus_001", first.removesuffix(".nii.gz"))
+    code = told + "\nimport numpy as np\nnp.savez('u.npz', p=p, u=u)\n"
+    (place / "snippet.py").write_text(code)
+    run(place, ["env -u nnUNet_extTrainer python snippet.py"], "SURE")
+    with np.load(place / "u.npz") as found:
+        p, u = found["p"], found["u"]
+    assert ((u > 0) & (u < 1)).all()
+    np.testing.assert_allclose(p.sum(0), 1, rtol=1e-5)
+    mask = ours[first].transpose(2, 1, 0)
+    assert p.shape[1:] == u.shape == mask.shape
+    assert np.array_equal(p.argmax(0), mask)

@@ -12,7 +12,8 @@ from aleaseg.errors import UsageError
 from aleaseg.networks import swin_unetr
 from aleaseg.networks.mamba import Mamba
 from aleaseg.plugins.nnunet import TRAINER_FOLDER, networks
-from aleaseg.plugins.nnunet.checkpoint import KEY, export_plain, read_checkpoint
+from aleaseg.plugins.nnunet.checkpoint import export_plain, read_checkpoint
+from aleaseg.plugins.nnunet.options import DuoOptions
 from aleaseg.plugins.nnunet.trainers import nnUNetTrainerDUO
 
 from nnunetv2.training.loss.deep_supervision import DeepSupervisionWrapper  # isort: skip
@@ -194,7 +195,7 @@ def test_prediction_rebuilds_the_network_and_nothing_makes_it_plain(name, made, 
     trainer.save_checkpoint(str(path))
     saved = read_checkpoint(path)
     assert saved["trainer_name"] == f"nnUNetTrainer{name}"
-    assert (KEY in saved) == name.endswith("DUO")
+    assert (DuoOptions.key in saved) == name.endswith("DUO")
 
     # As nnUNetPredictor does.
     manager = trainer.plans_manager

@@ -1,11 +1,15 @@
 """Options from the environment: read, checked, and told as they would be set."""
 
 import math
+from dataclasses import fields
+from pathlib import Path
 
 import pytest
 
 from aleaseg.errors import UsageError
-from aleaseg.plugins.nnunet.options import DuoOptions, describe, given, read_options
+from aleaseg.plugins.nnunet.options import DuoOptions, Options, SureOptions
+
+describe, given, read_options = DuoOptions.describe, DuoOptions.given, DuoOptions.read
 
 
 def environment(**values):
@@ -91,3 +95,12 @@ def test_defaults_are_those_of_the_losses():
     ):
         assert getattr(options, name) == parameter.default, name
     assert math.isfinite(options.alpha)
+
+
+@pytest.mark.parametrize("family", [DuoOptions, SureOptions])
+def test_every_option_stands_on_the_page(family):
+    page = (Path(__file__).parents[3] / "docs" / "nnunet.md").read_text(encoding="utf-8")
+    everywhere = {one.name for one in fields(Options)}
+    for one in fields(family):
+        told = f"…_{one.name.upper()}" if one.name in everywhere else family.variable(one.name)
+        assert f"`{told}`" in page, told

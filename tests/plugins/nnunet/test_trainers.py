@@ -57,7 +57,7 @@ def test_found_as_nnunet_searches_external_folders(name):
 
 
 def test_the_folder_holds_one_module_and_is_no_package():
-    assert [path.name for path in TRAINER_FOLDER.glob("*.py")] == ["aleaseg_duo.py"]
+    assert [path.name for path in TRAINER_FOLDER.glob("*.py")] == ["aleaseg_trainers.py"]
 
 
 def test_the_folder_is_told_without_nnunetv2_or_torch():
@@ -72,8 +72,8 @@ def test_the_folder_is_told_without_nnunetv2_or_torch():
 
 
 def test_without_nnunetv2(monkeypatch):
-    for name in [name for name in sys.modules if name.startswith("aleaseg.plugins.nnunet.trainers")]:
-        monkeypatch.delitem(sys.modules, name)
+    for name in ("base", "trainers"):
+        monkeypatch.delitem(sys.modules, f"aleaseg.plugins.nnunet.{name}", raising=False)
     monkeypatch.setitem(sys.modules, "nnunetv2.training.nnUNetTrainer.nnUNetTrainer", None)
     with pytest.raises(MissingExtra, match=r"pip install 'aleaseg\[nnunet\]'"):
         __import__("aleaseg.plugins.nnunet.trainers")

@@ -1,7 +1,7 @@
-"""Checkpoints of DUO's trainers: read safely, and made plain for the stock trainer.
+"""Checkpoints of our trainers: read safely, and made plain for the stock trainer.
 
-A checkpoint of theirs is nnU-Net's own with one key more, `aleaseg_duo`: the options, and what
-stands beside the network (noise head, noise of every case). Nothing of it is needed to predict.
+A checkpoint of theirs is nnU-Net's own with one key more, such as `aleaseg_duo`: the options, and what
+stands beside the network (DUO's noise head, and its noise of every case). Nothing of it is needed to predict.
 """
 
 from __future__ import annotations
@@ -19,12 +19,14 @@ import torch
 from aleaseg.errors import UsageError
 from aleaseg.extractors.checkpoint import read_state
 from aleaseg.extractors.nnunet_model import numpy_numbers
+from aleaseg.plugins.nnunet.options import DuoOptions, SureOptions
 from aleaseg.run import write_aside
 
-__all__ = ["KEY", "export_plain", "read_checkpoint", "save_with"]
+__all__ = ["export_plain", "read_checkpoint", "save_with"]
 
-KEY = "aleaseg_duo"
+_KEYS = (DuoOptions.key, SureOptions.key)
 _STOCK = "nnUNetTrainer"
+_TRAINERS = ", ".join(f"nnUNetTrainer{name}" for name in ("DUO", "DUO_EN", "DUO_RW", "EDL", "SURE"))
 # Trainers whose network is not the one that the plans name, with and without DUO.
 _OWN_NETWORKS = ("nnUNetTrainerSwinUNETR", "nnUNetTrainerUMambaBot")
 _CHECKPOINTS = ("checkpoint_final.pth", "checkpoint_best.pth")
@@ -42,15 +44,15 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
 
 
-def save_with(save: Callable[[io.BytesIO], None], path: Path, kept: Mapping[str, Any]) -> None:
-    """Write what nnU-Net's own way saves and, under our key, tensors and plain values; aside and renamed."""
+def save_with(save: Callable[[io.BytesIO], None], path: Path, key: str, kept: Mapping[str, Any]) -> None:
+    """Write what nnU-Net's own way saves and, under a key of ours, tensors and plain values; aside and renamed."""
     whole = io.BytesIO()
     save(whole)
     whole.seek(0)
     # Read back as any reader of ours will: what could not be read safely later must not be written.
     with torch.serialization.safe_globals(numpy_numbers()):
         checkpoint = torch.load(whole, map_location="cpu", weights_only=True)
-    _write(path, {**checkpoint, KEY: dict(kept)})
+    _write(path, {**checkpoint, key: dict(kept)})
 
 
 def export_plain(path: str | Path, out: str | Path | None = None) -> list[Path]:
@@ -113,19 +115,18 @@ def _write(path: Path, checkpoint: Mapping[str, Any]) -> None:
 
 def _plain(path: Path) -> dict[str, Any]:
     checkpoint = read_checkpoint(path)
-    kept = checkpoint.pop(KEY, None)
+    kept = next((checkpoint.pop(key) for key in _KEYS if key in checkpoint), None)
     trainer = str(checkpoint.get("trainer_name", "something else"))
     if trainer.startswith(_OWN_NETWORKS):
         raise UsageError(
             f"{path} was written by {trainer}, whose network stock nnU-Net cannot build; expected one of the plans' "
-            "own network (nnUNetTrainerDUO, nnUNetTrainerDUO_EN, nnUNetTrainerDUO_RW); predict with it as it is, where "
+            f"own network ({_TRAINERS}); predict with it as it is, where "
             'aleaseg is installed and nnUNet_extTrainer="$(aleaseg nnunet path)" is exported'
         )
     if kept is None:
         raise UsageError(
-            f"{path} was written by {trainer} and has no {KEY!r}; "
-            "expected a checkpoint of nnUNetTrainerDUO, nnUNetTrainerDUO_EN or nnUNetTrainerDUO_RW; any other "
-            "needs the trainer it came from"
+            f"{path} was written by {trainer} and has no {' or '.join(map(repr, _KEYS))}; "
+            f"expected a checkpoint of one of {_TRAINERS}; any other needs the trainer it came from"
         )
     return {
         **checkpoint,

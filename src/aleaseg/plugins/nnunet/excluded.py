@@ -33,7 +33,13 @@ class Excluded:
     source: Path | None = None
 
 
-def excluded(preprocessed: str | Path, asked: str = "", *, in_splits: bool = False) -> Excluded:
+def excluded(
+    preprocessed: str | Path,
+    asked: str = "",
+    *,
+    in_splits: bool = False,
+    variable: str,
+) -> Excluded:
     """The cases that the selection in force leaves out.
 
     Args:
@@ -42,6 +48,7 @@ def excluded(preprocessed: str | Path, asked: str = "", *, in_splits: bool = Fal
             the one that `aleaseg select --apply` installed there, if any.
         in_splits: the fold is one of splits_final.json, whose train lists already lack the cases of
             the installed selection: its manifest need not be there any more.
+        variable: the environment variable that asks, for the messages.
 
     Raises:
         UsageError: there is no manifest where one should be, or it is not the installed selection's.
@@ -50,13 +57,13 @@ def excluded(preprocessed: str | Path, asked: str = "", *, in_splits: bool = Fal
     if asked == "none":
         return Excluded()
     if asked:
-        return _named_in(_manifest_at(Path(asked)))
+        return _named_in(_manifest_at(Path(asked), variable))
     state = None if in_splits else installed(folder)
     if state is None:
         return Excluded()
     selection = Path(state["selection"])
     advice = (
-        "apply the selection again, or name its folder (or `none`) in ALEASEG_DUO_SELECTION; "
+        f"apply the selection again, or name its folder (or `none`) in {variable}; "
         f"folds of {SPLITS} need neither"
     )
     if not (selection / _MANIFEST).is_file():
@@ -84,13 +91,13 @@ def check_cases(named: Collection[str], there: Collection[str], source: str) -> 
         )
 
 
-def _manifest_at(path: Path) -> Path:
+def _manifest_at(path: Path, variable: str) -> Path:
     # A run has a manifest of its own, so its selection's is looked for first.
     for place in (path, path / "selection" / _MANIFEST, path / _MANIFEST):
         if place.is_file():
             return place
     raise UsageError(
-        f"ALEASEG_DUO_SELECTION is {path}, and no selection is there; expected a run after `aleaseg select`, "
+        f"{variable} is {path}, and no selection is there; expected a run after `aleaseg select`, "
         "its folder `selection`, or `none`"
     )
 

@@ -6,12 +6,15 @@ from aleaseg.plugins.nnunet.networks import (
     nnUNetTrainerUMambaBot,
     nnUNetTrainerUMambaBotDUO,
 )
+from aleaseg.plugins.nnunet.sure import nnUNetTrainerEDL, nnUNetTrainerSURE
 from aleaseg.plugins.nnunet.trainers import nnUNetTrainerDUO, nnUNetTrainerDUO_EN, nnUNetTrainerDUO_RW
 
 __all__ = [
     "nnUNetTrainerDUO",
     "nnUNetTrainerDUO_EN",
     "nnUNetTrainerDUO_RW",
+    "nnUNetTrainerEDL",
+    "nnUNetTrainerSURE",
     "nnUNetTrainerSwinUNETR",
     "nnUNetTrainerSwinUNETRDUO",
     "nnUNetTrainerUMambaBot",
