@@ -10,16 +10,22 @@ decides nothing. `--commit` writes benchmarks/sure.md from what is finished.
 
 from __future__ import annotations
 
+import argparse
 import json
 import shutil
-from collections.abc import Callable
-from dataclasses import dataclass
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import torch
+from page import replace_between
 
-from aleaseg.evaluation import EvaluationSettings, evaluate
+from aleaseg.evaluation import EvaluationSettings, evaluate, open_evaluation
 from aleaseg.evaluation.evaluation import Evaluation
+from aleaseg.metrics.paired import repeated_difference
 from aleaseg.readers.voxels import read_image, read_label, write_png
 from aleaseg.training import PredictSettings, TrainerSettings, predict, train
 
@@ -68,7 +74,7 @@ ALONE = {
 # In voxels, as large as the heart; as most lesions.
 PATCH = {"acdc": 64, "busi": 96}
 STEPS = {"acdc": 2400, "busi": 1200}
-MEASURES = ("dice", "hd95_mm", "ece", "ueo", "uncertainty")
+MEASURES = ("dice", "hd95_mm", "ece", "ueo", "mean_uncertainty")
 CUES = ("ur_gradient", "ucc_gradient", "ur_distance", "ucc_distance", "ur_noise", "ucc_noise")
 
 
@@ -215,8 +221,6 @@ class Study:
 
 
 def _evaluated(settings: EvaluationSettings, out: Path) -> Evaluation:
-    from aleaseg.evaluation import open_evaluation
-
     if (out / "summary.md").is_file():
         return open_evaluation(out)
     print("evaluate", out.name, flush=True)
@@ -225,6 +229,186 @@ def _evaluated(settings: EvaluationSettings, out: Path) -> Evaluation:
 
 def mean(found: Evaluation, measure: str) -> float:
     """Over cases, all classes together."""
+    if measure in ("mean_uncertainty", "boundary_uncertainty"):
+        return float(found.cases[measure].mean())
     rows = found.summary
     row = rows[(rows["metric"] == measure) & (rows["class"] == "all")]
     return float(row["mean"].iloc[0]) if len(row) else float("nan")
+
+
+_FORMS = {"hd95_mm": ".1f", "ece": ".4f"}
+_HEADS = {
+    "dice": "Dice",
+    "hd95_mm": "HD95, px",
+    "ece": "ECE",
+    "ueo": "UEO",
+    "mean_uncertainty": "mean u",
+    "ur_gradient": "UR gradient",
+    "ucc_gradient": "UCC gradient",
+    "ur_distance": "UR distance",
+    "ucc_distance": "UCC distance",
+    "ur_noise": "UR noise",
+    "ucc_noise": "UCC noise",
+}
+
+
+def clean_table(study: Study, names: Iterable[str]) -> Iterator[str]:
+    """Every measure of clean images, the seeds one after the other."""
+    yield f"| | {' | '.join(_HEADS[one] for one in (*MEASURES, *CUES))} |"
+    yield "|---|" + "---|" * len((*MEASURES, *CUES))
+    for name in names:
+        found = [study.evaluation(name, METHODS[name], seed, 0.0) for seed in study.seeds(METHODS[name])]
+        cells = (
+            ", ".join(format(mean(one, measure), _FORMS.get(measure, ".3f")) for one in found)
+            for measure in (*MEASURES, *CUES)
+        )
+        yield f"| {name} | {' | '.join(cells)} |"
+
+
+def noisy_table(study: Study, names: Iterable[str]) -> Iterator[str]:
+    """Dice, ECE, UEO and mean u by the level of noise, means over seeds."""
+    yield "| | sigma | Dice | HD95, px | ECE | UEO | mean u |"
+    yield "|---|---|---|---|---|---|---|"
+    for name in names:
+        method = METHODS[name]
+        for level in (0.0, *LEVELS):
+            found = [study.evaluation(name, method, seed, level) for seed in study.seeds(method)]
+            cells = (
+                format(np.mean([mean(one, measure) for one in found]), _FORMS.get(measure, ".3f"))
+                for measure in MEASURES
+            )
+            yield f"| {name} | {level:g} | {' | '.join(cells)} |"
+
+
+def differences(study: Study, first: str, second: str) -> Iterator[str]:
+    """The second less the first, clean and at each level of noise, claimed where all seeds agree."""
+    over = "patients" if study.name == "acdc" else "pictures"
+    yield f"**{second} less {first}** (difference, 95% interval over {over}, sign of each seed)"
+    yield ""
+    yield f"| sigma | {' | '.join(_HEADS[one] for one in (*MEASURES[:-1], *CUES))} |"
+    yield "|---|" + "---|" * len((*MEASURES[:-1], *CUES))
+    for level in (0.0, *LEVELS):
+        cells = []
+        for measure in (*MEASURES[:-1], *CUES):
+            if level and measure in CUES:
+                cells.append("")
+                continue
+            values, group = [], None
+            for name in (first, second):
+                method = METHODS[name]
+                seeds = study.seeds(method)
+                found = [study.evaluation(name, method, seed, level).cases for seed in seeds]
+                found = found if len(found) > 1 else found * len(SEEDS)
+                group = found[0]["group"].to_numpy()
+                values.append(np.stack([one[measure].to_numpy(dtype=float) for one in found]))
+            gap, form = repeated_difference(*values, group), "+" + _FORMS.get(measure, ".3f")
+            said = f"{gap.difference:{form}} ({gap.low:{form}} to {gap.high:{form}}) {gap.signs}"
+            cells.append(f"**{said}**" if gap.claim != "no claim" else said)
+        yield f"| {level:g} | {' | '.join(cells)} |"
+    yield ""
+
+
+def page(studies: Sequence[Study]) -> str:
+    """benchmarks/sure.md, but for what a person says of it."""
+    lines = []
+    for study in studies:
+        parts = json.loads((study.dataset / "splits_final.json").read_text())[0]
+        lines += [
+            f"## {study.name}",
+            "",
+            f"{len(parts['train'])} pictures to train on, {len(parts['val'])} to test; {study.steps} steps of 8 "
+            f"patches of {PATCH[study.name]} x {PATCH[study.name]}: short trainings. Numbers of the seeds "
+            f"{', '.join(map(str, SEEDS))} in their order; the ensemble is one, of the three networks of `entropy`.",
+            "",
+            *clean_table(study, METHODS),
+            "",
+            "With noise, means over the seeds:",
+            "",
+            *noisy_table(study, METHODS),
+            "",
+            *differences(study, "edl", "sure"),
+            *differences(study, "entropy", "sure"),
+            *differences(study, "ensemble", "sure"),
+            *differences(study, "entropy", "edl"),
+        ]
+    return "\n".join(lines)
+
+
+def cost(repeats: int = 12) -> str:
+    """What a step takes by objective: batch (with its maps) and step, in one process, in turns."""
+    from aleaseg.training.augment import augmentation
+    from aleaseg.training.batches import batch_at
+    from aleaseg.training.copies import copy_of, write_copy
+    from aleaseg.training.grid import WorkingGrid
+    from aleaseg.training.objectives import make_objective, settings_of
+    from aleaseg.training.plan import NetworkPlan
+    from aleaseg.training.preprocessing import Preprocessing
+    from aleaseg.training.schedule import Schedule
+
+    torch.set_num_threads(1)
+    lines = [
+        "| network | patch | batch | plain, s | edl | sure | plain's batch, s | sure's batch |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for name, patch, batch in (("small", (64, 64), 8), ("unet", (128, 128), 8), ("small", (32, 64, 64), 2)):
+        grid = WorkingGrid((1.0,) * len(patch), patch, (4,) * len(patch))
+        network = NetworkPlan(name).build(Preprocessing(grid, [None], (1, 2, 3)), train=True)
+        network.train()
+        with tempfile.TemporaryDirectory() as folder:
+            case = copy_of(Path(folder), "case")
+            label = np.zeros(patch, np.uint8)
+            inside = np.stack(np.indices(patch)).max(axis=0)
+            label[(inside > min(patch) // 4) & (inside < min(patch) * 2 // 3)] = 1
+            image = label[None] + np.random.default_rng(0).normal(0, 0.3, (1, *patch))
+            write_copy(case, image.astype(np.float16), label)
+            taken: dict[str, list[tuple[float, float]]] = {"plain": [], "edl": [], "sure": []}
+            for step in range(repeats):
+                for objective, times in taken.items():
+                    loss = make_objective(settings_of(objective), network, (), 3)
+                    begun = time.process_time()
+                    made = batch_at(
+                        step,
+                        [case],
+                        patch,
+                        Schedule(99, batch),
+                        augmentation("light", len(patch)),
+                        loss.maps,
+                    )
+                    ready = time.process_time()
+                    network.zero_grad()
+                    loss(network, replace(made, progress=0.5)).backward()
+                    times.append((ready - begun, time.process_time() - ready))
+        median = {one: np.median(times[1:], axis=0) for one, times in taken.items()}
+        plain = median["plain"]
+        lines.append(
+            f"| {name} | {' x '.join(map(str, patch))} | {batch} | {plain[1]:.3f} | {median['edl'][1] / plain[1]:.2f}x "
+            f"| {median['sure'][1] / plain[1]:.2f}x | {plain[0]:.3f} | {median['sure'][0] / plain[0]:.2f}x |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("data", type=Path)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--data", nargs="+", default=list(DATA), choices=list(DATA), dest="names")
+    parser.add_argument("--cost", action="store_true", help="measure the cost of a step, and no more")
+    parser.add_argument("--commit", action="store_true")
+    given = parser.parse_args()
+    studies = [Study(name, given.data.resolve(), given.out.resolve()) for name in given.names]
+    if given.cost:
+        text = cost()
+        print(text)
+        if given.commit:
+            replace_between(HERE / "sure.md", "cost", text)
+        return
+    text = page(studies)
+    print(text)
+    if given.commit:
+        replace_between(HERE / "sure.md", "tables", text + "\n")
+
+
+if __name__ == "__main__":
+    main()
