@@ -21,13 +21,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from page import replace_between
 
 from aleaseg.evaluation import EvaluationSettings, evaluate, open_evaluation
 from aleaseg.evaluation.evaluation import Evaluation
 from aleaseg.metrics.paired import repeated_difference
 from aleaseg.readers.voxels import read_image, read_label, write_png
 from aleaseg.training import PredictSettings, TrainerSettings, predict, train
+from page import replace_between
 
 HERE = Path(__file__).parent
 SEEDS = (0, 1, 2)
@@ -73,7 +73,7 @@ ALONE = {
 }
 # In voxels, as large as the heart; as most lesions.
 PATCH = {"acdc": 64, "busi": 96}
-STEPS = {"acdc": 2400, "busi": 1200}
+STEPS = {"acdc": 1600, "busi": 800}
 MEASURES = ("dice", "hd95_mm", "ece", "ueo", "mean_uncertainty")
 CUES = ("ur_gradient", "ucc_gradient", "ur_distance", "ucc_distance", "ur_noise", "ucc_noise")
 
