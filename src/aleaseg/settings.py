@@ -171,14 +171,21 @@ class DatasetSettings(Settings):
     label: Annotated[
         str | None, Option("Which files are masks, likewise: '*_rater1.nii.gz'.", "PATTERN")
     ] = None
+    scale: Annotated[
+        float | None, Option("Which confidence is certain: 1, 10, 100; default: as declared.", "X")
+    ] = None
+    fuse: Annotated[
+        str | None,
+        Option("How raters become one confidence; default: mean.", choices=("mean", "majority", "staple")),
+    ] = None
 
     @property
-    def reading(self) -> dict[str, str | None]:
+    def reading(self) -> dict[str, Any]:
         """What `open_dataset` is told beside the folder."""
         return {name: getattr(self, name) for name in READING if hasattr(self, name)}
 
 
-READING = ("classes", "image", "label", "groups", "sites")
+READING = ("classes", "image", "label", "groups", "sites", "scale", "fuse")
 """Settings that say how a data set is read, where a verb has them."""
 Device = Annotated[str, Option("Where networks run.", choices=("auto", "cpu", "cuda"))]
 Seed = Annotated[int, Option("Seed of everything random.", "N", least=0)]
