@@ -4,7 +4,7 @@ import doctest
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aleaseg import levels
@@ -57,6 +57,7 @@ def test_four_raters():
     assert [k_of(0.5, 3), k_of(0.6, 3), k_of(0.5, 5), k_of(0.6, 5), k_of(0.5, 1)] == [2, 2, 3, 3, 1]
 
 
+@settings(deadline=None)
 @given(st.integers(1, 12), st.floats(0.01, 1))
 def test_k_votes_reach_the_threshold_and_one_less_does_not(raters, threshold):
     k = k_of(threshold, raters)
@@ -64,6 +65,7 @@ def test_k_votes_reach_the_threshold_and_one_less_does_not(raters, threshold):
     assert k == 1 or not at_least((k - 1) / raters, threshold)
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=20), st.floats(0.01, 1), st.floats(0.01, 1))
 def test_thresholds_fall_and_levels_count_them(q, one, other):
     q = np.array(q, np.float32)
@@ -73,6 +75,7 @@ def test_thresholds_fall_and_levels_count_them(q, one, other):
     np.testing.assert_array_equal(levels.levels(q, (low, high)), expected)
 
 
+@settings(deadline=None)
 @given(st.integers(1, 11), st.data())
 def test_levels_and_votes_are_one_thing(raters, data):
     """With R raters, t_k = k / R: the level is the number of votes, exactly."""

@@ -15,7 +15,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["TOLERANCE", "at_least", "at_most", "k_of", "levels"]
+__all__ = [
+    "TOLERANCE",
+    "at_least",
+    "at_most",
+    "confidence_of_levels",
+    "k_of",
+    "levels",
+    "running_minimum",
+]
 
 TOLERANCE = 1e-6
 """What a confidence may lie below a threshold and still reach it."""
@@ -68,3 +76,29 @@ def k_of(threshold: float, raters: int) -> int:
     ([2, 3, 3, 4], [3, 3])
     """
     return next(k for k in range(1, raters + 1) if k == raters or at_least(k / raters, threshold))
+
+
+def running_minimum(p: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Probabilities of rising levels that do not rise: p_k' = min(p_1, ..., p_k).
+
+    Whoever is above a higher level is above the lower ones; networks that learn each level by itself may say
+    otherwise.
+
+    Args:
+        p: (m, *spatial), of `q >= t_k` for rising t_k.
+    """
+    falling: NDArray[np.float32] = np.minimum.accumulate(p, axis=0)
+    return falling
+
+
+def confidence_of_levels(p: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The confidence that probabilities of levels say: q^ = mean_k p_k', in [0, 1].
+
+    Args:
+        p: (m, *spatial), of `q >= t_k` for rising t_k.
+
+    >>> confidence_of_levels(np.array([[0.9], [0.8], [0.1], [0.3]], np.float32)).round(3).tolist()
+    [0.4749999940395355]
+    """
+    mean: NDArray[np.float32] = running_minimum(p).mean(axis=0, dtype=np.float32)
+    return mean

@@ -25,6 +25,7 @@ VOTES = hnp.arrays(np.float32, st.tuples(st.integers(1, 5), st.just(2), st.integ
                    elements=st.sampled_from([0, 0.25, 0.5, 1, np.nan]))  # fmt: skip
 
 
+@settings(deadline=None)
 @given(VOTES, st.randoms(use_true_random=False))
 def test_the_order_of_the_raters_does_not_matter(votes, random):
     order = list(range(len(votes)))
@@ -47,6 +48,7 @@ def test_the_order_does_not_matter_to_staple_either_and_it_is_a_probability(mask
     assert ((one.probability >= 0) & (one.probability <= 1)).all()
 
 
+@settings(deadline=None)
 @given(VOTES)
 def test_the_mean_is_of_those_who_looked(votes):
     found = fuse(votes)
@@ -117,6 +119,7 @@ REGIONS = st.lists(st.sampled_from([0.1, 0.2, 0.3, 0.5, 0.6, 0.7, 0.9, 1.0]), mi
 FEW = st.dictionaries(st.sampled_from("abc"), REGIONS, min_size=1)
 
 
+@settings(deadline=None)
 @given(REGIONS)
 def test_one_rater_alone_keeps_his_confidences(regions):
     norm = RaterNorm.fit({"a": regions})
@@ -124,6 +127,7 @@ def test_one_rater_alone_keeps_his_confidences(regions):
     np.testing.assert_allclose(norm.apply("a", q), q, rtol=1e-6)
 
 
+@settings(deadline=None)
 @given(FEW, st.lists(st.floats(0.0078125, 1, width=32), min_size=2, max_size=20))
 def test_the_norm_is_monotone_and_stays_within_what_was_stated(fitted, numbers):
     norm = RaterNorm.fit(fitted)
