@@ -140,7 +140,7 @@ class _Sums(torch.autograd.Function):
             log_p, log_not = (x[:, first:] for x in class_log_probabilities(z, softmax))
             p, entropy = log_p.exp(), torch.lerp(log_not, log_p, t).neg_()
             common = (p - t).abs_() if semimetric else p * t
-            terms = (common, p, t, entropy)
+            terms: tuple[Tensor, ...] = (common, p, t, entropy)
             if weight is not None:
                 terms = tuple(term * weight for term in terms)
             total = total + torch.stack([term.sum(-1) for term in terms])

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from aleaseg.case import Finding, Geometry, Voxels
 from aleaseg.errors import BadVoxels, CaseError, ShapeMismatch
-from aleaseg.levels import TOLERANCE, at_least
+from aleaseg.levels import TOLERANCE, as_label
 from aleaseg.readers.fusing import fuse
 from aleaseg.readers.voxels import read_image, read_label
 
@@ -24,7 +24,6 @@ __all__ = [
     "read_fused",
     "read_raters",
     "stated_numbers",
-    "surest",
 ]
 
 
@@ -172,34 +171,9 @@ def _of_label_map(file: Stated, case_id: str, reading: Reading) -> Voxels:
 
 
 def label_of_confidence(raters: Sequence[Rater], case_id: str, reading: Reading) -> Voxels:
-    """The label of a case without one, (*spatial) int16: see `surest`."""
+    """The label of a case without one, (*spatial) int16: the classes with q >= .5, see `as_label`."""
     voxels = read_fused(raters, case_id, reading)
-    return Voxels(surest(voxels.array, reading.values), voxels.geometry)
-
-
-def surest(q: NDArray[np.float32], values: Sequence[Sequence[int]]) -> NDArray[np.int16]:
-    """Label values of the classes with q >= .5; 0 where there is none.
-
-    Regions share values: the value is the one that belongs to these classes and no others. Where none does,
-    as where two classes overlap that exclude one another, it is that of the surest, the first of equals.
-
-    Args:
-        q: (C, *spatial).
-        values: label values of each class.
-
-    >>> surest(np.array([[.4, .5, .9], [.3, .2, .95]], np.float32), [(3,), (5,)]).tolist()
-    [0, 3, 5]
-    >>> surest(np.array([[.4, .5, .9], [.3, .2, .8]], np.float32), [(1, 2), (2,)]).tolist()
-    [0, 1, 2]
-    """
-    seen = np.where(np.isnan(q), 0, q)
-    inside = at_least(seen, 0.5)
-    firsts = np.array([each[0] for each in values], dtype=np.int16)
-    label = np.where(inside.any(axis=0), firsts[seen.argmax(axis=0)], 0).astype(np.int16)
-    for value in sorted({value for each in values for value in each}):
-        of_value = np.array([value in each for each in values])
-        label[(inside == of_value.reshape(-1, *[1] * (q.ndim - 1))).all(axis=0)] = value
-    return label
+    return Voxels(as_label(voxels.array, reading.values)[0], voxels.geometry)
 
 
 def stated_numbers(file: Stated, case_id: str) -> NDArray[np.float32] | None:
