@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 __all__ = [
+    "LEVELS_KEY",
     "TOLERANCE",
     "LevelMap",
     "as_label",
@@ -28,6 +29,8 @@ __all__ = [
     "running_minimum",
 ]
 
+LEVELS_KEY = "aleaseg_levels"
+"""The key of a dataset.json that says which levels its label values are; nnU-Net copies it beside predictions."""
 TOLERANCE = 1e-6
 """What a confidence may lie below a threshold and still reach it."""
 

@@ -24,6 +24,7 @@ from typing import Annotated, Any, ParamSpec, TypeVar, get_type_hints
 from aleaseg.errors import UsageError
 
 __all__ = [
+    "FUSIONS",
     "READING",
     "Argument",
     "DatasetSettings",
@@ -156,6 +157,10 @@ def table_or_regex(value: str | Path) -> str:
     return whole_path(value) if str(value).lower().endswith(".csv") else str(value)
 
 
+FUSIONS = ("mean", "majority", "staple")
+"""How several raters become one confidence; see `aleaseg.readers.fusing`."""
+
+
 @dataclass(frozen=True)
 class DatasetSettings(Settings):
     """Which data set, and how it is read: every verb that opens one takes these."""
@@ -176,7 +181,7 @@ class DatasetSettings(Settings):
     ] = None
     fuse: Annotated[
         str | None,
-        Option("How raters become one confidence; default: mean.", choices=("mean", "majority", "staple")),
+        Option("How raters become one confidence; default: mean.", choices=FUSIONS),
     ] = None
 
     @property

@@ -21,6 +21,7 @@ from aleaseg.case import Case, Dataset, Voxels, usable_confidence, usable_image
 from aleaseg.errors import AleasegError, UsageError, one_line
 from aleaseg.labelling.label import Labeller
 from aleaseg.labelling.settings import LabellingSettings
+from aleaseg.levels import LEVELS_KEY
 from aleaseg.predictions.folds import make_folds
 from aleaseg.readers import open_dataset
 from aleaseg.readers.files import split_ending
@@ -31,10 +32,7 @@ from aleaseg.run import Run, begin, file_name, read_json, write_aside, write_jso
 from aleaseg.training.targets import parse_strategy
 from aleaseg.work import Progress, map_cases
 
-__all__ = ["LEVELS", "Labelled", "write_labels"]
-
-LEVELS = "aleaseg_levels"
-"""The key of dataset.json that says which levels the values are; nnU-Net copies it beside its predictions."""
+__all__ = ["Labelled", "write_labels"]
 
 _NAME = re.compile(r"Dataset\d{3}_[^/]+")
 # Endings that can be written as well: nnU-Net wants images and labels to have one.
@@ -150,7 +148,11 @@ def write_labels(
             "numTraining": len(good),
             "file_ending": ending or ".nii.gz",
             "dataset": {names[case]: one.entry for case, one in good.items()},
-            **({LEVELS: level_map.to_dict()} if level_map is not None and strategy.kind == "multi" else {}),
+            **(
+                {LEVELS_KEY: level_map.to_dict()}
+                if level_map is not None and strategy.kind == "multi"
+                else {}
+            ),
         },
     )
     return Labelled(run.path, tuple(good), failed, declared["labels"], tuple(notes))

@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aleaseg.levels import at_least
+from aleaseg.settings import FUSIONS
 
 __all__ = ["FUSIONS", "Staple", "fuse", "staple"]
 
-FUSIONS = ("mean", "majority", "staple")
 # The prior of STAPLE is the mean filled share of the field of view: it has to be the same for all cases.
 _MARGIN = 10
 
