@@ -20,11 +20,13 @@ from aleaseg.errors import BadVoxels, ShapeMismatch
 __all__ = [
     "Account",
     "Case",
+    "Confidence",
     "Dataset",
     "Finding",
     "Geometry",
     "Voxels",
     "file_stamps",
+    "usable_confidence",
     "usable_image",
     "usable_label",
 ]
@@ -80,6 +82,12 @@ class Case:
         read_geometry: of the image, from the header alone. Raises `CaseError`.
         group: cases of one group (a patient) never lie on two sides of a split.
         site: where the scan comes from; empty if unknown.
+        confidence_files: that say how sure somebody was; empty without such.
+        read_confidence: -> float32 (class, *spatial) in [0, 1], a channel for each class of the data set in
+            its order: how sure somebody is that the voxel belongs to it. Classes may overlap; 0 = not
+            marked, NaN = not looked at. Raises `CaseError`. None without confidences.
+        read_raters: -> the same of each rater, (rater, class, *spatial). None unless there are several.
+        raters: who they are, in that order; empty where a place is no person.
     """
 
     id: str
@@ -90,6 +98,10 @@ class Case:
     read_geometry: Callable[[], Geometry] = field(repr=False, compare=False)
     group: str = ""
     site: str = ""
+    confidence_files: tuple[Path, ...] = ()
+    read_confidence: Callable[[], Voxels] | None = field(default=None, repr=False, compare=False)
+    read_raters: Callable[[], Voxels] | None = field(default=None, repr=False, compare=False)
+    raters: tuple[str, ...] = ()
 
     @property
     def has_label(self) -> bool:
@@ -143,6 +155,23 @@ class Account:
 
 
 @dataclass(frozen=True)
+class Confidence:
+    """How the confidences of a data set are stated.
+
+    Attributes:
+        scale: what is certain: 1, 10, 100.
+        fuse: how several raters become one confidence: `mean`, `majority` or `staple`.
+        decided_by: what says the scale: a file's name, `--scale`, a standard, or the numbers themselves.
+        makes_label: whether the label is what was marked with at least half the confidence, for want of another.
+    """
+
+    scale: float = 1.0
+    fuse: str = "mean"
+    decided_by: str = ""
+    makes_label: bool = False
+
+
+@dataclass(frozen=True)
 class Dataset:
     """Cases of one task, and what their label values mean.
 
@@ -159,6 +188,7 @@ class Dataset:
         findings: what was already wrong while listing files.
         declared: every foreground label value that the data set knows, those of the classes
             that were not asked for among them (sorted); empty where it says nothing more than `classes`.
+        confidence: how its confidences are stated; None without any.
         account: what became of every file below `root`.
     """
 
@@ -171,6 +201,7 @@ class Dataset:
     ignore: int | None = None
     findings: tuple[Finding, ...] = ()
     declared: tuple[int, ...] = ()
+    confidence: Confidence | None = None
     account: Account = field(default=Account(), compare=False)
 
     def __len__(self) -> int:
@@ -206,7 +237,7 @@ class Dataset:
 def file_stamps(case: Case) -> dict[str, list[int]]:
     """Size in bytes and time in ns of every file of a case: what was made from it holds while they stay the same."""
     stamps = {}
-    for path in (*case.image_files, *case.label_files):
+    for path in (*case.image_files, *case.label_files, *case.confidence_files):
         try:
             found = path.stat()
             stamps[str(path)] = [found.st_size, found.st_mtime_ns]
@@ -259,3 +290,23 @@ def usable_label(case: Case, shape: tuple[int, ...]) -> NDArray | None:
             "export the label on the image's grid",
         )
     return label
+
+
+def usable_confidence(case: Case, shape: tuple[int, ...]) -> NDArray[np.float32] | None:
+    """Read confidences (class, *spatial) that lie on their image's grid; None where the case has none.
+
+    Raises:
+        ShapeMismatch: they lie on another grid.
+        CaseError: they cannot be read.
+    """
+    if case.read_confidence is None:
+        return None
+    q = case.read_confidence().array
+    if q.shape[1:] != shape:
+        raise ShapeMismatch(
+            case.id,
+            f"confidences of shape {q.shape[1:]}",
+            f"the image's shape {shape}",
+            "resample the confidences, linearly, to the image's grid",
+        )
+    return q

@@ -24,6 +24,7 @@ from typing import Annotated, Any, ParamSpec, TypeVar, get_type_hints
 from aleaseg.errors import UsageError
 
 __all__ = [
+    "FUSIONS",
     "READING",
     "Argument",
     "DatasetSettings",
@@ -156,6 +157,10 @@ def table_or_regex(value: str | Path) -> str:
     return whole_path(value) if str(value).lower().endswith(".csv") else str(value)
 
 
+FUSIONS = ("mean", "majority", "staple")
+"""How several raters become one confidence; see `aleaseg.readers.fusing`."""
+
+
 @dataclass(frozen=True)
 class DatasetSettings(Settings):
     """Which data set, and how it is read: every verb that opens one takes these."""
@@ -171,14 +176,21 @@ class DatasetSettings(Settings):
     label: Annotated[
         str | None, Option("Which files are masks, likewise: '*_rater1.nii.gz'.", "PATTERN")
     ] = None
+    scale: Annotated[
+        float | None, Option("Which confidence is certain: 1, 10, 100; default: as declared.", "X")
+    ] = None
+    fuse: Annotated[
+        str | None,
+        Option("How raters become one confidence; default: mean.", choices=FUSIONS),
+    ] = None
 
     @property
-    def reading(self) -> dict[str, str | None]:
+    def reading(self) -> dict[str, Any]:
         """What `open_dataset` is told beside the folder."""
         return {name: getattr(self, name) for name in READING if hasattr(self, name)}
 
 
-READING = ("classes", "image", "label", "groups", "sites")
+READING = ("classes", "image", "label", "groups", "sites", "scale", "fuse")
 """Settings that say how a data set is read, where a verb has them."""
 Device = Annotated[str, Option("Where networks run.", choices=("auto", "cpu", "cuda"))]
 Seed = Annotated[int, Option("Seed of everything random.", "N", least=0)]

@@ -6,7 +6,7 @@ import pytest
 
 from aleaseg.errors import UsageError
 from aleaseg.evaluation.columns import CASE_COLUMNS, METRIC_COLUMNS, METRICS, describe, tolerances
-from aleaseg.evaluation.confidence import read_confidence
+from aleaseg.evaluation.ranking import read_rankings
 from aleaseg.evaluation.summary import risk_coverage, summarise
 from aleaseg.run import write_json, write_table
 
@@ -94,11 +94,11 @@ def test_a_run_or_a_table_says_how_sure(tmp_path):
         ["case", "doubt", "auv", "depth"],
         [{"case": "a", "doubt": 0.1, "auv": 0.5, "depth": 9}, {"case": "b", "doubt": 0.9, "depth": 8}],
     )
-    doubt, auv = read_confidence(tmp_path / "run", ["a", "b", "c"])
+    doubt, auv = read_rankings(tmp_path / "run", ["a", "b", "c"])
     assert (doubt.name, doubt.sign, doubt.values) == ("doubt", -1, {"a": 0.1, "b": 0.9})
     assert (auv.name, auv.values) == ("auv", {"a": 0.5})
     (tmp_path / "sure.csv").write_text("case,confidence,uncertainty\n001,3,1\n2,4,\n")
-    sure, unsure = read_confidence(tmp_path / "sure.csv", ["001"])
+    sure, unsure = read_rankings(tmp_path / "sure.csv", ["001"])
     assert (sure.name, sure.sign, sure.values) == ("confidence", 1, {"001": 3.0})
     assert unsure.sign == -1
 
@@ -115,9 +115,9 @@ def test_a_run_or_a_table_says_how_sure(tmp_path):
 def test_a_table_that_says_nothing_is_refused(tmp_path, text, said):
     (tmp_path / "t.csv").write_text(text)
     with pytest.raises(UsageError, match=said):
-        read_confidence(tmp_path / "t.csv", ["a"])
+        read_rankings(tmp_path / "t.csv", ["a"])
     with pytest.raises(UsageError, match="neither a run"):
-        read_confidence(tmp_path, ["a"])
+        read_rankings(tmp_path, ["a"])
 
 
 # -- columns --------------------------------------------------------------------------------------

@@ -71,7 +71,8 @@ def test_blocks_add_up(monkeypatch):
     ("confidence", "correct", "bins", "said"),
     [
         ([0.5], [True, False], 15, r"\(1,\)"),
-        ([0.5], [1.0], 15, "float64"),
+        ([0.5], [1.5], 15, "float64"),
+        ([0.5], [1], 15, "int64"),
         ([1.1], [True], 15, r"\[0, 1\]"),
         ([np.nan], [True], 15, "no NaN"),
         ([0.5], [True], 0, "bins is 0"),

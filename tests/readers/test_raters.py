@@ -8,7 +8,7 @@ import pytest
 
 from aleaseg.case import Geometry, file_stamps
 from aleaseg.errors import BadVoxels, NotADataset, ShapeMismatch, Unreadable, UsageError
-from aleaseg.readers.raters import RatersDataset, open_raters, read_raters
+from aleaseg.readers.raters import open_raters, read_raters
 
 SHAPE = (3, 4, 5)
 
@@ -59,9 +59,12 @@ def test_a_case_is_read_as_it_was_written(tmp_path, write, arrays):
     assert image.geometry == case.read_geometry() == case.read_label().geometry
     assert image.geometry == Geometry(SHAPE, (1.0, 1.0, 1.0))
     assert image.geometry.affine is None
-    raters = dataset.read_raters("a")
-    assert raters.dtype == bool
-    np.testing.assert_array_equal(raters, arrays["raters"] == 1)
+    raters = dataset["a"].read_raters().array
+    assert raters.dtype == np.float32
+    np.testing.assert_array_equal(raters[:, 0], arrays["raters"])
+    q = case.read_confidence()
+    assert q.geometry == image.geometry
+    np.testing.assert_array_equal(q.array, arrays["raters"].mean(axis=0, dtype=np.float32)[None])
     assert dataset.classes == {"foreground": (1,)}
     assert file_stamps(case)[str(path)][0] == path.stat().st_size
 
@@ -95,10 +98,8 @@ def test_fewer_cases_are_the_same_kind_of_data_set(tmp_path, write, arrays):
     write("b", **arrays)
     dataset = open_raters(tmp_path)
     fewer = dataset.with_cases(dataset.cases[:1])
-    assert isinstance(fewer, RatersDataset)
-    assert fewer.read_raters("a").shape == (4, *SHAPE)
-    with pytest.raises(KeyError):
-        fewer.read_raters("b")
+    assert fewer.confidence == dataset.confidence
+    assert fewer["a"].read_raters().array.shape == (4, 1, *SHAPE)
 
 
 def test_nothing_is_opened_before_it_is_asked_for(tmp_path):
@@ -110,7 +111,7 @@ def test_nothing_is_opened_before_it_is_asked_for(tmp_path):
 def test_cases_travel_to_other_processes(tmp_path, write, arrays):
     write("a", **arrays)
     there = pickle.loads(pickle.dumps(open_raters(tmp_path)))
-    np.testing.assert_array_equal(there.read_raters("a"), arrays["raters"])
+    np.testing.assert_array_equal(there["a"].read_raters().array[:, 0], arrays["raters"])
     np.testing.assert_array_equal(there["a"].read_image().array[0], arrays["image"])
 
 
@@ -125,7 +126,8 @@ def read_all(tmp_path):
         case.read_image,
         case.read_label,
         case.read_geometry,
-        lambda: dataset.read_raters(case.id),
+        case.read_raters,
+        case.read_confidence,
     ]
 
 
@@ -216,7 +218,7 @@ def test_a_damaged_byte_does_not_pass_for_voxels(tmp_path, write, arrays):
     whole[at] ^= 0xFF
     path.write_bytes(bytes(whole))
     with pytest.raises(Unreadable):
-        open_raters(tmp_path).read_raters("a")
+        open_raters(tmp_path)["a"].read_raters()
 
 
 def test_a_header_that_claims_more_than_the_file_holds_takes_no_memory(tmp_path, arrays):
@@ -271,7 +273,7 @@ def test_real_nodules(data):
         assert case.group == entry["patient"]
         assert case.read_geometry().shape == case.read_image().array.shape[1:]
         assert case.read_geometry().shape == (entry["slices"], entry["size"], entry["size"])
-        raters = dataset.read_raters(case.id)
+        raters = case.read_raters().array[:, 0]
         assert [int(mask.sum()) for mask in raters] == entry["vox"]
         label = case.read_label().array
         np.testing.assert_array_equal(label == 1, raters.sum(axis=0) >= 2)

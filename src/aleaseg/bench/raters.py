@@ -25,13 +25,15 @@ from aleaseg.bench.benching import machine
 from aleaseg.bench.draw import Draw, fit_draw
 from aleaseg.bench.opening import FEWEST, begin_bench, usable
 from aleaseg.bench.settings import BenchSettings
+from aleaseg.case import Dataset
 from aleaseg.errors import UsageError
+from aleaseg.levels import at_least
 from aleaseg.metrics.agreement import rater_disagreement
 from aleaseg.metrics.correlation import Correlation, partial_spearman, spearman
 from aleaseg.pages.markdown import markdown_text, table_markdown
 from aleaseg.pages.numbers import with_interval
 from aleaseg.pages.tables import frame_table
-from aleaseg.readers.raters import RatersDataset, open_raters
+from aleaseg.readers import open_dataset
 from aleaseg.run import Run, now, versions, write_aside, write_frame
 from aleaseg.scoring.catalogue import MEASURES
 from aleaseg.scoring.numbers import Numbers
@@ -83,7 +85,7 @@ def run_raters(
     started again it goes on where it was.
 
     Args:
-        settings: as of any bench; `dataset` is a folder that `open_raters` knows.
+        settings: as of any bench; its cases have several raters each.
         out: a folder of its own.
         progress: called with stage, done, total.
         command: as it was typed, for the page.
@@ -117,8 +119,8 @@ def run_raters(
     return RatersResult(about, cases, measures, sizes)
 
 
-def _open(settings: BenchSettings) -> tuple[RatersDataset, dict[str, str]]:
-    """The usable cases, twins in one group; and why others are left out."""
+def _open(settings: BenchSettings) -> tuple[Dataset, dict[str, str]]:
+    """The usable cases of several raters, twins in one group; and why others are left out."""
     for name, why in (
         ("classes", "one, foreground"),
         ("image", "a layout of their own"),
@@ -126,16 +128,21 @@ def _open(settings: BenchSettings) -> tuple[RatersDataset, dict[str, str]]:
     ):
         if (given := getattr(settings, name)) is not None:
             raise UsageError(f"{name} is {given!r}; cases of several raters have {why}; leave it away")
-    dataset, left_out = usable(open_raters(settings.dataset, groups=settings.groups))
-    assert isinstance(dataset, RatersDataset)
-    if len(dataset) < FEWEST:
+    dataset, left_out = usable(open_dataset(settings.dataset, **settings.reading))
+    rated = [case for case in dataset.cases if case.read_raters is not None]
+    if dataset.cases and not rated:
         raise UsageError(
-            f"{settings.dataset} has {len(dataset)} usable cases; a bench needs at least {FEWEST}"
+            f"{settings.dataset} has one mask a case; expected several raters, as npz/CASE.npz with image and raters, "
+            "or raters/CASE/RATER.nii.gz"
         )
-    return dataset, left_out
+    if len(rated) < FEWEST:
+        raise UsageError(
+            f"{settings.dataset} has {len(rated)} usable cases; a bench needs at least {FEWEST}"
+        )
+    return dataset.with_cases(rated), left_out
 
 
-def _cases(run: Run, dataset: RatersDataset) -> pd.DataFrame:
+def _cases(run: Run, dataset: Dataset) -> pd.DataFrame:
     """One row per case: what its raters did, and what each measure says."""
     import pandas as pd
 
@@ -145,12 +152,15 @@ def _cases(run: Run, dataset: RatersDataset) -> pd.DataFrame:
     return pd.concat([pd.DataFrame(rows), pd.DataFrame(columns)], axis=1)
 
 
-def _row(dataset: RatersDataset, case_id: str) -> dict[str, Any]:
-    raters = dataset.read_raters(case_id)
+def _row(dataset: Dataset, case_id: str) -> dict[str, Any]:
+    case = dataset[case_id]
+    assert case.read_raters is not None
+    # Whoever was at least half sure of any class marked the voxel.
+    raters = at_least(case.read_raters().array, 0.5).any(axis=1)
     return {
         "case": case_id,
-        "group": dataset[case_id].group,
-        "disagreement": rater_disagreement(raters),
+        "group": case.group,
+        "disagreement": rater_disagreement(raters) if len(raters) > 1 else np.nan,
         "n_raters": len(raters),
         "volume_voxels": np.count_nonzero(raters) / len(raters),
         "slices": raters.shape[1] if raters.ndim == 4 else 1,

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aleaseg.case import Case, Dataset, Finding, Geometry, Voxels
-from aleaseg.checks import nnunet
+from aleaseg.checks import confidence, nnunet
 from aleaseg.checks.closing import as_json, finding_row
 from aleaseg.checks.far_out import far_out
 from aleaseg.checks.result import CheckResult
@@ -37,6 +37,7 @@ class _Looked:
     findings: tuple[Finding, ...]
     image_hash: str | None = None
     geometry: Geometry | None = None
+    certain: confidence.Certain | None = None
 
 
 def check(
@@ -55,9 +56,10 @@ def check(
     Returns:
         Errors: pairs missing either way, files that cannot be read, shapes or
         geometry that differ, NaN, infinite or constant images, label values that
-        are not declared or no whole numbers. Notes: the same image under two ids,
-        spacing, orientation or size far out, empty masks, overlapping structures, files
-        that were passed over, and what nnU-Net would refuse of a data set that is declared for it.
+        are not declared or no whole numbers; confidences likewise, and out of their scale.
+        Notes: the same image under two ids, spacing, orientation or size far out, empty
+        masks, overlapping structures, raters who are missing, files that were passed over,
+        and what nnU-Net would refuse of a data set that is declared for it.
     """
     # Inflating and reducing release the interpreter lock, so threads are enough; each holds a case in memory.
     seen = map_cases(
@@ -77,6 +79,9 @@ def check(
         *(finding for one in looked.values() for finding in one.findings),
         *_twins(known),
         *far_out(geometries),
+        *confidence.dataset_findings(
+            dataset, {case: one.certain for case, one in looked.items() if one.certain is not None}
+        ),
     ]
     findings.sort(key=lambda finding: (finding.severity != "error", finding.case, finding.check))
     ids = {case.id for case in dataset.cases} | {
@@ -148,7 +153,7 @@ def write_check(run: str | Path, result: CheckResult) -> None:
 def _look(dataset: Dataset, for_nnunet: bool, case: Case) -> _Looked:
     """All that one case says by itself."""
     findings: list[Finding] = []
-    image = label = None
+    image = label = certain = None
     try:
         image = _tried(case.read_image, "image", findings, case)
         label = _tried(case.read_label, "label", findings, case) if case.read_label else None
@@ -160,12 +165,27 @@ def _look(dataset: Dataset, for_nnunet: bool, case: Case) -> _Looked:
             findings += _fit_findings(case, image, label)
             findings += nnunet.case_notes(case, image, label) if for_nnunet else []
         digest = None if image is None else image_hash(image.array)
+        # A label that is made of confidences has told what is wrong with them.
+        told = label is None and dataset.confidence is not None and dataset.confidence.makes_label
+        if case.read_confidence is not None and not told:
+            certain = _confidence(case, image, findings)
     # One case must not take the others with it, whatever it holds.
     except Exception as error:
         found = f"{type(error).__name__}: {' '.join(str(error).split())[:160]}"
         findings.append(_unforeseen(case, found))
         return _Looked(tuple(findings))
-    return _Looked(tuple(findings), digest, None if image is None else image.geometry)
+    return _Looked(tuple(findings), digest, None if image is None else image.geometry, certain)
+
+
+def _confidence(case: Case, image: Voxels | None, findings: list[Finding]) -> confidence.Certain | None:
+    """The highest confidences of a case; what is wrong with them is added to the findings."""
+    assert case.read_confidence is not None
+    q = _tried(case.read_confidence, "confidence", findings, case)
+    if q is None:
+        return None
+    findings += confidence.case_findings(case, image, q)
+    raters = case.read_raters().array if case.read_raters is not None and case.raters else None
+    return confidence.certain(case, q.array, raters)
 
 
 def _unforeseen(case: Case, found: str) -> Finding:

@@ -66,6 +66,7 @@ def show_evaluation(evaluation: Evaluation) -> None:
         table.add_row(*cells)
     if rows:
         _print(table)
+    _show_references(evaluation, rows, names)
     for row in evaluation.risk.to_dict("records"):
         spread = interval(row["low"], row["high"], ".3f")
         say(
@@ -77,6 +78,39 @@ def show_evaluation(evaluation: Evaluation) -> None:
         say(f"- {note}", wrap=True)
     show_errors(evaluation)
     say(f"Tables: {evaluation.path}")
+
+
+def _show_references(evaluation: Evaluation, rows: dict[tuple[str, str], Any], names: list[Any]) -> None:
+    """Two more tables with `--at`: against every reference, and against the confidences themselves."""
+    from rich.text import Text
+
+    from aleaseg.evaluation.columns import AT, METRICS, SOFT
+    from aleaseg.pages.numbers import number
+
+    references = evaluation.manifest.get("references") or {}
+    if not references or not rows:
+        return
+    shown = names[1:] if len(names) == 2 else names
+    table = _table("Against every reference")
+    for title in ("reference", "class"):
+        table.add_column(title, overflow="fold")
+    for name in AT:
+        table.add_column(_short(METRICS[name].title), justify="right", no_wrap=True)
+    for threshold, title in references.items():
+        for over in shown:
+            means = (rows.get((f"{name}@{threshold}", over), {}).get("mean") for name in AT)
+            cells = [number(mean, METRICS[name].form) for name, mean in zip(AT, means, strict=True)]
+            table.add_row(Text(title), Text(str(over)), *cells)
+    _print(table)
+    there = [name for name in SOFT if any(metric == name for metric, _ in rows)]
+    table = _table("Against the confidences themselves")
+    table.add_column("class", overflow="fold")
+    for name in there:
+        table.add_column(SOFT[name].title, justify="right")
+    for over in shown:
+        cells = [number(rows.get((name, over), {}).get("mean"), SOFT[name].form) for name in there]
+        table.add_row(Text(str(over)), *cells)
+    _print(table)
 
 
 def show_errors(evaluation: Evaluation, most: int = 10) -> None:

@@ -13,6 +13,7 @@ from aleaseg.cli.audit import audit, score
 from aleaseg.cli.bench import bench
 from aleaseg.cli.check import check
 from aleaseg.cli.compare import compare
+from aleaseg.cli.confidence import confidence
 from aleaseg.cli.demo import demo
 from aleaseg.cli.evaluate import evaluate
 from aleaseg.cli.nnunet import nnunet
@@ -42,7 +43,7 @@ app = typer.Typer(
 for each in (audit, score, check, report, select, demo):
     app.command(cls=Verb)(each)
 app.add_typer(bench, name="bench")
-for each in (train, predict, evaluate, compare, reproduce):
+for each in (confidence, train, predict, evaluate, compare, reproduce):
     app.command(cls=Verb)(each)
 app.add_typer(nnunet, name="nnunet")
 app.add_typer(weights, name="weights")

@@ -47,6 +47,7 @@ _STAGES = {
     "swap-in": "Swapping in",
     "analyse": "Comparing",
     "copy": "Copying cases",
+    "label": "Making labels",
     "compare": "Training",
     "evaluate": "Measuring",
     "fit": "Training",

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from aleaseg.errors import UsageError
 from aleaseg.measures.column import Column, Direction, by_name
 
 __all__ = [
+    "AT",
     "CASE_COLUMNS",
     "CUE_COLUMNS",
     "METRICS",
     "METRIC_COLUMNS",
     "OF_THE_CASE",
+    "SOFT",
+    "case_columns",
     "describe",
+    "metric_columns",
+    "metrics_at",
+    "metrics_in",
     "tolerances",
 ]
 
@@ -75,6 +83,98 @@ METRICS = by_name(
 OF_THE_CASE = tuple(name for name in METRICS if name == "ueo" or name.startswith(("ur_", "ucc_")))
 """Those that a case has and a class has not."""
 _OF_CLASSES = tuple(name for name in METRICS if name not in OF_THE_CASE)
+SOFT = by_name(
+    Column(name=name, title=title, text=text, **kind)
+    for name, title, text, kind in (
+        (
+            "soft_dice",
+            "soft Dice",
+            "1 - sum |p - q| / sum (p + q) of the probabilities and the confidences; a mask is 0 and 1",
+            _GOOD,
+        ),
+        ("brier", "Brier", "mean (p - q)^2 near the marked voxels, those within 5 of them", _BAD),
+        (
+            "brier_image",
+            "whole-image Brier",
+            "mean (p - q)^2 over the whole image",
+            {**_BAD, "form": ".4f"},
+        ),
+        (
+            "ece_q",
+            "ECE of q",
+            "how far p lies from the mean confidence in its bin, near the marked voxels",
+            _BAD,
+        ),
+        ("ece_q_image", "whole-image ECE of q", "the same over the whole image", {**_BAD, "form": ".4f"}),
+        (
+            "ged",
+            "GED",
+            "squared generalised energy distance of the mask from those of the raters, 0 to 2",
+            {**_BAD, "limits": (0, 2)},
+        ),
+        (
+            "ncc",
+            "NCC",
+            "correlation of the uncertainty (what the model states, else p (1 - p)) with q (1 - q)",
+            {**_GOOD, "limits": (-1, 1)},
+        ),
+    )
+)
+"""Of predictions and confidences, with `--at`."""
+AT = ("dice", "iou", "hd95_mm", "assd_mm", "nsd")
+"""Metrics that stand once more for each reference of `--at`, such as `dice@0.6`."""
+
+
+def metrics_at(at: Sequence[float]) -> dict[str, Column]:
+    """What is measured beside METRICS where confidences are thresholded so, in the order of its columns.
+
+    >>> list(metrics_at([0.6]))[:2]
+    ['dice@0.6', 'iou@0.6']
+    """
+    if not at:
+        return {}
+    found = {}
+    for threshold in at:
+        for name in AT:
+            usual = METRICS[name]
+            column = replace(
+                usual,
+                name=f"{name}@{threshold:g}",
+                title=f"{usual.title} at {threshold:g}",
+                text=f"{usual.text}; against the voxels with q >= {threshold:g}",
+            )
+            found[column.name] = column
+    return {**found, **SOFT}
+
+
+def metrics_in(names: Iterable[str]) -> dict[str, Column]:
+    """Those of the names that are metrics, in the order of columns.
+
+    >>> list(metrics_in(["case", "dice@0.75", "dice", "ncc"]))
+    ['dice', 'dice@0.75', 'ncc']
+    """
+    there = list(names)
+    at = dict.fromkeys(
+        float(name.partition("@")[2]) for name in there if name.partition("@")[0] in AT and "@" in name
+    )
+    known = {**METRICS, **metrics_at([*at]), **SOFT}
+    return {name: column for name, column in known.items() if name in set(there)}
+
+
+def metric_columns(at: Sequence[float]) -> list[str]:
+    """Of metrics.csv."""
+    return _beside_metrics(METRIC_COLUMNS, at)
+
+
+def case_columns(at: Sequence[float]) -> list[str]:
+    """Of cases.csv."""
+    return _beside_metrics(CASE_COLUMNS, at)
+
+
+def _beside_metrics(columns: Sequence[str], at: Sequence[float]) -> list[str]:
+    place = columns.index(_OF_CLASSES[-1]) + 1
+    return [*columns[:place], *metrics_at(at), *columns[place:]]
+
 
 METRIC_COLUMNS = (
     "case",
@@ -142,9 +242,10 @@ _OTHERS = (
 )
 
 
-def describe() -> dict[str, dict[str, Any]]:
+def describe(at: Sequence[float] = ()) -> dict[str, dict[str, Any]]:
     """Title, direction, range, unit and meaning of every column, for the manifest."""
-    return {column.name: column.described() for column in (*_OTHERS, *METRICS.values())}
+    columns = (*_OTHERS, *METRICS.values(), *metrics_at(at).values())
+    return {column.name: column.described() for column in columns}
 
 
 def tolerances(text: str, classes: list[str]) -> dict[str, float]:

@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 
 from aleaseg.errors import UsageError
-from aleaseg.evaluation.columns import METRICS
+from aleaseg.evaluation.columns import metrics_in
 from aleaseg.evaluation.evaluation import Evaluation
 from aleaseg.evaluation.summary import ALL, by_class
 from aleaseg.metrics.bootstrap import Replicated, difference
@@ -158,6 +158,11 @@ def _comparable(first: Evaluation, second: Evaluation, one: str, other: str) -> 
         ("classes", first.manifest["dataset"]["classes"], second.manifest["dataset"]["classes"]),
         ("NSD tolerances", first.manifest["tolerances_mm"], second.manifest["tolerances_mm"]),
         ("--both-empty", first.settings.both_empty, second.settings.both_empty),
+        *(
+            (f"--{name}", getattr(first.settings, name), getattr(second.settings, name))
+            for name in ("scale", "fuse")
+            if first.settings.at and second.settings.at
+        ),
     )
     for what, a, b in about:
         if a != b:
@@ -196,7 +201,8 @@ def _pair(first: Evaluation, second: Evaluation, one: str, other: str, groups: s
         for each in (first, second)
     ]
     rows: list[dict[str, Any]] = []
-    for metric, about in METRICS.items():
+    known = [{*table.columns, *those.columns} for table, those in zip(metrics, cases, strict=True)]
+    for metric, about in metrics_in(known[0] & known[1]).items():
         x, y = (
             by_class(table, those, metric, first.classes)
             for table, those in zip(metrics, cases, strict=True)

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -21,12 +22,13 @@ import pandas as pd
 
 from aleaseg.case import Case, Dataset
 from aleaseg.errors import AleasegError, CaseError, UsageError
-from aleaseg.evaluation.columns import CASE_COLUMNS, CUE_COLUMNS, METRIC_COLUMNS, describe, tolerances
-from aleaseg.evaluation.confidence import Confidence, read_confidence
+from aleaseg.evaluation.at import name_references
+from aleaseg.evaluation.columns import CUE_COLUMNS, case_columns, describe, metric_columns, tolerances
 from aleaseg.evaluation.evaluation import CUE_TABLE, KIND, TABLES, Evaluation, joined, open_evaluation
 from aleaseg.evaluation.markdown import summary_markdown
 from aleaseg.evaluation.measuring import Row, Rules, failed_case, measure_case
 from aleaseg.evaluation.predicted import Found, PredictedFiles, find_predictions
+from aleaseg.evaluation.ranking import Ranking, read_rankings
 from aleaseg.evaluation.reference import Reference, open_reference
 from aleaseg.evaluation.settings import EvaluationSettings
 from aleaseg.evaluation.summary import ALL, CONFIDENCES, risk_coverage, summarise
@@ -75,20 +77,31 @@ def evaluate(
         settings.cues,
     )
     noisy = find_noisy(settings.noisy, dataset)
+    references, left_out = dict[str, str](), list[str]()
+    if settings.at:
+        at, references, left_out = name_references(dataset, settings.at)
+        rules = replace(rules, at=at)
     found = find_predictions(settings.predictions, dataset.cases)
     todo, failed, notes = _plan(settings, reference, found, rules)
-    confidences = read_confidence(settings.confidence, [case.id for case in todo])
+    notes += left_out
+    confidences = read_rankings(settings.confidence, [case.id for case in todo])
     # What cannot work is refused before; what ends this half-way leaves a folder that is known as ours.
     begin(run.path, KIND, settings.asked())
     measured = _measure(todo, found, noisy, rules, progress, workers)
     done = sorted([*measured, *failed], key=lambda rows: rows[1]["case"])
-    metrics = pd.DataFrame([row for rows, _ in done for row in rows]).reindex(columns=[*METRIC_COLUMNS])
+    metrics = pd.DataFrame([row for rows, _ in done for row in rows]).reindex(
+        columns=metric_columns(rules.at)
+    )
     whole = pd.DataFrame([row for _, row in done])
-    cases, cues = (whole.reindex(columns=[*names]) for names in (CASE_COLUMNS, CUE_COLUMNS))
+    cases, cues = (whole.reindex(columns=[*names]) for names in (case_columns(rules.at), CUE_COLUMNS))
     signs = _join(cases, confidences)
     summary = summarise(metrics, joined(cases, cues), list(dataset.classes))
     risk = risk_coverage(cases, {**CONFIDENCES, **signs})
-    if all(_without_spacing(path, case) for case in todo[:1] for path in case.label_files):
+    if all(
+        _without_spacing(path, case)
+        for case in todo[:1]
+        for path in (*case.label_files, *case.confidence_files)
+    ):
         notes.append("The files know no spacing: distances are in pixels.")
     run.update_manifest(
         dataset={
@@ -101,7 +114,8 @@ def evaluate(
         confidences=signs,
         tolerances_mm=dict(rules.tolerances_mm),
         notes=notes,
-        columns=describe(),
+        columns=describe(rules.at),
+        references=references,
     )
     for name, frame in zip(TABLES, (metrics, cases, summary, risk), strict=True):
         write_frame(run.path / f"{name}.csv", frame)
@@ -114,7 +128,18 @@ def evaluate(
 
 def _reference(settings: EvaluationSettings) -> Reference:
     """The reference, its classes such as can be measured."""
-    reference = open_reference(settings.reference, classes=settings.classes, groups=settings.groups)
+    reference = open_reference(
+        settings.reference,
+        classes=settings.classes,
+        groups=settings.groups,
+        scale=settings.scale,
+        fuse=settings.fuse,
+    )
+    if settings.at and reference.dataset.confidence is None:
+        raise UsageError(
+            f"--at {','.join(f'{t:g}' for t in settings.at)}: {settings.reference} states no confidences; expected "
+            "confidencesTr/ beside labelsTr/, confidence/ beside images/, raters/CASE/RATER.nii.gz or npz/CASE.npz"
+        )
     if not reference.dataset.classes:
         raise UsageError(f"{settings.reference} has no class; name them with --classes NAME=VALUE,...")
     if ALL in reference.dataset.classes:
@@ -224,7 +249,7 @@ def _needed(todo: Sequence[Case], found: Found, dataset: Dataset) -> tuple[int, 
     return bytes_each, len(todo) >= _WORTH_CASES or sum(voxels) >= _WORTH_VOXELS
 
 
-def _join(cases: pd.DataFrame, confidences: Sequence[Confidence]) -> dict[str, int]:
+def _join(cases: pd.DataFrame, confidences: Sequence[Ranking]) -> dict[str, int]:
     """Put the columns of confidence into the table of cases, before the errors; column -> sign."""
     for confidence in confidences:
         values = [confidence.values.get(case, np.nan) for case in cases["case"]]

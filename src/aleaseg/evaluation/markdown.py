@@ -6,7 +6,13 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from aleaseg.evaluation.tables import differences_table, risk_table, summary_table
+from aleaseg.evaluation.tables import (
+    differences_table,
+    references_table,
+    risk_table,
+    soft_table,
+    summary_table,
+)
 from aleaseg.evaluation.words import READ, overview, sentence, tolerances_in_words
 from aleaseg.pages.markdown import markdown_text, table_markdown
 from aleaseg.pages.tables import records
@@ -30,6 +36,12 @@ def summary_markdown(evaluation: Evaluation) -> str:
         "",
         *table_markdown(summary_table(evaluation.summary)),
     ]
+    if references := evaluation.manifest.get("references"):
+        lines += ["", "## Against every reference", ""]
+        lines += ["The predicted mask against the voxels whose confidence reaches a threshold.", ""]
+        lines += table_markdown(references_table(evaluation.summary, references))
+        lines += ["", "## Against the confidences themselves", ""]
+        lines += table_markdown(soft_table(evaluation.summary))
     if len(evaluation.risk):
         lines += ["", "## Does it know which cases are bad?", "", "Risk is 1 - Dice; AURC low = good.", ""]
         lines += table_markdown(risk_table(evaluation.risk))

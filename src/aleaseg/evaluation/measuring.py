@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 from aleaseg.case import Case, Dataset, Geometry
 from aleaseg.errors import BadVoxels, CaseError
+from aleaseg.evaluation.at import NEAR_VOXELS, Confidences, against_confidence, read_confidences
+from aleaseg.evaluation.columns import AT, metrics_at
 from aleaseg.evaluation.predicted import (
     Predicted,
     PredictedFiles,
@@ -28,8 +30,6 @@ __all__ = ["Rules", "failed_case", "measure_case"]
 
 # A class that neither mask has, where that counts as a perfect prediction.
 _PERFECT = {"dice": 1.0, "iou": 1.0, "nsd": 1.0, "hd95_mm": 0.0, "assd_mm": 0.0}
-_NEAR_VOXELS = 5
-
 Row = dict[str, Any]
 
 
@@ -42,12 +42,14 @@ class Rules:
         tolerances_mm: of NSD, by class.
         cues: what uncertainty is held against, of `aleaseg.evaluation.unsure.CUES`.
         perfect_if_empty: whether a class that neither mask has is a perfect prediction; else it is left out.
+        at: thresholds of confidences, for references beside the label.
     """
 
     dataset: Dataset
     tolerances_mm: Mapping[str, float]
     perfect_if_empty: bool = False
     cues: tuple[str, ...] = ()
+    at: tuple[float, ...] = ()
 
 
 def measure_case(
@@ -93,8 +95,9 @@ def _measured(
             "mend the mask, or name the classes with --classes NAME=VALUE,...",
         )
     predicted = read_predicted(files, case, dataset, geometry)
+    said = read_confidences(case, label.shape) if rules.at else None
     rows = []
-    for name, values in dataset.classes.items():
+    for place, (name, values) in enumerate(dataset.classes.items()):
         true = inside(label, values)
         reference, found = true & counts, predicted.mask(name) & counts
         row: Row = {"case": case.id, "class": name, "group": case.group}
@@ -105,15 +108,44 @@ def _measured(
             p = predicted.soft.probability(name)
             if p is not None:
                 row |= _calibration(p, true, counts, reference)
+        if said is not None:
+            row |= _against_confidence(said, place, name, predicted, counts, geometry.spacing_mm, rules)
         rows.append(row)
     whole: Row = {"case": case.id, "group": case.group, "status": "ok", "voxel_mm3": geometry.voxel_mm3}
-    for metric in ("dice", "iou", "hd95_mm", "assd_mm", "nsd"):
-        known = [row[metric] for row in rows if not np.isnan(row[metric])]
+    for metric in (*AT, *metrics_at(rules.at)):
+        known = [row[metric] for row in rows if not np.isnan(row.get(metric, np.nan))]
         whole[metric] = float(np.mean(known)) if known else np.nan
     whole |= _of_the_winner(label, counts, predicted, dataset, geometry)
     if rules.cues:
         whole |= cue_row(case, label, geometry, predicted, noisy, rules.cues, dataset)
     return rows, whole
+
+
+def _against_confidence(
+    said: Confidences,
+    place: int,
+    name: str,
+    predicted: Predicted,
+    counts: NDArray[np.bool_],
+    spacing_mm: tuple[float, ...],
+    rules: Rules,
+) -> Row:
+    """The columns of one class with `--at`."""
+    soft = predicted.soft
+
+    def of_masks(reference: NDArray[np.bool_], found: NDArray[np.bool_]) -> Row:
+        return _of_masks(reference, found, spacing_mm, rules.tolerances_mm[name], rules.perfect_if_empty)
+
+    return against_confidence(
+        said.q[place],
+        None if said.raters is None else said.raters[:, place],
+        lambda threshold: predicted.mask(name, threshold),
+        None if soft is None else soft.probability(name),
+        None if soft is None else soft.stated,
+        counts,
+        rules.at,
+        of_masks,
+    )
 
 
 def _of_masks(
@@ -156,7 +188,7 @@ def _calibration(
 ) -> Row:
     """ECE and ACE around the reference's foreground, and over the whole image."""
     around = (
-        near(foreground, foreground, _NEAR_VOXELS) & counts if foreground.any() else np.zeros_like(counts)
+        near(foreground, foreground, NEAR_VOXELS) & counts if foreground.any() else np.zeros_like(counts)
     )
     close, far = (calibration_error(p[region], true[region]) for region in (around, counts))
     return {"ece": close.ece, "ace": close.ace, "ece_image": far.ece, "ace_image": far.ace}
@@ -179,7 +211,7 @@ def _of_the_winner(
             right &= soft.mask(name) == inside(label, values)
     else:
         right = winner == np.where(foreground, label, 0)
-    around = near(winner > 0, winner > 0, _NEAR_VOXELS) & counts
+    around = near(winner > 0, winner > 0, NEAR_VOXELS) & counts
     return {
         **_calibration(p, right, counts, foreground & counts),
         "max_probability": float(p[counts].mean(dtype=np.float64)) if counts.any() else np.nan,

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from aleaseg.evaluation.columns import METRICS
+from aleaseg.evaluation.columns import metrics_in
 from aleaseg.evaluation.comparing import Comparison, Pair
 from aleaseg.evaluation.drawing import strip_svg
 from aleaseg.evaluation.pictures import draw_pictures, largest_differences
@@ -63,8 +63,7 @@ def _context(comparison: Comparison, command: str) -> dict[str, Any]:
         "made": [
             *(
                 (metric.title, f"{metric.text} ({metric.direction})")
-                for name, metric in METRICS.items()
-                if (comparison.rows["metric"] == name).any()
+                for metric in metrics_in(comparison.rows["metric"]).values()
             ),
             *([("command", command)] if command else []),
             ("made", first.manifest["created"]),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,16 +13,19 @@ from numpy.typing import NDArray
 
 from aleaseg.case import Case, Dataset, Geometry, Voxels
 from aleaseg.errors import BadVoxels, CaseError, ShapeMismatch, Unreadable, UsageError
+from aleaseg.levels import LEVELS_KEY, TOLERANCE, LevelMap, as_label, at_least, running_minimum
 from aleaseg.predictions.claims import as_meant, refuse_unknown, unknown_values
-from aleaseg.predictions.folder import least_deep, read_prediction, refuse_several
+from aleaseg.predictions.folder import least_deep, read_maps, read_prediction, refuse_several
 from aleaseg.predictions.prediction import Prediction
 from aleaseg.readers.files import split_ending
 from aleaseg.readers.fit import differs_in_world
+from aleaseg.readers.json_once import loads_once
 from aleaseg.readers.pairs import match_stems
 from aleaseg.readers.voxels import read_geometry, read_label
 
 __all__ = [
     "Found",
+    "Levels",
     "Predicted",
     "PredictedFiles",
     "find_predictions",
@@ -42,11 +45,13 @@ class PredictedFiles:
         masks: label maps (or probabilities as an image); more than one is one too many.
         soft: `.npz` archives of probabilities, as nnU-Net's `--save_probabilities` leaves them; likewise.
         root: the folder of predictions, for messages.
+        level_map: what label values mean, where the network learnt levels of confidences.
     """
 
     masks: tuple[Path, ...] = ()
     soft: tuple[Path, ...] = ()
     root: Path = field(default=Path(), compare=False)
+    level_map: LevelMap | None = None
 
 
 @dataclass(frozen=True)
@@ -56,10 +61,32 @@ class Found:
     Attributes:
         files: case id -> its files.
         others: stems of files that belong to no case.
+        level_map: what label values mean, where the network learnt levels of confidences.
     """
 
     files: Mapping[str, PredictedFiles]
     others: tuple[str, ...]
+    level_map: LevelMap | None = None
+
+
+@dataclass(frozen=True)
+class Levels:
+    """What a network that learnt the levels of confidences predicts.
+
+    Attributes:
+        reached_levels: (C, *spatial), how many thresholds are reached.
+        level_map: classes and thresholds.
+    """
+
+    reached_levels: NDArray[np.int16]
+    level_map: LevelMap
+
+    def reached(self, name: str, at: float) -> NDArray[np.bool_] | None:
+        """Where a class reaches a threshold that was learnt; None for any other."""
+        for k, threshold in enumerate(self.level_map.thresholds):
+            if abs(threshold - at) <= TOLERANCE:
+                return self.reached_levels[self.level_map.classes.index(name)] > k
+        return None
 
 
 @dataclass(frozen=True)
@@ -71,15 +98,27 @@ class Predicted:
         classes: name -> label values.
         soft: where probabilities are known.
         soft_decides: there is no label map: the probabilities are what is predicted.
+        levels: of a network that learnt levels of confidence; `soft` is then q^, and `labels` where that is .5.
     """
 
     labels: NDArray
     classes: Mapping[str, tuple[int, ...]]
     soft: Prediction | None
     soft_decides: bool = False
+    levels: Levels | None = None
 
-    def mask(self, name: str) -> NDArray[np.bool_]:
-        """Where a class is predicted, (*spatial); made when asked for, as a hundred of them would fill the memory."""
+    def mask(self, name: str, at: float | None = None) -> NDArray[np.bool_]:
+        """Where a class is predicted, (*spatial); made when asked for, as a hundred of them would fill the memory.
+
+        Args:
+            name: of the class.
+            at: a threshold of confidence: who learnt levels has a mask for each of his own; None: q^ >= .5.
+        """
+        if self.levels is not None:
+            assert self.soft is not None
+            q = self.soft.probability(name)
+            own = None if at is None else self.levels.reached(name, at)
+            return at_least(q, 0.5) if own is None else own
         if self.soft is not None and self.soft_decides and self.soft.regions:
             return self.soft.mask(name)  # regions may overlap in ways that no label says
         return inside(self.labels, self.classes[name])
@@ -118,7 +157,20 @@ def find_predictions(folder: str | Path, cases: Sequence[Case]) -> Found:
             f"{ids[0]}.nii.gz, {ids[0]}.png or {ids[0]}.npz, in it or below it"
         )
     others = tuple(stem for stem in by_stem if stems[stem] not in files)
-    return Found({case: _of_case(those, root) for case, those in files.items()}, others)
+    level_map = _level_map(root)
+    found = {case: replace(_of_case(those, root), level_map=level_map) for case, those in files.items()}
+    return Found(found, others, level_map)
+
+
+def _level_map(root: Path) -> LevelMap | None:
+    """What the dataset.json says that nnU-Net leaves beside predictions, or above `fold_0/validation`."""
+    for folder in (root, *root.resolve().parents[:2]):
+        try:
+            about = loads_once((folder / "dataset.json").read_bytes())
+            return LevelMap.from_dict(about[LEVELS_KEY])
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+            continue
+    return None
 
 
 def _of_case(those: Sequence[tuple[Path, bool]], root: Path) -> PredictedFiles:
@@ -146,6 +198,8 @@ def read_predicted(files: PredictedFiles, case: Case, dataset: Dataset, referenc
     """
     for those in (files.masks, files.soft):
         refuse_several(those, files.root, case)
+    if files.level_map is not None:
+        return _of_levels(files, files.level_map, case, dataset, reference)
     soft = None
     if files.soft:
         soft = read_prediction(files.soft[0], case, dataset)
@@ -167,6 +221,55 @@ def read_predicted(files: PredictedFiles, case: Case, dataset: Dataset, referenc
     refuse_unknown(labels, path, case, dataset)
     labels = np.where(np.isin(labels, dataset.values), labels, labels.dtype.type(0))
     return Predicted(labels, dataset.classes, soft)
+
+
+def _of_levels(
+    files: PredictedFiles, level_map: LevelMap, case: Case, dataset: Dataset, reference: Geometry
+) -> Predicted:
+    """Of a network that learnt levels: the label map has the highest that is reached, probabilities give q^."""
+    lacking = [name for name in dataset.classes if name not in level_map.classes]
+    if lacking:
+        raise Unreadable(
+            case.id,
+            f"a prediction of levels of {', '.join(level_map.classes)}",
+            f"the classes {', '.join(dataset.classes)}",
+            "choose classes with --classes, or give the predictions of this data set",
+        )
+    m = len(level_map.thresholds)
+    q: NDArray[np.float32] | None = None
+    reached: NDArray[np.int16] | None = None
+    if files.soft:
+        p = read_maps(files.soft[0], case, reference.shape)
+        if len(p) != m * len(level_map.classes):
+            raise ShapeMismatch(
+                case.id,
+                f"{len(p)} channels in {files.soft[0].name}",
+                f"{m * len(level_map.classes)}, one for each level of each class",
+                "predict again with the model of this data set and --save_probabilities",
+            )
+        q = level_map.confidence(p)
+        # Not one voxel of a level above what is reached at the level below it.
+        falling = [running_minimum(p[at * m : at * m + m]) for at in range(len(level_map.classes))]
+        reached = np.stack([(each > 0.5).sum(axis=0) for each in falling]).astype(np.int16)
+    if files.masks:
+        path = files.masks[0]
+        label = _on_grid(read_label(path, case.id), case, reference, path)
+        most = level_map.values[-1]
+        if ((label < 0) | (label > most)).any():
+            raise BadVoxels(
+                case.id,
+                f"label values from {label.min()} to {label.max()} in {path.name}",
+                f"levels from 0 to {most}",
+                "give the predictions of the model that learnt levels",
+            )
+        reached = level_map.decode(label)
+    assert reached is not None
+    if q is None:
+        q = (reached / np.float32(m)).astype(np.float32)
+    order = [level_map.classes.index(name) for name in dataset.classes]
+    soft = Prediction(q[order], "probability", reference.shape, dataset.classes, regions=True)
+    labels = as_label(q[order], list(dataset.classes.values()))[0]
+    return Predicted(labels, dataset.classes, soft, True, Levels(reached, level_map))
 
 
 def _on_grid(voxels: Voxels, case: Case, reference: Geometry, path: Path) -> NDArray:

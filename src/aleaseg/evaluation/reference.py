@@ -36,12 +36,19 @@ class Reference:
     pictured: bool
 
 
-def open_reference(path: str | Path, *, classes: str | None = None, groups: str | None = None) -> Reference:
+def open_reference(
+    path: str | Path,
+    *,
+    classes: str | None = None,
+    groups: str | None = None,
+    scale: float | None = None,
+    fuse: str | None = None,
+) -> Reference:
     """Open a reference: a data set in any layout that `aleaseg.readers` knows, or a folder of masks.
 
     In a folder of masks (`labelsTs`, say) label values are named by the `dataset.json` in it
     or in the folder above, else by `classes`, else by what a sample of the masks holds.
-    `classes` and `groups` are as `open_dataset` takes them.
+    The other arguments are as `open_dataset` takes them.
 
     Raises:
         UsageError: there is no label, or `classes` or `groups` cannot work.
@@ -50,7 +57,7 @@ def open_reference(path: str | Path, *, classes: str | None = None, groups: str 
     if not root.exists():
         raise UsageError(f"{root} does not exist; give a data set with labels, or a folder of masks")
     try:
-        dataset = open_dataset(root, classes=classes, groups=groups)
+        dataset = open_dataset(root, classes=classes, groups=groups, scale=scale, fuse=fuse)
         if dataset.has_labels:
             return Reference(dataset, pictured=True)
     except NotADataset:

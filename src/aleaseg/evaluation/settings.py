@@ -8,9 +8,22 @@ from pathlib import Path
 from typing import Annotated
 
 from aleaseg.errors import UsageError
-from aleaseg.settings import Argument, Option, Settings, table_or_regex, whole_path
+from aleaseg.settings import FUSIONS, Argument, Option, Settings, table_or_regex, whole_path
 
 __all__ = ["CompareSettings", "EvaluationSettings"]
+
+
+def _thresholds(value: str | Sequence[float]) -> tuple[float, ...]:
+    """Rising, each once: `.5,.6`, or numbers already."""
+    try:
+        found = tuple(sorted({float(t) for t in (value.split(",") if isinstance(value, str) else value)}))
+    except ValueError as error:
+        raise UsageError(f"--at {value}: expected confidences such as .5,.6,.8") from error
+    if not found or not all(0 < t <= 1 for t in found):
+        raise UsageError(
+            f"--at {value}: expected confidences above 0 and up to 1, such as .5,.6,.8 (60% is .6)"
+        )
+    return found
 
 
 @dataclass(frozen=True)
@@ -36,6 +49,17 @@ class _Measuring(Settings):
     only_predicted: Annotated[
         bool, Option("Leave cases without a prediction out; else each is an error.")
     ] = False
+    at: Annotated[
+        tuple[float, ...] | None,
+        Option("Also against confidences that reach these: .5,.6,.8.", "T,T", form=_thresholds),
+    ] = None
+    scale: Annotated[
+        float | None, Option("Which confidence is certain: 1, 10, 100; default: as declared.", "X")
+    ] = None
+    fuse: Annotated[
+        str | None,
+        Option("How raters become one confidence; default: mean.", choices=FUSIONS),
+    ] = None
     confidence: Annotated[
         str | Path | None,
         Option("Whether this ranks the bad cases: a run, or a CSV.", "RUN|CSV", form=whole_path),
@@ -124,4 +148,7 @@ class CompareSettings(_Measuring):
             both_empty=self.both_empty,
             only_predicted=self.only_predicted,
             confidence=self.confidence,
+            at=self.at,
+            scale=self.scale,
+            fuse=self.fuse,
         )

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from aleaseg.evaluation.columns import METRICS, OF_THE_CASE
+from aleaseg.evaluation.columns import OF_THE_CASE, metrics_in
 from aleaseg.metrics.bootstrap import Resamples, interval
 from aleaseg.metrics.overlap import Overlap, dice, iou, pooled
 from aleaseg.metrics.paired import FEWEST_GROUPS, case_resamples, mean_with_interval
@@ -67,7 +67,7 @@ def summarise(metrics: pd.DataFrame, cases: pd.DataFrame, classes: Sequence[str]
     group = cases["group"].to_numpy()
     drawn = case_resamples(group)
     rows: list[dict[str, Any]] = []
-    for metric in METRICS:
+    for metric in metrics_in([*metrics.columns, *cases.columns]):
         for over, values in by_class(metrics, cases, metric, classes).items():
             if not np.isnan(values).all():
                 known = values[~np.isnan(values)]

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from aleaseg.evaluation.columns import METRICS
+from aleaseg.evaluation.columns import AT, METRICS, SOFT, metrics_in
 from aleaseg.evaluation.drawing import axis_svg, row_svg
 from aleaseg.evaluation.summary import ALL
 from aleaseg.evaluation.words import difference_form, form_of, title_of
@@ -15,7 +15,7 @@ from aleaseg.pages.axes import reach
 from aleaseg.pages.numbers import ABSENT, interval, number, p_value
 from aleaseg.pages.tables import Cell, Column, Row, Table, frame_table, quantity, records
 
-__all__ = ["differences_table", "risk_table", "summary_table"]
+__all__ = ["differences_table", "references_table", "risk_table", "soft_table", "summary_table"]
 
 _POOLED = {"pooled_dice": "pooled Dice", "pooled_iou": "pooled IoU"}
 _RISK = {
@@ -48,6 +48,41 @@ def summary_table(summary: pd.DataFrame) -> Table:
     return Table("Means over cases", columns, found)
 
 
+def references_table(summary: pd.DataFrame, references: Mapping[str, str]) -> Table:
+    """Means against every reference of `--at`: a row for each reference and class.
+
+    Args:
+        summary: rows of summary.csv.
+        references: threshold as its columns have it -> what it is called, such as `3 of 4 raters`.
+    """
+    rows = {(str(row["metric"]), str(row["class"])): row for row in records(summary)}
+    columns = [Column("reference"), Column("class"), *(Column(METRICS[name].title, True) for name in AT)]
+    found = []
+    for threshold, title in references.items():
+        for over in dict.fromkeys(summary["class"]):
+            cells = [Cell(title), Cell(over)]
+            for name in AT:
+                row = rows.get((f"{name}@{threshold}", over), {})
+                cells.append(quantity(row.get("mean"), form_of(name), row.get("low"), row.get("high")))
+            found.append(Row(cells))
+    return Table("Against every reference", columns, found)
+
+
+def soft_table(summary: pd.DataFrame) -> Table:
+    """Means of what probabilities and confidences say together, a row for each class."""
+    rows = {(str(row["metric"]), str(row["class"])): row for row in records(summary)}
+    shown = [name for name in SOFT if any(key[0] == name for key in rows)]
+    found = []
+    for over in dict.fromkeys(summary["class"]):
+        cells = [Cell(over)]
+        for name in shown:
+            row = rows.get((name, over), {})
+            cells.append(quantity(row.get("mean"), form_of(name), row.get("low"), row.get("high")))
+        found.append(Row(cells))
+    columns = [Column("class"), *(Column(SOFT[name].title, True) for name in shown)]
+    return Table("Against the confidences", columns, found)
+
+
 def risk_table(risk: pd.DataFrame) -> Table:
     """AURC of every confidence."""
     return frame_table(risk, _RISK)
@@ -76,7 +111,8 @@ def differences_table(
     for metric in dict.fromkeys(row["metric"] for row in rows):
         of_metric = [row for row in rows if row["metric"] == metric]
         far = reach([row[end] for row in of_metric for end in ("low", "high", "difference")])
-        better = metric in METRICS and METRICS[metric].higher_is_better
+        known = metrics_in([metric])
+        better = bool(known) and known[metric].higher_is_better
         name = Cell(title_of(metric), (f"{'high' if better else 'low'} = good",))
         drawn.append(Row([name, Cell(picture=axis_svg(far), kind="axis"), Cell()], "metric", heads=True))
         drawn += [_row(row, far, every) for row in of_metric]

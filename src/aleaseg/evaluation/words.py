@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from aleaseg.evaluation.columns import METRICS
+from aleaseg.evaluation.columns import metrics_in
 from aleaseg.metrics.paired import FEWEST_GROUPS
 from aleaseg.pages.numbers import interval, number
 
@@ -28,12 +28,13 @@ def title_of(metric: str) -> str:
     """
     if metric.startswith("aurc/"):
         return f"AURC by {metric.removeprefix('aurc/')}"
-    return METRICS[metric].title
+    return metrics_in([metric])[metric].title
 
 
 def form_of(metric: str) -> str:
     """How a number of a metric is written."""
-    return METRICS[metric].form if metric in METRICS else ".3f"
+    found = metrics_in([metric])
+    return found[metric].form if found else ".3f"
 
 
 def difference_form(row: Mapping[str, Any]) -> str:

@@ -71,6 +71,8 @@ class DUOLoss(_Loss):
             of S; NaN = no weight. See `FisherCertainty` and `MahalanobisCertainty`.
         unfold: how a map is read as a matrix, as in `aleaseg.spectral`. None: `d_hw`, `h_w` in 2D,
             `h_dw` for a patch of one slice.
+        semimetric: Dice by |p - t|, which denoised targets, soft as they are, leave smallest at p = y~; False: by
+            p t, as everybody has it, which pushes p beyond a soft target. The same for hard targets.
         reduction: `mean` over samples and classes, `sum`, or `none`: (B, C_fg).
 
     Raises:
@@ -101,6 +103,7 @@ class DUOLoss(_Loss):
         class_weight: Sequence[float] | Tensor | None = None,
         certainty: Callable[[Tensor], Tensor] | None = None,
         unfold: Unfolding | None = None,
+        semimetric: bool = False,
         reduction: str = "mean",
     ) -> None:
         super().__init__(reduction=reduction)
@@ -130,6 +133,7 @@ class DUOLoss(_Loss):
         self.official = variant == "official_readme"
         self.alpha, self.beta, self.renorm = alpha, beta, renorm
         self.reweight, self.certainty, self.unfold = reweight, certainty, unfold
+        self.semimetric = semimetric
         self.detach_scale = not self.official if detach_scale is None else detach_scale
         self.class_weight: Tensor | None
         self.register_buffer("class_weight", _fixed(class_weight), persistent=False)
@@ -171,6 +175,7 @@ class DUOLoss(_Loss):
                 labels=wanted.labels,
                 noise=noise,
                 counted=wanted.counted,
+                semimetric=self.semimetric,
             )
             loss = bce if self.official else self.beta * dice + (1 - self.beta) * bce
             if not bool(torch.isfinite(loss).all()):

@@ -3,12 +3,17 @@
     Dice_c = 1 - (2 sum_v p_cv t_cv + 1e-5) / (sum_v p_cv + sum_v t_cv + 1e-5)
     BCE_c  = -1/V sum_v [ t_cv ln p_cv + (1 - t_cv) ln(1 - p_cv) ]
 
+With weights w every sum over voxels is one of w times its terms, and V is sum_v w. Where targets are soft,
+Dice is smallest at p = t in its semimetric form alone (`aleaseg.losses.soft`):
+
+    Dice_c = sum_v |p_cv - t_cv| / (sum_v p_cv + sum_v t_cv + 1e-5)
+
 p is the sigmoid of a class's own logit, or the softmax over all channels, in which
 each class stands against all the others. ln p and ln(1 - p) are taken from the
 logits, so that nothing is lost where p rounds to 0 or 1.
 
-Both losses are made of four sums over the voxels. The voxels come in blocks that
-stay in the processor's cache, and the backward pass computes a block's
+Both losses are made of four sums over the voxels, |p - t| in place of p t where Dice
+is semimetric. The voxels come in blocks that stay in the processor's cache, and the backward pass computes a block's
 probabilities anew: beside their logits a hundred classes need the gradient, and not
 ten more tensors of that size.
 """
@@ -40,6 +45,7 @@ def dice_and_bce(
     labels: range | None = None,
     noise: Tensor | None = None,
     counted: Tensor | None = None,
+    semimetric: bool = False,
     chunk: int | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Dice loss and binary cross-entropy of each sample and class; logits and noise have gradients, once.
@@ -51,8 +57,9 @@ def dice_and_bce(
         background: channel 0 is the background: C_fg = C - 1, of the other channels. False: C_fg = C.
         labels: label values of the C_fg classes, in their order.
         noise: (B, C_fg, *spatial); t is then clamp(target - noise, 0, 1).
-        counted: (B, 1, *spatial) bool, voxels that count; None: all of them. A sample without any has
-            Dice loss and cross-entropy 0.
+        counted: (B, 1 or C_fg, *spatial), bool: voxels that count; or weights >= 0, how much. None: all
+            of them, alike. A sample without any has Dice loss and cross-entropy 0.
+        semimetric: Dice by |p - t|, 0 exactly at p = t; False: by p t, which is the same for hard targets.
         chunk: entries of the logits per block; changes memory and speed, not the result.
 
     Returns:
@@ -68,10 +75,16 @@ def dice_and_bce(
         target = target.byte()  # True is the label 1, and no other
     flat = (None if x is None else x.flatten(2) for x in (logits, target, noise, counted))
     sums: Any = _Sums.apply
-    overlap, predicted, annotated, entropy = sums(*flat, softmax, int(background), labels, chunk)
-    dice = 1 - (2 * overlap + SMOOTH) / (predicted + annotated + SMOOTH)
-    voxels = logits[0, 0].numel() if counted is None else counted.flatten(2).sum(-1).clamp(min=1)
-    return dice, entropy / voxels
+    how = softmax, int(background), labels, semimetric, chunk
+    common, predicted, annotated, entropy = sums(*flat, *how)
+    if semimetric:
+        dice = common / (predicted + annotated + SMOOTH)
+    else:
+        dice = 1 - (2 * common + SMOOTH) / (predicted + annotated + SMOOTH)
+    if counted is None:
+        return dice, entropy / logits[0, 0].numel()
+    weight = counted.flatten(2).sum(-1)
+    return dice, entropy / torch.where(weight > 0, weight, 1)
 
 
 def class_log_probabilities(logits: Tensor, softmax: bool) -> tuple[Tensor, Tensor]:
@@ -105,7 +118,7 @@ def _against_the_others(logits: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 class _Sums(torch.autograd.Function):
-    """(4, B, C_fg): sums over the voxels of p t, p, t and the cross-entropy."""
+    """(4, B, C_fg): sums over the voxels of p t or |p - t|, p, t and the cross-entropy."""
 
     @staticmethod
     def forward(
@@ -117,37 +130,46 @@ class _Sums(torch.autograd.Function):
         softmax: bool,
         first: int,
         labels: range | None,
+        semimetric: bool,
         chunk: int,
     ) -> Tensor:
         ctx.save_for_backward(logits, target, noise, counted)
-        ctx.how = softmax, first, labels, chunk
+        ctx.how = softmax, first, labels, semimetric, chunk
         total: Any = 0
         for _, z, t, weight in _blocks(logits, target, noise, counted, labels, chunk):
             log_p, log_not = (x[:, first:] for x in class_log_probabilities(z, softmax))
             p, entropy = log_p.exp(), torch.lerp(log_not, log_p, t).neg_()
+            common = (p - t).abs_() if semimetric else p * t
+            terms: tuple[Tensor, ...] = (common, p, t, entropy)
             if weight is not None:
-                p, t, entropy = p * weight, t * weight, entropy * weight
-            total = total + torch.stack([(p * t).sum(-1), p.sum(-1), t.sum(-1), entropy.sum(-1)])
+                terms = tuple(term * weight for term in terms)
+            total = total + torch.stack([term.sum(-1) for term in terms])
         return total
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, slopes: Tensor) -> tuple[Tensor | None, ...]:
         logits, target, noise, counted = ctx.saved_tensors
-        softmax, first, labels, chunk = ctx.how
+        softmax, first, labels, semimetric, chunk = ctx.how
         to_logits = torch.empty_like(logits)
         to_noise = torch.empty_like(noise) if ctx.needs_input_grad[2] else None
         for here, z, t, weight in _blocks(logits, target, noise, counted, labels, chunk):
-            of_overlap, of_p, of_t, of_entropy = (
+            of_common, of_p, of_t, of_entropy = (
                 slopes[..., None] if weight is None else slopes[..., None] * weight
             )
-            of_p = torch.addcmul(of_p, of_overlap, t)
+            if semimetric:
+                p = (z.softmax(1) if softmax else z.sigmoid())[:, first:]
+                to_p, to_t = of_common * (p - t).sign(), of_common * (t - p).sign()
+                of_p = of_p + to_p
+            else:
+                of_p = torch.addcmul(of_p, of_common, t)
             to_logits[here] = (_softmax_slope if softmax else _sigmoid_slope)(z, t, of_p, of_entropy, first)
             if to_noise is not None:
                 log_p, log_not = (x[:, first:] for x in class_log_probabilities(z, softmax))
-                of_t = of_t + of_overlap * log_p.exp() + of_entropy * (log_not - log_p)
+                of_t = of_t + (to_t if semimetric else of_common * log_p.exp())
+                of_t = of_t + of_entropy * (log_not - log_p)
                 to_noise[here] = torch.where((t > 0) & (t < 1), -of_t, 0.0)
-        return to_logits, None, to_noise, None, None, None, None, None
+        return to_logits, None, to_noise, *[None] * 6
 
 
 def _blocks(
@@ -158,7 +180,7 @@ def _blocks(
     labels: range | None,
     chunk: int,
 ) -> Iterator[tuple[Any, Tensor, Tensor, Tensor | None]]:
-    """Index of each block, its logits (B, C, n), t (B, C_fg, n) and weights (B, 1, n)."""
+    """Index of each block, its logits (B, C, n), t (B, C_fg, n) and weights (B, 1 or C_fg, n)."""
     batch, channels, voxels = logits.shape
     working = logits.dtype if logits.dtype == torch.float64 else torch.float32
     step = max(1, chunk // (batch * channels))

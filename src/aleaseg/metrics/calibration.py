@@ -46,7 +46,7 @@ def calibration_error(confidence: ArrayLike, correct: ArrayLike, bins: int = 15)
 
     Args:
         confidence: (n,) probabilities in [0, 1]; 1 lies in the last bin, every other edge in the bin above it.
-        correct: (n,) bool, what came true.
+        correct: (n,) bool, what came true; or shares in [0, 1], such as confidences of annotators.
         bins: B, of equal width.
 
     Raises:
@@ -57,9 +57,11 @@ def calibration_error(confidence: ArrayLike, correct: ArrayLike, bins: int = 15)
     (0.25, 0.267)
     """
     p, true = np.asarray(confidence).ravel(), np.asarray(correct).ravel()
-    if p.shape != true.shape or true.dtype != bool:
+    shares = true.dtype.kind == "f" and not (true.size and not (true.min() >= 0 and true.max() <= 1))
+    if p.shape != true.shape or not (true.dtype == bool or shares):
         raise ValueError(
-            f"confidence is {p.shape} and correct is {true.shape} of {true.dtype}; expected (n,) both, bool"
+            f"confidence is {p.shape} and correct is {true.shape} of {true.dtype}; expected (n,) both, bool or in "
+            "[0, 1]"
         )
     if bins < 1:
         raise ValueError(f"bins is {bins}; expected at least 1")

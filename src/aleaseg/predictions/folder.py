@@ -19,7 +19,7 @@ from aleaseg.readers.fit import differs_in_world
 from aleaseg.readers.pairs import match_stems
 from aleaseg.readers.voxels import read_geometry, read_image, read_label
 
-__all__ = ["PredictionFolder", "least_deep", "read_prediction", "refuse_several"]
+__all__ = ["PredictionFolder", "least_deep", "read_maps", "read_prediction", "refuse_several"]
 
 # What NumPy, zip and deflate raise at bytes that are not what they should be.
 _DAMAGE = (OSError, ValueError, TypeError, EOFError, KeyError, zipfile.BadZipFile, zlib.error)
@@ -181,15 +181,7 @@ def read_prediction(path: Path, case: Case, dataset: Dataset) -> Prediction:
     """
     maps, kind, stated = _arrays(path, case)
     shape = case.read_geometry().shape
-    if maps.ndim == len(shape) + 2 and maps.shape[1] == 1:
-        maps = maps[:, 0]  # nnU-Net keeps 2D images as volumes of one slice
-    if maps.shape[1:] != shape:
-        raise ShapeMismatch(
-            case.id,
-            f"a prediction of shape {maps.shape[1:]} in {path.name}",
-            f"the image's shape {shape}",
-            "export predictions on the image's grid, as nnU-Net's validation does",
-        )
+    maps = _on_grid(maps, path, case, shape)
     if kind == "label":
         return Prediction(_asked_values(maps, path, case, dataset), kind, shape, dataset.classes)
     if kind == "probability":
@@ -204,6 +196,36 @@ def read_prediction(path: Path, case: Case, dataset: Dataset) -> Prediction:
     if stated is not None:
         stated = _uncertainty(stated, shape, path, case)
     return Prediction(maps, kind, shape, dataset.classes, regions, stated=stated)
+
+
+def read_maps(path: Path, case: Case, shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """Probabilities of one file as they stand there, (channel, *shape), whatever the channels mean.
+
+    Raises:
+        Unreadable: the file is damaged, or holds no probabilities.
+        ShapeMismatch: it lies on another grid.
+    """
+    maps, kind, _ = _arrays(path, case)
+    if kind != "probability":
+        raise Unreadable(
+            case.id, f"{kind}s in {path.name}", "probabilities", "predict with --save_probabilities"
+        )
+    maps = _on_grid(maps, path, case, shape)
+    refuse_range(maps, path, case)
+    return maps
+
+
+def _on_grid(maps: NDArray, path: Path, case: Case, shape: tuple[int, ...]) -> NDArray:
+    if maps.ndim == len(shape) + 2 and maps.shape[1] == 1:
+        maps = maps[:, 0]  # nnU-Net keeps 2D images as volumes of one slice
+    if maps.shape[1:] != shape:
+        raise ShapeMismatch(
+            case.id,
+            f"a prediction of shape {maps.shape[1:]} in {path.name}",
+            f"the image's shape {shape}",
+            "export predictions on the image's grid, as nnU-Net's validation does",
+        )
+    return maps
 
 
 def _uncertainty(stated: NDArray, shape: tuple[int, ...], path: Path, case: Case) -> NDArray:

@@ -69,7 +69,9 @@ def with_account(dataset: Dataset, tree: Tree) -> Dataset:
         for path in finding.files
     }
     used = {
-        os.path.abspath(path) for case in dataset.cases for path in (*case.image_files, *case.label_files)
+        os.path.abspath(path)
+        for case in dataset.cases
+        for path in (*case.image_files, *case.label_files, *case.confidence_files)
     }
     used |= {
         os.path.abspath(path)

@@ -24,7 +24,7 @@ from aleaseg.readers.pairs import pair_up
 from aleaseg.readers.roles import Chosen, matches
 from aleaseg.readers.tree import Tree, join
 
-__all__ = ["is_bids", "open_bids"]
+__all__ = ["SHARED", "entities", "is_bids", "open_bids"]
 
 _SUBJECT = re.compile(r"sub-[A-Za-z0-9]+")
 _LABEL_SUFFIX = re.compile(
@@ -32,7 +32,7 @@ _LABEL_SUFFIX = re.compile(
     re.IGNORECASE,
 )
 # What an image and its label share; a label may say more (space, desc, label).
-_SHARED = ("sub", "ses", "acq", "ce", "rec", "run", "echo", "part", "chunk")
+SHARED = ("sub", "ses", "acq", "ce", "rec", "run", "echo", "part", "chunk")
 _NOT_IMAGES = (
     "bold",
     "dwi",
@@ -96,7 +96,7 @@ def open_bids(tree: Tree, classes: str | None = None, chosen: Chosen | None = No
         root=tree.root,
         layout="bids",
         cases=tuple(
-            replace(case, group=_entities(case.id).get("sub", ""))
+            replace(case, group=entities(case.id).get("sub", ""))
             for case in lazy_cases(ids, kept_images, dict(pairs), names, meaning)
         ),
         classes=meaning.classes,
@@ -107,7 +107,7 @@ def open_bids(tree: Tree, classes: str | None = None, chosen: Chosen | None = No
     )
 
 
-def _entities(name: str) -> dict[str, str]:
+def entities(name: str) -> dict[str, str]:
     """`sub-01_ses-a_T1w` as {"sub": "sub-01", "ses": "ses-a", "suffix": "T1w"}."""
     parts = name.split("_")
     found = {part.partition("-")[0]: part for part in parts if "-" in part}
@@ -158,19 +158,19 @@ def _labels_of(
     by_case: dict[str, list[Path]] = defaultdict(list)
     by_subject: dict[str, list[str]] = defaultdict(list)
     for case in images:
-        by_subject[_entities(case).get("sub", "")].append(case)
+        by_subject[entities(case).get("sub", "")].append(case)
     for stem, path in sorted(labels):
-        subject = by_subject.get(_entities(stem).get("sub", ""), [])
+        subject = by_subject.get(entities(stem).get("sub", ""), [])
         longest = max((case for case in subject if stem.startswith(case + "_")), key=len, default=None)
-        theirs = _entities(stem)
+        theirs = entities(stem)
         fitting = [longest] if longest else [
             case
             for case in subject
-            if all(_entities(case).get(name) == theirs[name] for name in _SHARED if name in theirs)
+            if all(entities(case).get(name) == theirs[name] for name in SHARED if name in theirs)
         ]  # fmt: skip
         if len(fitting) > 1:
             names = ", ".join(sorted(images[case].name for case in fitting)[:5])
-            suffix = _entities(fitting[0])["suffix"]
+            suffix = entities(fitting[0])["suffix"]
             raise UsageError(
                 f"{path} may be the label of {len(fitting)} images: {names}; choose one kind with --image, such as "
                 f"--image '*_{suffix}.nii.gz' --label '*_{theirs['suffix']}.nii.gz'"
@@ -193,7 +193,7 @@ def _labels_of(
         one = by_case[several[0]][0]
         raise UsageError(
             f"{len(several)} of the images of {tree.root} have several labels each: {told}; choose with, for example, "
-            f"--label '{join('derivatives/*', '*_' + _entities(_stem(one))['suffix'])}.nii.gz'"
+            f"--label '{join('derivatives/*', '*_' + entities(_stem(one))['suffix'])}.nii.gz'"
         )
     return dict(by_case)
 
@@ -206,13 +206,13 @@ def _stem(path: Path) -> str:
 
 def _has_labelled_twin(case: str, used: Mapping[str, Path]) -> bool:
     """Whether another contrast of the same subject and session has a label."""
-    ours = {name: value for name, value in _entities(case).items() if name in ("sub", "ses")}
-    return any({n: v for n, v in _entities(other).items() if n in ("sub", "ses")} == ours for other in used)
+    ours = {name: value for name, value in entities(case).items() if name in ("sub", "ses")}
+    return any({n: v for n, v in entities(other).items() if n in ("sub", "ses")} == ours for other in used)
 
 
 def _refuse_contrasts(tree: Tree, images: Mapping[str, Path]) -> None:
     """Several contrasts without a label: each would be a case of its own kind."""
-    suffixes = sorted({_entities(case)["suffix"] for case in images})
+    suffixes = sorted({entities(case)["suffix"] for case in images})
     if len(suffixes) > 1:
         raise UsageError(
             f"{tree.root} has images of {len(suffixes)} kinds ({', '.join(suffixes)}) and no labels; "

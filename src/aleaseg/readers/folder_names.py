@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["TEST_FOLDERS", "plain", "role_of_folder"]
+__all__ = ["CONFIDENCE_FOLDERS", "RATER_FOLDERS", "TEST_FOLDERS", "plain", "role_of_folder"]
 
 TEST_FOLDERS = (
     "imagests",
@@ -17,6 +17,11 @@ TEST_FOLDERS = (
     "labelsva",
 )
 """Parts that nnU-Net and others keep beside the training part, plain."""
+
+CONFIDENCE_FOLDERS = ("confidencestr", "confidences", "confidence")
+"""Folders whose files say how sure somebody was, plain."""
+RATER_FOLDERS = ("raters", "raterstr")
+"""Folders that hold the masks of several raters, a folder for each case, plain."""
 
 _IMAGE_FOLDERS = ("imagestr", "images", "image", "imgs", "img")
 _LABEL_FOLDERS = ("labelstr", "labels", "masks", "label", "mask", "segmentations", "annotations")

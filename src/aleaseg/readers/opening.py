@@ -10,6 +10,7 @@ from aleaseg.errors import NotADataset, UsageError
 from aleaseg.readers import arrays, bids, datalist, dicom, folder, nnunet, public, raters, structures
 from aleaseg.readers.account import with_account
 from aleaseg.readers.alone import masks_of_series
+from aleaseg.readers.confidence import with_confidence
 from aleaseg.readers.folder_names import role_of_folder
 from aleaseg.readers.groups import assign
 from aleaseg.readers.roles import Chosen
@@ -24,6 +25,7 @@ _LAYOUTS = """expected one of:
   CASE/ct.nii.gz with CASE/segmentations/STRUCTURE.nii.gz (TotalSegmentator)
   sub-01/anat/sub-01_T1w.nii.gz with derivatives/labels/ (BIDS)
   CASE.npz with the arrays imgs and gts (MedSAM), or npz/CASE.npz with image and raters
+  images/ with confidence/ or raters/CASE/, where there are no labels
   a DICOM series, or a folder of them
 or say which files are what: --image '*_t1.nii.gz' --label '*_mask.nii.gz'"""
 
@@ -36,8 +38,13 @@ def open_dataset(
     sites: str | None = None,
     image: str | None = None,
     label: str | None = None,
+    scale: float | None = None,
+    fuse: str | None = None,
 ) -> Dataset:
     """Open a data set; the layout is recognised. No voxel is held, and 10,000 cases take seconds.
+
+    Confidences that lie beside the labels (`confidencesTr/`, `raters/CASE/`, BIDS `probseg`) are given to the
+    cases. Where nothing declares their scale, each of these files is read once for it.
 
     What is already wrong by the names of the files (an image without label, a label
     without image) is in `Dataset.findings`, and what became of every file below the
@@ -57,6 +64,8 @@ def open_dataset(
         image: which files are images, a shell pattern such as `*_t1.nii.gz` or
             `scans/*.png`; of the name or, with a slash, of the path below the folder.
         label: which files are labels, likewise, such as `*_rater1.nii.gz`.
+        scale: the confidence that is certain, such as 1, 10 or 100; None: as declared, else as all numbers tell.
+        fuse: how several raters become one confidence: `mean` (None), `majority` or `staple`.
 
     Returns:
         The cases, sorted by id.
@@ -66,14 +75,16 @@ def open_dataset(
         UsageError: the other arguments cannot work, or there are several answers to what
             the files are; the message says what to type.
     """
-    chosen = Chosen(image, label)
+    chosen, fuse = Chosen(image, label), fuse or "mean"
     listed = Path(path)
     if listed.suffix.lower() == ".json" and listed.is_file():
         tree = Tree(listed.parent)
         dataset = _by_json(tree, listed, classes, chosen)
     else:
         tree = Tree(listed)
-        dataset = _opened(tree, classes, chosen)
+        dataset = _opened(tree, classes, chosen, fuse)
+    if dataset.confidence is None:  # the layout's own reader may have seen to it
+        dataset = with_confidence(dataset, tree, scale=scale, fuse=fuse)
     dataset = with_account(dataset, tree)
     ids = [case.id for case in dataset.cases]
     group, site = assign(ids, groups, "group"), assign(ids, sites, "site")
@@ -100,19 +111,19 @@ def _by_json(tree: Tree, path: Path, classes: str | None, chosen: Chosen) -> Dat
     return nnunet.open_nnunet(tree, classes)
 
 
-def _opened(tree: Tree, classes: str | None, chosen: Chosen) -> Dataset:
+def _opened(tree: Tree, classes: str | None, chosen: Chosen, fuse: str) -> Dataset:
     root, listed = tree.root, tree.list()
     if listed.refused:
         raise NotADataset(f"{root} cannot be listed ({listed.refused}); {_LAYOUTS}")
     if declaring := datalist.find(tree):
         return _by_json(tree, root / declaring, classes, chosen)
-    dataset = None if _inner(tree) and not chosen else _recognised(tree, classes, chosen)
+    dataset = None if _inner(tree) and not chosen else _recognised(tree, classes, chosen, fuse)
     if dataset is None or not (dataset.cases or dataset.findings):
         raise NotADataset(f"{root} is no data set that is known: {_seen(tree)}{tree.others()}; {_LAYOUTS}")
     return dataset
 
 
-def _recognised(tree: Tree, classes: str | None, chosen: Chosen) -> Dataset | None:
+def _recognised(tree: Tree, classes: str | None, chosen: Chosen, fuse: str) -> Dataset | None:
     """The first layout that fits, from the most to the least telling one."""
     listed = tree.list()
     if not chosen and (known := public.recognise(tree)):
@@ -128,7 +139,7 @@ def _recognised(tree: Tree, classes: str | None, chosen: Chosen) -> Dataset | No
             # Others among them are cases without masks, if they hold an image.
             return structures.open_structures(tree, folders, classes, chosen)
         if not chosen and raters.is_raters(tree):
-            return raters.open_raters(tree.root)
+            return raters.open_raters(tree.root, fuse=fuse)
         if not chosen and arrays.has_arrays(tree):
             return arrays.open_arrays(tree, classes)
     readable = sum(1 for _ in tree.images())

@@ -3,11 +3,12 @@
 npz/CASE.npz    image (*spatial), numbers; raters (R, *spatial), 0 or 1
 meta.json       [{"case": "CASE", "patient": "P1"}, ...], where there is one; more keys do no harm
 
-The label of a case is the majority of its R raters, at least half of them:
+The confidence of a case is the share of its R raters who marked a voxel (or as they are fused otherwise), and
+its label where that is at least a half:
 
     label_v = 1 where sum_r raters_rv >= R / 2
 
-so that a tie, two of four, counts as inside.
+so that a tie, two of four, counts as inside. A place among the raters need not be the same person in every case.
 
 The files do not say how far voxels lie apart: a spacing of (1, 1, 1) stands for
 "unknown", and volumes in mm^3 are counts of voxels.
@@ -16,33 +17,25 @@ The files do not say how far voxels lie apart: a spacing of (1, 1, 1) stands for
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from aleaseg.case import Account, Case, Dataset, Finding, Geometry, Voxels
+from aleaseg.case import Account, Case, Confidence, Dataset, Finding, Geometry, Voxels
 from aleaseg.errors import BadVoxels, CaseError, NotADataset, ShapeMismatch, Unreadable, UsageError
+from aleaseg.levels import at_least
 from aleaseg.readers.files import list_folder
+from aleaseg.readers.fusing import FUSIONS, fuse
 from aleaseg.readers.groups import assign
 from aleaseg.readers.npz import ENDING, read_array, read_headers, refuse_objects
 from aleaseg.readers.tree import Tree
 
-__all__ = ["RatersDataset", "is_raters", "open_raters", "read_raters"]
+__all__ = ["is_raters", "open_raters", "read_raters"]
 
 _FOLDER = "npz"
 _EXPECTED = "the arrays image (*spatial) and raters (R, *spatial) in 2D or 3D, of at least two raters"
-
-
-@dataclass(frozen=True)
-class RatersDataset(Dataset):
-    """A data set whose cases have several masks each; the label of a case is their majority."""
-
-    def read_raters(self, case_id: str) -> NDArray[np.bool_]:
-        """The masks of a case, (R, *spatial); see `read_raters`. KeyError where there is no such case."""
-        return read_raters(self[case_id].image_files[0], case_id)
 
 
 def is_raters(tree: Tree) -> bool:
@@ -56,12 +49,13 @@ def is_raters(tree: Tree) -> bool:
     return False
 
 
-def open_raters(folder: str | Path, *, groups: str | None = None) -> RatersDataset:
+def open_raters(folder: str | Path, *, groups: str | None = None, fuse: str = "mean") -> Dataset:
     """Open a folder of cases with several raters each. Nothing but meta.json is read.
 
     Args:
         folder: that holds npz/ and, where patients have several cases, meta.json.
         groups: see `open_dataset`; goes before meta.json.
+        fuse: likewise.
 
     Returns:
         Cases sorted by id. The group of a case is its patient, or the case itself where
@@ -69,8 +63,10 @@ def open_raters(folder: str | Path, *, groups: str | None = None) -> RatersDatas
 
     Raises:
         NotADataset: there is no npz/ with .npz files.
-        UsageError: meta.json is damaged, or `groups` cannot work.
+        UsageError: meta.json is damaged, or `groups` or `fuse` cannot work.
     """
+    if fuse not in FUSIONS:
+        raise UsageError(f"--fuse {fuse}: expected one of {', '.join(FUSIONS)}")
     root = Path(folder)
     try:
         names = list_folder(root / _FOLDER)[0]
@@ -86,7 +82,7 @@ def open_raters(folder: str | Path, *, groups: str | None = None) -> RatersDatas
         )
     patients = _patients(root / "meta.json")
     chosen = assign(sorted(ids), groups, "group")
-    return RatersDataset(
+    return Dataset(
         name=root.resolve().name,
         root=root,
         layout="raters",
@@ -95,11 +91,13 @@ def open_raters(folder: str | Path, *, groups: str | None = None) -> RatersDatas
                 root / _FOLDER / f"{case_id}{ENDING}",
                 case_id,
                 chosen.get(case_id) or patients.get(case_id) or case_id,
+                fuse,
             )
             for case_id in sorted(ids)
         ),
         classes={"foreground": (1,)},
         channels=("image",),
+        confidence=Confidence(1.0, fuse, "the masks of the raters", makes_label=True),
         account=Account(
             classes_from="the masks of the raters",
             guesses=("the label is what at least half of the raters marked",),
@@ -157,15 +155,18 @@ def _patients(path: Path) -> dict[str, str]:
         ) from error
 
 
-def _case(path: Path, case_id: str, group: str) -> Case:
+def _case(path: Path, case_id: str, group: str, how: str) -> Case:
     return Case(
         id=case_id,
         image_files=(path,),
         label_files=(path,),
         read_image=partial(_read_image, path, case_id),
-        read_label=partial(_read_majority, path, case_id),
+        read_label=partial(_read_label, path, case_id, how),
         read_geometry=partial(_read_geometry, path, case_id),
         group=group,
+        confidence_files=(path,),
+        read_confidence=partial(_read_confidence, path, case_id, how),
+        read_raters=partial(_read_raters, path, case_id),
     )
 
 
@@ -175,10 +176,19 @@ def _read_image(path: Path, case_id: str) -> Voxels:
         return Voxels(image[None].astype(np.float32), _geometry(image.shape))
 
 
-def _read_majority(path: Path, case_id: str) -> Voxels:
+def _read_raters(path: Path, case_id: str) -> Voxels:
     raters = read_raters(path, case_id)
-    label = 2 * raters.sum(axis=0) >= len(raters)
-    return Voxels(label.astype(np.int16), _geometry(label.shape))
+    return Voxels(raters[:, None].astype(np.float32), _geometry(raters.shape[1:]))
+
+
+def _read_confidence(path: Path, case_id: str, how: str) -> Voxels:
+    raters = read_raters(path, case_id)
+    return Voxels(fuse(raters[:, None].astype(np.float32), how), _geometry(raters.shape[1:]))
+
+
+def _read_label(path: Path, case_id: str, how: str) -> Voxels:
+    q = _read_confidence(path, case_id, how)
+    return Voxels(at_least(q.array[0], 0.5).astype(np.int16), q.geometry)
 
 
 def _read_geometry(path: Path, case_id: str) -> Geometry:

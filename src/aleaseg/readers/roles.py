@@ -13,7 +13,13 @@ from pathlib import Path
 from aleaseg.case import Finding
 from aleaseg.errors import NotADataset, UsageError
 from aleaseg.readers.files import split_ending
-from aleaseg.readers.folder_names import TEST_FOLDERS, plain, role_of_folder
+from aleaseg.readers.folder_names import (
+    CONFIDENCE_FOLDERS,
+    RATER_FOLDERS,
+    TEST_FOLDERS,
+    plain,
+    role_of_folder,
+)
 from aleaseg.readers.pairs import looks_like_label, match_stems
 from aleaseg.readers.promises import promised_labels
 from aleaseg.readers.tree import Tree
@@ -30,6 +36,8 @@ _NO_LABELS = (
     "results",
     "previews",
     "overlays",
+    *CONFIDENCE_FOLDERS,
+    *RATER_FOLDERS,
 )
 _UNLABELLED = ("test", "testing", "ts", "unlabeled", "unlabelled", "inference", "holdout")
 

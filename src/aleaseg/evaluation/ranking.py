@@ -11,14 +11,14 @@ import pandas as pd
 from aleaseg.errors import UsageError
 from aleaseg.run import read_table
 
-__all__ = ["Confidence", "read_confidence"]
+__all__ = ["Ranking", "read_rankings"]
 
 _OF_A_RUN = ("doubt", "image_doubt", "label_doubt", "auv")
 _OF_A_TABLE = {"confidence": 1, "uncertainty": -1}
 
 
 @dataclass(frozen=True)
-class Confidence:
+class Ranking:
     """A column that ranks cases.
 
     Attributes:
@@ -32,7 +32,7 @@ class Confidence:
     sign: int
 
 
-def read_confidence(path: str | Path | None, cases: Sequence[str]) -> list[Confidence]:
+def read_rankings(path: str | Path | None, cases: Sequence[str]) -> list[Ranking]:
     """The columns of a run (`doubt`, `image_doubt`, `label_doubt`, `auv`), or those of a table that are known.
 
     Args:
@@ -70,7 +70,7 @@ def read_confidence(path: str | Path | None, cases: Sequence[str]) -> list[Confi
             if str(case) in wanted and number == number
         }
         if values:
-            found.append(Confidence(str(name), values, signs[name]))
+            found.append(Ranking(str(name), values, signs[name]))
     if not found:
         raise UsageError(
             f"--confidence: {file} has no number for any of the {len(cases)} cases"
