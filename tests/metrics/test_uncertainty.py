@@ -5,7 +5,7 @@ import pytest
 
 from aleaseg.metrics import uncertainty
 from aleaseg.metrics.overlap import count_overlap, dice
-from aleaseg.metrics.uncertainty import ged, mean_uncertainty, ncc, normalised_entropy, soft_dice, ueo
+from aleaseg.metrics.uncertainty import ged, ncc, soft_dice, ueo
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -32,27 +32,6 @@ def test_closed_forms_of_ueo():
         ueo([np.nan, 0.5], [True, False])
     with pytest.raises(ValueError, match="bool"):
         ueo([0.5, 0.5], [1, 0])
-
-
-def test_mean_uncertainty():
-    u = np.array([[0.2, 0.4], [0.6, 0.8]], np.float16)
-    assert mean_uncertainty(u) == pytest.approx(0.5, abs=1e-3)
-    assert mean_uncertainty(u, u > 0.5) == pytest.approx(0.7, abs=1e-3)
-    assert np.isnan(mean_uncertainty(u, u > 2))
-
-
-def test_entropy():
-    rng = np.random.default_rng(0)
-    p = rng.dirichlet(np.ones(4), (5, 6)).transpose(2, 0, 1)
-    expected = [[-(p[:, i, j] * np.log(p[:, i, j])).sum() / np.log(4) for j in range(6)] for i in range(5)]
-    assert normalised_entropy(p) == pytest.approx(np.array(expected))
-    members = np.stack([p, np.full_like(p, 0.25)])
-    mean = normalised_entropy(members, axis=1).mean(0)
-    assert mean == pytest.approx((np.array(expected) + 1) / 2)
-    with pytest.raises(ValueError, match="two channels"):
-        normalised_entropy(p[:1])
-    with pytest.raises(ValueError, match="no NaN"):
-        normalised_entropy(p - 1)
 
 
 def test_ncc():

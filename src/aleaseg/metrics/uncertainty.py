@@ -3,7 +3,6 @@ r"""How good a map of uncertainty is: does it lie where the mask is wrong, and w
     UEO     = max over tau in {.01, .. .99} of Dice(wrong voxels, voxels with u > tau)
     NCC     = mean of (u - mean u)(v - mean v) / (sd u sd v),   v the reference, such as q (1 - q)
     GED^2   = 2 E d(S, Y) - E d(S, S') - E d(Y, Y'),            d = 1 - IoU, 0 where both are empty
-    entropy = - sum_k p_k ln p_k / ln K
 
 S are masks that a model gives and Y those of raters, over all pairs, a mask with itself among
 them. q is the share of the raters who marked a voxel; with it goes soft Dice,
@@ -20,9 +19,9 @@ Sources: Li et al., "Region-based evidential deep learning" (2023), on UEO; Kahl
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-__all__ = ["ged", "mean_uncertainty", "ncc", "normalised_entropy", "soft_dice", "ueo"]
+__all__ = ["ged", "ncc", "soft_dice", "ueo"]
 
 _TAUS = np.arange(1, 100) / 100
 _BLOCK = 2**22
@@ -67,52 +66,6 @@ def ueo(uncertainty: ArrayLike, wrong: ArrayLike) -> float:
     both, uncertain = (each[::-1].cumsum()[::-1][1:] for each in (found, above))
     whole = uncertain + found.sum()
     return float(np.where(whole > 0, 2 * both / np.where(whole > 0, whole, 1), 1.0).max())
-
-
-def mean_uncertainty(uncertainty: ArrayLike, where: ArrayLike | None = None) -> float:
-    """Mean u of a case, or of some of its voxels, such as those within d <= 1 of the predicted boundary.
-
-    Args:
-        uncertainty: (*spatial) u.
-        where: (*spatial) bool, voxels that count; None: all of them.
-
-    Returns:
-        In [0, 1], high = uncertain; NaN where no voxel counts.
-
-    >>> mean_uncertainty([0.25, 0.75, 1.0], [True, True, False])
-    0.5
-    """
-    u = np.asarray(uncertainty)
-    u = u.ravel() if where is None else u[np.asarray(where, dtype=bool)]
-    return float(u.mean(dtype=np.float64)) if u.size else float("nan")
-
-
-def normalised_entropy(probabilities: ArrayLike, axis: int = 0) -> NDArray[np.float64]:
-    """Entropy in parts of ln K, over all channels: the uncertainty of a model that has a softmax.
-
-    Of several members (an ensemble, dropout, flips) the mean of theirs: `normalised_entropy(members,
-    axis=1).mean(0)`. The official code leaves out the background's channel; it is in here.
-
-    Args:
-        probabilities: (K, *spatial) with sum 1, K >= 2.
-        axis: of the channels.
-
-    Returns:
-        (*spatial) in [0, 1], 0 = one class has all, 1 = all classes alike.
-
-    Raises:
-        ValueError: one channel, or a probability outside [0, 1].
-
-    >>> normalised_entropy([[1.0, 0.5], [0.0, 0.5]]).tolist()
-    [0.0, 1.0]
-    """
-    p = np.asarray(probabilities, dtype=np.float64)
-    if p.ndim < 1 or p.shape[axis] < 2:
-        raise ValueError(f"probabilities are {p.shape}; expected two channels at least, on axis {axis}")
-    if p.size and not (p.min() >= 0 and p.max() <= 1 + 1e-6):
-        raise ValueError(f"probabilities go from {p.min():.4g} to {p.max():.4g}; expected [0, 1], no NaN")
-    entropy = 0.0 - (p * np.log(np.where(p > 0, p, 1.0))).sum(axis)  # 0, and not -0
-    return np.asarray(np.clip(entropy / np.log(p.shape[axis]), 0.0, 1.0))
 
 
 def ncc(uncertainty: ArrayLike, reference: ArrayLike) -> float:
