@@ -58,8 +58,7 @@ class Method:
 
 METHODS = {
     "entropy": Method(),
-    "flips": Method(flips=True),
-    "dropout": Method(dropout=0.1, passes=8),
+    "dropout": Method(dropout=0.1, passes=5),
     "ensemble": Method(members=len(SEEDS)),  # one: its members are the networks of all seeds
     "edl": Method("edl"),
     "sure": Method("sure"),
@@ -73,7 +72,7 @@ ALONE = {
 }
 # In voxels, as large as the heart; as most lesions.
 PATCH = {"acdc": 64, "busi": 96}
-STEPS = {"acdc": 1600, "busi": 800}
+STEPS = {"acdc": 1000, "busi": 600}
 MEASURES = ("dice", "hd95_mm", "ece", "ueo", "mean_uncertainty")
 CUES = ("ur_gradient", "ucc_gradient", "ur_distance", "ucc_distance", "ur_noise", "ucc_noise")
 
@@ -171,7 +170,7 @@ class Study:
             split=str(self.dataset / "splits_final.json"),
             steps=self.steps,
             patch=(PATCH[self.name],) * 2,
-            epochs=6,
+            epochs=2,
             batch=8,
             learning_rate=5e-3,
             seed=seed,
