@@ -67,9 +67,9 @@ def test_rows_are_the_most_doubtful_first_and_columns_fit_together(fake):
     assert index["case"][0] == fake.ids[0]
     assert index["hash"][0] == file_name(fake.ids[0])
     assert {len(column) for column in index["numbers"].values()} == {24}
-    assert len(index["words"]["0"]) == 2
-    reasons = index["reasons"]
-    assert reasons["texts"][reasons["codes"][0]] == "oof_dice=0.41; noise=6.2"
+    first = [index["reasons"]["texts"][place] for place in index["reasons"]["rows"][0]]
+    assert [axis for axis, *_ in first] == ["mask", "image"]
+    assert first[1][1:] == ["more noise than usual", "robust z +6.2"]
     columns = {column["name"]: column for column in index["columns"]}
     assert columns["doubt"]["text"].startswith("the larger of image and label doubt")
     assert columns["img_noise"]["role"] == "statistic"

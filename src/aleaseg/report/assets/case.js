@@ -73,7 +73,7 @@
         h("span", { class: "value" }, score(one.value(`${name}_doubt`, row)))])));
     }
     verdict.append(data.reasons.length
-      ? h("ul", { class: "reasons" }, data.reasons.map((reason) => h("li", {}, reason)))
+      ? h("ul", { class: "reasons" }, data.reasons.map((reason) => h("li", { title: reason.detail || null }, reason.sentence)))
       : h("p", { class: "muted" }, data.error ? "" : "Nothing stands out."));
     classes(data.classes);
     byId("statistics").append(
@@ -141,7 +141,7 @@
     };
     byId("toggles").replaceChildren(...toggles(pictures, draw));
     byId("planes-caption").textContent = [
-      pictures.planes.length > 1 ? WHY[pictures.why] : "", ...(pictures.notes || []),
+      pictures.planes.length > 1 ? WHY[pictures.places[0].reason] || "Planes through the place of the first reason; the first of them shows it best." : "", ...(pictures.notes || []),
       `Black to white: ${pictures.windows.map(([low, high]) => `${number(low)} to ${number(high)}`).join("; ")}.`,
       pictures.planes[0].letters[0] === "R" ? "The patient's right is on the left." : "",
     ].filter(Boolean).join(" ");

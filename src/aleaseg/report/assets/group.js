@@ -42,7 +42,7 @@
       : "No case has doubt above 0.5. These are the ten highest; they may well be sound.";
 
   function card(row) {
-    const words = data.words[row] || [];
+    const words = one.reasons(row).map((reason) => reason.sentence);
     return h("a", { class: `card is-${one.axis(row)}`, href: one.link(row), "data-row": row,
       onmouseenter: () => plots.mark(row), onmouseleave: () => plots.mark(null) },
       h("span", { class: "frame" }, thumb(one, row, 172)),

@@ -91,6 +91,12 @@ const ALEASEG = (() => {
     };
     return {
       data, text, value, column, above, axis,
+      plane: (row) => text("plane", row),
+      // [{axis, sentence, detail}], the most important first
+      reasons: (row) => data.reasons.rows[row].map((place) => {
+        const [of, sentence, detail] = data.reasons.texts[place];
+        return { axis: of, sentence, detail };
+      }),
       count: data.case.length,
       has: (name) => name in data.numbers,
       link: (row) => `case.html#${data.hash[row]}`,
@@ -116,8 +122,8 @@ const ALEASEG = (() => {
   function thumb(one, row, size) {
     if (!one.data.thumb[row]) return h("span", { class: "no-picture" }, "no picture");
     return h("img", {
-      src: `thumbs/${one.data.hash[row]}.svg`, loading: "lazy", decoding: "async", width: size, height: size,
-      alt: `${one.data.case[row]}: its most telling slice`,
+      src: `thumbs/${one.data.hash[row]}.webp`, loading: "lazy", decoding: "async", width: size, height: size,
+      alt: `${one.data.case[row]}: ${one.plane(row) || "its most telling slice"}`,
     });
   }
 

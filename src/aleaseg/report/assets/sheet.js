@@ -11,7 +11,7 @@ ALEASEG.sheet = (one, host, controls, status, hover) => {
   };
   state.down = one.sign(state.sort) >= 0; // the bad end first
   const haystack = one.data.case.map((id, row) =>
-    `${id} ${one.text("group", row)} ${one.text("site", row)} ${one.text("reasons", row)} ${one.text("error", row)}`.toLowerCase());
+    `${id} ${one.text("group", row)} ${one.text("site", row)} ${one.reasons(row).map((reason) => reason.sentence).join(" ")} ${one.text("error", row)}`.toLowerCase());
   const canvas = h("div", { class: "canvas" });
   const head = h("div", { class: "row head", role: "row" });
   host.append(head, canvas);
@@ -112,7 +112,7 @@ ALEASEG.sheet = (one, host, controls, status, hover) => {
     }, one.format(name, one.value(name, row))));
     return h("a", { class: `row is-${one.axis(row)}`, role: "row", href: one.link(row), ...listeners(row) },
       h("span", { role: "cell", class: "id" }, one.data.case[row]), cells,
-      h("span", { role: "cell", class: "reasons" }, one.text("error", row) || one.text("reasons", row)));
+      h("span", { role: "cell", class: "reasons" }, one.text("error", row) || one.reasons(row).map((reason) => reason.sentence).join("; ")));
   }
 
   function makeHead() {
