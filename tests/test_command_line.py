@@ -13,7 +13,7 @@ import aleaseg
 from aleaseg.errors import SelectionRefused
 from aleaseg.run import Run
 
-HEAVY = ("torch", "monai", "pandas", "SimpleITK", "nibabel", "sklearn", "skimage", "scipy", "plotly")
+HEAVY = ("torch", "monai", "pandas", "SimpleITK", "nibabel", "sklearn", "skimage", "scipy")
 
 
 def lines(text):

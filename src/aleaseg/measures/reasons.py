@@ -6,11 +6,11 @@ scan would see; the robust z behind it stands apart, for whoever asks.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
-__all__ = ["LEAST_STRENGTH", "Reason", "Told", "in_words", "joined", "told"]
+__all__ = ["LEAST_STRENGTH", "WAYS", "Reason", "Told", "in_words", "joined", "merged", "told"]
 
 LEAST_STRENGTH = 3.0
 """Robust z below which nothing stands out: there a doubt is 0.5."""
@@ -186,6 +186,29 @@ def told(reasons: str, ways: Mapping[str, str] = WAYS, *, one_class: bool = Fals
             one = Told(code, "mask" if kind in _MASK else "image", value, begin + words, detail, of=of)
         found.append(one)
     return found
+
+
+def merged(reasons: Sequence[Told], ways: Mapping[str, str] = WAYS) -> list[Told]:
+    """The same of several axes in one sentence, at the place and by the code and z of the first.
+
+    >>> [one.sentence for one in merged(told("sharp_h=-5.2; noise=-4; sharp_w=-4.1"))]
+    ['blurred from top to bottom of the slice and from left to right of the slice', 'less noise than usual (smoothed?)']
+    """
+    found: dict[tuple[str, bool, str], list[Told]] = {}
+    for one in reasons:
+        named = one.way in ways and f" {ways[one.way]}" in one.sentence
+        # What is said without naming an axis stands alone.
+        words = one.sentence.replace(f" {ways[one.way]}", "{}") if named else one.sentence + one.code
+        found.setdefault((words, one.value > 0, one.of), []).append(one)
+    joint = []
+    for (words, *_), same in found.items():
+        if len(same) > 1:
+            said = [ways[one.way] for one in same]
+            where = "in every direction" if len(said) == len(ways) == 3 else " and ".join(said)
+            joint.append(replace(same[0], sentence=words.replace("{}", f" {where}")))
+        else:
+            joint.append(same[0])
+    return joint
 
 
 def in_words(reasons: str, ways: Mapping[str, str] = WAYS, *, one_class: bool = False) -> list[str]:

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from aleaseg.measures.reasons import WAYS, Told, told
+from aleaseg.measures.reasons import WAYS, Told, merged, told
 from aleaseg.measures.robust import RobustScale
 from aleaseg.pages.places import Sought
 from aleaseg.report.columns import describe, values
@@ -41,6 +41,7 @@ class CaseFacts:
         cases: rows of cases.csv, `in_order`.
         columns: those that have any value.
         classes: name -> label values.
+        prediction: what the second outline is called.
     """
 
     def __init__(self, run: Run) -> None:
@@ -52,6 +53,9 @@ class CaseFacts:
         self.classes: Mapping[str, list[int]] = {
             str(name): [int(value) for value in given] for name, given in declared.items()
         }
+        source = (self.manifest.get("predictions") or {}).get("source")
+        # Where nothing was trained nothing is predicted: the package's own network saw the mask.
+        self.prediction = "prompted outline" if source == "eye" else "prediction"
         self._row = {str(case): row for row, case in enumerate(self.cases["case"])}
         self._cells = values(self.cases, "reasons") if "reasons" in self.cases else [""] * len(self.cases)
 
@@ -68,7 +72,8 @@ class CaseFacts:
             case: its id.
             ways: what its axes are called in the patient, where that is known.
         """
-        return told(self._cells[self._row[case]], ways or WAYS, one_class=len(self.classes) == 1)
+        ways = ways or WAYS
+        return merged(told(self._cells[self._row[case]], ways, one_class=len(self.classes) == 1), ways)
 
     def sought(self, case: str) -> tuple[Sought, ...]:
         """Its reasons, as far as they say where to look."""

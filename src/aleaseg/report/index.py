@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,14 +12,13 @@ import numpy as np
 from aleaseg.pages.figures import auv_histograms, spectra
 from aleaseg.pages.thumbnails import line_colours
 from aleaseg.report.columns import for_page, values
-from aleaseg.report.draw import Drawn, drawn
+from aleaseg.report.draw import Drawn, drawn, pictures_file
 from aleaseg.report.facts import CaseFacts
+from aleaseg.report.next_step import HALF
 from aleaseg.report.standing import confound_table
 from aleaseg.run import file_name
 
-__all__ = ["HALF", "index_data"]
-
-HALF = 0.5  # doubt above it is a robust z above 3 against the population
+__all__ = ["index_data"]
 
 
 def index_data(facts: CaseFacts, report: Path) -> dict[str, Any]:
@@ -31,9 +31,13 @@ def index_data(facts: CaseFacts, report: Path) -> dict[str, Any]:
     pictures = [drawn(report, case) for case in ids]
     colours = line_colours(len(facts.classes))
     data: dict[str, Any] = {
+        # What a browser keeps of the reader's flags is kept by this name.
+        "key": hashlib.sha256(f"{facts.run.path.resolve()}".encode("utf-8", "replace")).hexdigest()[:16],
+        "prediction": facts.prediction,
         "case": ids,
         "hash": [file_name(case) for case in ids],
         "thumb": [int(one is not None) for one in pictures],
+        "pictures": [int(pictures_file(report, case).exists()) for case in ids],
         "plane": _coded(np.array([_caption(one) for one in pictures], dtype=object)),
         "columns": [for_page(column) for column in columns],
         "classes": [

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +17,29 @@ from aleaseg.predictions import Predictions, open_predictions
 from aleaseg.report.columns import values
 from aleaseg.report.draw import draw_cases, drawn
 from aleaseg.report.facts import CaseFacts
-from aleaseg.report.index import HALF, index_data
+from aleaseg.report.index import index_data
+from aleaseg.report.next_step import next_step
 from aleaseg.run import Run, file_name, read_json
 
 __all__ = ["write_report"]
 
 _SHOWN_FINDINGS = 500
-_SCRIPTS = ("page.js", "plots.js", "cloud.js", "sheet.js", "figures.js", "group.js", "case.js")
+_WITHOUT_SCRIPTS = 50  # cases that a browser without scripts shows
+_SCRIPTS = (
+    "page.js",
+    "queue.js",
+    "flags.js",
+    "axes.js",
+    "plots.js",
+    "cards.js",
+    "distributions.js",
+    "controls.js",
+    "sheet.js",
+    "figures.js",
+    "group.js",
+    "viewer.js",
+    "case.js",
+)
 
 
 def write_report(
@@ -82,9 +96,9 @@ def write_report(
 
 def _write_assets(report: Path) -> None:
     copy_assets(report, "aleaseg.report", "report.css", *_SCRIPTS)
-    # Plotly is 5 MB: the package brings it, and each report gets its own copy to stay whole offline.
-    bundle = files("plotly").joinpath("package_data", "plotly.min.js").read_text("utf-8")
-    write_if_changed(report / "assets" / "plotly.min.js", bundle)
+    for path in (report / "assets").glob("*.js"):  # of an earlier version
+        if path.name not in _SCRIPTS:
+            path.unlink()
 
 
 def _forget_others(report: Path, names: set[str]) -> None:
@@ -124,7 +138,9 @@ def _context(facts: CaseFacts, notes: list[str]) -> dict[str, Any]:
         "cases": len(cases),
         "failed": int((status == "failed").sum()),
         "above_half": {"label_doubt": None, "image_doubt": None, **(population.get("above_half") or {})},
-        "above": int(np.sum(values(cases, "doubt") > HALF)) if "doubt" in has else None,
+        "next": next_step(run.path.resolve(), cases),
+        "first": [(case, facts.reasons(case)) for case in cases["case"].astype(str).head(_WITHOUT_SCRIPTS)],
+        "prediction": facts.prediction,
         "has": has,
         "notes": notes,
         "columns": columns,
@@ -139,5 +155,4 @@ def _context(facts: CaseFacts, notes: list[str]) -> dict[str, Any]:
         "versions": flat({"aleaseg": manifest.get("aleaseg", ""), **(manifest.get("versions") or {})}),
         "created": str(manifest.get("created") or ""),
         "run": str(run.path),
-        "select": f"aleaseg select {shlex.quote(str(run.path.resolve()))} --by doubt --quantile 0.95",
     }
