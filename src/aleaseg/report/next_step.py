@@ -16,6 +16,9 @@ __all__ = ["HALF", "NextStep", "next_step"]
 HALF = 0.5
 """A doubt above it is a robust z above 3 against the population: what `aleaseg select` cuts by default."""
 
+# A cut that leaves a class less than four fifths of its cases is refused.
+_GUARDED = 0.2
+
 
 @dataclass(frozen=True)
 class NextStep:
@@ -45,5 +48,8 @@ def next_step(run: str | Path, cases: Any) -> NextStep:
     if not doubtful:
         return NextStep(0, "", "No case has a doubt above 0.5: there is nothing to leave out.")
     what = f"the {doubtful} cases" if doubtful > 1 else "the one case"
-    words = f"leaves out {what} with a doubt above 0.5 and says why; with --dry-run it only says so"
+    more = ""
+    if doubtful > _GUARDED * len(cases):
+        more = "; that is more than a fifth of the cases, so it asks for --force, or for --worst N"
+    words = f"leaves out {what} with a doubt above 0.5 and says why; with --dry-run it only says so{more}"
     return NextStep(doubtful, f"aleaseg select {shlex.quote(str(run))}", words)
