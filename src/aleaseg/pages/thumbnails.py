@@ -26,8 +26,9 @@ _COLOURS = (
     ("#c9a27a", "#ecdac8"),
     ("#c6e14e", "#e9f4b8"),
 )
-# One class alone: two hues tell mask and prediction apart better than two shades of one.
-_ALONE = ("#ffab1a", "#56c8ff")
+# One class alone: two hues tell mask and prediction apart better than two shades of one; the second is
+# the lighter one too, for whoever sees no hues.
+_ALONE = ("#ffab1a", "#a8e4ff")
 
 _LONGEST = 256
 _SPECK = 80.0  # square pixels of the picture

@@ -29,7 +29,7 @@ from aleaseg.work import map_cases
 __all__ = ["Drawn", "draw_cases", "drawn", "pictures_file", "thumbnail_file"]
 
 # Raise it when the pictures themselves change, so that older ones are made anew.
-_VERSION = 4
+_VERSION = 5
 # Starting a process costs seconds (it imports scipy and the readers); a few cases are faster without.
 _WORTH_WORKERS = 40
 

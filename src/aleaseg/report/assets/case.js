@@ -161,7 +161,7 @@
       more.setAttribute("aria-expanded", String(!folded.hidden));
     } }, `${rest.length} statistics of the image that do not stand out`);
     byId("statistics").append(
-      h("thead", {}, h("tr", {}, ["", "Value", "Median", "Stands above", "Robust z", "Direction"].map((title) => h("th", { scope: "col" }, title)))),
+      h("thead", {}, h("tr", {}, h("td"), ["Value", "Median", "Stands above", "Robust z", "Direction"].map((title) => h("th", { scope: "col" }, title)))),
       body, folded);
     byId("statistics-more").replaceChildren(...(rest.length ? [more] : []));
   }

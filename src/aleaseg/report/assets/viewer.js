@@ -27,6 +27,7 @@ ALEASEG.viewer = (parts, classes, predictionName) => {
     const many = pictures.planes.length > 1;
     parts.heading.textContent = many ? "The plane that shows it, and two others" : "The image";
     parts.toggles.replaceChildren(...toggles());
+    parts.toggles.classList.toggle("several", classes.length > 1);
     const why = WHY[pictures.places[0].reason] || "through the place of the first reason";
     parts.caption.textContent = [
       many ? `Planes ${why}.` : "", ...(pictures.notes || []),
