@@ -1,6 +1,8 @@
 """The command line as a user types it: what it prints, how it ends, and what it leaves behind."""
 
 import json
+import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -11,9 +13,9 @@ import typer
 
 import aleaseg
 from aleaseg.errors import SelectionRefused
-from aleaseg.run import Run
+from aleaseg.run import Run, read_table
 
-HEAVY = ("torch", "monai", "pandas", "SimpleITK", "nibabel", "sklearn", "skimage", "scipy", "plotly")
+HEAVY = ("torch", "monai", "pandas", "SimpleITK", "nibabel", "sklearn", "skimage", "scipy")
 
 
 def lines(text):
@@ -47,10 +49,10 @@ def test_help_names_every_verb_in_80_columns(type_aleaseg):
 def test_an_audit_ends_with_suspects_reasons_and_the_page(finished):
     out = " ".join(finished.done.stdout.split())
     assert "most doubtful of 24 cases" in out
-    assert f"Page: {finished.run / 'report' / 'index.html'}" in out
+    assert f"Page: {(finished.run / 'report' / 'index.html').as_uri()}" in out
     assert (finished.run / "report" / "index.html").exists()
     for line in finished.done.stdout.splitlines():
-        assert len(line) <= 80 or line.startswith("Page: ")
+        assert len(line) <= 80 or line.startswith(("Page: ", "Next: "))
     # A line where a stage begins; on a slow machine others say how far it is.
     assert [line for line in lines(finished.done.stderr) if line.endswith(" ...")] == [
         "Starting ...",
@@ -166,10 +168,53 @@ def test_select_says_what_a_cut_removes_and_writes_it(finished, type_aleaseg):
     splits = json.loads((finished.run / "selection" / "splits_final.json").read_text())
     for fold in splits:
         assert not set(fold["train"]) & set(finished.faults)
+    for case in finished.faults:
+        assert case in done.stdout
+    assert "the two lie the other way round" in " ".join(done.stdout.replace("│", " ").split())
     refused = type_aleaseg("select", finished.run, "--worst", "12")
     assert refused.returncode == 2
     one_line(refused, "force")
     assert "Nothing was written." in refused.stdout
+
+
+def test_a_dry_run_says_which_and_why_and_writes_nothing(finished, type_aleaseg, tmp_path):
+    run = shutil.copytree(finished.run, tmp_path / "run", ignore=shutil.ignore_patterns("selection"))
+    done = type_aleaseg("select", run, "--dry-run")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.rstrip().endswith("Nothing was written (--dry-run).")
+    assert set(re.findall(r"g\d_\d\d", done.stdout)) == set(finished.faults)
+    assert not (run / "selection").exists()
+
+
+def test_the_next_step_of_the_audit_is_the_default_cut(finished, type_aleaseg):
+    (said,) = [line for line in lines(finished.done.stdout) if line.startswith("Next: ")]
+    command = said.removeprefix("Next: ")
+    assert shlex.split(command) == ["aleaseg", "select", str(finished.run)]
+    page = (finished.run / "report" / "index.html").read_text()
+    assert f'<code id="next-command">{command}</code>' in page
+    dropped = type_aleaseg(*shlex.split(command)[1:], "--dry-run").stdout
+    assert f"leaves out the {len(finished.faults)} cases with a doubt above 0.5" in " ".join(
+        finished.done.stdout.split()
+    )
+    assert f"{len(finished.faults)} of 24 cases go" in dropped
+
+
+def test_cases_are_kept_dropped_and_listed_by_hand(finished, type_aleaseg, tmp_path):
+    run = shutil.copytree(finished.run, tmp_path / "run", ignore=shutil.ignore_patterns("selection"))
+    first, second, third = sorted(finished.faults)
+    sound = next(case for case in ("g0_00", "g1_01") if case not in finished.faults)
+    done = type_aleaseg("select", run, "--keep", first, "--drop", sound, "--as", "csv")
+    assert done.returncode == 0, done.stderr
+    table = read_table(run / "selection" / "selection.csv").set_index("case")
+    gone = {case for case, kept in table["kept"].items() if str(kept).lower() == "false"}
+    assert gone == {second, third, sound}
+    (tmp_path / "flagged.txt").write_text(f"# mine\n{sound}\n\n{first}\n")
+    listed = type_aleaseg("select", run, "--list", tmp_path / "flagged.txt", "--dry-run")
+    assert "2 of 24 cases go: those that flagged.txt lists" in listed.stdout
+    assert second not in listed.stdout
+    wrong = type_aleaseg("select", run, "--drop", f"{first}x")
+    assert wrong.returncode == 2
+    one_line(wrong, first, "near it")
 
 
 # -- what every program has --------------------------------------------------------------------------

@@ -222,11 +222,11 @@ def test_every_reason_is_documented_with_its_sentence():
         assert reasons.in_words(code) == [sentence]
         of_class = re.search(r":([\w ]+)=", code)
         assert not of_class or sentence.startswith(f"{of_class[1]}: ")
-    # A reason of a mask names its class; softmin is the whole case's.
-    masks = {code for code in rows if ":" in code or code.startswith("softmin")}
+    # A reason of a mask names its class; softmin and the mixture are the whole case's.
+    masks = {code for code in rows if ":" in code or code.startswith(("softmin", "mask"))}
     of_masks = {re.split("[:=]", code)[0] for code in masks}
     of_images = {re.split("[_=]", code)[0] for code in set(rows) - masks}
-    assert of_masks == set(reasons._SENTENCES)
+    assert of_masks == set(reasons._MASK)
     assert of_images == set(reasons._IMAGE)
 
 

@@ -1,10 +1,10 @@
-"""Slices hang as radiologists hang them, at the place that tells most."""
+"""Slices hang as radiologists hang them."""
 
 import numpy as np
 import pytest
 
 from aleaseg.case import Geometry
-from aleaseg.pages.planes import planes_through, telling_voxel
+from aleaseg.pages.planes import planes_through, ways
 
 SHAPE = (6, 8, 10)
 
@@ -58,32 +58,19 @@ def test_without_a_world_slices_stay_as_stored():
     assert planes[2].letters == ("", "", "", "")
 
 
-def test_the_slice_with_most_disagreement_tells_most():
-    label = np.zeros(SHAPE, dtype=int)
-    label[1:4, 2:6, 2:6] = 1
-    predicted = label.copy()
-    predicted[3, 2:6, 2:6] = 0
-    predicted[1, 2, 2] = 2
-    (d, h, w), why = telling_voxel(SHAPE, label, predicted)
-    assert (d, why) == (3, "disagreement")
-    assert 2 <= h < 6
-    assert 2 <= w < 6
+def test_a_place_in_the_picture_is_a_voxel_again():
+    for directions in ("SAR", "IPL", "ASR"):
+        for plane in planes_through((1, 2, 3), geometry(directions)):
+            for voxel in ((1, 2, 3), (0, 7, 9)):
+                voxel = tuple(plane.index if axis == plane.axis else voxel[axis] for axis in range(3))
+                assert plane.voxel(*plane.position(voxel, SHAPE), SHAPE) == voxel
 
 
-def test_what_is_not_annotated_cannot_disagree():
-    label = np.zeros(SHAPE, dtype=int)
-    label[0] = 9
-    predicted = np.zeros(SHAPE, dtype=int)
-    predicted[0] = 1
-    predicted[4, 4, 4] = 1
-    assert telling_voxel(SHAPE, label, predicted, ignore=9) == ((4, 4, 4), "disagreement")
-
-
-def test_without_disagreement_the_largest_slice_of_the_mask_then_the_middle():
-    label = np.zeros(SHAPE, dtype=int)
-    label[2, 1:7, 1:7] = 1
-    label[3, 1, 1] = 1
-    assert telling_voxel(SHAPE, label, label)[0][0] == 2
-    assert telling_voxel(SHAPE, label, label)[1] == "mask"
-    assert telling_voxel(SHAPE, None, label)[1] == "prediction"
-    assert telling_voxel(SHAPE, np.zeros(SHAPE, dtype=int), None) == ((3, 4, 5), "middle")
+def test_axes_are_called_as_the_patient_lies():
+    assert ways(geometry("IPL")) == {
+        "d": "in the head-foot direction",
+        "h": "in the front-back direction",
+        "w": "in the left-right direction",
+    }
+    assert ways(geometry("LSA"))["d"] == "in the left-right direction"
+    assert ways(Geometry(SHAPE, (1, 1, 1))) == {}

@@ -3,13 +3,15 @@
 import dataclasses
 import functools
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from aleaseg.case import Case, Dataset, Geometry, Voxels
 from aleaseg.errors import Unreadable
-from aleaseg.run import Record, Run, write_json, write_table
+from aleaseg.report import write_report
+from aleaseg.run import Record, Run, file_name, write_json, write_table
 from aleaseg.scoring.columns import describe_columns
 
 SHAPE = (9, 12, 10)
@@ -188,3 +190,110 @@ def made():
 @pytest.fixture
 def fake(tmp_path):
     return made_run(tmp_path / "run")
+
+
+# -- a real browser ---------------------------------------------------------------------------------
+
+WAIT = 30
+
+
+def until(browser, script, *arguments):
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    return WebDriverWait(browser, WAIT, 0.05).until(lambda here: here.execute_script(script, *arguments))
+
+
+class Page:
+    """The pages of a run in the browser."""
+
+    def __init__(self, browser, fake, path: Path):
+        self.browser, self.fake, self.path = browser, fake, path
+
+    def run(self, script, *arguments):
+        return self.browser.execute_script(script, *arguments)
+
+    def find(self, selector):
+        return self.browser.find_element("css selector", selector)
+
+    def texts(self, selector):
+        # What is there as text, not what shows after line breaks.
+        return self.run(
+            "return [...document.querySelectorAll(arguments[0])].map((e) => e.textContent)", selector
+        )
+
+    def show(self, selector):
+        self.run(
+            "document.querySelector(arguments[0]).scrollIntoView({block: 'center', behavior: 'instant'})",
+            selector,
+        )
+
+    def until(self, script, *arguments):
+        return until(self.browser, f"return {script}", *arguments)
+
+    def click(self, selector):
+        """As a reader does, but where nothing that sticks to the window's edge lies above."""
+        self.show(selector)
+        self.find(selector).click()
+
+    def press(self, *keys):
+        """Keys go to what has the focus."""
+        from selenium.webdriver.common.action_chains import ActionChains
+
+        ActionChains(self.browser).send_keys(*keys).perform()
+
+    def ready(self):
+        self.until("document.body && document.body.dataset.ready")
+
+    def back(self):
+        self.browser.back()
+        self.until("location.pathname.endsWith('index.html')")
+        self.ready()
+
+    def drawn(self, selector):
+        self.show(selector)
+        self.until("document.querySelector(arguments[0]).dataset.drawn", selector)
+
+    def open_case(self, case_id, asked=""):
+        self.browser.get(f"{self.path.with_name('case.html').as_uri()}#{file_name(case_id)}{asked}")
+        self.until_case(case_id)
+
+    def until_case(self, case_id):
+        self.until("document.body && document.body.dataset.ready === arguments[0]", file_name(case_id))
+
+    def emulate(self, width=None, scheme=None, media=None):
+        """Another screen; without arguments the one there was."""
+        features = [] if scheme is None else [{"name": "prefers-color-scheme", "value": scheme}]
+        self.browser.execute_cdp_cmd(
+            "Emulation.setEmulatedMedia", {"media": media or "", "features": features}
+        )
+        if width is None:
+            self.browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+        else:
+            size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+            self.browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory):
+    """A made-up run and the path of its page."""
+    fake = made_run(tmp_path_factory.mktemp("run"))
+    page = write_report(fake.run, fake.dataset, predictions=fake.predictions, workers=1)
+    return fake, page
+
+
+@pytest.fixture
+def page(browser, report):
+    """The group page, ready; afterwards the console must hold no complaint."""
+    fake, path = report
+    browser.get_log("browser")
+    browser.get("about:blank")  # a page that differs in its hash alone would not be loaded
+    browser.get(path.as_uri())
+    here = Page(browser, fake, path)
+    here.ready()
+    here.run("localStorage.clear()")
+    yield here
+    here.emulate()
+    complaints = [
+        entry["message"] for entry in browser.get_log("browser") if entry["level"] in ("SEVERE", "WARNING")
+    ]
+    assert complaints == []

@@ -1,10 +1,12 @@
 """Pictures are made once, and one bad case stops no other."""
 
+import functools
 from dataclasses import replace
 
 import pytest
 
-from aleaseg.report.draw import draw_cases, pictures_file, thumbnail_file
+from aleaseg.pages.places import Sought
+from aleaseg.report.draw import draw_cases, drawn, pictures_file, thumbnail_file
 
 
 @pytest.fixture
@@ -12,8 +14,9 @@ def report(fake):
     return fake.run.path / "report"
 
 
-def draw(fake, report, ids=None, **options):
-    return draw_cases(fake.run, fake.dataset, ids or fake.ids, report, fake.predictions, **options)
+def draw(fake, report, ids=None, sought=(), **options):
+    wanted = dict.fromkeys(ids or fake.ids, sought)
+    return draw_cases(fake.run, fake.dataset, wanted, report, fake.predictions, **options)
 
 
 def test_pictures_are_made_once_and_again_when_something_changes(fake, report):
@@ -36,6 +39,40 @@ def test_pictures_are_made_once_and_again_when_something_changes(fake, report):
     draw(fake, report, workers=1, progress=lambda *numbers: calls.append(numbers))
     assert calls[-1] == (2, 2)
     assert pictures_file(report, record.case).stat().st_mtime_ns > times[pictures_file(report, record.case)]
+
+
+def test_other_reasons_are_drawn_anew(fake, report):
+    one = fake.ids[:1]
+    draw(fake, report, one, workers=1)
+    before = drawn(report, one[0])
+    assert before.ways["d"] == "in the head-foot direction"
+    calls = []
+    across = (Sought("uneven_d", "image", "d"),)
+    draw(fake, report, one, across, workers=1, progress=lambda *numbers: calls.append(numbers))
+    assert calls[-1] == (1, 1)
+    assert drawn(report, one[0]).plane.startswith(("coronal", "sagittal"))
+
+
+def test_a_slice_without_a_mask_says_so(fake, report, made):
+    def empty_below(seed):
+        voxels = made.label(seed)
+        voxels.array[...] = 0
+        voxels.array[0, 0, 0] = 1
+        return voxels
+
+    cases = tuple(
+        replace(case, read_label=functools.partial(empty_below, k))
+        for k, case in enumerate(fake.dataset.cases)
+    )
+    fake.dataset = fake.dataset.with_cases(cases)
+
+    class Far:
+        def read(self, case):
+            return [made.Prediction(made.label(0).array)]
+
+    fake.predictions = Far()
+    draw(fake, report, fake.ids[:1], workers=1)
+    assert drawn(report, fake.ids[0]).empty == ("mask",)
 
 
 def test_one_bad_case_stops_no_other_and_is_tried_again(fake, report, made):
@@ -80,9 +117,8 @@ def test_several_predictions_vote(fake, report, made):
 
     fake.predictions = Folds()
     draw(fake, report, ids=fake.ids[:1], workers=1)
-    assert (
-        '"why":"mask"' in pictures_file(report, fake.ids[0]).read_text()
-    )  # two of three agree with the mask
+    # Two of three agree with the mask.
+    assert '"reason":"mask"' in pictures_file(report, fake.ids[0]).read_text()
 
 
 def test_workers_that_cannot_load_the_work_leave_it_to_this_process(fake, report, made, monkeypatch):

@@ -102,12 +102,13 @@ def told(numbers, population, scored):
     signals = _signals(numbers.with_classes(label.classes))
     z = label.signal_z(signals)
     statistics = image.feature_z(numbers.images(image.names))
+    wholes = {"image": image.z(numbers.images(image.names)), "mask": label.z(signals)}
     cells = []
     for i in range(len(numbers)):
-        found = [
+        of_image = [
             (name[len("img_") :], abs(v), v) for name, v in zip(image.names, statistics[i], strict=True)
         ]
-        found.append(("softmin", z["softmin"][i, 0], signals.softmin[i]))
+        of_mask = [("softmin", z["softmin"][i, 0], signals.softmin[i])]
         for c, name in enumerate(label.classes):
             empty = signals.volume[i, c] == 0
             size = signals.volume[i, c] / label.volume[c]
@@ -115,8 +116,8 @@ def told(numbers, population, scored):
             if empty and np.isnan(unexpected):
                 unexpected = z["disagreement"][i, c]
             if not empty:
-                found.append((f"oof_dice:{name}", z["disagreement"][i, c], signals.dice[i, c]))
-            found += [
+                of_mask.append((f"oof_dice:{name}", z["disagreement"][i, c], signals.dice[i, c]))
+            of_mask += [
                 (f"absent:{name}", z["absent"][i, c], label.prevalence[c]),
                 (f"false_positive:{name}", unexpected, signals.false_positive[i, c] / label.volume[c]),
                 (f"volume_{'high' if size > 1 else 'low'}:{name}", z["volume"][i, c], size),
@@ -126,14 +127,20 @@ def told(numbers, population, scored):
         for c in range(len(label.classes)):
             for d in range(len(label.classes)):
                 strength = z["order"][i, c, d]
-                found.append((f"order:{label.classes[c]} and {label.classes[d]}", strength, strength))
-        found = [one for one in found if one[1] >= 1.5 and np.isfinite(one[2])]
-        if not any(strength >= 3 for _, strength, _ in found):
-            top = image.z(numbers.images(image.names))[i]
-            found += [("image", top, top)] if top >= 1.5 else []
-        found.sort(key=lambda reason: -reason[1])
-        strong = [reason for reason in found if reason[1] >= 3][:5] or found[:1]
-        cells.append("" if numbers.failed[i] else "; ".join(f"{code}={v:.3g}" for code, _, v in strong))
+                of_mask.append((f"order:{label.classes[c]} and {label.classes[d]}", strength, strength))
+        strong = {}
+        for axis, found in (("image", of_image), ("mask", of_mask)):
+            found = [one for one in found if one[1] >= 3 and np.isfinite(one[2])]
+            whole = wholes[axis][i]
+            if not found and whole >= 3:
+                found = [(axis, whole, whole)]
+            strong[axis] = sorted(found, key=lambda reason: -reason[1])
+        if np.isnan(wholes["mask"][i]) or wholes["mask"][i] < wholes["image"][i]:
+            first, other = strong["image"], strong["mask"][:2]
+        else:
+            first, other = strong["mask"], strong["image"][:2]
+        chosen = first[: 5 - len(other)] + other
+        cells.append("" if numbers.failed[i] else "; ".join(f"{code}={v:.3g}" for code, _, v in chosen))
     assert len(cells) == len(scored.reasons)
     return cells
 

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aleaseg.errors import SelectionRefused, UsageError
-from aleaseg.selection import describe, plan
+from aleaseg.selection import describe, plan, write
 from aleaseg.selection.cutting import Cut, judge
 from aleaseg.selection.harm import Harm, refusals
 
@@ -247,3 +247,87 @@ def test_describe_shows_what_a_cut_removes(hundred):
     assert lines[0] == "5 of 100 cases go: auv (high = bad), worst 5"
     assert "  class lesion        50 ->    48  96% stay" in lines
     assert any(line.startswith("  site  A") for line in lines)
+
+
+# -- by hand ----------------------------------------------------------------------------------------
+
+
+def test_what_is_named_goes_or_stays_whatever_the_score(hundred):
+    selection = plan(hundred, worst=3, drop=["case_004", "case_098"], keep=["case_099"])
+    assert selection.dropped == ("case_098", "case_097", "case_004")
+    assert "case_099" in selection.kept
+    assert [selection.why[case].by_hand for case in ("case_004", "case_097", "case_099")] == [
+        "dropped",
+        "",
+        "kept",
+    ]
+    assert selection.why["case_004"].score == 0.04
+    lines = describe(selection)
+    assert "by hand: case_004, case_098 go" in lines
+    assert "by hand: case_099 stays" in lines
+
+
+def test_a_list_goes_and_nothing_else(hundred, tmp_path):
+    file = tmp_path / "flagged.txt"
+    file.write_bytes(b"\xef\xbb\xbf# flagged\r\ncase_007\r\n\r\ncase_003\r\ncase_007\r\n")
+    for listed in (file, str(file), ["case_007", "case_003"]):
+        selection = plan(hundred, listed=listed)
+        assert selection.dropped == ("case_007", "case_003")
+        assert selection.why["case_007"].threshold is None
+        assert selection.why["case_099"].by_hand == ""
+    assert describe(plan(hundred, listed=file))[0] == "2 of 100 cases go: those that flagged.txt lists"
+    assert plan(hundred, listed=file, keep=["case_003"], drop=["case_009"]).dropped == (
+        "case_007",
+        "case_009",
+    )
+
+
+def test_a_table_lists_what_it_does_not_keep(hundred, tmp_path):
+    write(plan(hundred, worst=2), "csv")
+    assert set(plan(hundred, listed=hundred.path / "selection" / "selection.csv").dropped) == {
+        "case_099",
+        "case_098",
+    }
+    (tmp_path / "some.csv").write_text("case,note\ncase_001,bad\n")
+    assert plan(hundred, listed=tmp_path / "some.csv").dropped == ("case_001",)
+
+
+def test_a_list_needs_no_score_and_a_failed_case_can_go(make_run):
+    run = make_run([{"case": f"c{i}"} for i in range(9)] + [{"case": "bad", "status": "failed"}])
+    selection = plan(run, listed=["bad"])
+    assert selection.dropped == ("bad",)
+    assert "bad" not in selection.unscored
+
+
+def test_an_id_with_commas_is_one_id_and_others_are_parted(make_run):
+    rows = [{"case": case, "doubt": 0.1} for case in ("a,b", "a", "b", *(f"c{i}" for i in range(20)))]
+    run = make_run(rows)
+    assert plan(run, drop=["a,b"]).dropped == ("a,b",)
+    assert plan(run, drop=["a, c1"]).dropped == ("a", "c1")
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({"drop": ["case_0001"]}, "near it: case_001"),
+        ({"drop": ["case_001"], "keep": ["case_001"]}, "both go and stay"),
+        ({"listed": ["case_001"], "worst": 3}, "leave one"),
+        ({"listed": ["case_001"], "by": "auv"}, "a list and a score"),
+        ({"listed": "nowhere.txt"}, "does not exist"),
+    ],
+)
+def test_what_cannot_be_meant_by_hand(hundred, asked, said):
+    with pytest.raises(UsageError, match=said):
+        plan(hundred, **asked)
+
+
+@pytest.mark.parametrize(("content", "said"), [(b"# none\n", "lists no case"), (b"a\0b", "no text")])
+def test_a_file_that_lists_nothing(hundred, tmp_path, content, said):
+    (tmp_path / "list.txt").write_bytes(content)
+    with pytest.raises(UsageError, match=said):
+        plan(hundred, listed=tmp_path / "list.txt")
+
+
+def test_what_goes_by_hand_counts_for_the_floor(hundred):
+    with pytest.raises(SelectionRefused, match="liver"):
+        plan(hundred, drop=[f"case_{i:03d}" for i in range(30)], threshold=0.99)

@@ -170,6 +170,7 @@ def test_every_dropped_case_has_its_reasons(hundred):
         "threshold": 0.96,
         "class": "",
         "reasons": "noise=99",
+        "by_hand": "",
     }
     assert [row["case"] for row in manifest["dropped"]] == ["case_099", "case_098", "case_097"]
     assert manifest["counts"] == {"cases": 100, "kept": 97, "dropped": 3, "unscored": 0}

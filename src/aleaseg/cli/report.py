@@ -31,4 +31,4 @@ def report(
             dataset = None
             say("The data set is gone: the page has no pictures.", stderr=True)
         index = write_report(opened, dataset, progress=lambda done, total: progress("report", done, total))
-    say(f"Page: {index}")
+    say(f"Page: {index.resolve().as_uri()}")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from aleaseg.cli.terminal import say
+from aleaseg.cli.terminal import say, show_list
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,6 +38,19 @@ def select(
     class_name: Annotated[
         str | None, typer.Option("--class", help="By this class's AUV.", metavar="NAME")
     ] = None,
+    listed: Annotated[
+        Path | None,
+        typer.Option(
+            "--list", help="Leave out exactly those that a file lists, one id a line.", metavar="FILE"
+        ),
+    ] = None,
+    drop: Annotated[
+        list[str] | None, typer.Option(help="Leave these out too; may be given again.", metavar="ID,ID")
+    ] = None,
+    keep: Annotated[
+        list[str] | None,
+        typer.Option(help="Keep these, whatever the rest says; may be given again.", metavar="ID,ID"),
+    ] = None,
     form: Annotated[
         Form, typer.Option("--as", help="What to write.", metavar="splits|dataset|csv")
     ] = "splits",
@@ -47,6 +61,9 @@ def select(
         Path | None,
         typer.Option(help="Install the splits into nnU-Net's preprocessed folder.", metavar="FOLDER"),
     ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say which cases go and why; write nothing.")
+    ] = False,
     undo: Annotated[bool, typer.Option("--undo", help="Put everything back that --apply changed.")] = False,
     force: Annotated[
         bool, typer.Option("--force", help="Cut even where a class loses too many cases.")
@@ -69,15 +86,45 @@ def select(
             worst=worst,
             threshold=threshold,
             class_name=class_name,
+            listed=listed,
+            drop=tuple(drop or ()),
+            keep=tuple(keep or ()),
             force=force,
         )
     except SelectionRefused as refused:
         say("\n".join([*refused.described, "Nothing was written."]))
         raise
     say("\n".join(selection.describe(planned)))
+    _show_dropped(planned, opened)
     if apply is not None and form != "splits":
         raise typer.BadParameter("--apply installs splits; leave --as away")
+    if dry_run:
+        say("Nothing was written (--dry-run).")
+        return
     say("\n".join(_write(opened, planned, form, grouped, apply)))
+
+
+def _show_dropped(planned: Selection, run: Run, most: int = 50) -> None:
+    """Which cases go, and why."""
+    from aleaseg.measures.reasons import in_words
+
+    if not planned.dropped:
+        return
+    one_class = len((run.manifest.get("dataset") or {}).get("classes") or ()) == 1
+    rows = []
+    for case in planned.dropped[:most]:
+        why = planned.why[case]
+        words = ["by hand"] if why.by_hand else []
+        words += in_words(why.reasons, one_class=one_class)[:3] or (
+            [] if why.by_hand else ["nothing single stands out"]
+        )
+        score = "" if why.score is None else f"{why.score:.2f}"
+        rows.append((case, score, "\n".join([f"({why.class_name})", *words] if why.class_name else words)))
+    show_list("These go", ("case", planned.settings["by"], "why"), rows)
+    if len(planned.dropped) > most:
+        say(
+            f"... and {len(planned.dropped) - most} more; selection/manifest.json has all of them once it is written"
+        )
 
 
 def _write(run: Run, planned: Selection, form: Form, grouped: bool, apply: Path | None) -> Iterator[str]:
@@ -93,6 +140,7 @@ def _write(run: Run, planned: Selection, form: Form, grouped: bool, apply: Path 
         yield f"Written: {written}"
     else:
         yield from selection.apply(run.path / "selection", apply)
+        yield f"To put everything back: aleaseg select {shlex.quote(str(run.path))} --undo"
 
 
 def _undo(run: Run, force: bool) -> None:

@@ -28,6 +28,7 @@ __all__ = [
     "say",
     "show_failed",
     "show_findings",
+    "show_list",
     "show_outcome",
     "show_table",
 ]
@@ -183,7 +184,20 @@ def show_outcome(outcome: Outcome) -> None:
     for note in manifest["notes"]:
         say(f"- {note}", wrap=True)
     if outcome.page is not None:
-        say(f"Page: {outcome.page}")
+        say(f"Page: {outcome.page.resolve().as_uri()}")
+    _show_next(outcome.run.path, cases)
+
+
+def _show_next(run: Path, cases: pd.DataFrame) -> None:
+    """The one command that goes on, as the page has it."""
+    from aleaseg.report.next_step import next_step
+
+    step = next_step(run, cases)
+    if step.command:
+        say(f"Next: {step.command}")
+        say(f"  {step.words}", wrap=True)
+    else:
+        say(step.words, wrap=True)
 
 
 def _show_suspects(cases: pd.DataFrame, most: int = 10) -> None:
@@ -209,6 +223,21 @@ def _show_suspects(cases: pd.DataFrame, most: int = 10) -> None:
             "\n".join(axes),
             Text("\n".join(words[:2]) or "nothing single stands out"),
         )
+    _console().print(table)
+
+
+def show_list(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """A table of cases, one number of each, and words: an id is never broken."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=title)
+    table.add_column(columns[0], no_wrap=True)
+    table.add_column(columns[1], justify="right", no_wrap=True)
+    for name in columns[2:]:
+        table.add_column(name, overflow="fold")
+    for row in rows:
+        table.add_row(*map(Text, row))
     _console().print(table)
 
 

@@ -15,7 +15,8 @@ from aleaseg.evaluation.evaluation import Evaluation
 from aleaseg.evaluation.predicted import find_predictions, read_predicted
 from aleaseg.evaluation.reference import Reference, open_reference
 from aleaseg.pages.contours import outline
-from aleaseg.pages.planes import planes_through, telling_voxel
+from aleaseg.pages.places import Maps, places
+from aleaseg.pages.planes import planes_through
 from aleaseg.pages.slices import as_volume, focus, grey_png, shown_window
 from aleaseg.pages.svg import as_text, element, inline
 
@@ -127,8 +128,8 @@ def contour_svg(
     )
     # What is not annotated is no difference.
     seen = [np.where(ignored, 0, each) for each in (reference, *predicted)]
-    voxel, _ = telling_voxel(reference.shape, seen[1], seen[2])
-    plane = planes_through(voxel, geometry)[0]
+    (place,) = places(Maps(reference.shape, geometry.spacing_mm, seen[1], seen[2]))
+    plane = planes_through(place.voxel, geometry)[place.axis]
     rows, columns = plane.cut(reference).shape
     dy, dx = plane.spacing_mm
     x, y, width, height = focus(plane, seen) or (0, 0, columns, rows)

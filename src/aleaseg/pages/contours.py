@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["outline"]
+__all__ = ["outline", "rings"]
 
 
 def outline(mask: NDArray[np.bool_]) -> str:
@@ -47,3 +47,22 @@ def _path(points: NDArray[np.int_]) -> str:
     row, column = points[0]
     text = "".join(f"l{step[1]} {step[0]}" for step in steps[:-1])
     return f"M{column} {row}{text}z"
+
+
+def rings(path: str) -> list[list[tuple[int, int]]]:
+    """The closed lines of a path of `outline`, each a list of points (x, y) that ends where it begins.
+
+    >>> rings("M2 1l1 1l-1 1l-1 -1z")
+    [[(2, 1), (3, 2), (2, 3), (1, 2), (2, 1)]]
+    """
+    found = []
+    for line in filter(None, path.split("z")):
+        start, *steps = line[1:].split("l")
+        x, y = map(int, start.split())
+        points = [(x, y)]
+        for step in steps:
+            dx, dy = map(int, step.split())
+            x, y = x + dx, y + dy
+            points.append((x, y))
+        found.append([*points, points[0]])
+    return found

@@ -27,9 +27,9 @@ def copy_assets(out: Path, package: str, *names: str, shared: tuple[str, ...] = 
             write_if_changed(out / "assets" / name, asset(name, owner))
 
 
-def write_if_changed(path: Path, text: str) -> bool:
-    """Write a text file unless it holds the same already; True if it was written."""
-    content = text.encode("utf-8", "replace")
+def write_if_changed(path: Path, text: str | bytes) -> bool:
+    """Write a file unless it holds the same already; True if it was written."""
+    content = text if isinstance(text, bytes) else text.encode("utf-8", "replace")
     if path.exists() and path.read_bytes() == content:
         return False
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Which slices to show, and which way up."""
+"""Slices of a volume, and which way up they hang."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 
 from aleaseg.case import Geometry
 
-__all__ = ["Plane", "planes_through", "telling_voxel"]
+__all__ = ["Plane", "planes_through", "ways"]
 
 _LETTERS = (("L", "R"), ("P", "A"), ("I", "S"))  # world axis -> (negative end, positive end)
 _NAMES = ("sagittal", "coronal", "axial")  # world axis that the plane is perpendicular to
+_WAYS = ("in the left-right direction", "in the front-back direction", "in the head-foot direction")
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,13 @@ class Plane:
             shape[self.columns] - 1 - column if self.flip_columns else column,
         )
 
+    def voxel(self, row: int, column: int, shape: Sequence[int]) -> tuple[int, int, int]:
+        """The voxel that lies there in the picture: `position` turned round."""
+        found = [self.index] * 3
+        found[self.rows] = shape[self.rows] - 1 - row if self.flip_rows else row
+        found[self.columns] = shape[self.columns] - 1 - column if self.flip_columns else column
+        return found[0], found[1], found[2]
+
 
 def _world_axes(affine: NDArray[np.float64]) -> tuple[tuple[int, bool], ...]:
     """For each array axis the nearest world axis (0 R, 1 A, 2 S), and whether it grows towards R, A, S."""
@@ -68,6 +76,17 @@ def _world_axes(affine: NDArray[np.float64]) -> tuple[tuple[int, bool], ...]:
         permutations(range(3)), key=lambda order: sum(abs(directions[order[a], a]) for a in range(3))
     )
     return tuple((best[axis], bool(directions[best[axis], axis] > 0)) for axis in range(3))
+
+
+def ways(geometry: Geometry) -> dict[str, str]:
+    """What the axes d, h and w are called in the patient; empty where nobody knows.
+
+    >>> ways(Geometry((5, 6, 7), (1.0, 1.0, 1.0)))
+    {}
+    """
+    if geometry.affine is None or len(geometry.shape) != 3:
+        return {}
+    return {way: _WAYS[world] for way, (world, _) in zip("dhw", _world_axes(geometry.affine), strict=True)}
 
 
 def planes_through(voxel: Sequence[int], geometry: Geometry) -> list[Plane]:
@@ -108,52 +127,3 @@ def planes_through(voxel: Sequence[int], geometry: Geometry) -> list[Plane]:
             )
         )
     return planes
-
-
-def telling_voxel(
-    shape: Sequence[int],
-    label: NDArray | None,
-    predicted: NDArray | None,
-    ignore: int | None = None,
-) -> tuple[tuple[int, int, int], str]:
-    """The voxel to look at, and why.
-
-    The slice (axis 0) where mask and out-of-fold prediction disagree in most
-    voxels, and in it the place where they do most; else where the mask (or,
-    without one, the prediction) is largest; else the middle.
-
-    Args:
-        shape: (D, H, W).
-        label: (D, H, W) label values, or None.
-        predicted: (D, H, W) label values, or None.
-        ignore: label value that means "not annotated".
-
-    Returns:
-        The voxel (d, h, w), and one of `disagreement`, `mask`, `prediction`, `middle`.
-    """
-    candidates: list[tuple[str, NDArray | None]] = []
-    if label is not None and predicted is not None:
-        differ = label != predicted
-        if ignore is not None:
-            differ &= label != ignore
-        candidates.append(("disagreement", differ))
-    if label is not None:
-        candidates.append(("mask", (label > 0) if ignore is None else (label > 0) & (label != ignore)))
-    if predicted is not None:
-        candidates.append(("prediction", predicted > 0))
-    for why, where in candidates:
-        if where is not None and where.any():
-            d = int(np.argmax(where.sum(axis=(1, 2))))
-            return (d, *_thickest(where[d])), why
-    d, h, w = (size // 2 for size in shape)
-    return (d, h, w), "middle"
-
-
-def _thickest(flat: NDArray[np.bool_]) -> tuple[int, int]:
-    """The pixel with most set pixels around it."""
-    from scipy.ndimage import uniform_filter
-
-    size = max(3, min(flat.shape) // 12)
-    around = uniform_filter(flat.astype(np.float32), size, mode="constant")
-    row, column = np.unravel_index(int(np.argmax(np.where(flat, around, -1))), flat.shape)
-    return int(row), int(column)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import numpy as np
@@ -12,24 +13,18 @@ from numpy.typing import NDArray
 
 from aleaseg.case import Geometry
 from aleaseg.pages.contours import outline
-from aleaseg.pages.planes import Plane, planes_through, telling_voxel
+from aleaseg.pages.places import Maps, Place, Sought, places
+from aleaseg.pages.planes import Plane, planes_through
 
 __all__ = [
-    "MASK_COLOUR",
-    "PREDICTION_COLOUR",
     "as_volume",
     "case_pictures",
     "ct_window",
     "focus",
     "grey_png",
     "shown_window",
-    "thumbnail",
     "window",
 ]
-
-# Okabe and Ito's orange and sky blue: told apart with any kind of colour vision, and on grey.
-MASK_COLOUR = "#ffab1a"
-PREDICTION_COLOUR = "#56c8ff"
 
 _Array = TypeVar("_Array", NDArray, NDArray | None)
 
@@ -137,8 +132,9 @@ def case_pictures(
     classes: Mapping[str, Sequence[int]],
     ignore: int | None = None,
     is_ct: bool = False,
+    sought: Sequence[Sought] = (),
 ) -> dict[str, Any]:
-    """All planes through the most telling voxel.
+    """Planes through the place of the first reason, and one through each place that they do not show.
 
     Args:
         image: (channel, D, H, W) or (channel, H, W).
@@ -148,69 +144,64 @@ def case_pictures(
         classes: name -> label values.
         ignore: label value that means "not annotated".
         is_ct: whether the first channel is a CT in Hounsfield units.
+        sought: the reasons of the case's doubt, the most important one first.
 
     Returns:
-        `why`, the reason for the place; `voxel`; `windows`, the grey values that are
-        black and white in each channel; and `planes`, each with its
-        grey pictures (one per channel, four at most), sizes in voxels and mm,
-        orientation letters, the paths of both kinds of outline by class, the
-        place of the voxel, and the close-up's frame.
+        `windows`, the grey values that are black and white in each channel;
+        `planes`, that which shows the first reason before the two others through its
+        place; `others`, those of the other reasons; each with its grey pictures (one per
+        channel, four at most), sizes in voxels and mm, orientation letters, the paths of
+        both kinds of outline by class, the place of the voxel, and the close-up's frame;
+        and `places`, for each reason its code and the plane (counted over both lists).
     """
     flat = image.ndim == 3
     _, (volume,) = as_volume(geometry, image)
     geometry, (label, predicted) = as_volume(geometry, label, predicted)
-    shape = volume.shape[1:]
-    voxel, why = telling_voxel(shape, label, predicted, ignore)
-    channels = list(enumerate(volume[:_MOST_CHANNELS]))
-    windows = [shown_window(channel, label, is_ct and place == 0) for place, channel in channels]
-    planes = []
-    for plane in planes_through(voxel, geometry):
-        row, column = plane.position(voxel, shape)
-        rows, columns = plane.cut(volume[0]).shape
-        planes.append(
-            {
-                "name": "" if flat else plane.name,
-                "axis": plane.axis,
-                "index": plane.index,
-                "of": shape[plane.axis],
-                "size": [columns, rows],
-                "voxel_mm": [plane.spacing_mm[1], plane.spacing_mm[0]],
-                "letters": list(plane.letters),
-                "images": [grey_png(plane.cut(channel), *windows[place]) for place, channel in channels],
-                "mask": _outlines(label, classes, plane),
-                "oof": _outlines(predicted, classes, plane),
-                "cross": [column, row],
-                "focus": focus(plane, (label, predicted)),
-            }
-        )
-    shown = [list(limits) for limits in windows]
-    return {"why": why, "windows": shown, "voxel": list(voxel)[1 if flat else 0 :], "planes": planes}
+    maps = Maps(volume.shape[1:], geometry.spacing_mm, label, predicted, ignore)
+    first, *more = places(maps, sought)
+    shown = [shown_window(one, label, is_ct and k == 0) for k, one in enumerate(volume[:_MOST_CHANNELS])]
+    hung = planes_through(first.voxel, geometry)
+    hung.sort(key=lambda plane: plane.axis != first.axis)
+    draw = _Drawer(volume[:_MOST_CHANNELS], shown, maps, classes, flat)
+    planes, others = [draw(plane, first) for plane in hung], list[dict[str, Any]]()
+    at = {(plane.axis, plane.index): number for number, plane in enumerate(hung)}
+    found = [{"reason": first.reason, "plane": 0}]
+    for place in more:
+        plane = planes_through(place.voxel, geometry)[place.axis]
+        if (plane.axis, plane.index) not in at:
+            at[plane.axis, plane.index] = len(planes) + len(others)
+            others.append(draw(plane, place))
+        found.append({"reason": place.reason, "plane": at[plane.axis, plane.index]})
+    windows = [list(limits) for limits in shown]
+    return {"windows": windows, "planes": planes, "others": others, "places": found}
 
 
-def thumbnail(plane: Mapping[str, Any]) -> str:
-    """One plane of `case_pictures` as a small SVG file, both outlines drawn, close up where the masks are small."""
-    columns, rows = plane["size"]
-    dx, dy = plane["voxel_mm"]
-    x, y, width, height = plane["focus"] or (0, 0, columns, rows)
-    if width * height > 0.35 * columns * rows:
-        x, y, width, height = 0, 0, columns, rows
-    # Half voxels are the unit of the paths; mm give the aspect.
-    scale = 200 / max(width * dx, height * dy)
-    frame = f'width="{width * dx * scale:.1f}" height="{height * dy * scale:.1f}"'
-    view = f'viewBox="{2 * x:g} {2 * y:g} {2 * width:g} {2 * height:g}" preserveAspectRatio="none"'
-    parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" {frame} {view}>',
-        f'<image href="{plane["images"][0]}" width="{2 * columns}" height="{2 * rows}"',
-        ' preserveAspectRatio="none"/>',
-        '<g fill="none" stroke-linejoin="round">',
-    ]
-    for key, colour, dash in (
-        ("mask", MASK_COLOUR, ""),
-        ("oof", PREDICTION_COLOUR, ' stroke-dasharray="4 2.5"'),
-    ):
-        for path in (plane[key] or {}).values():
-            if path:
-                stroke = f'd="{path}" vector-effect="non-scaling-stroke"'
-                parts.append(f'<path {stroke} stroke="#000" stroke-opacity=".45" stroke-width="3"/>')
-                parts.append(f'<path {stroke} stroke="{colour}" stroke-width="1.6"{dash}/>')
-    return "".join(parts) + "</g></svg>\n"
+@dataclass(frozen=True)
+class _Drawer:
+    """One plane of a case as what a page draws."""
+
+    channels: NDArray
+    windows: Sequence[tuple[float, float]]
+    maps: Maps
+    classes: Mapping[str, Sequence[int]]
+    flat: bool
+
+    def __call__(self, plane: Plane, place: Place) -> dict[str, Any]:
+        label, predicted = self.maps.label, self.maps.predicted
+        row, column = plane.position(place.voxel, self.maps.shape)
+        rows, columns = plane.cut(self.channels[0]).shape
+        cuts = zip(self.channels, self.windows, strict=True)
+        return {
+            "name": "" if self.flat else plane.name,
+            "axis": plane.axis,
+            "index": plane.index,
+            "of": self.maps.shape[plane.axis],
+            "size": [columns, rows],
+            "voxel_mm": [plane.spacing_mm[1], plane.spacing_mm[0]],
+            "letters": list(plane.letters),
+            "images": [grey_png(plane.cut(channel), *limits) for channel, limits in cuts],
+            "mask": _outlines(label, self.classes, plane),
+            "oof": _outlines(predicted, self.classes, plane),
+            "cross": [column, row],
+            "focus": focus(plane, (label, predicted)),
+        }

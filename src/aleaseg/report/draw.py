@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,19 +14,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from aleaseg.case import Case, Dataset
+from aleaseg.case import Case, Dataset, Geometry
 from aleaseg.errors import AleasegError
 from aleaseg.pages.files import write_if_changed
 from aleaseg.pages.javascript import as_script
-from aleaseg.pages.slices import case_pictures, thumbnail
+from aleaseg.pages.places import Sought
+from aleaseg.pages.planes import ways
+from aleaseg.pages.slices import case_pictures
+from aleaseg.pages.thumbnails import thumbnail
 from aleaseg.predictions import Predictions
 from aleaseg.run import Run, file_name
 from aleaseg.work import map_cases
 
-__all__ = ["draw_cases", "pictures_file", "thumbnail_file"]
+__all__ = ["Drawn", "draw_cases", "drawn", "pictures_file", "thumbnail_file"]
 
 # Raise it when the pictures themselves change, so that older ones are made anew.
-_VERSION = 2
+_VERSION = 5
 # Starting a process costs seconds (it imports scipy and the readers); a few cases are faster without.
 _WORTH_WORKERS = 40
 
@@ -37,7 +41,46 @@ def pictures_file(report: Path, case_id: str) -> Path:
 
 def thumbnail_file(report: Path, case_id: str) -> Path:
     """Where the small picture of a case is."""
-    return report / "thumbs" / f"{file_name(case_id)}.svg"
+    return report / "thumbs" / f"{file_name(case_id)}.webp"
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """What is known of the pictures of a case without reading them: the first line of their file.
+
+    Attributes:
+        stamp: of what they were made from.
+        plane: which one the small picture shows, such as `coronal, slice 12 of 35`; empty in 2D.
+        empty: which outlines are not in it, though the case has them: `mask`, `prediction`.
+        ways: what the array axes are called in the patient; empty where nobody knows.
+    """
+
+    stamp: str = ""
+    plane: str = ""
+    empty: tuple[str, ...] = ()
+    ways: Mapping[str, str] = field(default_factory=dict)
+
+
+def drawn(report: Path, case_id: str) -> Drawn | None:
+    """What is known of the pictures of a case; None where there are none."""
+    path = pictures_file(report, case_id)
+    if not path.exists() or not thumbnail_file(report, case_id).exists():
+        return None
+    with path.open("rb") as file:
+        line = file.readline().decode("ascii", "replace").removeprefix("// ")
+    try:
+        entries = json.loads(line)
+        return Drawn(entries["stamp"], entries["plane"], tuple(entries["empty"]), entries["ways"])
+    except (ValueError, KeyError, TypeError):  # an older version wrote it
+        return None
+
+
+def _about(stamp: str, plane: Mapping[str, Any], geometry: Geometry) -> Drawn:
+    """What stands in the first line."""
+    where = f"{plane['name']}, slice {plane['index'] + 1} of {plane['of']}" if plane["name"] else ""
+    names = {"mask": "mask", "oof": "prediction"}
+    empty = [names[key] for key in names if plane[key] is not None and not any(plane[key].values())]
+    return Drawn(stamp, where, tuple(empty), ways(geometry))
 
 
 def _stamp(run: Run, case: Case, settings: list[Any]) -> str:
@@ -53,23 +96,18 @@ def _stamp(run: Run, case: Case, settings: list[Any]) -> str:
     return hashlib.sha256(json.dumps(parts).encode("utf-8", "replace")).hexdigest()[:20]
 
 
-def _up_to_date(report: Path, case_id: str, stamp: str) -> bool:
-    path = pictures_file(report, case_id)
-    if not path.exists() or not thumbnail_file(report, case_id).exists():
-        return False
-    with path.open("rb") as file:
-        return file.readline().decode("ascii", "replace").strip() == f"// {stamp}"
-
-
 def _one_line(error: BaseException) -> str:
     return " ".join(f"{error}".split()) or type(error).__name__
 
 
 def _draw(
-    report: Path, dataset: Dataset, predictions: Predictions | None, item: tuple[Case, str]
+    report: Path,
+    dataset: Dataset,
+    predictions: Predictions | None,
+    item: tuple[Case, str, Sequence[Sought]],
 ) -> str | None:
     """Make and write the pictures of one case, with their stamp; returns one line if that failed."""
-    (case, stamp), notes = item, list[str]()
+    (case, stamp, sought), notes = item, list[str]()
     try:
         image = case.read_image()
         spatial = image.array.shape[1:]
@@ -81,15 +119,16 @@ def _draw(
             predicted = _most_votes([one.labels() for one in predictions.read(case)])
         predicted = _same_grid(predicted, spatial, "out-of-fold prediction", notes)
         about = dataset.classes, dataset.ignore, dataset.is_ct
-        pictures = case_pictures(image.array, image.geometry, label, predicted, *about)
+        pictures = case_pictures(image.array, image.geometry, label, predicted, *about, sought)
+        small = thumbnail(pictures["planes"][0])
     # Whatever one damaged case raises, its page says so and the other pages are made.
     except Exception as error:
         known = isinstance(error, AleasegError)
         line = _one_line(error) if known else f"{type(error).__name__}: {_one_line(error)}"
-        _write(report, case.id, "", {"error": line}, None)
+        _write(report, case.id, Drawn(), {"error": line}, None)
         return line
     pictures["notes"] = notes
-    _write(report, case.id, stamp, pictures, thumbnail(pictures["planes"][0]))
+    _write(report, case.id, _about(stamp, pictures["planes"][0], image.geometry), pictures, small)
     return None
 
 
@@ -116,20 +155,20 @@ def _same_grid(
     return None
 
 
-def _write(report: Path, case_id: str, stamp: str, pictures: dict[str, Any], thumb: str | None) -> None:
+def _write(report: Path, case_id: str, about: Drawn, pictures: dict[str, Any], thumb: bytes | None) -> None:
     if thumb is not None:
         write_if_changed(thumbnail_file(report, case_id), thumb)
     else:
         thumbnail_file(report, case_id).unlink(missing_ok=True)
     # The stamp goes last: with it the pictures count as made.
-    script = as_script("pictures", file_name(case_id), pictures, stamp)
+    script = as_script("pictures", file_name(case_id), pictures, json.dumps(asdict(about)))
     write_if_changed(pictures_file(report, case_id), script)
 
 
 def draw_cases(
     run: Run,
     dataset: Dataset,
-    cases: Sequence[str],
+    cases: Mapping[str, Sequence[Sought]],
     report: Path,
     predictions: Predictions | None,
     progress: Callable[[int, int], None] | None = None,
@@ -140,7 +179,7 @@ def draw_cases(
     Args:
         run: where the finished cases are.
         dataset: where the images and labels are.
-        cases: ids to draw.
+        cases: ids to draw, and the reasons of each: they say where to look.
         report: the report folder.
         predictions: where out-of-fold label maps come from; None: none are drawn.
         progress: called with (done, total).
@@ -149,19 +188,20 @@ def draw_cases(
     Returns:
         One line for each case that could not be drawn, by id.
     """
-    wanted = set(cases)
     made_by = run.manifest.get("predictions")
     settings = [_VERSION, dict(dataset.classes), dataset.ignore, dataset.is_ct, made_by]
     stale = []
     for case in dataset.cases:
-        if case.id in wanted:
-            stamp = _stamp(run, case, settings)
-            if not _up_to_date(report, case.id, stamp):
-                stale.append((case, stamp))
-    drawn = map_cases(
+        if case.id in cases:
+            sought = cases[case.id]
+            stamp = _stamp(run, case, [*settings, [asdict(one) for one in sought]])
+            before = drawn(report, case.id)
+            if before is None or before.stamp != stamp:
+                stale.append((case, stamp, sought))
+    done = map_cases(
         partial(_draw, report, dataset.with_cases(()), predictions),
         stale,
         workers=workers or (None if len(stale) >= _WORTH_WORKERS else 1),
         progress=progress or (lambda done, total: None),
     )
-    return {case.id: line for (case, _), line in drawn if line is not None}
+    return {case.id: line for (case, *_), line in done if line is not None}

@@ -2,70 +2,63 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
-from aleaseg.measures.column import Column
 from aleaseg.pages.figures import auv_histograms, spectra
+from aleaseg.pages.thumbnails import line_colours
 from aleaseg.report.columns import for_page, values
-from aleaseg.report.draw import thumbnail_file
+from aleaseg.report.draw import Drawn, drawn, pictures_file
+from aleaseg.report.facts import CaseFacts
+from aleaseg.report.next_step import HALF
 from aleaseg.report.standing import confound_table
-from aleaseg.run import Run, file_name
+from aleaseg.run import file_name
 
-__all__ = ["HALF", "in_order", "index_data", "reasons_in_words"]
-
-HALF = 0.5  # doubt above it is a robust z above 3 against the population
-_CARDS = 200  # suspects with their reasons in words; the others are in the contact sheet
+__all__ = ["index_data"]
 
 
-def in_order(cases: pd.DataFrame) -> pd.DataFrame:
-    """The cases by doubt, the highest first; without it by out-of-fold Dice, lowest first; then by id."""
-    keys = pd.DataFrame({"case": cases["case"].astype(str)})
-    keys["doubt"] = -values(cases, "doubt") if "doubt" in cases else np.nan
-    keys["oof_dice"] = values(cases, "oof_dice") if "oof_dice" in cases else np.nan
-    order = keys.sort_values(["doubt", "oof_dice", "case"], na_position="last", kind="stable").index
-    return cases.loc[order].reset_index(drop=True)
+def index_data(facts: CaseFacts, report: Path) -> dict[str, Any]:
+    """All that the group page draws.
 
-
-def reasons_in_words(reasons: str) -> list[str]:
-    """One sentence for each `code=value`."""
-    from aleaseg.measures.reasons import in_words
-
-    return in_words(reasons) if reasons else []
-
-
-def index_data(
-    run: Run, cases: pd.DataFrame, scores: pd.DataFrame, columns: list[Column], report: Path
-) -> dict[str, Any]:
-    """All that the group page draws, of `in_order(run.cases)`, the scores and `describe(cases, manifest)`.
-
-    The report folder tells which cases have a small picture.
+    The report folder tells which cases have a small picture, and what it shows.
     """
-    ids = [str(case) for case in cases["case"]]
-    hashes = [file_name(case) for case in ids]
+    cases, columns = facts.cases, facts.columns
+    ids = cases["case"].astype(str).tolist()
+    pictures = [drawn(report, case) for case in ids]
+    colours = line_colours(len(facts.classes))
     data: dict[str, Any] = {
+        # What a browser keeps of the reader's flags is kept by this name.
+        "key": hashlib.sha256(f"{facts.run.path.resolve()}".encode("utf-8", "replace")).hexdigest()[:16],
+        "prediction": facts.prediction,
         "case": ids,
-        "hash": hashes,
-        "thumb": [int(thumbnail_file(report, case).exists()) for case in ids],
+        "hash": [file_name(case) for case in ids],
+        "thumb": [int(one is not None) for one in pictures],
+        "pictures": [int(pictures_file(report, case).exists()) for case in ids],
+        "plane": _coded(np.array([_caption(one) for one in pictures], dtype=object)),
         "columns": [for_page(column) for column in columns],
+        "classes": [
+            {"name": name, "mask": mask, "oof": predicted}
+            for name, (mask, predicted) in zip(facts.classes, colours, strict=True)
+        ],
         "half": HALF,
+        "reasons": _reasons(facts, ids, pictures),
     }
-    for name in ("status", "group", "site", "reasons", "error", "class_set"):
+    for name in ("status", "group", "site", "error", "class_set"):
         data[name] = (
             _coded(values(cases, name)) if name in cases else _coded(np.array([""] * len(ids), object))
         )
     numbers = {column.name: values(cases, column.name) for column in columns}
     data["numbers"] = {name: column for name, column in numbers.items() if column.dtype != object}
-    data["words"] = _words(cases)
     measures = [column.name for column in columns if column.role != "confound"]
     confounds = [column.name for column in columns if column.role == "confound"]
     data["confounds"] = confound_table(numbers, measures, confounds)
     data["statistics"] = [column.name for column in columns if column.role == "statistic"]
-    data["histograms"] = auv_histograms(cases, scores)
-    data["spectra"] = spectra(run, scores)
+    data["histograms"] = auv_histograms(cases, facts.scores)
+    data["spectra"] = spectra(facts.run, facts.scores)
     return data
 
 
@@ -75,12 +68,22 @@ def _coded(texts: Any) -> dict[str, list]:
     return {"texts": known.tolist(), "codes": codes.tolist()}
 
 
-def _words(cases: pd.DataFrame) -> dict[str, list[str]]:
-    """Reasons in words for the first rows, by row number."""
-    if "reasons" not in cases:
-        return {}
-    found = {}
-    for row, reasons in enumerate(cases["reasons"].head(_CARDS)):
-        if isinstance(reasons, str) and reasons:
-            found[str(row)] = reasons_in_words(reasons)
-    return found
+def _caption(one: Drawn | None) -> str:
+    """What a small picture shows: `coronal, slice 12 of 35; no mask in it`."""
+    if one is None:
+        return ""
+    missing = f"no {' and no '.join(one.empty)} in it" if one.empty else ""
+    return "; ".join(filter(None, (one.plane, missing)))
+
+
+def _reasons(facts: CaseFacts, ids: list[str], pictures: Sequence[Drawn | None]) -> dict[str, list]:
+    """The reasons of each case: axis, sentence and robust z, those that repeat sent once each."""
+    known: dict[tuple[str, str, str], int] = {}
+    rows = [
+        [
+            known.setdefault((one.axis, one.sentence, one.detail), len(known))
+            for one in facts.reasons(case, None if picture is None else picture.ways)
+        ]
+        for case, picture in zip(ids, pictures, strict=True)
+    ]
+    return {"texts": [list(text) for text in known], "rows": rows}

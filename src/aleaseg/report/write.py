@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from aleaseg.case import Dataset
 from aleaseg.measures.column import Column
@@ -17,16 +14,32 @@ from aleaseg.pages.files import copy_assets, write_if_changed
 from aleaseg.pages.javascript import as_script
 from aleaseg.pages.templates import flat, write_html
 from aleaseg.predictions import Predictions, open_predictions
-from aleaseg.report.case_data import case_data
-from aleaseg.report.columns import describe, values
-from aleaseg.report.draw import draw_cases
-from aleaseg.report.index import HALF, in_order, index_data
+from aleaseg.report.columns import values
+from aleaseg.report.draw import draw_cases, drawn
+from aleaseg.report.facts import CaseFacts
+from aleaseg.report.index import index_data
+from aleaseg.report.next_step import next_step
 from aleaseg.run import Run, file_name, read_json
 
 __all__ = ["write_report"]
 
 _SHOWN_FINDINGS = 500
-_SCRIPTS = ("page.js", "plots.js", "cloud.js", "sheet.js", "figures.js", "group.js", "case.js")
+_WITHOUT_SCRIPTS = 50  # cases that a browser without scripts shows
+_SCRIPTS = (
+    "page.js",
+    "queue.js",
+    "flags.js",
+    "axes.js",
+    "plots.js",
+    "cards.js",
+    "distributions.js",
+    "controls.js",
+    "sheet.js",
+    "figures.js",
+    "group.js",
+    "viewer.js",
+    "case.js",
+)
 
 
 def write_report(
@@ -53,9 +66,8 @@ def write_report(
         UsageError: the folder holds no run, or a damaged one.
     """
     report = run.path / "report"
-    manifest = run.manifest
-    cases = in_order(run.cases)
-    columns = describe(cases, manifest)
+    facts = CaseFacts(run)
+    manifest, cases = facts.manifest, facts.cases
     notes = [str(note) for note in manifest.get("notes") or []]
     troubles: dict[str, str] = {}
     if dataset is None:
@@ -65,35 +77,36 @@ def write_report(
         if predictions is None:
             # Without the cases: it goes to worker processes again and again.
             predictions = open_predictions(run, dataset.with_cases(()))
-        drawn = cases["case"].astype(str)[values(cases, "status") != "failed"]
-        troubles = draw_cases(run, dataset, list(drawn), report, predictions, progress, workers)
+        scored = cases["case"].astype(str)[values(cases, "status") != "failed"]
+        wanted = {case: facts.sought(case) for case in scored}
+        troubles = draw_cases(run, dataset, wanted, report, predictions, progress, workers)
     if troubles:
         notes.append(f"{len(troubles)} case(s) could not be drawn; their pages say why.")
     _forget_others(report, {file_name(str(case)) for case in cases["case"]})
     _write_assets(report)
-    scores = run.scores if (run.path / "scores.csv").exists() else pd.DataFrame(columns=["case", "class"])
-    for case, data in case_data(run, cases, scores, columns):
-        name = file_name(case)
+    for case in cases["case"].astype(str):
+        name, picture = file_name(case), drawn(report, case)
+        data = facts.of(case, None if picture is None else picture.ways)
         write_if_changed(report / "cases" / f"{name}.js", as_script("case", name, data))
-    index = index_data(run, cases, scores, columns, report)
-    write_if_changed(report / "data" / "index.js", as_script("index", "", index))
-    context = _context(run, manifest, cases, columns, notes)
+    write_if_changed(report / "data" / "index.js", as_script("index", "", index_data(facts, report)))
+    context = _context(facts, notes)
     write_html(report / "case.html", "aleaseg.report", **context)
     return write_html(report / "index.html", "aleaseg.report", **context)
 
 
 def _write_assets(report: Path) -> None:
     copy_assets(report, "aleaseg.report", "report.css", *_SCRIPTS)
-    # Plotly is 5 MB: the package brings it, and each report gets its own copy to stay whole offline.
-    bundle = files("plotly").joinpath("package_data", "plotly.min.js").read_text("utf-8")
-    write_if_changed(report / "assets" / "plotly.min.js", bundle)
+    for path in (report / "assets").glob("*.js"):  # of an earlier version
+        if path.name not in _SCRIPTS:
+            path.unlink()
 
 
 def _forget_others(report: Path, names: set[str]) -> None:
     """Delete what belongs to cases that the run no longer has."""
     for folder in ("cases", "pictures", "thumbs"):
         for path in (report / folder).glob("*"):
-            if path.stem not in names:
+            # Small pictures were once drawings.
+            if path.stem not in names or path.suffix == ".svg":
                 path.unlink()
 
 
@@ -106,10 +119,9 @@ def _directions(columns: list[Column]) -> list[tuple[str, list[str]]]:
     ]
 
 
-def _context(
-    run: Run, manifest: dict[str, Any], cases: pd.DataFrame, columns: list[Column], notes: list[str]
-) -> dict[str, Any]:
+def _context(facts: CaseFacts, notes: list[str]) -> dict[str, Any]:
     """What the templates name."""
+    run, manifest, cases, columns = facts.run, facts.manifest, facts.cases, facts.columns
     about = {"channels": [], "path": "", **(manifest.get("dataset") or {})}
     population = manifest.get("population") or {}
     status = values(cases, "status") if "status" in cases else np.array([], dtype=object)
@@ -126,7 +138,9 @@ def _context(
         "cases": len(cases),
         "failed": int((status == "failed").sum()),
         "above_half": {"label_doubt": None, "image_doubt": None, **(population.get("above_half") or {})},
-        "above": int(np.sum(values(cases, "doubt") > HALF)) if "doubt" in has else None,
+        "next": next_step(run.path.resolve(), cases),
+        "first": [(case, facts.reasons(case)) for case in cases["case"].astype(str).head(_WITHOUT_SCRIPTS)],
+        "prediction": facts.prediction,
         "has": has,
         "notes": notes,
         "columns": columns,
@@ -141,5 +155,4 @@ def _context(
         "versions": flat({"aleaseg": manifest.get("aleaseg", ""), **(manifest.get("versions") or {})}),
         "created": str(manifest.get("created") or ""),
         "run": str(run.path),
-        "select": f"aleaseg select {shlex.quote(str(run.path.resolve()))} --by doubt --quantile 0.95",
     }

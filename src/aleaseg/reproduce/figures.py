@@ -19,8 +19,9 @@ import pandas as pd
 from aleaseg.errors import AleasegError
 from aleaseg.pages.figures import auv_histograms, spectra
 from aleaseg.pages.files import write_if_changed
-from aleaseg.pages.slices import case_pictures, thumbnail
+from aleaseg.pages.slices import case_pictures
 from aleaseg.pages.svg import as_file
+from aleaseg.pages.thumbnails import drawing
 from aleaseg.reproduce.cells import Cell, Maps, Scores, Training
 from aleaseg.reproduce.datasets import Prepared
 from aleaseg.reproduce.drawing import histograms_svg, scatter_svg, spectra_svg
@@ -122,7 +123,7 @@ def _gallery(drawer: _Drawer) -> dict[str, str]:
             label = None if case.read_label is None else case.read_label().array
             about = dataset.classes, dataset.ignore, dataset.is_ct
             pictures = case_pictures(image.array, image.geometry, label, None, *about)
-            name = drawer.keep(f"figure1_{which}_{place}.svg", thumbnail(pictures["planes"][0]))
+            name = drawer.keep(f"figure1_{which}_{place}.svg", drawing(pictures["planes"][0]))
             found[name] = f"{which} {place}: {case.id}, AUV {row['auv']:.2f}"
     return found
 

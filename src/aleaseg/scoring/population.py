@@ -168,45 +168,80 @@ def score_population(
         # In parts: each holds a number for every pair of classes.
         rows = max(1, _CELLS // (len(numbers.classes) ** 2 + 1))
         parts = [slice(start, start + rows) for start in range(0, len(numbers), rows)]
-        cells = [cell for part in parts for cell in _cells(numbers.take(part), image, image_z[part], label)]
+        axes = {"image": image_z, "mask": label_z}
+        for part in parts:
+            of_part = {name: z[part] for name, z in axes.items()}
+            cells[part] = _cells(numbers.take(part), of_part, image, label)
     return Scored(auv, class_auv, scale, image_doubt, label_doubt, doubt, cells)
 
 
-_MOST = 5
+# The axis that decides is explained first, and the other one is not left out.
+_MOST, _OF_OTHER = 5, 2
 _CELLS = 2**21
 
 
 def _cells(
-    numbers: Numbers, image: ImageReference, image_z: NDArray, label: LabelReference | None
+    numbers: Numbers,
+    axes: Mapping[str, NDArray[np.float64]],
+    image: ImageReference,
+    label: LabelReference | None,
 ) -> list[str]:
-    """What stands out in each case, strongest first."""
-    statistics = image.feature_z(numbers.images(image.names))
-    columns: list[_Column] = [
-        (name.removeprefix("img_"), np.abs(z), z) for name, z in zip(image.names, statistics.T, strict=True)
-    ]
+    """What stands out in each case: of its more doubtful axis first, of each the strongest first.
+
+    Args:
+        numbers: of the cases.
+        axes: `image` and `mask`: the robust z of each axis, (N,); NaN where it has none.
+        image: what the images are compared with.
+        label: what the masks are compared with, or None.
+    """
+    columns = {"image": _image_columns(image, numbers), "mask": list[_Column]()}
     if label is not None:
-        columns += _label_columns(label, _signals(numbers.with_classes(label.classes)))
-    # The whole image's distance is a reason only where no single number says why.
-    alone = np.max([np.nan_to_num(strength, nan=0.0) for _, strength, _ in columns], axis=0) < 3
-    columns.append(("image", np.where(alone, image_z, 0.0), image_z))
+        columns["mask"] = _label_columns(label, _signals(numbers.with_classes(label.classes)))
+    found = {name: _standing_out(name, columns[name], z, ~numbers.failed) for name, z in axes.items()}
+    mask_first = np.nan_to_num(axes["mask"], nan=-np.inf) >= np.nan_to_num(axes["image"], nan=-np.inf)
+    cells = []
+    for row, first in enumerate(mask_first):
+        ours, others = ("mask", "image") if first else ("image", "mask")
+        told = found[others][row][:_OF_OTHER]
+        cells.append(joined([*found[ours][row][: _MOST - len(told)], *told]))
+    return cells
+
+
+def _standing_out(
+    axis: str, columns: list[_Column], z: NDArray, measured: NDArray[np.bool_]
+) -> list[list[Reason]]:
+    """The reasons of one axis for each case, strongest first; nothing below a robust z of 3.
+
+    Where no single number says why the axis as a whole lies that far out, the mixture is the reason.
+    """
+    nothing = np.zeros(len(z))
+    single = np.max([nothing, *(np.nan_to_num(strength, nan=0.0) for _, strength, _ in columns)], axis=0)
+    columns = [*columns, (axis, np.where(single < LEAST_STRENGTH, z, 0.0), z)]
     strength = np.stack([strength for _, strength, _ in columns], axis=1)
     values = np.stack([value for _, _, value in columns], axis=1)
-    telling = (strength >= LEAST_STRENGTH) & np.isfinite(values) & ~numbers.failed[:, None]
+    telling = (strength >= LEAST_STRENGTH) & np.isfinite(values) & measured[:, None]
     strength = np.where(telling, strength, 0.0)
     best = np.argsort(-strength, axis=1, kind="stable")[:, :_MOST]
-    cells = []
-    for row, chosen in enumerate(best):
-        found: list[Reason] = [
+    return [
+        [
             (columns[k][0], float(strength[row, k]), float(values[row, k]))
             for k in chosen
             if strength[row, k] > 0
         ]
-        cells.append(joined(found, most=_MOST))
-    return cells
+        for row, chosen in enumerate(best)
+    ]
 
 
 _Column = tuple[str, NDArray[np.float64], NDArray[np.float64]]
 """Code, strength (N,) and number shown (N,)."""
+
+
+def _image_columns(reference: ImageReference, numbers: Numbers) -> list[_Column]:
+    statistics = reference.feature_z(numbers.images(reference.names))
+    return [
+        (name.removeprefix("img_"), np.abs(z), z)
+        for name, z in zip(reference.names, statistics.T, strict=True)
+    ]
 
 
 def _label_columns(reference: LabelReference, signals: LabelSignals) -> list[_Column]:

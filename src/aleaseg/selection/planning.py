@@ -1,21 +1,22 @@
 """What a cut keeps and drops, what it costs each class and site, and whether it may be made.
 
-A cut reads the tables of a run and writes nothing. A case is dropped only for its score: a case
-without one (it failed, or the score does not exist for it) is always kept, and listed.
+A cut reads the tables of a run and writes nothing. A case is dropped only for its score, or by somebody who
+names it: a case without a score (it failed, or the score does not exist for it) is kept otherwise, and listed.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from aleaseg.errors import SelectionRefused, UsageError
 from aleaseg.measures.column import Column
 from aleaseg.run import Run
 from aleaseg.selection.cutting import Cut, Verdict, judge
+from aleaseg.selection.hand import known_ids, read_ids
 from aleaseg.selection.harm import Harm, count, present, refusals
 from aleaseg.selection.settings import CutSettings
 from aleaseg.settings import called_with
@@ -23,6 +24,7 @@ from aleaseg.settings import called_with
 __all__ = ["Selection", "Why", "describe", "plan", "planned"]
 
 Row = dict[str, Any]
+_Hand = Literal["", "dropped", "kept"]
 
 _DOUBTS = ("doubt", "label_doubt", "image_doubt")
 _DOUBT_THRESHOLD = 0.5
@@ -38,12 +40,14 @@ class Why:
         threshold: the worst score that may stay. None without score, or where none may stay.
         reasons: of its doubt, `code=value` joined by `; `, as in cases.csv.
         class_name: the class whose score it is; empty for a score of the whole case.
+        by_hand: `dropped` or `kept` where somebody decided about this case; empty: the score did.
     """
 
     score: float | None
     threshold: float | None
     reasons: str = ""
     class_name: str = ""
+    by_hand: _Hand = ""
 
 
 @dataclass(frozen=True)
@@ -75,8 +79,8 @@ class Selection:
 def plan(asked: CutSettings) -> Selection:
     """Plan a cut; nothing is written.
 
-    At most one of `quantile`, `worst` and `threshold` is given; without any, a doubt is cut at 0.5
-    and any other score at its 0.95 quantile.
+    At most one of `quantile`, `worst`, `threshold` and `listed` is given; without any, a doubt is cut at
+    0.5 and any other score at its 0.95 quantile. `drop` and `keep` have the last word.
 
     Returns:
         The selection.
@@ -90,38 +94,26 @@ def plan(asked: CutSettings) -> Selection:
 
 def planned(asked: CutSettings) -> Selection:
     """What `plan` does, of settings that were made already."""
-    run, only = asked.run if isinstance(asked.run, Run) else Run(asked.run), asked.class_name
+    run = asked.run if isinstance(asked.run, Run) else Run(asked.run)
     cases, scores = _rows(run.cases), _rows(run.scores)
-    per_class = only is not None or asked.reading != "class"
-    by = asked.by or ("auv" if per_class else "doubt")
-    sign = _direction(by, run.manifest["columns"], scores if per_class else cases, per_class)
-    if only is not None:
-        _check_class(only, scores, asked.reading)
-    quantile, threshold = asked.quantile, asked.threshold
-    if quantile is None and asked.worst is None and threshold is None:
-        threshold, quantile = (_DOUBT_THRESHOLD, None) if by in _DOUBTS else (None, _QUANTILE)
-    badness = _by_class(scores, by, sign, only) if per_class else {"": _by_case(cases, by, sign)}
-    if not any(badness.values()):
-        raise UsageError(_nothing_to_cut(by, only, len(cases)))
-    cut = Cut(quantile, asked.worst, None if threshold is None else sign * threshold)
-    dropped, verdicts = judge(badness, cut, asked.reading)
+    by_hand = _by_hand(asked, {row["case"] for row in cases})
+    found = _scored(asked, run, cases, scores)
+    dropped = [case for case in found.dropped if by_hand.get(case) != "kept"]
+    dropped += [case for case, what in by_hand.items() if what == "dropped" and case not in found.dropped]
     harm = count(cases, scores, set(dropped))
     refused = refusals(harm, asked.floor, asked.minimum)
-    why = {row["case"]: _why(verdicts.get(row["case"]), sign, row.get("reasons", "")) for row in cases}
+    why = {row["case"]: _why(row, found, by_hand) for row in cases}
     selection = Selection(
         run=run.path,
         kept=tuple(sorted(set(why) - set(dropped))),
         dropped=tuple(dropped),
-        unscored=tuple(sorted(case for case in why if why[case].score is None)),
+        unscored=tuple(sorted(case for case in set(why) - set(dropped) if why[case].score is None)),
         why=why,
         settings={
-            "by": by,
-            "direction": "high = bad" if sign > 0 else "low = bad",
-            "quantile": quantile,
-            "worst": asked.worst,
-            "threshold": threshold,
-            "class": only,
-            "reading": asked.reading if per_class else None,
+            **found.settings,
+            "listed": _name_of_list(asked),
+            "drop": list(asked.drop),
+            "keep": list(asked.keep),
             **{name: getattr(asked, name) for name in ("floor", "minimum", "force")},
         },
         harm=harm,
@@ -139,16 +131,14 @@ def planned(asked: CutSettings) -> Selection:
 def describe(selection: Selection) -> list[str]:
     """What the cut removes, per class and per site, one line each: to show before anything is written."""
     settings = selection.settings
-    rule = next(
-        f"{name} {settings[name]:g}"
-        for name in ("quantile", "worst", "threshold")
-        if settings[name] is not None
-    )
-    target = f" of {settings['class']}" if settings["class"] else ""
-    lines = [
-        f"{len(selection.dropped)} of {len(selection.why)} cases go: "
-        f"{settings['by']}{target} ({settings['direction']}), {rule}"
-    ]
+    goes = len(selection.dropped)
+    lines = [f"{goes} of {len(selection.why)} cases {'goes' if goes == 1 else 'go'}: {_rule(settings)}"]
+    for what, done in (("dropped", "go"), ("kept", "stay")):
+        named = [case for case, why in selection.why.items() if why.by_hand == what]
+        if named and not (settings["listed"] and what == "dropped"):
+            some = f"{', '.join(named[:5])}{', ...' if len(named) > 5 else ''}"
+            ending = "" if len(named) > 1 else {"go": "es", "stay": "s"}[done]
+            lines.append(f"by hand: {some} {done}{ending}")
     width = max(len(harm.name) for harm in selection.harm)
     for harm in selection.harm:
         kind = "" if harm.kind == "all" else harm.kind
@@ -158,6 +148,104 @@ def describe(selection: Selection) -> list[str]:
         lines.append(f"{len(selection.unscored)} cases have no such score and stay")
     lines += [f"forced: {line}" for line in selection.forced]
     return lines
+
+
+def _rule(settings: Mapping[str, Any]) -> str:
+    """By what the cases go."""
+    if settings["listed"]:
+        return f"those that {settings['listed']} lists"
+    names = ("quantile", "worst", "threshold")
+    rule = next(f"{name} {settings[name]:g}" for name in names if settings[name] is not None)
+    target = f" of {settings['class']}" if settings["class"] else ""
+    return f"{settings['by']}{target} ({settings['direction']}), {rule}"
+
+
+# -- what the score decides ---------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Scored:
+    """What a score drops, worst first; the verdict on each case; and the rule, every default filled in."""
+
+    dropped: list[str]
+    verdicts: Mapping[str, Verdict]
+    sign: int
+    settings: Mapping[str, Any]
+
+
+def _scored(asked: CutSettings, run: Run, cases: Sequence[Row], scores: Sequence[Row]) -> _Scored:
+    only = asked.class_name
+    per_class = only is not None or asked.reading != "class"
+    by = asked.by or ("auv" if per_class else "doubt")
+    quantile, threshold, worst = asked.quantile, asked.threshold, asked.worst
+    if asked.listed is not None:
+        # The score decides nothing; it is told all the same.
+        sign, badness = 1, {"": _by_case(cases, by, 1) if by in cases[0] else {}}
+        dropped, verdicts = judge(badness, Cut(None, 0, None), "class")
+    else:
+        sign = _direction(by, run.manifest["columns"], scores if per_class else cases, per_class)
+        if only is not None:
+            _check_class(only, scores, asked.reading)
+        if quantile is None and worst is None and threshold is None:
+            threshold, quantile = (_DOUBT_THRESHOLD, None) if by in _DOUBTS else (None, _QUANTILE)
+        badness = _by_class(scores, by, sign, only) if per_class else {"": _by_case(cases, by, sign)}
+        if not any(badness.values()):
+            raise UsageError(_nothing_to_cut(by, only, len(cases)))
+        cut = Cut(quantile, worst, None if threshold is None else sign * threshold)
+        dropped, verdicts = judge(badness, cut, asked.reading)
+    rule = {
+        "by": by,
+        "direction": "high = bad" if sign > 0 else "low = bad",
+        "quantile": quantile,
+        "worst": worst,
+        "threshold": threshold,
+        "class": only,
+        "reading": asked.reading if per_class else None,
+    }
+    return _Scored(dropped, verdicts, sign, rule)
+
+
+def _why(row: Row, found: _Scored, by_hand: Mapping[str, _Hand]) -> Why:
+    case, reasons = row["case"], row.get("reasons", "")
+    verdict = found.verdicts.get(case)
+    hand: _Hand = by_hand.get(case, "")
+    if verdict is None:
+        return Why(None, None, reasons, by_hand=hand)
+    # Of a list there is no limit: nothing of it is cut by the score.
+    limited = math.isfinite(verdict.limit) and any(
+        found.settings[name] is not None for name in ("quantile", "worst", "threshold")
+    )
+    limit = found.sign * verdict.limit if limited else None
+    return Why(found.sign * verdict.badness, limit, reasons, verdict.class_name, hand)
+
+
+# -- what somebody decided ----------------------------------------------------------------------------
+
+
+def _by_hand(asked: CutSettings, ids: Collection[str]) -> dict[str, _Hand]:
+    """For each case that is named: whether it goes or stays.
+
+    Raises:
+        UsageError: an id that the run does not have, or one that shall both go and stay.
+    """
+    listed: tuple[str, ...] = ()
+    if asked.listed is not None:
+        from_file = isinstance(asked.listed, str | Path)
+        named = read_ids(asked.listed) if isinstance(asked.listed, str | Path) else asked.listed
+        listed = known_ids(named, ids, str(asked.listed) if from_file else "the list")
+    drop, keep = (known_ids(getattr(asked, name), ids, name) for name in ("drop", "keep"))
+    if both := sorted(set(drop) & set(keep)):
+        raise UsageError(
+            f"{both[0]!r} shall both go and stay; expected one of them; take it from drop or keep"
+        )
+    goes: dict[str, _Hand] = dict.fromkeys((*listed, *drop), "dropped")
+    return goes | dict.fromkeys(keep, "kept")
+
+
+def _name_of_list(asked: CutSettings) -> str | None:
+    if asked.listed is None:
+        return None
+    return Path(asked.listed).name if isinstance(asked.listed, str | Path) else "the list"
 
 
 # -- the tables -----------------------------------------------------------------------------------
@@ -175,13 +263,6 @@ def _by_class(scores: Sequence[Row], by: str, sign: int, only: str | None) -> di
 def _by_case(rows: Sequence[Row], column: str, sign: int) -> dict[str, float]:
     values = {row["case"]: _number(row[column]) for row in rows if row.get("status") != "failed"}
     return {case: sign * value for case, value in values.items() if value is not None}
-
-
-def _why(verdict: Verdict | None, sign: int, reasons: str) -> Why:
-    if verdict is None:
-        return Why(None, None, reasons)
-    limit = sign * verdict.limit if math.isfinite(verdict.limit) else None
-    return Why(sign * verdict.badness, limit, reasons, verdict.class_name)
 
 
 # -- the door -------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -37,6 +38,17 @@ class CutSettings(Settings):
     ] = None
     worst: Annotated[int | None, Option("Drop so many of the worst; among equals, the first ids.")] = None
     threshold: Annotated[float | None, Option("Drop what lies beyond it, on the score's bad side.")] = None
+    listed: Annotated[
+        str | Path | Sequence[str] | None,
+        Option(
+            "In place of a score: a file with one id a line (or a CSV with a column case), or the ids; exactly "
+            "those go."
+        ),
+    ] = None
+    drop: Annotated[
+        Sequence[str], Option("Ids that go too, whatever their score; several with commas between them.")
+    ] = ()
+    keep: Annotated[Sequence[str], Option("Ids that stay, whatever their score.")] = ()
     class_name: Annotated[
         str | None,
         Option("Cut by the score of this class (Eq. 8-9); cases without it are kept, and are outside F."),
@@ -55,11 +67,18 @@ class CutSettings(Settings):
     def __post_init__(self) -> None:
         """Refuse what cannot work."""
         super().__post_init__()
-        named = [name for name in ("quantile", "worst", "threshold") if getattr(self, name) is not None]
+        named = [
+            name for name in ("quantile", "worst", "threshold", "listed") if getattr(self, name) is not None
+        ]
         if len(named) > 1:
             raise UsageError(
-                f"found {' and '.join(named)}; expected one of quantile, worst, threshold; leave one"
+                f"found {' and '.join(named)}; expected one of quantile, worst, threshold, listed; leave one"
             )
+        for name in ("drop", "keep"):
+            if isinstance(getattr(self, name), str):
+                object.__setattr__(self, name, (getattr(self, name),))
+        if self.listed is not None and (self.by or self.class_name or self.reading != "class"):
+            raise UsageError("found a list and a score to cut by; expected one of them; leave one")
         if self.quantile is not None and not 0 < self.quantile <= 1:
             raise UsageError(
                 f"quantile is {self.quantile:g}; expected a share of cases to keep in (0, 1], such as 0.95"

@@ -22,7 +22,7 @@ from aleaseg.selection.planning import Selection
 __all__ = ["write"]
 
 _SIDES = ("train", "val")
-_COLUMNS = ("case", "kept", "score", "threshold", "class", "reasons")
+_COLUMNS = ("case", "kept", "score", "threshold", "class", "reasons", "by_hand")
 
 
 def write(
@@ -133,6 +133,7 @@ def _row(selection: Selection, case: str) -> dict[str, Any]:
         "threshold": why.threshold,
         "class": why.class_name,
         "reasons": why.reasons,
+        "by_hand": why.by_hand,
     }
 
 

@@ -1,7 +1,7 @@
 // The confound check, and the paper's figures.
 "use strict";
 
-ALEASEG.confounds = (one, all, rows) => {
+ALEASEG.confounds = (one, all, hooks) => {
   const { h, plots } = ALEASEG;
   const { data } = one;
   const section = document.getElementById("confounds");
@@ -50,7 +50,6 @@ ALEASEG.confounds = (one, all, rows) => {
     h("tbody", {}, confounds.map((c) => h("tr", {}, h("th", { scope: "row" }, one.title(c)), scores.map((m) => cell(m, c))))));
 
   // The plot shows the chosen pair; against texts the cases stand in one lane per text.
-  let places = () => null;
   function draw() {
     const [m, c] = [measure.value, confound.value];
     const entry = find(m, c);
@@ -62,117 +61,131 @@ ALEASEG.confounds = (one, all, rows) => {
       return at < 0 ? null : at + ((((row * 7919) % 101) / 101 - 0.5) * 0.6);
     };
     const x = texts ? lane : (row) => one.value(c, row);
-    places = (row) => [x(row), y(row)];
     const mine = all.filter((row) => x(row) !== null && y(row) !== null);
+    const ends = (values) => {
+      const [low, high] = values.reduce(([least, most], value) => [Math.min(least, value), Math.max(most, value)], [Infinity, -Infinity]);
+      const pad = 0.03 * (high - low || 1);
+      return [low - pad, high + pad];
+    };
     plots.plot(document.getElementById("confound-plot"), () => ({
+      names: texts ? {} : { x: c, y: m },
+      x: texts
+        ? { title: one.title(c), range: [-0.6, texts.length - 0.4], ticks: texts.length > 16 ? [] : texts.map((text, at) => ({ at, said: shorten(text) })) }
+        : { title: one.withUnit(c), range: ends(mine.map(x)) },
+      y: { title: one.withDirection(m), range: ends(mine.map(y)) },
       dots: { rows: mine, x, y, kind: one.axis, size: 6 },
-      layout: {
-        xaxis: texts
-          ? { title: { text: one.title(c) }, tickvals: texts.map((_, place) => place), ticktext: texts.map(shorten), range: [-0.6, texts.length - 0.4] }
-          : { title: { text: one.withUnit(c) } },
-        yaxis: { title: { text: one.withDirection(m) } },
-      },
-    }), { rows, at: (row) => places(row) });
+    }), {
+      ...hooks, label: `${one.title(m)} against ${one.title(c)} of ${mine.length} cases; arrow keys go from case to case`,
+      title: (row) => `${data.case[row]}: ${one.title(m)} ${one.format(m, y(row))}`,
+    });
     document.getElementById("confound-caption").textContent = entry.rho === null
       ? `No correlation: ${one.title(m)} or ${one.title(c)} does not vary (n = ${entry.n}).`
       : `${entry.kind === "rho" ? "Spearman ρ" : "Correlation ratio η of the ranks"} = ${signed(entry.rho)}, n = ${entry.n.toLocaleString("en")}.`
         + (Math.abs(entry.rho) >= 0.5 ? " Strong: read this score with size in mind." : Math.abs(entry.rho) >= 0.3 ? " Moderate: look at the plot." : " Weak.");
   }
-  // Plotly reads markup in texts; data are not markup.
   function shorten(text) {
-    const short = text.length > 24 ? `${text.slice(0, 23)}…` : text;
-    return ALEASEG.plain(short);
+    return text.length > 24 ? `${text.slice(0, 23)}…` : text;
   }
   draw();
 };
-
-// Text that Plotly shows as it is.
-ALEASEG.plain = (text) => text.replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;").replace(/\$/g, "＄");
 
 ALEASEG.spectra = (one) => {
   const { h, plots, score } = ALEASEG;
   const { data } = one;
   const byId = (id) => document.getElementById(id);
   const controls = byId("spectra-controls");
-  if (controls && data.spectra.length) {
-    const choice = h("select", { id: "spectra-class" }, data.spectra.map((entry, place) => h("option", { value: place }, entry.class)));
-    choice.addEventListener("change", draw);
-    controls.append(h("label", {}, "class ", choice));
-    const dashes = ["solid", "dash", "dashdot", "dot"];
-    // The first index at which the sum of energies reaches a share.
-    function reach(p, share) {
-      let sum = 0;
-      const at = p.findIndex((value) => { sum += value; return sum >= share; });
-      return at < 0 ? `> ${p.length}` : at + 1;
-    }
-    function curves(values, colours, add) {
-      return data.spectra[Number(choice.value)].curves.map((curve, place) => ({
-        type: "scatter", mode: "lines", x: curve.energies.map((_, j) => j + 1), y: values(curve.energies),
-        name: ALEASEG.plain(`${curve.which}: ${curve.case}, S ${score(curve.s)}${add ? add(curve.energies) : ""}`), hoverinfo: "x+y+name", hoverlabel: { namelength: 40 },
-        line: { color: colours.curves[place], width: 2.2, dash: dashes[place] },
-      }));
-    }
-    const legend = (colours) => ({ orientation: "h", y: -0.22, x: 0, font: { color: colours.ink, size: 11 } });
-    function draw() {
-      plots.plot(byId("decay"), (colours) => ({
-        // sqrt: energies are squared singular values
-        data: curves((p) => p.map((value) => (value > 0 ? Math.sqrt(value / p[0]) : null)), colours),
-        layout: {
-          showlegend: true, legend: legend(colours), margin: { l: 60, r: 12, t: 8, b: 90 },
-          xaxis: { title: { text: "index of the singular value" } },
-          yaxis: { type: "log", title: { text: "relative to the first" }, exponentformat: "power", dtick: 1 },
-        },
-      }));
-      plots.plot(byId("energy"), (colours) => ({
-        data: curves((p) => {
-          let sum = 0;
-          return p.map((value) => { sum += value; return sum; });
-        }, colours, (p) => `, 90% by ${reach(p, 0.9)}`),
-        layout: {
-          showlegend: true, legend: legend(colours), margin: { l: 60, r: 12, t: 8, b: 90 },
-          xaxis: { title: { text: "number of singular values" } },
-          yaxis: { title: { text: "share of the energy" }, range: [0, 1.02] },
-          shapes: [{ type: "line", xref: "paper", x0: 0, x1: 1, y0: 0.5, y1: 0.5, line: { color: colours.muted, width: 1.2, dash: "dot" } }],
-          annotations: [{ text: "50% of the energy", xref: "paper", x: 1, y: 0.5, xanchor: "right", yanchor: "bottom", showarrow: false, font: { color: colours.muted, size: 11 } }],
-        },
-      }));
-    }
-    draw();
-  } else if (controls) {
+  if (!controls) return;
+  if (!data.spectra.length) {
     byId("spectra-figures").hidden = true;
     controls.append(h("p", { class: "note" }, "Spectra are drawn from four cases of a class on; no class has as many."));
+    return;
+  }
+  const choice = h("select", { id: "spectra-class", autocomplete: "off", onchange: () => draw() },
+    data.spectra.map((entry, place) => h("option", { value: place }, entry.class)));
+  controls.append(h("label", {}, "class ", choice));
+
+  // The first index at which the sum of energies reaches a share.
+  function reach(p, share) {
+    let sum = 0;
+    const at = p.findIndex((value) => { sum += value; return sum >= share; });
+    return at < 0 ? `> ${p.length}` : at + 1;
   }
 
+  function sums(p) {
+    let sum = 0;
+    return p.map((value) => { sum += value; return sum; });
+  }
+
+  const curves = (list, values) => list.map((curve, place) => ({
+    kind: `c${place}`, said: `${curve.which}: ${curve.case}`, points: values(curve.energies).map((value, j) => [j + 1, value]),
+  }));
+
+  function draw() {
+    const { curves: list } = data.spectra[Number(choice.value)];
+    const most = Math.max(...list.map((curve) => curve.energies.length));
+    // sqrt: energies are squared singular values
+    const decays = curves(list, (p) => p.map((value) => (value > 0 ? Math.sqrt(value / p[0]) : null)));
+    const least = Math.min(...decays.flatMap((curve) => curve.points.map((point) => point[1]).filter(Boolean)));
+    plots.plot(byId("decay"), () => ({
+      margin: { l: 60 }, x: { range: [1, most], title: "index of the singular value" },
+      y: { range: [least, 1], log: true, title: "relative to the first" }, curves: decays,
+    }));
+    // From where the curves begin: at 0 they would lie on the frame.
+    const first = Math.min(...list.map((curve) => curve.energies[0]));
+    plots.plot(byId("energy"), () => ({
+      margin: { l: 60 }, x: { range: [1, most], title: "number of singular values" },
+      y: { range: [Math.min(0.48, Math.max(0, first - 0.03)), 1.01], title: "share of the energy" },
+      rules: [{ y: 0.5 }], curves: curves(list, sums),
+    }));
+    const legend = (said) => list.map((curve, place) => h("li", { class: `c${place}` }, h("i"), `${curve.which}: ${curve.case}, S ${score(curve.s)}${said(curve.energies)}`));
+    byId("decay-legend").replaceChildren(...legend(() => ""));
+    byId("energy-legend").replaceChildren(...legend((p) => `, 90% by ${reach(p, 0.9)}`));
+  }
+  draw();
+};
+
+ALEASEG.gallery = (one, all) => {
+  const { h, plots, score, thumb } = ALEASEG;
+  const { data } = one;
+  const byId = (id) => document.getElementById(id);
   const host = byId("histograms");
   if (!host) return;
   const MOST = 8; // more classes than that are chosen from a list
   const show = (entry) => {
     const element = h("div", { class: "plot hist" });
-    host.append(h("figure", {}, h("h3", {}, entry.class || "Entire case", " ",
-      h("small", {}, `n = ${entry.n.toLocaleString("en")}, median ${score(entry.median)}`)), element));
+    const figure = h("figure", {}, h("h3", {}, entry.class || "Entire case", " ",
+      h("small", {}, `n = ${entry.n.toLocaleString("en")}, median ${score(entry.median)}`)), element);
+    host.append(figure);
     const step = 1 / entry.counts.length;
-    plots.plot(element, (colours) => ({
-      data: [{
-        type: "bar", x: entry.counts.map((_, bin) => (bin + 0.5) * step), y: entry.counts, width: step * 0.92,
-        marker: { color: entry.class ? colours.fine : colours.accent }, hovertemplate: "AUV %{x:.2f}: %{y}<extra></extra>",
-      }],
-      layout: {
-        height: 170, margin: { l: 38, r: 8, t: 4, b: 36 },
-        xaxis: { range: [0, 1], title: { text: one.withDirection("auv") } }, yaxis: { nticks: 4, rangemode: "tozero" },
-      },
+    plots.plot(element, () => ({
+      margin: { l: 38, r: 8, t: 4, b: 34 },
+      x: { range: [0, 1], title: one.withDirection("auv") }, y: { range: [0, Math.max(...entry.counts) * 1.05] },
+      bars: entry.counts.map((size, bin) => ({
+        low: bin * step, high: (bin + 1) * step, size, kind: entry.class ? "of-class" : "entire",
+        said: `AUV ${score(bin * step)} to ${score((bin + 1) * step)}: ${size}`,
+      })),
     }));
-    return host.lastChild;
+    return figure;
   };
-  const [entire, ...classes] = data.histograms[0] && data.histograms[0].class === "" ? data.histograms : [null, ...data.histograms];
+  const entire = data.histograms.find((entry) => entry.class === "");
+  // Of one class alone the histogram is that of the entire case.
+  const classes = data.classes.length === 1 && entire ? [] : data.histograms.filter((entry) => entry.class !== "");
   if (entire) show(entire);
   if (classes.length <= MOST) classes.forEach(show);
   else {
     let current = show(classes[0]);
-    const choice = h("select", { id: "histogram-class" }, classes.map((entry, place) => h("option", { value: place }, entry.class)));
-    choice.addEventListener("change", () => {
+    const choice = h("select", { id: "histogram-class", autocomplete: "off", onchange: () => {
       current.remove();
       current = show(classes[Number(choice.value)]);
-    });
+    } }, classes.map((entry, place) => h("option", { value: place }, entry.class)));
     host.before(h("div", { class: "controls" }, h("label", {}, "class ", choice)));
   }
+
+  const auv = data.numbers.auv;
+  if (!auv) return;
+  const ranked = all.filter((row) => auv[row] !== null).sort((a, b) => auv[a] - auv[b] || a - b);
+  const picture = (row) => h("a", { class: "tile", href: one.link(row, "sort=-auv") }, h("span", { class: "frame" }, thumb(one, row, 120)),
+    h("span", { class: "id", title: data.case[row] }, one.short(row)), h("span", { class: "value" }, score(auv[row])));
+  byId("lowest").append(...ranked.slice(0, 6).map(picture));
+  byId("highest").append(...ranked.slice(-6).reverse().map(picture));
 };

@@ -1,13 +1,30 @@
-// The group page.
+// The group page: its parts, and what passes between them.
 "use strict";
 
 (async () => {
-  const { h, meter, thumb, score, number, plots } = ALEASEG;
-  const data = await ALEASEG.get("index", "", "data/index.js");
+  const { h, thumb, score, plots } = ALEASEG;
+  const data = await ALEASEG.files.index();
   const one = ALEASEG.table(data);
   const all = [...Array(one.count).keys()];
   const byId = (id) => document.getElementById(id);
-  const open = (row) => { location.href = one.link(row); };
+  const flags = ALEASEG.flags(one);
+  const queue = ALEASEG.queue(one, flags.has);
+
+  // The order and the filter stand in the address: Back finds them again, and so does the page of a case.
+  queue.read(location.hash.slice(1));
+  const keepAddress = () => history.replaceState(null, "", queue.address() ? `#${queue.address()}` : location.pathname + location.search);
+  queue.on(keepAddress);
+  addEventListener("hashchange", () => { if (location.hash.slice(1) !== queue.address()) queue.read(location.hash.slice(1)); });
+  for (const link of document.querySelectorAll(".jump a, a[href^='#']")) {
+    link.addEventListener("click", (event) => {
+      const target = byId(link.getAttribute("href").slice(1));
+      if (!target) return;
+      event.preventDefault(); // the address is the queue's
+      target.scrollIntoView();
+      target.setAttribute("tabindex", "-1");
+      target.focus({ preventScroll: true });
+    });
+  }
 
   // -- the case under the pointer ------------------------------------------------------------
   const tip = byId("tip");
@@ -19,149 +36,71 @@
     const left = Math.min(event.clientX + 16, innerWidth - tip.offsetWidth - 8);
     const below = event.clientY + 16 + tip.offsetHeight < innerHeight;
     tip.style.left = `${Math.max(8, left)}px`;
-    tip.style.top = `${below ? event.clientY + 16 : event.clientY - 16 - tip.offsetHeight}px`;
+    tip.style.top = `${below ? event.clientY + 16 : Math.max(8, event.clientY - 16 - tip.offsetHeight)}px`;
   }
   const leave = () => { tip.hidden = true; };
-  const rows = { hover, leave, open };
+  const open = (row) => { location.href = one.link(row, queue.address()); };
+  const dots = { hover, leave, open, range: queue.range };
 
-  // -- suspects ------------------------------------------------------------------------------
-  const STEP = 12;
-  let limit = STEP;
-  let axis = "all";
-  const doubtful = all.filter((row) => one.above("doubt", row));
-  const few = !one.has("doubt");
-  const labels = one.has("label_doubt");
-  const suspects = doubtful.length ? doubtful : all.filter((row) => one.text("status", row) !== "failed").slice(0, 10);
-  const onAxis = (row, name) => name === "all" || one.axis(row) === name || one.axis(row) === "both";
-  byId("suspects-caption").textContent = few
-    ? "No population, so no doubt: these are the cases with the lowest Dice with the prediction. Look whether mask or prediction is wrong."
-    : doubtful.length
-      ? "Cases with doubt above 0.5, the most doubtful first, " + (labels
-        ? "at the slice where mask and prediction differ most. Is the scan bad, is the mask wrong, or is it a rare but sound anatomy?"
-        : "at the middle slice. Is the scan bad, or is it only of another kind?")
-      : "No case has doubt above 0.5. These are the ten highest; they may well be sound.";
-
-  function card(row) {
-    const words = data.words[row] || [];
-    return h("a", { class: `card is-${one.axis(row)}`, href: one.link(row), "data-row": row,
-      onmouseenter: () => plots.mark(row), onmouseleave: () => plots.mark(null) },
-      h("span", { class: "frame" }, thumb(one, row, 172)),
-      h("span", { class: "about" },
-        h("span", { class: "id" }, data.case[row]),
-        words.length ? h("ul", {}, words.slice(0, 3).map((word) => h("li", {}, word))) : null,
-        words.length > 3 ? h("span", { class: "others" }, `and ${words.length - 3} more`) : null,
-        few ? h("span", { class: "muted" }, `${one.title("oof_dice")} ${score(one.value("oof_dice", row))}`)
-          : h("span", { class: "meters" }, [["label", "Label"], ["image", "Image"]].map(([name, title]) => [
-            h("span", {}, title), meter(name, `${title} doubt`, one.value(`${name}_doubt`, row)),
-            h("span", { class: "value" }, score(one.value(`${name}_doubt`, row)))]))));
+  // -- flags ---------------------------------------------------------------------------------
+  const badge = (row) => (flags.has(row) ? h("span", { class: "badge" }, "flagged") : null);
+  function flagButton(row) {
+    const button = h("button", { type: "button", class: "flag", "data-flag": row, onclick: () => flags.toggle(row) }, "flag");
+    button.setAttribute("aria-pressed", String(flags.has(row)));
+    button.setAttribute("aria-label", `Flag ${data.case[row]}`);
+    return button;
   }
-
-  function cards() {
-    const mine = suspects.filter((row) => onAxis(row, axis));
-    byId("cards").replaceChildren(...mine.slice(0, limit).map(card));
-    if (!mine.length) byId("cards").append(h("p", { class: "note" }, "None on this axis."));
-    const more = byId("more-cards");
-    more.hidden = mine.length <= limit;
-    more.textContent = `Show more (${(mine.length - limit).toLocaleString("en")} left)`;
+  function showFlags() {
+    for (const button of document.querySelectorAll("[data-flag]")) button.setAttribute("aria-pressed", String(flags.has(Number(button.dataset.flag))));
+    const count = flags.ids().length;
+    byId("flagged").hidden = !count;
+    byId("flagged-count").textContent = `${count} flagged`;
   }
-  byId("more-cards").addEventListener("click", () => {
-    limit += 4 * STEP;
-    cards();
+  byId("flagged-buttons").append(ALEASEG.copier("copy the list", flags.text),
+    h("button", { type: "button", onclick: flags.download }, "download"),
+    h("button", { type: "button", onclick: flags.clear }, "clear"));
+
+  // -- parts ---------------------------------------------------------------------------------
+  const cards = ALEASEG.cards(one, all, {
+    mark: plots.mark, badge, flag: flagButton,
+    link: (row, axis) => one.link(row, queue.address({ search: "", ranges: {}, sort: "doubt", down: true, show: axis === "all" ? "suspects" : axis })),
   });
-  if (doubtful.length) {
-    const count = (name) => suspects.filter((row) => onAxis(row, name)).length;
-    ALEASEG.chips({ all: `all ${count("all")}`, image: `image ${count("image")}`, label: `label ${count("label")}` }, "all", (name) => {
-      axis = name;
-      limit = STEP;
-      cards();
-    }, byId("suspect-chips"));
-  }
-  cards();
-
-  // -- distributions -------------------------------------------------------------------------
-  function strip(name, host) {
-    const column = data.numbers[name];
-    const known = all.filter((row) => column[row] !== null);
-    let low = Infinity;
-    let high = -Infinity;
-    for (const row of known) {
-      low = Math.min(low, column[row]);
-      high = Math.max(high, column[row]);
+  ALEASEG.distributions(one, all, dots);
+  ALEASEG.controls(one, queue, byId("sheet-controls"), byId("sheet-count"));
+  const sheet = ALEASEG.sheet(one, queue, byId("sheet"), { hover: plots.mark, badge, link: (row) => one.link(row, queue.address()) });
+  const keep = () => {
+    const kept = queue.narrowed() ? new Set(queue.rows()) : null;
+    plots.keep(kept && ((row) => kept.has(row)), queue.state.ranges);
+  };
+  queue.on(keep);
+  keep();
+  flags.on(() => {
+    showFlags();
+    if (queue.state.show === "flagged") queue.set({});
+    else sheet.update();
+  });
+  showFlags();
+  addEventListener("keydown", (event) => {
+    const at = document.activeElement && document.activeElement.closest("[data-row]");
+    if (event.key === "f" && !ALEASEG.typing(event) && at) flags.toggle(Number(at.dataset.row));
+    if (event.key === "/" && !ALEASEG.typing(event)) {
+      event.preventDefault();
+      byId("search").focus();
     }
-    if (name.endsWith("doubt") || name === "auv") [low, high] = [0, 1];
-    const heights = plots.swarm(column, low, high);
-    const pad = (high - low || 1) * 0.015;
-    const half = name.endsWith("doubt");
-    plots.plot(host, (colours) => ({
-      dots: { rows: known, x: (row) => column[row], y: (row) => heights[row], kind: one.axis, size: 5 },
-      layout: {
-        height: 104, margin: { l: 8, r: 8, t: 2, b: 22 },
-        xaxis: { range: [low - pad, high + pad], fixedrange: true, nticks: 7 },
-        yaxis: { visible: false, range: [-1.25, 1.25], fixedrange: true },
-        shapes: half ? [{ type: "line", x0: data.half, x1: data.half, yref: "paper", y0: 0, y1: 1, line: { color: colours.muted, width: 1, dash: "dot" } }] : [],
-      },
-    }), { rows, at: (row) => [column[row], heights[row]] });
-  }
+  });
 
-  const strips = byId("strips");
-  for (const { name, title, role } of data.columns) {
-    if (role !== "score" || !one.has(name)) continue;
-    const host = h("div", { class: "plot strip", "data-strip": name });
-    strips.append(h("figure", {}, h("h3", {}, title, " ", h("small", {}, one.direction(name))), host));
-    strip(name, host);
-  }
-  if (data.statistics.length) {
-    const host = h("div", { class: "plot strip", "data-strip": "statistic" });
-    const choice = h("select", { "aria-label": "Image statistic", onchange: (event) => draw(event.target.value) },
-      data.statistics.map((name) => h("option", { value: name }, one.title(name))));
-    let current = host;
-    const draw = (name) => {
-      const fresh = h("div", { class: "plot strip", "data-strip": "statistic" });
-      current.replaceWith(fresh);
-      current = fresh;
-      strip(name, fresh);
-    };
-    strips.append(h("figure", {}, h("h3", {}, "Image statistic ", choice), host));
-    draw(data.statistics[0]);
-  }
-
-  // -- every case ----------------------------------------------------------------------------
-  const sheet = ALEASEG.sheet(one, byId("sheet"), byId("sheet-controls"), byId("sheet-count"), plots.mark);
-
-  // -- image doubt against label doubt -------------------------------------------------------
-  if (one.has("image_doubt") && one.has("label_doubt")) {
-    const [x, y] = [data.numbers.image_doubt, data.numbers.label_doubt];
-    const known = all.filter((row) => x[row] !== null && y[row] !== null);
-    const word = (text, px, py, colours) => ({
-      text, x: px, y: py, xref: "paper", yref: "paper", showarrow: false, font: { color: colours.muted, size: 12 },
-      xanchor: px ? "right" : "left", yanchor: py ? "top" : "bottom",
-    });
-    const line = (colours, way) => ({ type: "line", ...way, line: { color: colours.muted, width: 1, dash: "dot" } });
-    plots.plot(byId("quadrants"), (colours) => ({
-      dots: { rows: known, x: (row) => x[row], y: (row) => y[row], kind: one.axis, size: 6 },
-      layout: {
-        margin: { l: 46, r: 10, t: 10, b: 42 }, dragmode: matchMedia("(pointer: coarse)").matches ? false : "select",
-        xaxis: { title: { text: one.withDirection("image_doubt") }, range: [-0.03, 1.03] },
-        yaxis: { title: { text: one.withDirection("label_doubt") }, range: [-0.03, 1.03] },
-        shapes: [line(colours, { x0: data.half, x1: data.half, y0: -0.03, y1: 1.03 }), line(colours, { x0: -0.03, x1: 1.03, y0: data.half, y1: data.half })],
-        annotations: [word("re-annotate", 0, 1, colours), word("both", 1, 1, colours), word("fine", 0, 0, colours), word("re-scan", 1, 0, colours)],
-      },
-    }), { rows: { ...rows, select: sheet.choose }, at: (row) => [x[row], y[row]] });
-  } else {
-    byId("quadrants-figure").hidden = true;
-  }
-
-  ALEASEG.confounds(one, all, rows);
+  ALEASEG.confounds(one, all, dots);
   ALEASEG.spectra(one);
+  ALEASEG.gallery(one, all);
 
-  // -- lowest and highest AUV ----------------------------------------------------------------
-  if (one.has("auv") && byId("lowest")) {
-    const auv = data.numbers.auv;
-    const ranked = all.filter((row) => auv[row] !== null).sort((a, b) => auv[a] - auv[b] || a - b);
-    const picture = (row) => h("a", { class: "tile", href: one.link(row) }, h("span", { class: "frame" }, thumb(one, row, 120)),
-      h("span", { class: "id" }, data.case[row]), h("span", { class: "value" }, score(auv[row])));
-    byId("lowest").append(...ranked.slice(0, 6).map(picture));
-    byId("highest").append(...ranked.slice(-6).reverse().map(picture));
+  // -- what is next --------------------------------------------------------------------------
+  const doubtful = all.filter((row) => one.above("doubt", row));
+  for (const element of document.querySelectorAll("[data-copy]")) {
+    element.append(ALEASEG.copier("copy", () => document.getElementById(element.dataset.copy).textContent));
   }
+  if (byId("doubtful-ids")) {
+    byId("doubtful-ids").append(ALEASEG.copier("copy their ids", () => doubtful.map((row) => `${data.case[row]}\n`).join("")));
+  }
+  void [cards, score];
   document.body.dataset.ready = String(Math.round(performance.now())); // ms from the click
 })();

@@ -77,8 +77,19 @@ const ALEASEG = (() => {
     return value === null || value === undefined ? "–" : value.toFixed(2);
   }
 
-  // The group page's columns, once its file is there.
-  function table(data) {
+  // Where a page's data come from: here from files beside it. What shows them asks this object alone,
+  // so that the same parts can be fed by something else.
+  const files = {
+    index: () => get("index", "", "data/index.js"),
+    case: (hash) => get("case", hash, `cases/${hash}.js`),
+    pictures: (hash) => get("pictures", hash, `pictures/${hash}.js`),
+    thumb: (hash) => `thumbs/${hash}.webp`,
+    // `asked` is the order and the filter that the reader comes with, as the queue writes them.
+    link: (hash, asked) => `case.html#${hash}${asked ? `?${asked}` : ""}`,
+  };
+
+  // The columns and rows that an index brings, and where more of each case comes from.
+  function table(data, source = files) {
     const text = (name, row) => data[name].texts[data[name].codes[row]];
     const value = (name, row) => (data.numbers[name] ? data.numbers[name][row] : null);
     const column = Object.fromEntries(data.columns.map((one) => [one.name, one]));
@@ -90,12 +101,20 @@ const ALEASEG = (() => {
       return label && image ? "both" : label ? "label" : image ? "image" : "fine";
     };
     return {
-      data, text, value, column, above, axis,
+      data, source, text, value, column, above, axis,
+      short: shortIds(data.case),
+      plane: (row) => text("plane", row),
+      // [{axis, sentence, detail}], the most important first
+      reasons: (row) => data.reasons.rows[row].map((place) => {
+        const [of, sentence, detail] = data.reasons.texts[place];
+        return { axis: of, sentence, detail };
+      }),
       count: data.case.length,
       has: (name) => name in data.numbers,
-      link: (row) => `case.html#${data.hash[row]}`,
+      failed: (row) => text("status", row) === "failed",
+      link: (row, asked) => source.link(data.hash[row], asked),
       title: (name) => (column[name] ? column[name].title : name),
-      short: (name) => (column[name] ? column[name].short : name),
+      head: (name) => (column[name] ? column[name].short : name),
       // As an axis or the head of a table has them; everything about a column comes from the manifest.
       direction: (name) => (column[name] && column[name].sign ? column[name].direction : ""),
       sign: (name) => (column[name] ? column[name].sign : 0),
@@ -114,12 +133,71 @@ const ALEASEG = (() => {
   }
 
   function thumb(one, row, size) {
-    if (!one.data.thumb[row]) return h("span", { class: "no-picture" }, "no picture");
+    if (!one.data.thumb[row]) return h("span", { class: "no-picture" }, one.failed(row) ? "not scored" : "no picture");
     return h("img", {
-      src: `thumbs/${one.data.hash[row]}.svg`, loading: "lazy", decoding: "async", width: size, height: size,
-      alt: `${one.data.case[row]}: its most telling slice`,
+      src: one.source.thumb(one.data.hash[row]), loading: "lazy", decoding: "async", width: size, height: size,
+      alt: `${one.data.case[row]}${one.plane(row) ? `: ${one.plane(row)}` : ""}`,
     });
   }
 
-  return { receive, get, loadScript, h, svg, number, score, table, meter, thumb };
+  // Ids without what all of them begin with, up to a sign that parts words: a narrow picture has room for the rest.
+  function shortIds(ids) {
+    let length = ids.length > 1 ? ids[0].length : 0;
+    for (const id of ids) while (length && !id.startsWith(ids[0].slice(0, length))) length -= 1;
+    while (length && !"_-. /".includes(ids[0][length - 1])) length -= 1;
+    return (row) => (length > 3 ? `…${ids[row].slice(length)}` : ids[row]);
+  }
+
+  // Buttons of which one is pressed. `press(name)` on the group presses one from outside.
+  function chips(choices, first, choose, host) {
+    const group = host || h("span", { class: "chips", role: "group" });
+    group.press = (name) => {
+      for (const button of group.querySelectorAll("button")) button.setAttribute("aria-pressed", String(button.dataset.choice === name));
+    };
+    for (const [name, title] of Object.entries(choices)) {
+      group.append(h("button", {
+        type: "button", class: "chip", "data-choice": name,
+        onclick: () => {
+          group.press(name);
+          choose(name);
+        },
+      }, title));
+    }
+    group.press(first);
+    return group;
+  }
+
+  // A button that puts a text into the clipboard and says so.
+  function copier(title, text) {
+    const button = h("button", { type: "button", class: "copy", onclick: async () => {
+      const said = await copied(text());
+      button.textContent = said ? "copied" : "could not copy";
+      setTimeout(() => { button.textContent = title; }, 1500);
+    } }, title);
+    return button;
+  }
+
+  async function copied(text) {
+    try {
+      await navigator.clipboard.writeText(text);
+      return true;
+    } catch {
+      // A browser that gives no clipboard to a page from disk.
+      const area = h("textarea", { class: "off" });
+      area.value = text;
+      document.body.append(area);
+      area.select();
+      const done = document.execCommand("copy");
+      area.remove();
+      return done;
+    }
+  }
+
+  // Whether a key belongs to a field that is typed into, or to the browser.
+  function typing(event) {
+    return event.ctrlKey || event.metaKey || event.altKey
+      || event.target.matches("input:not([type=checkbox]), select, textarea");
+  }
+
+  return { receive, get, h, svg, number, score, files, table, meter, thumb, chips, copier, typing };
 })();
