@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import KW_ONLY, dataclass, fields
 from os import PathLike
 from pathlib import Path
@@ -37,6 +37,7 @@ __all__ = [
     "path_unless",
     "table_or_regex",
     "whole_path",
+    "whole_paths",
 ]
 
 P = ParamSpec("P")
@@ -141,6 +142,12 @@ def _tell(function: Callable[..., Any], kind: type[Settings]) -> None:
 def whole_path(path: str | PathLike[str]) -> str:
     """From the root: another folder may be the current one next time. Empty stays empty."""
     return str(Path(path).resolve()) if path != "" else ""
+
+
+def whole_paths(value: str | Sequence[str | PathLike[str]]) -> tuple[str, ...]:
+    """`A,B`, or paths already: each from the root."""
+    parts = value.split(",") if isinstance(value, str) else value
+    return tuple(whole_path(part) for part in parts if part)
 
 
 def path_unless(*words: str) -> Callable[[str | Path], str]:

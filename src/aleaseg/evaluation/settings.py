@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated
 
 from aleaseg.errors import UsageError
-from aleaseg.settings import FUSIONS, Argument, Option, Settings, table_or_regex, whole_path
+from aleaseg.settings import FUSIONS, Argument, Option, Settings, table_or_regex, whole_path, whole_paths
 
 __all__ = ["CompareSettings", "EvaluationSettings"]
 
@@ -76,12 +76,6 @@ def _cues(value: str | Sequence[str]) -> tuple[str, ...]:
     return tuple(name for name in known if name in asked)
 
 
-def _paths(value: str | Sequence[str | Path]) -> tuple[str, ...]:
-    """`A,B`, or paths already."""
-    parts = value.split(",") if isinstance(value, str) else value
-    return tuple(whole_path(part) for part in parts if part)
-
-
 @dataclass(frozen=True)
 class EvaluationSettings(_Measuring):
     """What decides the numbers of an evaluation, and `against`, which decides none of them."""
@@ -101,7 +95,9 @@ class EvaluationSettings(_Measuring):
     noisy: Annotated[
         tuple[str, ...],
         Option(
-            "Predictions of noisy images (predict --noise), for distance and noise.", "DIR,DIR", form=_paths
+            "Predictions of noisy images (predict --noise), for distance and noise.",
+            "DIR,DIR",
+            form=whole_paths,
         ),
     ] = ()
     against: Annotated[

@@ -9,7 +9,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from aleaseg.errors import UsageError
-from aleaseg.settings import Argument, DatasetSettings, Device, Option, Settings, table_or_regex, whole_path
+from aleaseg.settings import (
+    Argument,
+    DatasetSettings,
+    Device,
+    Option,
+    Settings,
+    table_or_regex,
+    whole_path,
+    whole_paths,
+)
 
 if TYPE_CHECKING:
     from aleaseg.training.augment import Augmentation
@@ -164,12 +173,6 @@ class TrainerSettings(DatasetSettings):
         return PRESETS[self.preset]
 
 
-def _paths(value: str | Sequence[str | Path]) -> tuple[str, ...]:
-    """`A,B`, or paths already."""
-    parts = value.split(",") if isinstance(value, str) else value
-    return tuple(whole_path(part) for part in parts if part)
-
-
 def _noise(value: str | float | Sequence[float]) -> tuple[float, float]:
     """`0.3` (sigma), `mu=0.1,sigma=0.3`, or (mean, sigma) already."""
     try:
@@ -204,7 +207,7 @@ class PredictSettings(Settings):
     probabilities: Annotated[bool, Option("Also CASE.npz: probabilities and uncertainty.")] = False
     members: Annotated[
         tuple[str, ...],
-        Option("More models, for an ensemble of all.", "MODEL,MODEL", names=("--with",), form=_paths),
+        Option("More models, for an ensemble of all.", "MODEL,MODEL", names=("--with",), form=whole_paths),
     ] = ()
     passes: Annotated[int, Option("So many with dropout; 0: one without.", least=0)] = 0
     flips: Annotated[bool, Option("Mirror along every axis, and take the mean.")] = False
