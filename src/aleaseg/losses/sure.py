@@ -236,13 +236,12 @@ def sure_terms(
         each.as_subclass(Tensor) for each in (image, logits, target, distance, gradient)
     )
     weight = ramp(progress, settings.begin, settings.start)
-    total = logits[:0].sum()
-    parts: dict[str, Tensor] = {}
+    total, parts = logits[:0].sum(), dict[str, Tensor]()
     if not (settings.ordered and weight):
         return total, parts
     _check_shapes(image, target, distance, gradient)
     of_pairs, of_noise = np.random.default_rng(seed).spawn(2)
-    clean = uncertainty(logits)
+    classes, clean = logits.shape[1], uncertainty(logits)
     if settings.beta:
         pairs = draw_pairs(
             distance, of_pairs, most=settings.pairs, boundary=settings.boundary, official=settings.official
@@ -251,9 +250,7 @@ def sure_terms(
         found = order(clean, gradient, distance, pairs, boundary=settings.boundary)
         total, parts["gradient"] = total + settings.beta * found, found.detach()
     if settings.gamma:
-        u, patches, levels = _noised(
-            network, image, clean, target, distance, logits.shape[1], of_noise, settings
-        )
+        u, patches, levels = _noised(network, image, clean, target, distance, classes, of_noise, settings)
         found, terms = nu_loss(u, distance, patches, levels, settings)
         total = total + settings.gamma * found
         parts |= {name: term.detach() for name, term in terms._asdict().items()}

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from aleaseg.case import Case, Dataset, Geometry, file_stamps, usable_image, usable_label
+from aleaseg.case import Case, Dataset, Geometry, Voxels, file_stamps, usable_image, usable_label
 from aleaseg.errors import CaseError
 from aleaseg.extractors import ClassMap, Extractor, NoMap
 from aleaseg.measures.boundary_uncertainty import boundary_uncertainty
@@ -86,8 +86,7 @@ def score_case(
     about: dict[str, Any] = {}
     spectra: Spectra = {}
     troubles: list[str] = []
-    label: NDArray | None = None
-    found: Sequence[Prediction] = ()
+    label, found = None, list[Prediction]()
     try:
         label = usable_label(case, geometry.shape)
         if label is not None:
@@ -101,10 +100,9 @@ def score_case(
                 rows += _agreement_rows(label, geometry, found, dataset)
     except CaseError as error:
         troubles.append(str(error))
-    if not troubles and len(found) == 1 and (found[0].inside or found[0].stated is not None):
-        rows.append(_number("boundary_uncertainty", _along_the_boundary(found[0], geometry)))
+    if not troubles and len(found) == 1:
+        rows += _rival_rows(case, image, label, found[0], dataset)
     if not troubles and len(found) == 1 and found[0].inside:
-        rows += _rival_rows(case, image.array, label, found[0], dataset)
         record = replace(record, model=found[0].model, features=rival_features(found[0], dataset))
     if extractor is not None and not troubles:
         try:
@@ -129,10 +127,14 @@ def _along_the_boundary(prediction: Prediction, geometry: Geometry) -> float | N
 
 
 def _rival_rows(
-    case: Case, image: NDArray, label: NDArray | None, prediction: Prediction, dataset: Dataset
+    case: Case, image: Voxels, label: NDArray | None, prediction: Prediction, dataset: Dataset
 ) -> Iterator[Measured]:
-    """The measures that need a network's inside."""
-    for measure, variant, name, value in rival_numbers(prediction, image, label, dataset):
+    """The measures that need a network's inside, or what it states of its uncertainty."""
+    if prediction.inside or prediction.stated is not None:
+        yield _number("boundary_uncertainty", _along_the_boundary(prediction, image.geometry))
+    if not prediction.inside:
+        return
+    for measure, variant, name, value in rival_numbers(prediction, image.array, label, dataset):
         yield _number(measure, value, name, variant)
     if label is not None:
         for measure, variant, name, value in second_eye_numbers(case, dataset):
