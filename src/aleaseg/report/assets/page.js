@@ -111,7 +111,7 @@ const ALEASEG = (() => {
         return { axis: of, sentence, detail };
       }),
       count: data.case.length,
-      has: (name) => name in data.numbers,
+      has: (name) => Object.hasOwn(data.numbers, name),
       failed: (row) => text("status", row) === "failed",
       link: (row, asked) => source.link(data.hash[row], asked),
       title: (name) => (column[name] ? column[name].title : name),
