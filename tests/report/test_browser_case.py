@@ -119,6 +119,18 @@ def test_a_mark_is_red_where_the_robust_z_is_three_and_the_rest_is_folded(page):
     assert not page.run(folded)
 
 
+def test_a_doubtful_case_shows_all_slices_and_what_lies_in_the_air(page):
+    page.open_case(page.fake.ids[0])
+    loaded = "document.querySelector('#mosaic img').complete && document.querySelector('#mosaic img').naturalWidth"
+    usual = page.run("return document.querySelector('#mosaic img').src")
+    assert page.until(loaded) > 100
+    page.click("#mosaic-chips [data-choice=background]")
+    assert page.run("return document.querySelector('#mosaic img').src") != usual
+    assert page.until(loaded) > 100
+    page.open_case(page.fake.ids[5])  # not doubtful
+    assert page.run("return document.getElementById('slices').hidden")
+
+
 def test_arrows_go_from_case_to_case_by_doubt(page):
     from selenium.webdriver.common.keys import Keys
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from aleaseg.pages.places import Sought
-from aleaseg.report.draw import draw_cases, drawn, pictures_file, thumbnail_file
+from aleaseg.report.draw import Wanted, draw_cases, drawn, mosaic_file, pictures_file, thumbnail_file
 
 
 @pytest.fixture
@@ -14,8 +14,8 @@ def report(fake):
     return fake.run.path / "report"
 
 
-def draw(fake, report, ids=None, sought=(), **options):
-    wanted = dict.fromkeys(ids or fake.ids, sought)
+def draw(fake, report, ids=None, sought=(), slices=False, **options):
+    wanted = dict.fromkeys(ids or fake.ids, Wanted(sought, slices))
     return draw_cases(fake.run, fake.dataset, wanted, report, fake.predictions, **options)
 
 
@@ -51,6 +51,15 @@ def test_other_reasons_are_drawn_anew(fake, report):
     draw(fake, report, one, across, workers=1, progress=lambda *numbers: calls.append(numbers))
     assert calls[-1] == (1, 1)
     assert drawn(report, one[0]).plane.startswith(("coronal", "sagittal"))
+
+
+def test_all_slices_are_drawn_where_they_are_wanted_and_go_again(fake, report):
+    one = fake.ids[:1]
+    files = [mosaic_file(report, one[0], background) for background in (False, True)]
+    draw(fake, report, one, workers=1, slices=True)
+    assert all(path.exists() for path in files)
+    draw(fake, report, one, workers=1)
+    assert not any(path.exists() for path in files)
 
 
 def test_a_slice_without_a_mask_says_so(fake, report, made):

@@ -180,7 +180,7 @@ def show_outcome(outcome: Outcome) -> None:
     manifest = outcome.run.manifest
     cases = outcome.run.cases
     if cases["doubt"].notna().any():
-        _show_suspects(cases)
+        _show_suspects(cases, one_class=len((manifest.get("dataset") or {}).get("classes") or ()) == 1)
     for note in manifest["notes"]:
         say(f"- {note}", wrap=True)
     if outcome.page is not None:
@@ -200,7 +200,7 @@ def _show_next(run: Path, cases: pd.DataFrame) -> None:
         say(step.words, wrap=True)
 
 
-def _show_suspects(cases: pd.DataFrame, most: int = 10) -> None:
+def _show_suspects(cases: pd.DataFrame, *, one_class: bool = False, most: int = 10) -> None:
     from rich.table import Table
     from rich.text import Text
 
@@ -216,7 +216,7 @@ def _show_suspects(cases: pd.DataFrame, most: int = 10) -> None:
         axes = [axis for axis in ("image", "label") if _number(row[f"{axis}_doubt"]) > 0.5]
         if not axes:
             axes = [max(("image", "label"), key=lambda axis: _number(row[f"{axis}_doubt"]))]
-        words = in_words(row["reasons"])
+        words = in_words(row["reasons"], one_class=one_class)
         table.add_row(
             Text(row["case"]),
             f"{row['doubt']:.2f}",

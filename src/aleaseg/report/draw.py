@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from aleaseg.case import Case, Dataset, Geometry
+from aleaseg.case import Case, Dataset, Geometry, Voxels
 from aleaseg.errors import AleasegError
 from aleaseg.pages.files import write_if_changed
 from aleaseg.pages.javascript import as_script
+from aleaseg.pages.mosaics import background_window, mosaic
 from aleaseg.pages.places import Sought
 from aleaseg.pages.planes import ways
 from aleaseg.pages.slices import case_pictures
@@ -26,7 +27,7 @@ from aleaseg.predictions import Predictions
 from aleaseg.run import Run, file_name
 from aleaseg.work import map_cases
 
-__all__ = ["Drawn", "draw_cases", "drawn", "pictures_file", "thumbnail_file"]
+__all__ = ["Drawn", "Wanted", "draw_cases", "drawn", "mosaic_file", "pictures_file", "thumbnail_file"]
 
 # Raise it when the pictures themselves change, so that older ones are made anew.
 _VERSION = 5
@@ -42,6 +43,24 @@ def pictures_file(report: Path, case_id: str) -> Path:
 def thumbnail_file(report: Path, case_id: str) -> Path:
     """Where the small picture of a case is."""
     return report / "thumbs" / f"{file_name(case_id)}.webp"
+
+
+def mosaic_file(report: Path, case_id: str, background: bool = False) -> Path:
+    """Where all slices of a doubtful case are, in the usual window or in that of the background."""
+    return report / "mosaics" / f"{file_name(case_id)}{'.background' if background else ''}.webp"
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is to be drawn of a case.
+
+    Attributes:
+        sought: the reasons of its doubt: they say where to look.
+        slices: whether all its slices are drawn too.
+    """
+
+    sought: Sequence[Sought] = ()
+    slices: bool = False
 
 
 @dataclass(frozen=True)
@@ -104,10 +123,10 @@ def _draw(
     report: Path,
     dataset: Dataset,
     predictions: Predictions | None,
-    item: tuple[Case, str, Sequence[Sought]],
+    item: tuple[Case, str, Wanted],
 ) -> str | None:
     """Make and write the pictures of one case, with their stamp; returns one line if that failed."""
-    (case, stamp, sought), notes = item, list[str]()
+    (case, stamp, wanted), notes = item, list[str]()
     try:
         image = case.read_image()
         spatial = image.array.shape[1:]
@@ -119,8 +138,9 @@ def _draw(
             predicted = _most_votes([one.labels() for one in predictions.read(case)])
         predicted = _same_grid(predicted, spatial, "out-of-fold prediction", notes)
         about = dataset.classes, dataset.ignore, dataset.is_ct
-        pictures = case_pictures(image.array, image.geometry, label, predicted, *about, sought)
+        pictures = case_pictures(image.array, image.geometry, label, predicted, *about, wanted.sought)
         small = thumbnail(pictures["planes"][0])
+        slices = _slices(image, label, pictures["windows"][0], dataset) if wanted.slices else {}
     # Whatever one damaged case raises, its page says so and the other pages are made.
     except Exception as error:
         known = isinstance(error, AleasegError)
@@ -128,8 +148,31 @@ def _draw(
         _write(report, case.id, Drawn(), {"error": line}, None)
         return line
     pictures["notes"] = notes
+    _write_slices(report, case.id, slices)
     _write(report, case.id, _about(stamp, pictures["planes"][0], image.geometry), pictures, small)
     return None
+
+
+def _slices(
+    image: Voxels, label: NDArray | None, window: Sequence[float], dataset: Dataset
+) -> dict[bool, bytes]:
+    """All slices of a volume, in its window and in that of the background (True); nothing of a picture."""
+    if len(image.geometry.shape) != 3 or image.geometry.shape[0] == 1:
+        return {}
+    volume, usual = image.array[0], (window[0], window[1])
+    return {
+        False: mosaic(volume, image.geometry, usual, label, dataset.classes),
+        True: mosaic(volume, image.geometry, background_window(volume)),
+    }
+
+
+def _write_slices(report: Path, case_id: str, slices: Mapping[bool, bytes]) -> None:
+    for background in (False, True):
+        path = mosaic_file(report, case_id, background)
+        if background in slices:
+            write_if_changed(path, slices[background])
+        else:
+            path.unlink(missing_ok=True)
 
 
 def _most_votes(labels: Sequence[NDArray]) -> NDArray | None:
@@ -168,7 +211,7 @@ def _write(report: Path, case_id: str, about: Drawn, pictures: dict[str, Any], t
 def draw_cases(
     run: Run,
     dataset: Dataset,
-    cases: Mapping[str, Sequence[Sought]],
+    cases: Mapping[str, Wanted],
     report: Path,
     predictions: Predictions | None,
     progress: Callable[[int, int], None] | None = None,
@@ -179,7 +222,7 @@ def draw_cases(
     Args:
         run: where the finished cases are.
         dataset: where the images and labels are.
-        cases: ids to draw, and the reasons of each: they say where to look.
+        cases: ids to draw, and what of each.
         report: the report folder.
         predictions: where out-of-fold label maps come from; None: none are drawn.
         progress: called with (done, total).
@@ -193,11 +236,11 @@ def draw_cases(
     stale = []
     for case in dataset.cases:
         if case.id in cases:
-            sought = cases[case.id]
-            stamp = _stamp(run, case, [*settings, [asdict(one) for one in sought]])
+            wanted = cases[case.id]
+            stamp = _stamp(run, case, [*settings, asdict(wanted)])
             before = drawn(report, case.id)
             if before is None or before.stamp != stamp:
-                stale.append((case, stamp, sought))
+                stale.append((case, stamp, wanted))
     done = map_cases(
         partial(_draw, report, dataset.with_cases(()), predictions),
         stale,

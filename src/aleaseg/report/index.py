@@ -12,7 +12,7 @@ import numpy as np
 from aleaseg.pages.figures import auv_histograms, spectra
 from aleaseg.pages.thumbnails import line_colours
 from aleaseg.report.columns import for_page, values
-from aleaseg.report.draw import Drawn, drawn, pictures_file
+from aleaseg.report.draw import Drawn, drawn, mosaic_file, pictures_file
 from aleaseg.report.facts import CaseFacts
 from aleaseg.report.next_step import HALF
 from aleaseg.report.standing import confound_table
@@ -38,6 +38,7 @@ def index_data(facts: CaseFacts, report: Path) -> dict[str, Any]:
         "hash": [file_name(case) for case in ids],
         "thumb": [int(one is not None) for one in pictures],
         "pictures": [int(pictures_file(report, case).exists()) for case in ids],
+        "mosaic": [int(mosaic_file(report, case).exists()) for case in ids],
         "plane": _coded(np.array([_caption(one) for one in pictures], dtype=object)),
         "columns": [for_page(column) for column in columns],
         "classes": [

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
 
 from aleaseg.case import Dataset
 from aleaseg.measures.column import Column
@@ -15,15 +17,16 @@ from aleaseg.pages.javascript import as_script
 from aleaseg.pages.templates import flat, write_html
 from aleaseg.predictions import Predictions, open_predictions
 from aleaseg.report.columns import values
-from aleaseg.report.draw import draw_cases, drawn
+from aleaseg.report.draw import Wanted, draw_cases, drawn
 from aleaseg.report.facts import CaseFacts
 from aleaseg.report.index import index_data
-from aleaseg.report.next_step import next_step
+from aleaseg.report.next_step import HALF, next_step
 from aleaseg.run import Run, file_name, read_json
 
 __all__ = ["write_report"]
 
 _SHOWN_FINDINGS = 500
+_WITH_SLICES = 400  # cases of which all slices are drawn, the most doubtful
 _WITHOUT_SCRIPTS = 50  # cases that a browser without scripts shows
 _SCRIPTS = (
     "page.js",
@@ -78,7 +81,8 @@ def write_report(
             # Without the cases: it goes to worker processes again and again.
             predictions = open_predictions(run, dataset.with_cases(()))
         scored = cases["case"].astype(str)[values(cases, "status") != "failed"]
-        wanted = {case: facts.sought(case) for case in scored}
+        doubtful = set(cases["case"].astype(str)[_doubtful(cases)].head(_WITH_SLICES))
+        wanted = {case: Wanted(facts.sought(case), case in doubtful) for case in scored}
         troubles = draw_cases(run, dataset, wanted, report, predictions, progress, workers)
     if troubles:
         notes.append(f"{len(troubles)} case(s) could not be drawn; their pages say why.")
@@ -94,6 +98,13 @@ def write_report(
     return write_html(report / "index.html", "aleaseg.report", **context)
 
 
+def _doubtful(cases: pd.DataFrame) -> NDArray[np.bool_]:
+    if "doubt" not in cases:
+        return np.zeros(len(cases), dtype=bool)
+    above: NDArray[np.bool_] = values(cases, "doubt") > HALF
+    return above
+
+
 def _write_assets(report: Path) -> None:
     copy_assets(report, "aleaseg.report", "report.css", *_SCRIPTS)
     for path in (report / "assets").glob("*.js"):  # of an earlier version
@@ -103,10 +114,10 @@ def _write_assets(report: Path) -> None:
 
 def _forget_others(report: Path, names: set[str]) -> None:
     """Delete what belongs to cases that the run no longer has."""
-    for folder in ("cases", "pictures", "thumbs"):
+    for folder in ("cases", "pictures", "thumbs", "mosaics"):
         for path in (report / folder).glob("*"):
             # Small pictures were once drawings.
-            if path.stem not in names or path.suffix == ".svg":
+            if path.name.partition(".")[0] not in names or path.suffix == ".svg":
                 path.unlink()
 
 

@@ -29,6 +29,7 @@ _Hand = Literal["", "dropped", "kept"]
 _DOUBTS = ("doubt", "label_doubt", "image_doubt")
 _DOUBT_THRESHOLD = 0.5
 _QUANTILE = 0.95
+_NAMED = 30  # cases that a refusal names
 
 
 @dataclass(frozen=True)
@@ -123,7 +124,10 @@ def planned(asked: CutSettings) -> Selection:
         raise SelectionRefused(
             f"{'; '.join(refused)}; nothing was written; choose a gentler cut, or make it all the same with force "
             "(`--force` on the command line)",
-            describe(selection),
+            [
+                *describe(selection),
+                f"it would be: {', '.join(dropped[:_NAMED])}{', ...' if dropped[_NAMED:] else ''}",
+            ],
         )
     return selection
 

@@ -72,6 +72,7 @@
     for (const name of ["planes", "classes", "statistics", "facts", "toggles"]) byId(name).replaceChildren();
     byId("planes-caption").textContent = "";
     showFlag();
+    slices(hash);
     const here = row;
     const still = () => here === row; // the reader may have gone on meanwhile
     let data = null;
@@ -96,6 +97,19 @@
       }
     }
     document.body.dataset.ready = hash;
+  }
+
+  // All slices at once, in the window of the planes or in one that shows what lies in the air.
+  function slices(hash) {
+    const section = byId("slices");
+    section.hidden = !index.mosaic[row];
+    if (section.hidden) return;
+    const show = (background) => byId("mosaic").replaceChildren(h("img", {
+      src: one.source.mosaic(hash, background), alt: `All slices of ${index.case[row]}${background ? ", the background made visible" : ""}`,
+    }));
+    byId("mosaic-chips").replaceChildren();
+    ALEASEG.chips({ usual: "usual window", background: "background made visible" }, "usual", (which) => show(which === "background"), byId("mosaic-chips"));
+    show(false);
   }
 
   // -- numbers -------------------------------------------------------------------------------

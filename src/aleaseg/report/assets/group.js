@@ -2,7 +2,7 @@
 "use strict";
 
 (async () => {
-  const { h, thumb, score, plots } = ALEASEG;
+  const { h, thumb, plots } = ALEASEG;
   const data = await ALEASEG.files.index();
   const one = ALEASEG.table(data);
   const all = [...Array(one.count).keys()];
@@ -61,7 +61,7 @@
     h("button", { type: "button", onclick: flags.clear }, "clear"));
 
   // -- parts ---------------------------------------------------------------------------------
-  const cards = ALEASEG.cards(one, all, {
+  ALEASEG.cards(one, all, {
     mark: plots.mark, badge, flag: flagButton,
     link: (row, axis) => one.link(row, queue.address({ search: "", ranges: {}, sort: "doubt", down: true, show: axis === "all" ? "suspects" : axis })),
   });
@@ -101,6 +101,5 @@
   if (byId("doubtful-ids")) {
     byId("doubtful-ids").append(ALEASEG.copier("copy their ids", () => doubtful.map((row) => `${data.case[row]}\n`).join("")));
   }
-  void [cards, score];
   document.body.dataset.ready = String(Math.round(performance.now())); // ms from the click
 })();

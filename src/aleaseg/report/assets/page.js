@@ -84,6 +84,7 @@ const ALEASEG = (() => {
     case: (hash) => get("case", hash, `cases/${hash}.js`),
     pictures: (hash) => get("pictures", hash, `pictures/${hash}.js`),
     thumb: (hash) => `thumbs/${hash}.webp`,
+    mosaic: (hash, background) => `mosaics/${hash}${background ? ".background" : ""}.webp`,
     // `asked` is the order and the filter that the reader comes with, as the queue writes them.
     link: (hash, asked) => `case.html#${hash}${asked ? `?${asked}` : ""}`,
   };
@@ -110,7 +111,7 @@ const ALEASEG = (() => {
         return { axis: of, sentence, detail };
       }),
       count: data.case.length,
-      has: (name) => name in data.numbers,
+      has: (name) => Object.hasOwn(data.numbers, name),
       failed: (row) => text("status", row) === "failed",
       link: (row, asked) => source.link(data.hash[row], asked),
       title: (name) => (column[name] ? column[name].title : name),

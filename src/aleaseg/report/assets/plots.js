@@ -196,6 +196,7 @@ ALEASEG.plots = (() => {
         const around = canvas.getBoundingClientRect();
         point(row, { clientX: around.left + x, clientY: around.top + y });
         canvas.setAttribute("aria-label", entry.hooks.title(row));
+        document.getElementById("said").textContent = entry.hooks.title(row);
       } else return;
       event.preventDefault();
     });

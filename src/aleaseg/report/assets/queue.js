@@ -97,7 +97,7 @@ ALEASEG.queue = (one, isFlagged = () => false) => {
     const name = (asked.get("sort") || "").replace(/^-/, "");
     if (name === "case" || one.has(name)) [found.sort, found.down] = [name, asked.get("sort").startsWith("-")];
     found.search = asked.get("search") || "";
-    if (asked.get("show") in SHOWN) found.show = asked.get("show");
+    if (Object.hasOwn(SHOWN, asked.get("show") || "")) found.show = asked.get("show");
     if (asked.get("view") === "table") found.view = "table";
     for (const part of asked.getAll("range")) {
       const [column, low, high] = part.split(":");
