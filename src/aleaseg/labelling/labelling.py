@@ -25,11 +25,11 @@ from aleaseg.levels import LEVELS_KEY
 from aleaseg.predictions.folds import make_folds
 from aleaseg.readers import open_dataset
 from aleaseg.readers.files import split_ending
-from aleaseg.readers.rater_norm import fit_rater_norm, with_rater_norm
+from aleaseg.readers.rater_norm import RaterNorm, fit_rater_norm, with_rater_norm
 from aleaseg.readers.splits import SPLITS, to_bytes
 from aleaseg.readers.voxels import write_nifti, write_png
 from aleaseg.run import Run, begin, file_name, read_json, write_aside, write_json
-from aleaseg.training.targets import parse_strategy
+from aleaseg.training.targets import Strategy, parse_strategy
 from aleaseg.work import Progress, map_cases
 
 __all__ = ["Labelled", "write_labels"]
@@ -92,19 +92,9 @@ def write_labels(
     """
     if not _NAME.fullmatch(Path(out).name):
         raise UsageError(f"{out}: nnU-Net wants a name such as Dataset101_{Path(settings.dataset).name}")
-    dataset = open_dataset(settings.dataset, **settings.reading)
-    cases = [case for case in dataset.cases if case.read_confidence is not None]
-    if not cases:
-        raise UsageError(
-            f"{settings.dataset} states no confidences; expected confidencesTr/CASE.nii.gz beside labelsTr/, "
-            "confidence/ beside images/, raters/CASE/RATER.nii.gz, or probseg files in BIDS"
-        )
     strategy = parse_strategy(settings.labels)
-    norm = None
-    if strategy.rater_norm:
-        norm = fit_rater_norm(cases)
-        dataset = with_rater_norm(dataset.with_cases(cases), norm)
-        cases = list(dataset.cases)
+    dataset, norm = _stated(settings, strategy)
+    cases = list(dataset.cases)
     about = _about(dataset)
     labeller = Labeller.of(strategy, dataset.classes, about)
     run, ending = Run(out), _ending(cases, len(dataset.channels))
@@ -127,7 +117,6 @@ def write_labels(
     share = _share_lost(good.values(), settings.overlap)
     unseen = sum(one.unseen for one in good.values())
     declared = labeller.declared(with_ignore=strategy.kind == "ignore" or unseen > 0)
-    level_map = labeller.level_map
     groups = {names[case.id]: case.group or case.id for case in cases if case.id in good}
     notes = _notes(run, groups, settings.folds, share, unseen)
     run.update_manifest(
@@ -148,14 +137,36 @@ def write_labels(
             "numTraining": len(good),
             "file_ending": ending or ".nii.gz",
             "dataset": {names[case]: one.entry for case, one in good.items()},
-            **(
-                {LEVELS_KEY: level_map.to_dict()}
-                if level_map is not None and strategy.kind == "multi"
-                else {}
-            ),
+            **_levels(labeller, strategy),
         },
     )
     return Labelled(run.path, tuple(good), failed, declared["labels"], tuple(notes))
+
+
+def _stated(settings: LabellingSettings, strategy: Strategy) -> tuple[Dataset, RaterNorm | None]:
+    """The cases that state confidences, their raters brought to one scale where that is asked for.
+
+    Raises:
+        UsageError: there is none, or too little of a rater to go by.
+    """
+    dataset = open_dataset(settings.dataset, **settings.reading)
+    cases = [case for case in dataset.cases if case.read_confidence is not None]
+    if not cases:
+        raise UsageError(
+            f"{settings.dataset} states no confidences; expected confidencesTr/CASE.nii.gz beside labelsTr/, "
+            "confidence/ beside images/, raters/CASE/RATER.nii.gz, or probseg files in BIDS"
+        )
+    dataset = dataset.with_cases(cases)
+    if not strategy.rater_norm:
+        return dataset, None
+    norm = fit_rater_norm(cases)
+    return with_rater_norm(dataset, norm), norm
+
+
+def _levels(labeller: Labeller, strategy: Strategy) -> dict[str, Any]:
+    """What dataset.json says of levels, for those who read them back."""
+    level_map = labeller.level_map
+    return {LEVELS_KEY: level_map.to_dict()} if level_map is not None and strategy.kind == "multi" else {}
 
 
 def _about(dataset: Dataset) -> Mapping[str, Any]:
