@@ -156,6 +156,13 @@ class Study:
             DATA[self.name](self.data, folder)
         return folder
 
+    def run(self) -> None:
+        """Whatever is not finished."""
+        for level in (0.0, *LEVELS):
+            for name, method in METHODS.items():
+                for seed in self.seeds(method):
+                    self.evaluation(name, method, seed, level)
+
     def model(self, objective: str, seed: int, dropout: float) -> Path:
         """A training, finished."""
         label = f"{objective.replace(':', '_')}{f'_drop{dropout:g}' if dropout else ''}"
@@ -185,7 +192,7 @@ class Study:
             self.model(method.objective, seed + member, method.dropout) for member in range(method.members)
         ]
         found: dict[float, Path] = {}
-        for one in (0.0, *LEVELS) if level == 0 else (level,):
+        for one in (0.0, 0.1, 0.3, 0.9) if level == 0 else (level,):
             found[one] = self.out / self.name / "predictions" / f"{name}_{seed}_{one:g}"
             asked = PredictSettings(
                 str(models[0]),
@@ -251,12 +258,22 @@ _HEADS = {
 }
 
 
+def finished(study: Study, name: str, level: float) -> list[Evaluation]:
+    """Those of a method's seeds that are done."""
+    found = []
+    for seed in study.seeds(METHODS[name]):
+        folder = study.out / study.name / "evaluations" / f"{name}_{seed}_{level:g}"
+        if (folder / "summary.md").is_file():
+            found.append(open_evaluation(folder))
+    return found
+
+
 def clean_table(study: Study, names: Iterable[str]) -> Iterator[str]:
     """Every measure of clean images, the seeds one after the other."""
     yield f"| | {' | '.join(_HEADS[one] for one in (*MEASURES, *CUES))} |"
     yield "|---|" + "---|" * len((*MEASURES, *CUES))
     for name in names:
-        found = [study.evaluation(name, METHODS[name], seed, 0.0) for seed in study.seeds(METHODS[name])]
+        found = finished(study, name, 0.0)
         cells = (
             ", ".join(format(mean(one, measure), _FORMS.get(measure, ".3f")) for one in found)
             for measure in (*MEASURES, *CUES)
@@ -269,9 +286,10 @@ def noisy_table(study: Study, names: Iterable[str]) -> Iterator[str]:
     yield "| | sigma | Dice | HD95, px | ECE | UEO | mean u |"
     yield "|---|---|---|---|---|---|---|"
     for name in names:
-        method = METHODS[name]
         for level in (0.0, *LEVELS):
-            found = [study.evaluation(name, method, seed, level) for seed in study.seeds(method)]
+            found = finished(study, name, level)
+            if not found:
+                continue
             cells = (
                 format(np.mean([mean(one, measure) for one in found]), _FORMS.get(measure, ".3f"))
                 for measure in MEASURES
@@ -292,14 +310,16 @@ def differences(study: Study, first: str, second: str) -> Iterator[str]:
             if level and measure in CUES:
                 cells.append("")
                 continue
-            values, group = [], None
-            for name in (first, second):
-                method = METHODS[name]
-                seeds = study.seeds(method)
-                found = [study.evaluation(name, method, seed, level).cases for seed in seeds]
-                found = found if len(found) > 1 else found * len(SEEDS)
-                group = found[0]["group"].to_numpy()
-                values.append(np.stack([one[measure].to_numpy(dtype=float) for one in found]))
+            both = [finished(study, name, level) for name in (first, second)]
+            if not all(len(one) in (1, len(SEEDS)) for one in both):
+                cells.append("")
+                continue
+            cases = [[one.cases for one in found] for found in both]
+            group = cases[0][0]["group"].to_numpy()
+            values = [
+                np.stack([one[measure].to_numpy(dtype=float) for one in found * (len(SEEDS) // len(found))])
+                for found in cases
+            ]
             gap, form = repeated_difference(*values, group), "+" + _FORMS.get(measure, ".3f")
             said = f"{gap.difference:{form}} ({gap.low:{form}} to {gap.high:{form}}) {gap.signs}"
             cells.append(f"**{said}**" if gap.claim != "no claim" else said)
@@ -393,6 +413,7 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("--data", nargs="+", default=list(DATA), choices=list(DATA), dest="names")
+    parser.add_argument("--tables", action="store_true", help="of what is finished, and no more")
     parser.add_argument("--cost", action="store_true", help="measure the cost of a step, and no more")
     parser.add_argument("--commit", action="store_true")
     given = parser.parse_args()
@@ -403,6 +424,9 @@ def main() -> None:
         if given.commit:
             replace_between(HERE / "sure.md", "cost", text)
         return
+    if not given.tables:
+        for study in studies:
+            study.run()
     text = page(studies)
     print(text)
     if given.commit:

@@ -229,3 +229,39 @@ def test_too_few_cases_are_refused(tmp_path, write_small):
     write_small(tmp_path / "data", 8)
     with pytest.raises(UsageError, match="has 8 usable cases with labels; a bench needs at least 20"):
         open_clean(BenchSettings(str(tmp_path / "data")))
+
+
+def test_folds_may_learn_evidence_and_their_uncertainty_is_that_of_the_evidence(
+    tmp_path, write_small, monkeypatch
+):
+    """With `--objective edl` the measure at the boundary sees K / A, and every axis of doubt is there."""
+
+    def run_folds(run, plan, todo, workers, seconds, progress):
+        for number in todo:
+            folds.main(str(run.path), number, None)
+
+    monkeypatch.setattr(os, "cpu_count", lambda: 1)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0}, raising=False)
+    monkeypatch.setattr(crossfit, "run_folds", run_folds)
+    write_small(tmp_path / "data", 20, faults=False)
+    settings = DetectSettings(
+        str(tmp_path / "data"), draws=1, share=0.25, folds=2, steps=4, groups=GROUPS, objective="edl"
+    )
+    out, data = Run(tmp_path / "bench"), open_clean(settings)
+    begin_bench(out, settings, data, "detection")
+    (draw,) = draws(out, data, settings, nothing)
+    plan = FoldPlan.read(draw.run)
+    assert plan.objective == "edl"
+    source = Crossfit(draw.run, draw.dataset)
+    numbers = Numbers.of(draw.run.records(), list(draw.dataset.classes))
+    measure = MEASURES["boundary_uncertainty"]
+    found = measure.value(numbers, measure.fit(numbers))
+    (prediction,) = source.read(draw.dataset.cases[0])
+    assert prediction.kind == "evidence"
+    u = dataclasses.replace(prediction, shape=prediction.maps.shape[1:]).uncertainty()
+    # alpha of untrained logits is near 1 + ln 2: u far from both ends, whatever a softmax would say.
+    assert 0.1 < u.min() <= u.max() < 1
+    assert u.min() <= np.nanmin(found) <= np.nanmax(found) <= 1
+    assert np.isfinite(MEASURES["doubt"].suspicion(numbers, MEASURES["doubt"].fit(numbers))).any()
+    with pytest.raises(UsageError, match="unknown objective 'edle'"):
+        DetectSettings(str(tmp_path / "data"), objective="edle")
