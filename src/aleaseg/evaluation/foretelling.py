@@ -29,7 +29,7 @@ METRICS_OF: Mapping[str, tuple[str, ...]] = {
     "classification": ("auroc", "ap"),
 }
 """The first one decides in the permutation test."""
-_PENALTIES = np.logspace(-2, 4, 7)
+_PENALTIES = (1e-2, 1e-1, 1.0, 1e1, 1e2, 1e3, 1e4)
 _INNER = 3
 
 Foretold = NDArray[np.float64]
