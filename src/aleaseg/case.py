@@ -7,6 +7,7 @@ image is (channel, D, H, W) with D across the slices, and a 2D image is
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from aleaseg.errors import BadVoxels, ShapeMismatch
+from aleaseg.errors import AleasegError, BadVoxels, ShapeMismatch
 
 __all__ = [
     "Account",
@@ -26,6 +27,7 @@ __all__ = [
     "Geometry",
     "Voxels",
     "file_stamps",
+    "most_voxels",
     "usable_confidence",
     "usable_image",
     "usable_label",
@@ -244,6 +246,17 @@ def file_stamps(case: Case) -> dict[str, list[int]]:
         except OSError:
             stamps[str(path)] = [-1, -1]
     return stamps
+
+
+def most_voxels(cases: Sequence[Case]) -> int:
+    """Of the largest case, by the headers; 0 where none can be read."""
+    most = 0
+    for case in cases:
+        try:
+            most = max(most, math.prod(case.read_geometry().shape))
+        except AleasegError:
+            continue  # the case tells when it is read
+    return most
 
 
 def usable_image(case: Case) -> Voxels:

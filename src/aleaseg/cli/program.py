@@ -18,6 +18,7 @@ from aleaseg.cli.demo import demo
 from aleaseg.cli.evaluate import evaluate
 from aleaseg.cli.nnunet import nnunet
 from aleaseg.cli.options import Group, Verb
+from aleaseg.cli.outcome import outcome
 from aleaseg.cli.predict import predict
 from aleaseg.cli.report import report
 from aleaseg.cli.reproduce import reproduce
@@ -43,7 +44,7 @@ app = typer.Typer(
 for each in (audit, score, check, report, select, demo):
     app.command(cls=Verb)(each)
 app.add_typer(bench, name="bench")
-for each in (confidence, train, predict, evaluate, compare, reproduce):
+for each in (confidence, train, predict, evaluate, compare, outcome, reproduce):
     app.command(cls=Verb)(each)
 app.add_typer(nnunet, name="nnunet")
 app.add_typer(weights, name="weights")

@@ -51,6 +51,8 @@ _STAGES = {
     "label": "Making labels",
     "compare": "Training",
     "evaluate": "Measuring",
+    "features": "Measuring",
+    "foretell": "Foretelling",
     "fit": "Training",
     "predict": "Predicting",
 }

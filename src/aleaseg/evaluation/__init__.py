@@ -13,8 +13,11 @@ if TYPE_CHECKING:
     from aleaseg.evaluation.evaluating import evaluate as evaluate
     from aleaseg.evaluation.evaluation import Evaluation as Evaluation
     from aleaseg.evaluation.evaluation import open_evaluation as open_evaluation
+    from aleaseg.evaluation.outcomes import Outcome as Outcome
+    from aleaseg.evaluation.outcomes import outcome as outcome
     from aleaseg.evaluation.settings import CompareSettings as CompareSettings
     from aleaseg.evaluation.settings import EvaluationSettings as EvaluationSettings
+    from aleaseg.evaluation.settings import OutcomeSettings as OutcomeSettings
     from aleaseg.evaluation.writing import compare as compare
     from aleaseg.evaluation.writing import evaluate_against as evaluate_against
 
@@ -23,12 +26,15 @@ _FACE = {
     "Comparison": "aleaseg.evaluation.comparing",
     "Evaluation": "aleaseg.evaluation.evaluation",
     "EvaluationSettings": "aleaseg.evaluation.settings",
+    "Outcome": "aleaseg.evaluation.outcomes",
+    "OutcomeSettings": "aleaseg.evaluation.settings",
     "Pair": "aleaseg.evaluation.comparing",
     "compare": "aleaseg.evaluation.writing",
     "compare_evaluations": "aleaseg.evaluation.comparing",
     "evaluate": "aleaseg.evaluation.evaluating",
     "evaluate_against": "aleaseg.evaluation.writing",
     "open_evaluation": "aleaseg.evaluation.evaluation",
+    "outcome": "aleaseg.evaluation.outcomes",
 }
 __all__ = sorted(_FACE)
 __getattr__ = late(__name__, _FACE)

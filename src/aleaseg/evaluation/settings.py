@@ -8,9 +8,18 @@ from pathlib import Path
 from typing import Annotated
 
 from aleaseg.errors import UsageError
-from aleaseg.settings import FUSIONS, Argument, Option, Settings, table_or_regex, whole_path, whole_paths
+from aleaseg.settings import (
+    FUSIONS,
+    Argument,
+    DatasetSettings,
+    Option,
+    Settings,
+    table_or_regex,
+    whole_path,
+    whole_paths,
+)
 
-__all__ = ["CompareSettings", "EvaluationSettings"]
+__all__ = ["CompareSettings", "EvaluationSettings", "OutcomeSettings"]
 
 
 def _thresholds(value: str | Sequence[float]) -> tuple[float, ...]:
@@ -148,3 +157,41 @@ class CompareSettings(_Measuring):
             scale=self.scale,
             fuse=self.fuse,
         )
+
+
+@dataclass(frozen=True)
+class OutcomeSettings(DatasetSettings):
+    """What decides how well masks foretell a target."""
+
+    # Told here again, so that it is typed first.
+    dataset: Annotated[
+        str | Path, Argument("The data set with the images of the patients.", "DATASET", form=whole_path)
+    ]
+    predictions: Annotated[
+        str | Path,
+        Argument(
+            "A folder of predicted masks of patients that no model saw.", "PREDICTIONS", form=whole_path
+        ),
+    ]
+    _: KW_ONLY
+    target: Annotated[
+        str | Path, Option("A CSV: patient (or case), target, and covariates.", "CSV", form=whole_path)
+    ]
+    task: Annotated[
+        str | None,
+        Option(
+            "Default: classes where the target has few values.", choices=("regression", "classification")
+        ),
+    ] = None
+    groups: Annotated[
+        str | None,
+        Option("The patient of a case: a regex on ids, or a CSV.", "REGEX|CSV", form=table_or_regex),
+    ] = None
+    at: Annotated[
+        tuple[float, ...] | None,
+        Option("Also masks of confidences that reach these: .5,.6,.8.", "T,T", form=_thresholds),
+    ] = None
+    folds: Annotated[int, Option("By patient.", least=2)] = 5
+    repeats: Annotated[int, Option("How often the folds are dealt.", least=1)] = 5
+    permutations: Annotated[int, Option("How often targets are dealt anew; 0: never.", least=0)] = 100
+    seed: Annotated[int, Option("Of folds and permutations.", least=0)] = 0

@@ -17,8 +17,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from aleaseg.case import Case, Dataset, Voxels, usable_confidence, usable_image
-from aleaseg.errors import AleasegError, UsageError, one_line
+from aleaseg.case import Case, Dataset, Voxels, most_voxels, usable_confidence, usable_image
+from aleaseg.errors import UsageError, one_line
 from aleaseg.labelling.label import Labeller
 from aleaseg.labelling.settings import LabellingSettings
 from aleaseg.levels import LEVELS_KEY
@@ -105,7 +105,7 @@ def write_labels(
         for (case, _), one in map_cases(
             partial(_write_one, labeller, run.path.resolve(), ending),
             [(case, names[case.id]) for case in cases],
-            bytes_each=_largest(cases) * _BYTES_PER_VOXEL,
+            bytes_each=most_voxels(cases) * _BYTES_PER_VOXEL,
             workers=workers or (None if len(cases) > 8 else 1),
             progress=lambda done, total: progress("label", done, total),
         )
@@ -202,16 +202,6 @@ def _names(cases: Sequence[Case]) -> dict[str, str]:
         taken.add(name)
         names[case.id] = name
     return names
-
-
-def _largest(cases: Sequence[Case]) -> int:
-    most = 0
-    for case in cases:
-        try:
-            most = max(most, math.prod(case.read_geometry().shape))
-        except AleasegError:
-            continue  # the case tells when it is read
-    return most
 
 
 def _write_one(labeller: Labeller, folder: Path, ending: str, item: tuple[Case, str]) -> _One:

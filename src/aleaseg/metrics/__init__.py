@@ -9,6 +9,7 @@ calibration   how far probabilities are from the shares that come true
 risk_coverage does a model know which of its cases are bad
 cues          does uncertainty follow gradient, distance and noise
 uncertainty   does it lie where the mask is wrong, or where raters differ; soft Dice
+regression    how well a number is foretold
 bootstrap     how sure a number is, for groups of cases in several draws; two measures compared
 paired        two ways to do the same cases, compared
 cumulated     running sums of many sets of weights at once
