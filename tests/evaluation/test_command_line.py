@@ -94,7 +94,8 @@ def test_it_prints_the_numbers_and_what_they_mean(evaluated):
 def test_it_writes_what_the_docs_promise(evaluated):
     folder, _ = evaluated
     out = folder / "out"
-    files = {"manifest.json", "metrics.csv", "cases.csv", "summary.csv", "risk_coverage.csv", "summary.md"}
+    tables = ("metrics", "cases", "summary", "risk_coverage", "reliability")
+    files = {"manifest.json", "summary.md", *(f"{name}.csv" for name in tables)}
     assert files | {"against", "assets", "comparison.csv", "comparison.md", "index.html"} == {
         p.name for p in out.iterdir()
     }
