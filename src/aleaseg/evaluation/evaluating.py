@@ -39,6 +39,7 @@ from aleaseg.evaluation.measuring import Row, Rules, failed_case, measure_case
 from aleaseg.evaluation.predicted import Found, PredictedFiles, find_predictions
 from aleaseg.evaluation.reference import Reference, open_reference
 from aleaseg.evaluation.reliability import reliability_table
+from aleaseg.evaluation.report import write_evaluation_page
 from aleaseg.evaluation.settings import EvaluationSettings
 from aleaseg.evaluation.summary import ALL, CONFIDENCES, risk_coverage, summarise
 from aleaseg.evaluation.unsure import Noisy, find_noisy
@@ -71,8 +72,11 @@ def evaluate(
     Args:
         settings: what is asked.
         out: the folder; new, empty, or made by the same settings, then made anew.
-        progress: called with `evaluate`, done, total.
+        progress: called with `evaluate` or `report`, done, total.
         workers: processes; None: one per core.
+
+    Returns:
+        The evaluation, opened; `page` in it is the path of its page.
 
     Raises:
         UsageError: the arguments cannot work, or the folder holds something else; nothing was written.
@@ -121,6 +125,8 @@ def evaluate(
         write_frame(run.path / f"{CUE_TABLE}.csv", cues)
     made = open_evaluation(run.path)
     write_aside(run.path / "summary.md", summary_markdown(made).encode("utf-8", "replace"))
+    if settings.against is None:  # else the page is that of the comparison
+        write_evaluation_page(made, reference, found, progress)
     return made
 
 

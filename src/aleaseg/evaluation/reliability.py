@@ -46,8 +46,10 @@ def reliability_table(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
         if "reliability" in row:
             counts = row["reliability"]
             edges = np.linspace(0, 1, counts.shape[1] + 1).round(6)
-            for place in np.flatnonzero(counts[0]):
-                found.append((row["case"], *edges[place : place + 2], *counts[:, place]))
+            found += [
+                (row["case"], *edges[place : place + 2], *counts[:, place])
+                for place in np.flatnonzero(counts[0])
+            ]
     return pd.DataFrame(found, columns=[*COLUMNS])
 
 
