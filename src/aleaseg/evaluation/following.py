@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,7 @@ from aleaseg.metrics.paired import FEWEST_GROUPS
 from aleaseg.pages.numbers import interval, number
 from aleaseg.pages.tables import Cell, Column, Row, Table, quantity, records
 
-__all__ = ["cue_table", "correlation_in_words", "follows"]
+__all__ = ["correlation_in_words", "cue_table", "follows"]
 
 _WANTED = {
     "gradient": ("falls with the gradient, along boundaries", "−1"),
