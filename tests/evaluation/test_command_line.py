@@ -94,11 +94,13 @@ def test_it_prints_the_numbers_and_what_they_mean(evaluated):
 def test_it_writes_what_the_docs_promise(evaluated):
     folder, _ = evaluated
     out = folder / "out"
-    files = {"manifest.json", "metrics.csv", "cases.csv", "summary.csv", "risk_coverage.csv", "summary.md"}
+    tables = ("metrics", "cases", "summary", "risk_coverage", "reliability")
+    files = {"manifest.json", "summary.md", *(f"{name}.csv" for name in tables)}
     assert files | {"against", "assets", "comparison.csv", "comparison.md", "index.html"} == {
         p.name for p in out.iterdir()
     }
-    assert files == {path.name for path in (out / "against").iterdir()}
+    # Its page is its own, and one file; beside it stands that of the comparison.
+    assert files | {"index.html"} == {path.name for path in (out / "against").iterdir()}
     rows = rows_of(out / "metrics.csv")
     assert len(rows) == 16
     # A whole mask shifted by one voxel of 1 mm.
@@ -173,6 +175,8 @@ def test_bad_cases_are_named_and_the_others_measured(hippocampi, type_aleaseg, t
     fine = [row["case"] for row in rows_of(tmp_path / "out" / "cases.csv") if row["status"] == "ok"]
     assert fine == ids[4:]
     assert "AURC by uncertainty" in done.stdout
+    assert "Page: out/index.html" in done.stdout
+    assert "4 could not be" in (tmp_path / "out" / "index.html").read_text()
     (risk,) = rows_of(tmp_path / "out" / "risk_coverage.csv")
     assert (risk["confidence"], risk["direction"]) == ("uncertainty", "high = unsure")
     known = [row for row in rows if not row["error"]]

@@ -25,14 +25,14 @@ def evaluate(
         from aleaseg.evaluation import evaluate_against
 
         if settings.against is None:
-            found, comparison, page = measure(settings, out, progress=progress), None, None
+            found, comparison = measure(settings, out, progress=progress), None
         else:
-            found, comparison, page = evaluate_against(
+            found, comparison, _ = evaluate_against(
                 settings, out, command=as_typed(sys.argv[1:]), progress=progress
             )
     show_evaluation(found)
     if comparison is not None:
         show_comparison(comparison)
-        say(f"Page: {page}")
+    say(f"Page: {found.page}")
     troubled = [found] if comparison is None else [*comparison.evaluations]
     raise typer.Exit(1 if any(each.errors for each in troubled) else 0)

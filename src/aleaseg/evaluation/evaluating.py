@@ -6,7 +6,9 @@ cases.csv          a row per case
 summary.csv        means with intervals, by class and over all; pooled overlap
 cues.csv           a row per case: whether uncertainty follows gradient, distance and noise; with --cues
 risk_coverage.csv  AURC of every confidence
-summary.md         the last two, to commit
+reliability.csv    a row per case and bin of uncertainty: voxels, and wrong ones
+summary.md         means and AURC, to commit
+index.html         the page
 """
 
 from __future__ import annotations
@@ -24,12 +26,22 @@ from aleaseg.case import Case, Dataset
 from aleaseg.errors import AleasegError, CaseError, UsageError
 from aleaseg.evaluation.at import name_references
 from aleaseg.evaluation.columns import CUE_COLUMNS, case_columns, describe, metric_columns, tolerances
-from aleaseg.evaluation.evaluation import CUE_TABLE, KIND, TABLES, Evaluation, joined, open_evaluation
+from aleaseg.evaluation.evaluation import (
+    CUE_TABLE,
+    KIND,
+    RELIABILITY_TABLE,
+    TABLES,
+    Evaluation,
+    joined,
+    open_evaluation,
+)
 from aleaseg.evaluation.markdown import summary_markdown
 from aleaseg.evaluation.measuring import Row, Rules, failed_case, measure_case
 from aleaseg.evaluation.predicted import Found, PredictedFiles, find_predictions
 from aleaseg.evaluation.ranking import Ranking, read_rankings
 from aleaseg.evaluation.reference import Reference, open_reference
+from aleaseg.evaluation.reliability import reliability_table
+from aleaseg.evaluation.report import write_evaluation_page
 from aleaseg.evaluation.settings import EvaluationSettings
 from aleaseg.evaluation.summary import ALL, CONFIDENCES, risk_coverage, summarise
 from aleaseg.evaluation.unsure import Noisy, find_noisy
@@ -62,8 +74,11 @@ def evaluate(
     Args:
         settings: what is asked.
         out: the folder; new, empty, or made by the same settings, then made anew.
-        progress: called with `evaluate`, done, total.
+        progress: called with `evaluate` or `report`, done, total.
         workers: processes; None: one per core.
+
+    Returns:
+        The evaluation, opened; `page` in it is the path of its page.
 
     Raises:
         UsageError: the arguments cannot work, or the folder holds something else; nothing was written.
@@ -119,10 +134,13 @@ def evaluate(
     )
     for name, frame in zip(TABLES, (metrics, cases, summary, risk), strict=True):
         write_frame(run.path / f"{name}.csv", frame)
+    write_frame(run.path / f"{RELIABILITY_TABLE}.csv", reliability_table(row for _, row in done))
     if settings.cues:
         write_frame(run.path / f"{CUE_TABLE}.csv", cues)
     made = open_evaluation(run.path)
     write_aside(run.path / "summary.md", summary_markdown(made).encode("utf-8", "replace"))
+    if settings.against is None:  # else the page is that of the comparison
+        write_evaluation_page(made, reference, found, progress)
     return made
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,8 @@ from aleaseg.run import Run, kind_of, read_table
 __all__ = [
     "CUE_TABLE",
     "KIND",
+    "PAGE",
+    "RELIABILITY_TABLE",
     "TABLES",
     "Evaluation",
     "is_evaluation",
@@ -25,8 +27,10 @@ __all__ = [
 ]
 
 KIND = "evaluation"
+PAGE = "index.html"
 TABLES = ("metrics", "cases", "summary", "risk_coverage")
 CUE_TABLE = "cues"
+RELIABILITY_TABLE = "reliability"
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,7 @@ class Evaluation:
         cases: rows of cases.csv, and of cues.csv where there is one.
         summary: rows of summary.csv.
         risk: rows of risk_coverage.csv.
+        reliability: rows of reliability.csv; none where no uncertainty is known.
     """
 
     path: Path
@@ -48,6 +53,12 @@ class Evaluation:
     cases: pd.DataFrame
     summary: pd.DataFrame
     risk: pd.DataFrame
+    reliability: pd.DataFrame = field(default_factory=pd.DataFrame)
+
+    @property
+    def page(self) -> Path:
+        """The page, its own or that of the comparison with `against`."""
+        return self.path / PAGE
 
     @property
     def settings(self) -> EvaluationSettings:
@@ -92,7 +103,9 @@ def open_evaluation(path: str | Path) -> Evaluation:
     file = run.path / f"{CUE_TABLE}.csv"
     if file.is_file():
         cases = joined(cases, read_table(file))
-    return Evaluation(run.path, run.manifest, metrics, cases, summary, risk)
+    file = run.path / f"{RELIABILITY_TABLE}.csv"
+    reliability = read_table(file) if file.is_file() else pd.DataFrame()
+    return Evaluation(run.path, run.manifest, metrics, cases, summary, risk, reliability)
 
 
 def joined(cases: pd.DataFrame, cues: pd.DataFrame) -> pd.DataFrame:

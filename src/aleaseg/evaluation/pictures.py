@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,6 +16,7 @@ from aleaseg.evaluation.evaluation import Evaluation
 from aleaseg.evaluation.predicted import find_predictions, read_predicted
 from aleaseg.evaluation.reference import Reference, open_reference
 from aleaseg.pages.contours import outline
+from aleaseg.pages.overlay import overlay_png
 from aleaseg.pages.places import Maps, places
 from aleaseg.pages.planes import planes_through
 from aleaseg.pages.slices import as_volume, focus, grey_png, shown_window
@@ -106,46 +108,45 @@ def contour_svg(
     reference: NDArray,
     predicted: Sequence[NDArray],
     dataset: Dataset,
+    over: NDArray | None = None,
+    most: float = 1.0,
 ) -> tuple[str, str]:
-    """The slice where two predictions differ most, with the outlines of all classes.
+    """The slice where two predictions differ most (or one and the reference), with the outlines of all classes.
 
     Args:
         case_id: for the drawing's name.
         image: (channel, *spatial); None: outlines alone, on a dark ground.
         geometry: of the spatial axes.
         reference: (*spatial) label values.
-        predicted: of the first and of the second, likewise.
+        predicted: of the first and of the second, likewise; or of one alone.
         dataset: classes and ignore label.
+        over: (*spatial) a map to lie over the image, such as uncertainty; or None.
+        most: the end of its scale.
 
     Returns:
         Where the slice lies, in words, and the drawing.
     """
     flat = reference.ndim == 2
-    _, (image,) = as_volume(geometry, image)
+    _, (image, over) = as_volume(geometry, image, over)
     geometry, (reference, *predicted) = as_volume(geometry, reference, *predicted)
     ignored = (
         np.zeros(reference.shape, dtype=bool) if dataset.ignore is None else reference == dataset.ignore
     )
     # What is not annotated is no difference.
     seen = [np.where(ignored, 0, each) for each in (reference, *predicted)]
-    (place,) = places(Maps(reference.shape, geometry.spacing_mm, seen[1], seen[2]))
+    (place,) = places(Maps(reference.shape, geometry.spacing_mm, seen[-2], seen[-1]))
     plane = planes_through(place.voxel, geometry)[place.axis]
     rows, columns = plane.cut(reference).shape
     dy, dx = plane.spacing_mm
     x, y, width, height = focus(plane, seen) or (0, 0, columns, rows)
     drawn = []
+    whole: dict[str, Any] = {"width": columns * dx, "height": rows * dy, "preserveAspectRatio": "none"}
     if image is not None:
         limits = shown_window(image[0], seen[0], dataset.is_ct)
-        drawn.append(
-            element(
-                "image",
-                href=grey_png(plane.cut(image[0]), *limits),
-                width=columns * dx,
-                height=rows * dy,
-                preserveAspectRatio="none",
-            )
-        )
-    for kind, array in zip(("reference", "first", "second"), seen, strict=True):
+        drawn.append(element("image", href=grey_png(plane.cut(image[0]), *limits), **whole))
+    if over is not None:
+        drawn.append(element("image", href=overlay_png(plane.cut(over), most), class_="over", **whole))
+    for kind, array in zip(("reference", "first", "second"), seen, strict=False):
         cut = plane.cut(array)
         paths = "".join(outline(np.isin(cut, list(values))) for values in dataset.classes.values())
         if paths:

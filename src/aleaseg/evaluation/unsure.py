@@ -16,6 +16,7 @@ from aleaseg.errors import UsageError
 from aleaseg.evaluation.predicted import Found, Predicted, PredictedFiles, find_predictions, read_predicted
 from aleaseg.measures.boundary_uncertainty import boundary_uncertainty
 from aleaseg.metrics.cues import cues_of_case
+from aleaseg.metrics.reliability import errors_by_uncertainty
 from aleaseg.metrics.uncertainty import ueo
 from aleaseg.run import Run
 
@@ -75,6 +76,8 @@ def uncertainty_row(
 ) -> dict[str, Any]:
     """How unsure the model is, and whether of what it gets wrong; empty where no probabilities are known.
 
+    Beside the columns of cases.csv `reliability`, (2, B) voxels and wrong voxels by uncertainty.
+
     Args:
         predicted: of the case.
         wrong: (*spatial), where the winner is not the label.
@@ -88,6 +91,7 @@ def uncertainty_row(
         "mean_uncertainty": float(unsure[counts].mean(dtype=np.float64)),
         "boundary_uncertainty": boundary_uncertainty(unsure, predicted.labels, geometry.spacing_mm),
         "ueo": ueo(unsure[counts], wrong[counts]),
+        "reliability": errors_by_uncertainty(unsure[counts], wrong[counts]),
     }
 
 
