@@ -220,7 +220,7 @@ def _make_copy(
     case: Case,
 ) -> dict[str, Any]:
     about_file = folder / f"{file_name(case.id)}.json"
-    made_from = [file_stamps(case), asdict(preprocessing), most_places]
+    made_from: list[Any] = [file_stamps(case), asdict(preprocessing), most_places]
     if labels is not None:
         made_from += [str(labels), norm]
     known = hashlib.sha256(json.dumps(made_from).encode()).hexdigest()

@@ -78,8 +78,9 @@ def pseudo_dice_of_regions(
     """
     import torch
 
-    p, t = (x.unflatten(1, (-1, levels)) for x in (logits.float().sigmoid(), target))
-    counted = torch.ones_like(t) if weight is None else weight.unflatten(1, (-1, levels))
+    grid = (len(logits), -1, levels, *logits.shape[2:])
+    p, t = logits.float().sigmoid().reshape(grid), target.reshape(grid)
+    counted = torch.ones_like(t) if weight is None else weight.reshape(grid)
     counts = (counted > 0).all(2)
     said = at_least(p.cummin(2).values.mean(2), 0.5) & counts
     true = at_least(t.mean(2), 0.5) & counts
