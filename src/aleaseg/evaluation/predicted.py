@@ -238,8 +238,9 @@ def _of_levels(
     m = len(level_map.thresholds)
     q: NDArray[np.float32] | None = None
     reached: NDArray[np.int16] | None = None
+    stated: NDArray | None = None
     if files.soft:
-        p = read_maps(files.soft[0], case, reference.shape)
+        p, stated = read_maps(files.soft[0], case, reference.shape)
         if len(p) != m * len(level_map.classes):
             raise ShapeMismatch(
                 case.id,
@@ -267,7 +268,9 @@ def _of_levels(
     if q is None:
         q = (reached / np.float32(m)).astype(np.float32)
     order = [level_map.classes.index(name) for name in dataset.classes]
-    soft = Prediction(q[order], "probability", reference.shape, dataset.classes, regions=True)
+    soft = Prediction(
+        q[order], "probability", reference.shape, dataset.classes, regions=True, stated=stated
+    )
     labels = as_label(q[order], list(dataset.classes.values()))[0]
     return Predicted(labels, dataset.classes, soft, True, Levels(reached, level_map))
 

@@ -145,6 +145,7 @@ class DUOLoss(_Loss):
         input: Tensor,  # noqa: A002
         target: Tensor,
         noise: Tensor | None = None,
+        weight: Tensor | None = None,
     ) -> Tensor:
         """The loss of a batch, in float32 or better, whatever the autocast.
 
@@ -153,6 +154,8 @@ class DUOLoss(_Loss):
             target: (B, 1, *spatial) label map, or (B, C, *spatial) classes or regions in [0, 1], with
                 `ignore_index` one channel more.
             noise: (B, C_fg, *spatial), eps g as `LabelDenoising.noise` gives it; taken off the target.
+            weight: (B, 1 or C_fg, *spatial) >= 0, how much each voxel counts; None: all alike. It is not rescaled,
+                and a class without any costs nothing.
 
         Returns:
             A scalar, or (B, C_fg) with `reduction="none"`. Finite, with finite gradients.
@@ -174,7 +177,7 @@ class DUOLoss(_Loss):
                 background=self.channels.background,
                 labels=wanted.labels,
                 noise=noise,
-                counted=wanted.counted,
+                counted=_counted(wanted.counted, weight, logits, self.channels.background),
                 semimetric=self.semimetric,
             )
             loss = bce if self.official else self.beta * dice + (1 - self.beta) * bce
@@ -271,6 +274,22 @@ class DUOLoss(_Loss):
         raise ValueError(
             "the loss is not finite although all that goes into it is; expected logits below 1e38"
         )
+
+
+def _counted(
+    counted: Tensor | None, weight: Tensor | None, logits: Tensor, background: bool
+) -> Tensor | None:
+    """How much each voxel counts, of those that count at all."""
+    if weight is None:
+        return counted
+    batch, channels, *grid = logits.shape
+    if weight.shape not in ((batch, 1, *grid), (batch, channels - background, *grid)):
+        raise ValueError(
+            f"the weight has shape {tuple(weight.shape)} where the logits have {tuple(logits.shape)}; expected one "
+            "for each voxel, or for each of its classes that count"
+        )
+    weight = weight.as_subclass(Tensor)
+    return weight if counted is None else weight * counted
 
 
 def _fixed(class_weight: Sequence[float] | Tensor | None) -> Tensor | None:

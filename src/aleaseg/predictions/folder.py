@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -14,21 +12,17 @@ from numpy.typing import NDArray
 from aleaseg.case import Case, Dataset
 from aleaseg.errors import CaseError, ShapeMismatch, Unreadable, UsageError
 from aleaseg.predictions.claims import as_meant, refuse_logits, refuse_range, refuse_sum, refuse_unknown
+from aleaseg.predictions.held import PICTURES, read_held
 from aleaseg.predictions.prediction import Kind, Prediction
 from aleaseg.readers.fit import differs_in_world
 from aleaseg.readers.pairs import match_stems
-from aleaseg.readers.voxels import read_geometry, read_image, read_label
+from aleaseg.readers.voxels import read_geometry, read_label
 
 __all__ = ["PredictionFolder", "least_deep", "read_maps", "read_prediction", "refuse_several"]
 
-# What NumPy, zip and deflate raise at bytes that are not what they should be.
-_DAMAGE = (OSError, ValueError, TypeError, EOFError, KeyError, zipfile.BadZipFile, zlib.error)
 # So many masks in a row that a network meets to the voxel, no network meets.
 _LOOKED_AT = 5
-_KEYS = ("probabilities", "softmax", "logits")
-_UNSURE = "uncertainty"
-_PICTURES = (".png", ".tif", ".tiff")
-_ENDINGS = (".npz", ".nii.gz", ".nii", ".img.gz", ".img", ".nrrd", ".nhdr", ".mha", ".mhd", *_PICTURES)
+_ENDINGS = (".npz", ".nii.gz", ".nii", ".img.gz", ".img", ".nrrd", ".nhdr", ".mha", ".mhd", *PICTURES)
 
 
 class PredictionFolder:
@@ -179,16 +173,19 @@ def read_prediction(path: Path, case: Case, dataset: Dataset) -> Prediction:
         Unreadable: the file is damaged.
         ShapeMismatch: it does not fit the case or the classes.
     """
-    maps, kind, stated = _arrays(path, case)
+    held = read_held(path, case)
+    kind, stated = held.kind, held.stated
     shape = case.read_geometry().shape
-    maps = _on_grid(maps, path, case, shape)
+    maps = _on_grid(held.maps, path, case, shape)
     if kind == "label":
         return Prediction(_asked_values(maps, path, case, dataset), kind, shape, dataset.classes)
     if kind == "probability":
         refuse_range(maps, path, case)
     else:
         refuse_logits(maps, path, case)
-    regions = _are_regions(maps, kind, dataset)
+    regions = held.regions is not None or _are_regions(maps, kind, dataset)
+    if held.regions is not None:
+        maps = _asked_regions(maps, held.regions, path, case, dataset)
     if not regions:
         maps = _asked_channels(maps, kind, case, path, dataset)
         if kind == "probability":
@@ -198,21 +195,22 @@ def read_prediction(path: Path, case: Case, dataset: Dataset) -> Prediction:
     return Prediction(maps, kind, shape, dataset.classes, regions, stated=stated)
 
 
-def read_maps(path: Path, case: Case, shape: tuple[int, ...]) -> NDArray[np.float32]:
-    """Probabilities of one file as they stand there, (channel, *shape), whatever the channels mean.
+def read_maps(path: Path, case: Case, shape: tuple[int, ...]) -> tuple[NDArray[np.float32], NDArray | None]:
+    """Probabilities of one file as they stand there, (channel, *shape), whatever the channels mean; and (*shape) the
+    uncertainty that is stated beside them, if any.
 
     Raises:
         Unreadable: the file is damaged, or holds no probabilities.
         ShapeMismatch: it lies on another grid.
     """
-    maps, kind, _ = _arrays(path, case)
-    if kind != "probability":
+    held = read_held(path, case)
+    if held.kind != "probability":
         raise Unreadable(
-            case.id, f"{kind}s in {path.name}", "probabilities", "predict with --save_probabilities"
+            case.id, f"{held.kind}s in {path.name}", "probabilities", "predict with --save_probabilities"
         )
-    maps = _on_grid(maps, path, case, shape)
+    maps = _on_grid(held.maps, path, case, shape)
     refuse_range(maps, path, case)
-    return maps
+    return maps, None if held.stated is None else _uncertainty(held.stated, shape, path, case)
 
 
 def _on_grid(maps: NDArray, path: Path, case: Case, shape: tuple[int, ...]) -> NDArray:
@@ -317,57 +315,16 @@ def _ending(path: Path) -> str | None:
     )
 
 
-def _arrays(path: Path, case: Case) -> tuple[NDArray, Kind, NDArray | None]:
-    """Maps, what they are, and the uncertainty where the file holds one."""
-    if path.suffix.lower() != ".npz":
-        return *_from_image(path, case), None
-    try:
-        # Opened here: NumPy leaves a file open that turns out to be no archive.
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            if not isinstance(archive, np.lib.npyio.NpzFile):
-                raise ValueError("a bare array")
-            key = next((key for key in _KEYS if key in archive.files), None)
-            if key is None and len(archive.files) == 1:
-                key = archive.files[0]
-            if key is None:
-                raise Unreadable(
-                    case.id,
-                    f"{path.name} with the keys {', '.join(archive.files) or '(none)'}",
-                    f"one of {', '.join(_KEYS)}",
-                    "train with `nnUNetv2_train ... --npz`",
-                )
-            array = np.asarray(archive[key])
-            beside = _UNSURE in archive.files and key != _UNSURE
-            stated = np.asarray(archive[_UNSURE]) if beside else None
-    except _DAMAGE as error:
-        raise Unreadable(
+def _asked_regions(
+    maps: NDArray, names: Sequence[str], path: Path, case: Case, dataset: Dataset
+) -> NDArray:
+    """The channels of the classes asked for, by the names that the file gives its regions."""
+    lacking = [name for name in dataset.classes if name not in names]
+    if lacking or len(names) != len(maps):
+        raise ShapeMismatch(
             case.id,
-            f"{path.name}, which cannot be read ({error})",
-            "an .npz archive",
-            "predict the case again",
-        ) from error
-    if array.dtype.kind not in "fiub" or not np.isfinite(array).all():
-        raise _no_numbers(path, case)
-    return np.asarray(array, dtype=np.float32), "logit" if key == "logits" else "probability", stated
-
-
-def _no_numbers(path: Path, case: Case) -> Unreadable:
-    found = f"{path.name} with values that are no finite numbers"
-    return Unreadable(case.id, found, "probabilities", "predict the case again")
-
-
-def _from_image(path: Path, case: Case) -> tuple[NDArray, Kind]:
-    """A label map (1, *spatial), or probabilities (channel, *spatial), from an image file."""
-    try:
-        if path.suffix.lower() in _PICTURES:
-            return read_label(path, case.id).array[None], "label"
-        array = read_image([path], case.id).array
-    except CaseError as error:
-        raise Unreadable(case.id, error.found, "a prediction", "predict the case again") from error
-    # NaN is no whole number either.
-    if len(array) == 1 and (np.floor(array) == array).all():
-        return array, "label"
-    if not np.isfinite(array).all():
-        raise _no_numbers(path, case)
-    refuse_range(array, path, case)
-    return array.clip(0, 1), "probability"
+            f"{len(maps)} channels in {path.name}, of {', '.join(names)}",
+            f"one for each of {', '.join(dataset.classes)}",
+            "give predictions of a model of this data set",
+        )
+    return maps[[list(names).index(name) for name in dataset.classes]]

@@ -10,6 +10,7 @@ import itertools
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -32,6 +33,7 @@ class Asking:
         networks: the members, trained.
         patch: what they saw in training.
         evidential: their logits stand for evidence.
+        regions: their channels are regions, a sigmoid each.
         passes: with dropout, of each member; 0: one without.
         flips: also the image mirrored along every axis, and along any several of them.
         seed: of dropout.
@@ -45,6 +47,7 @@ class Asking:
     flips: bool = False
     seed: int = 0
     device: str = "cpu"
+    regions: bool = False
 
     def __call__(self, case_id: str, image: NDArray) -> tuple[NDArray[np.float32], Kind]:
         """What they say of a case.
@@ -54,15 +57,16 @@ class Asking:
             image: (channel, *working).
 
         Returns:
-            (background and classes, *working) and what these are: of one answer raw logits (or evidence), of
-            several the mean, of probabilities or of evidential logits.
+            (background and classes, or regions, *working) and what these are: of one answer raw logits (or
+            evidence), of several the mean, of probabilities or of evidential logits.
         """
-        from scipy.special import softmax
+        from scipy.special import expit, softmax
 
         answers, total, count = self._answers(case_id, image), None, 0
         single = len(self.networks) == 1 and self.passes <= 1 and not self.flips
+        normed = expit if self.regions else partial(softmax, axis=0)
         for logits in answers:
-            answer = logits if single or self.evidential else softmax(logits, axis=0)
+            answer = logits if single or self.evidential else normed(logits)
             total = answer if total is None else total + answer
             count += 1
         assert total is not None

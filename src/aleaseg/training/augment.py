@@ -9,22 +9,26 @@ __all__ = ["Augmentation", "augmentation"]
 Augmentation = Literal["none", "light", "strong"]
 
 
-def augmentation(name: Augmentation, dims: int) -> Any:
-    """A transform of {"image": (channel, *patch), "label": (1, *patch)}; random by its own state alone.
+def augmentation(
+    name: Augmentation, dims: int, *, label: Literal["nearest", "bilinear"] = "nearest"
+) -> Any:
+    """A transform of {"image": (channel, *patch), "label": (n, *patch)}; random by its own state alone.
 
     Args:
         name: `none`; `light`: small turns, scales, contrast and noise; `strong`: of the kinds, strengths
             and probabilities that nnU-Net 2.8 trains with, mirrored along every axis.
         dims: 2 or 3.
+        label: how it is interpolated where it is turned: class indices by the nearest, confidences linearly. It is
+            turned, scaled and mirrored as the image is, and its numbers are left alone.
     """
     from monai.transforms import Compose
 
     if name == "none":
         return Compose([])
-    return Compose(_light(dims) if name == "light" else _strong(dims))
+    return Compose(_light(dims, label) if name == "light" else _strong(dims, label))
 
 
-def _light(dims: int) -> list[Any]:
+def _light(dims: int, label: str) -> list[Any]:
     from monai.transforms import (
         RandAffined,
         RandGaussianNoised,
@@ -39,7 +43,7 @@ def _light(dims: int) -> list[Any]:
             rotate_range=(0.15,) * (3 if dims == 3 else 1),
             scale_range=(0.1,) * dims,
             translate_range=(3,) * dims,
-            mode=("bilinear", "nearest"),
+            mode=("bilinear", label),
             padding_mode="border",
         ),
         RandScaleIntensityd(keys="image", factors=0.2, prob=0.5),
@@ -48,7 +52,7 @@ def _light(dims: int) -> list[Any]:
     ]
 
 
-def _strong(dims: int) -> list[Any]:
+def _strong(dims: int, label: str) -> list[Any]:
     from monai.transforms import (
         RandAdjustContrastd,
         RandAffined,
@@ -60,7 +64,7 @@ def _strong(dims: int) -> list[Any]:
         RandSimulateLowResolutiond,
     )
 
-    both = {"keys": ("image", "label"), "mode": ("bilinear", "nearest"), "padding_mode": "border"}
+    both = {"keys": ("image", "label"), "mode": ("bilinear", label), "padding_mode": "border"}
     blur = dict.fromkeys(("sigma_x", "sigma_y", "sigma_z"), (0.5, 1.0))
     gamma = {"keys": "image", "gamma": (0.7, 1.5), "retain_stats": True}
     return [

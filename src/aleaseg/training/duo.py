@@ -13,6 +13,7 @@ from aleaseg.losses.certainty import FisherCertainty, MahalanobisCertainty
 from aleaseg.training.batches import Batch
 from aleaseg.training.objective import Objective
 from aleaseg.training.preprocessing import IGNORE
+from aleaseg.training.targets import Strategy
 
 __all__ = ["Duo", "DuoSettings"]
 
@@ -48,17 +49,29 @@ class Duo(Objective):
     """What `DuoSettings` ask for; arguments as of `make_objective`."""
 
     def __init__(
-        self, settings: DuoSettings, network: nn.Module, ids: Sequence[str], classes: int, seed: int
+        self,
+        settings: DuoSettings,
+        network: nn.Module,
+        ids: Sequence[str],
+        classes: int,
+        seed: int,
+        labels: Strategy | None = None,
     ) -> None:
         super().__init__()
+        regions = labels is not None
+        self.soft = labels is not None and labels.soft
         self.duo = DUOLoss(
             alpha=settings.alpha,
             beta=settings.beta,
             reweight=settings.reweight,
             renorm=settings.renorm,
-            ignore_index=IGNORE,
+            sigmoid=regions,
+            to_onehot_y=False if regions else None,
+            # What does not count of regions has weight 0.
+            ignore_index=None if regions else IGNORE,
+            semimetric=self.soft,
             class_weight=settings.weights or None,
-            certainty=_certainty(settings, classes),
+            certainty=_certainty(settings, classes, softmax=not regions),
         )
         self.denoising = (
             LabelDenoising(
@@ -76,7 +89,7 @@ class Duo(Objective):
 
     def at(self, logits: Tensor, batch: Batch, noise: Tensor | None) -> Tensor:
         """See `Objective.at`."""
-        found: Tensor = self.duo(logits, batch.target, noise)
+        found: Tensor = self.duo(logits, batch.target, noise, batch.weight)
         return found
 
     def noise(self, ids: Sequence[str], levels: Sequence[Tensor]) -> Sequence[Tensor | None]:
@@ -101,7 +114,9 @@ class Duo(Objective):
             self.denoising.end_epoch()
 
 
-def _certainty(settings: DuoSettings, classes: int) -> nn.Module | None:
+def _certainty(settings: DuoSettings, classes: int, softmax: bool) -> nn.Module | None:
     if not settings.certainty:
         return None
-    return FisherCertainty() if settings.certainty == "fisher" else MahalanobisCertainty(1 + classes)
+    if settings.certainty == "fisher":
+        return FisherCertainty(softmax=softmax)
+    return MahalanobisCertainty(softmax + classes, softmax=softmax)

@@ -17,6 +17,7 @@ from aleaseg.training.checkpoint import Checkpoint, Progress
 from aleaseg.training.copies import WorkingCopy, copy_of
 from aleaseg.training.plan import TrainingPlan
 from aleaseg.training.schedule import Schedule
+from aleaseg.training.targets import Strategy
 
 if TYPE_CHECKING:
     import torch
@@ -91,9 +92,10 @@ def fit_plan(
         settings_of(plan.objective),
         network,
         plan.train,
-        len(plan.preprocessing.values),
+        len(plan.preprocessing.values) if plan.regions is None else len(plan.regions),
         seed=plan.schedule.seed,
         spacing_mm=grid.spacing_mm,
+        labels=plan.strategy,
     )
     return fit(
         network,
@@ -103,6 +105,7 @@ def fit_plan(
         checkpoint=checkpoint,
         device=device,
         objective=objective,
+        labels=plan.strategy,
         on_step=on_step,
         on_epoch=on_epoch,
     )
@@ -117,6 +120,7 @@ def fit(
     checkpoint: Path,
     device: str = "cpu",
     objective: Objective | None = None,
+    labels: Strategy | None = None,
     on_step: OnStep = lambda step, loss: None,
     on_epoch: OnEpoch = lambda epoch: None,
 ) -> dict[str, Any]:
@@ -130,6 +134,7 @@ def fit(
         checkpoint: where the state is kept on the way; removed by nobody.
         device: `cpu` or `cuda`.
         objective: what is made small, made for this network; None: the plain one.
+        labels: how confidences are learnt; None: the label is.
         on_step: called with the steps done and the loss.
         on_epoch: called at the end of each epoch.
 
@@ -147,12 +152,16 @@ def fit(
     torch.manual_seed(schedule.seed)
     step = _Step(
         network.to(device).train(),
-        (make_objective(None, network, (), 0) if objective is None else objective).to(device).train(),
+        (make_objective(None, network, (), 0, labels=labels) if objective is None else objective)
+        .to(device)
+        .train(),
         schedule,
         device,
     )
     kept = Checkpoint(checkpoint, schedule, patch, step.parts)
-    done, out_of_time = _go_on(step, cases, patch, kept, on_step, on_epoch)
+    done, out_of_time = _go_on(
+        step, Batches(cases, patch, schedule, step.objective.maps, labels), kept, on_step, on_epoch
+    )
     tail = done.losses[-max(1, len(done.losses) // 10) :]
     return {
         "steps": done.step,
@@ -164,8 +173,7 @@ def fit(
 
 def _go_on(
     step: _Step,
-    cases: Sequence[WorkingCopy],
-    patch: Sequence[int],
+    made: Batches,
     kept: Checkpoint,
     on_step: OnStep,
     on_epoch: OnEpoch,
@@ -174,7 +182,7 @@ def _go_on(
     schedule = step.schedule
     done = kept.load(step.device)
     began = time.monotonic() - done.seconds
-    batches = Batches(cases, patch, schedule, step.objective.maps).after(done.step)
+    batches, cases = made.after(done.step), len(made.cases)
     out_of_time = False
     while done.step < schedule.steps and not (out_of_time := _out_of_time(schedule, done)):
         progress = _progress(schedule, done)
@@ -183,8 +191,8 @@ def _go_on(
         done.seen.append(step.objective.seen())
         done.step += 1
         done.seconds = time.monotonic() - began
-        epochs = schedule.epochs_at(done.step, len(cases))
-        ended = epochs > schedule.epochs_at(done.step - 1, len(cases))
+        epochs = schedule.epochs_at(done.step, cases)
+        ended = epochs > schedule.epochs_at(done.step - 1, cases)
         if ended:
             step.objective.end_epoch()
         # Before the checkpoint: what is killed while it looks at a step comes to that step again.

@@ -18,11 +18,14 @@ class Objective(nn.Module):
     """The loss of a batch. Its parameters, if any, are trained with the network and kept in the checkpoint.
 
     Under deep supervision it is the mean over the levels, each of half the weight of the one finer than it;
-    the coarsest does not count (as in nnU-Net). Targets are resampled by the nearest voxel.
+    the coarsest does not count (as in nnU-Net). Targets are resampled by the nearest voxel; soft ones are the mean
+    over a coarser voxel, each voxel by its weight.
     """
 
     maps: Maps | None = None
     """What it wants to know of each patch; made with the batch, where that is made."""
+    soft: bool = False
+    """Whether targets lie between 0 and 1."""
 
     def forward(self, network: nn.Module, batch: Batch) -> Tensor:
         """The loss of a batch, (); asks the network as often as it needs.
@@ -47,7 +50,7 @@ class Objective(nn.Module):
         noise = self.noise(batch.ids, levels)
         # From coarse to fine: what was seen last is the finest.
         losses = [
-            share / sum(shares) * self.at(logits, _resampled(batch, logits), of_level)
+            share / sum(shares) * self.at(logits, _resampled(batch, logits, self.soft), of_level)
             for share, logits, of_level in reversed(list(zip(shares, levels, noise, strict=True)))
             if share
         ]
@@ -78,11 +81,23 @@ def finest(outputs: Tensor | Sequence[Tensor]) -> Tensor:
     return outputs if isinstance(outputs, Tensor) else outputs[0]
 
 
-def _resampled(batch: Batch, like: Tensor) -> Batch:
-    if batch.target.shape[2:] == like.shape[2:]:
+def _resampled(batch: Batch, like: Tensor, soft: bool) -> Batch:
+    size = like.shape[2:]
+    if batch.target.shape[2:] == size:
         return batch
-    target = nn.functional.interpolate(batch.target.float(), like.shape[2:], mode="nearest-exact")
-    return replace(batch, target=target.long())
+    y, weight = batch.target.float(), batch.weight
+    if not soft:
+        y = nn.functional.interpolate(y, size, mode="nearest-exact")
+        if weight is not None:
+            weight = nn.functional.interpolate(weight, size, mode="nearest-exact")
+        return replace(batch, target=y.to(batch.target.dtype), weight=weight, confidence=None)
+    if weight is None:
+        y = nn.functional.interpolate(y, size, mode="area")
+    else:
+        total = nn.functional.interpolate(weight * y, size, mode="area")
+        weight = nn.functional.interpolate(weight, size, mode="area")
+        y = (total / torch.where(weight > 0, weight, 1)).clamp(0, 1)
+    return replace(batch, target=y, weight=weight, confidence=None)
 
 
 class Plain(Objective):

@@ -21,6 +21,8 @@ from aleaseg.losses.sure import VARIANTS, SureSettings
 from aleaseg.training.duo import Duo, DuoSettings
 from aleaseg.training.evidential import Evidential
 from aleaseg.training.objective import Objective, Plain
+from aleaseg.training.regions import Regions
+from aleaseg.training.targets import Strategy
 
 __all__ = [
     "OBJECTIVES",
@@ -28,6 +30,7 @@ __all__ = [
     "Settings",
     "is_evidential",
     "make_objective",
+    "refuse_labels",
     "settings_of",
 ]
 
@@ -85,6 +88,29 @@ def is_evidential(name: str) -> bool:
     return isinstance(settings_of(name), SureSettings)
 
 
+def refuse_labels(name: str, labels: Strategy) -> None:
+    """Raise for an objective that cannot learn from confidences, or not so.
+
+    Args:
+        name: of the objective.
+        labels: how confidences are learnt.
+
+    Raises:
+        ValueError: evidence tells classes apart that exclude one another; `regress` is a loss of its own.
+    """
+    settings = settings_of(name)
+    if isinstance(settings, SureSettings):
+        raise ValueError(
+            f"objective {name!r} learns classes that exclude one another, and --labels {labels} regions that may "
+            "overlap; take plain or a cell of DUO; or train on the label, without --labels"
+        )
+    if settings is not None and labels.loss == "squared":
+        raise ValueError(
+            f"objective {name!r} and --labels {labels}: the squared error is an objective of its own; take plain, or "
+            "--labels soft"
+        )
+
+
 def _settable(settings: Settings) -> tuple[str, ...]:
     if isinstance(settings, SureSettings):
         return tuple(one.name for one in fields(settings) if one.init)
@@ -123,6 +149,7 @@ def make_objective(
     *,
     seed: int = 0,
     spacing_mm: Sequence[float] | None = None,
+    labels: Strategy | None = None,
 ) -> Objective:
     """The objective of a training.
 
@@ -130,12 +157,13 @@ def make_objective(
         settings: of `OBJECTIVES` or one's own; None: plain.
         network: hooked where labels are denoised, and otherwise left alone.
         ids: of all cases of the training.
-        classes: foreground classes.
+        classes: foreground classes; with `labels` channels.
         seed: of the noise.
         spacing_mm: of the voxels that the network sees; None: the same along all axes.
+        labels: how confidences are learnt, of those that `refuse_labels` lets pass; None: the label is.
     """
     if settings is None:
-        return Plain()
+        return Plain() if labels is None else Regions(labels.loss)
     if isinstance(settings, SureSettings):
         return Evidential(settings, spacing_mm)
-    return Duo(settings, network, ids, classes, seed)
+    return Duo(settings, network, ids, classes, seed, labels)

@@ -43,7 +43,9 @@ def write_page(folder: Path, manifest: Mapping[str, Any], plan: TrainingPlan, hi
         name=str(manifest["dataset"]["name"]),
         # Our own style sheets, not to be escaped.
         style=Markup(asset("page.css") + asset("drawings.css")),
-        lead=f"{plan.network.name}, objective {plan.objective}, {len(plan.train)} cases to train on, "
+        lead=f"{plan.network.name}, objective {plan.objective}, "
+        + (f"confidences by {plan.labels}, " if plan.labels else "")
+        + f"{len(plan.train)} cases to train on, "
         f"{len(plan.held_out)} held out, classes {', '.join(plan.classes)}",
         numbers=[
             ("epoch", f"{last.get('epoch', 0)} of {epochs}"),

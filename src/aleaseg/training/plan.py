@@ -12,6 +12,7 @@ from aleaseg.errors import NewerVersion, UsageError
 from aleaseg.run import read_json, write_json
 from aleaseg.training.preprocessing import Preprocessing
 from aleaseg.training.schedule import Schedule
+from aleaseg.training.targets import Strategy, parse_strategy
 
 if TYPE_CHECKING:
     from torch import nn
@@ -50,12 +51,13 @@ class NetworkPlan:
         networks.check(name, size)
         return cls(name, size, deep_supervision and name in networks.DEEP_SUPERVISION, dropout)
 
-    def build(self, preprocessing: Preprocessing, *, train: bool) -> nn.Module:
+    def build(self, preprocessing: Preprocessing, *, train: bool, regions: int | None = None) -> nn.Module:
         """The network with random weights, drawn from torch's global generator.
 
         Args:
             preprocessing: what it sees.
             train: with the outputs that only a training asks for.
+            regions: channels, a sigmoid each; None: background and label values, a softmax.
 
         Raises:
             UsageError: the patch does not divide as the network would halve it.
@@ -65,7 +67,7 @@ class NetworkPlan:
             self.name,
             dims=len(grid.patch),
             in_channels=len(preprocessing.normalisation),
-            out_channels=1 + len(preprocessing.values),
+            out_channels=1 + len(preprocessing.values) if regions is None else regions,
             patch=grid.patch,
             spacing_mm=grid.spacing_mm,
             levels=grid.levels,
@@ -93,6 +95,8 @@ class TrainingPlan:
         train, held_out: ids of the cases.
         notes: what is to be known of the split.
         failed: case -> why it cannot be used.
+        labels: how confidences are learnt, see `aleaseg.training.targets`; empty: the label is learnt.
+        rater_norm: how raters were brought to one scale, see `RaterNorm.to_dict`; None: they were not.
     """
 
     preprocessing: Preprocessing
@@ -105,10 +109,23 @@ class TrainingPlan:
     held_out: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     failed: Mapping[str, str] = field(default_factory=dict)
+    labels: str = ""
+    rater_norm: Mapping[str, Any] | None = None
+
+    @property
+    def strategy(self) -> Strategy | None:
+        """How confidences are learnt; None: the label is learnt."""
+        return parse_strategy(self.labels) if self.labels else None
+
+    @property
+    def regions(self) -> tuple[str, ...] | None:
+        """Names of the network's channels where each is a sigmoid; None: background and label values, a softmax."""
+        return None if self.strategy is None else self.strategy.channels(list(self.classes))
 
     def build(self, *, train: bool) -> nn.Module:
         """The network, see `NetworkPlan.build`."""
-        return self.network.build(self.preprocessing, train=train)
+        regions = None if self.regions is None else len(self.regions)
+        return self.network.build(self.preprocessing, train=train, regions=regions)
 
     def write(self, path: Path) -> None:
         """Keep it."""
@@ -136,6 +153,8 @@ class TrainingPlan:
             held_out=tuple(kept["held_out"]),
             notes=tuple(kept["notes"]),
             failed=kept["failed"],
+            labels=kept.get("labels", ""),
+            rater_norm=kept.get("rater_norm"),
         )
 
     @classmethod

@@ -11,8 +11,10 @@ from aleaseg import networks
 from aleaseg.case import Case, Dataset, Geometry
 from aleaseg.errors import UsageError, one_line
 from aleaseg.networks.stages import halvings
+from aleaseg.readers.rater_norm import fit_rater_norm, with_rater_norm
 from aleaseg.readers.splits import SPLITS, to_bytes
 from aleaseg.run import Run, write_aside
+from aleaseg.training.confident import check_confident, choose_strategy
 from aleaseg.training.copies import make_copies
 from aleaseg.training.grid import WorkingGrid, choose_grid, full_grid, median_spacing
 from aleaseg.training.model import COPIES, PLAN
@@ -60,6 +62,7 @@ def make_plan(
     if not dataset.values:
         raise UsageError(f"{dataset.name} has no class; name them with --classes NAME=VALUE,...")
     check_values(dataset)
+    strategy, said = choose_strategy(dataset, settings.labels, settings.objective)
     split = _split(dataset, settings)
     wanted = {*split.train, *split.held_out}
     geometries, failed = screened([case for case in dataset.cases if case.id in wanted])
@@ -70,17 +73,28 @@ def make_plan(
     preprocessing = plan_preprocessing(dataset, train, seen, network, protocol, settings.patch)
     # Before anything is written: a patch that does not divide is refused here.
     network.build(preprocessing, train=True)
+    norm = None
+    if strategy is not None and strategy.rater_norm:
+        # Of the cases to train on alone: nothing is known of those held out.
+        fitted = fit_rater_norm(train)
+        dataset, norm = with_rater_norm(dataset, fitted), fitted.to_dict()
     copies = make_copies(
         [dataset[case] for case in (*split.train, *split.held_out) if case in geometries],
         geometries,
         run.path / COPIES,
         preprocessing,
         most_places=_MOST_PLACES,
+        labels=strategy,
+        norm=norm,
         progress=lambda done, total: progress("prepare", done, total),
     )
     failed |= {case: about["failed"] for case, about in copies.items() if "failed" in about}
     split = _usable(split, copies, failed)
-    _check_classes(dataset, [copies[case] for case in split.train])
+    found = [copies[case] for case in split.train]
+    if strategy is None:
+        _check_classes(dataset, found)
+    else:
+        check_confident(list(dataset.classes), strategy, found)
     plan = TrainingPlan(
         preprocessing,
         network,
@@ -90,8 +104,10 @@ def make_plan(
         _schedule(settings, preprocessing, len(split.train), device, precision),
         split.train,
         split.held_out,
-        split.notes,
+        (*split.notes, *said),
         failed,
+        "" if strategy is None else str(strategy),
+        norm,
     )
     write_aside(run.path / SPLITS, to_bytes(split.folds()))
     plan.write(run.path / PLAN)

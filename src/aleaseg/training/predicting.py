@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from aleaseg.case import Case, Voxels, usable_image
 from aleaseg.errors import AleasegError, UsageError, one_line
+from aleaseg.levels import LEVELS_KEY
 from aleaseg.readers.files import FLAT_ENDINGS, split_ending
 from aleaseg.readers.voxels import write_nifti, write_png
 from aleaseg.run import Run, aside, begin, now, write_json
@@ -20,6 +21,7 @@ from aleaseg.training.images import open_images
 from aleaseg.training.model import Model, open_models
 from aleaseg.training.objectives import is_evidential
 from aleaseg.training.prediction import Prediction
+from aleaseg.training.region_prediction import RegionPrediction, level_map_of
 from aleaseg.training.settings import PredictSettings
 from aleaseg.work import Progress, choose_device
 
@@ -105,7 +107,7 @@ def _members(settings: PredictSettings) -> list[Model]:
     first = models[0].plan
     for path in settings.members:
         for one in open_models(path):
-            for name in ("classes", "channels", "preprocessing"):
+            for name in ("classes", "channels", "preprocessing", "labels"):
                 if getattr(one.plan, name) != getattr(first, name):
                     raise UsageError(
                         f"{path} differs from {settings.model} in its {name}; the members of an ensemble are trained "
@@ -154,6 +156,7 @@ def _asking(settings: PredictSettings, models: Sequence[Model]) -> Asking:
         settings.flips,
         settings.seed,
         choose_device(settings.device),
+        regions=models[0].plan.strategy is not None,
     )
 
 
@@ -188,20 +191,22 @@ def _dataset_json(model: Model, masks: Sequence[Path]) -> dict[str, Any]:
     endings = [
         next(end for end in (".nii.gz", ".nii", ".png") if path.name.endswith(end)) for path in masks
     ]
+    strategy = model.plan.strategy
+    level_map = None if strategy is None else level_map_of(strategy, model.plan.classes)
+    regions = model.plan.classes if level_map is None else level_map.regions
+    order = model.plan.preprocessing.values if level_map is None else [v[0] for v in regions.values()]
     labels = {
         "background": 0,
-        **{
-            name: values[0] if len(values) == 1 else list(values)
-            for name, values in model.plan.classes.items()
-        },
+        **{name: values[0] if len(values) == 1 else list(values) for name, values in regions.items()},
     }
-    if model.plan.preprocessing.ignore is not None:
+    if level_map is None and model.plan.preprocessing.ignore is not None:
         labels["ignore"] = model.plan.preprocessing.ignore
-    regions = any(len(values) > 1 for values in model.plan.classes.values())
+    overlapping = any(len(values) > 1 for values in regions.values())
     return {
         "channel_names": {str(number): name for number, name in enumerate(model.plan.channels)},
         "labels": labels,
-        **({"regions_class_order": list(model.plan.preprocessing.values)} if regions else {}),
+        **({"regions_class_order": list(order)} if overlapping else {}),
+        **({} if level_map is None else {LEVELS_KEY: level_map.to_dict()}),
         "numTraining": len(model.plan.train),
         "file_ending": max(set(endings), key=endings.count, default=".nii.gz"),
     }
@@ -209,7 +214,7 @@ def _dataset_json(model: Model, masks: Sequence[Path]) -> dict[str, Any]:
 
 def _predicted(
     case: Case, model: Model, asking: Asking, settings: PredictSettings
-) -> tuple[Voxels, Prediction]:
+) -> tuple[Voxels, Prediction | RegionPrediction]:
     """The image, and what is said of it."""
     image = usable_image(case)
     seen: NDArray = model.plan.preprocessing.image(case, image)
@@ -217,11 +222,16 @@ def _predicted(
         # After normalisation, which would take part of it away again.
         seen = add_noise(seen, case.id, *settings.noise, settings.seed)
     maps, kind = asking(case.id, seen)
-    return image, Prediction(maps, kind, image.geometry.shape, model.plan.classes)
+    shape, classes, strategy = image.geometry.shape, model.plan.classes, model.plan.strategy
+    if strategy is not None:
+        return image, RegionPrediction.of(maps, kind, shape, classes, strategy)
+    return image, Prediction(maps, kind, shape, classes)
 
 
-def _write(case: Case, image: Voxels, prediction: Prediction, mask: Path, probabilities: bool) -> None:
-    largest = max(prediction.values)
+def _write(
+    case: Case, image: Voxels, prediction: Prediction | RegionPrediction, mask: Path, probabilities: bool
+) -> None:
+    largest = prediction.largest
     kind = np.uint8 if largest < 256 else np.uint16 if largest < 65536 else np.int32
     try:
         if probabilities:
@@ -238,10 +248,23 @@ def _write(case: Case, image: Voxels, prediction: Prediction, mask: Path, probab
         ) from error
 
 
-def _write_probabilities(mask: Path, prediction: Prediction) -> None:
+def _write_probabilities(mask: Path, prediction: Prediction | RegionPrediction) -> None:
     """CASE.npz in half precision: `probabilities` (background and label values, *spatial) as nnU-Net leaves
-    them, and `uncertainty` (*spatial), see `Prediction.uncertainty`.
+    them, and `uncertainty` (*spatial), see `Prediction.uncertainty`. Of regions `regions` names the channels.
     """
+    stem = mask.name.removesuffix(".gz").removesuffix(".nii").removesuffix(".png")
+    archive = mask.with_name(f"{stem}.npz")
+    if isinstance(prediction, RegionPrediction):
+        unsure = prediction.soft.uncertainty()
+        assert unsure is not None
+        with aside(archive) as file:
+            np.savez_compressed(
+                file,
+                probabilities=prediction.p.astype(np.float16),
+                uncertainty=unsure.astype(np.float16),
+                regions=np.array(prediction.strategy.channels(list(prediction.classes))),
+            )
+        return
     values = prediction.values
     single = replace(prediction, classes={str(value): (value,) for value in values})
     found = np.empty((1 + len(values), *prediction.shape), dtype=np.float16)
@@ -254,6 +277,5 @@ def _write_probabilities(mask: Path, prediction: Prediction) -> None:
     found[0] = rest.clip(0, 1)
     unsure = single.uncertainty()
     assert unsure is not None
-    stem = mask.name.removesuffix(".gz").removesuffix(".nii").removesuffix(".png")
-    with aside(mask.with_name(f"{stem}.npz")) as file:
+    with aside(archive) as file:
         np.savez_compressed(file, probabilities=found, uncertainty=unsure.astype(np.float16))

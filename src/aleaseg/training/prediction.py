@@ -10,12 +10,12 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Kind", "Prediction"]
+__all__ = ["Kind", "Prediction", "resample"]
 
 Kind = Literal["logit", "evidence", "probability", "label"]
 
 
-def _resample(channel: NDArray, shape: Sequence[int]) -> NDArray[np.float32]:
+def resample(channel: NDArray, shape: Sequence[int]) -> NDArray[np.float32]:
     """One map over the same field of view, linearly."""
     if channel.shape == tuple(shape):
         return np.asarray(channel, dtype=np.float32)
@@ -82,9 +82,14 @@ class Prediction:
         """Foreground label values, in the order of the channels after background."""
         return tuple(sorted({value for values in self.classes.values() for value in values}))
 
+    @property
+    def largest(self) -> int:
+        """The largest value that a label map can hold."""
+        return max(self.values)
+
     def _channels(self) -> Iterator[NDArray[np.float32]]:
         for channel in self.maps:
-            yield _resample(channel, self.shape)
+            yield resample(channel, self.shape)
 
     @cached_property
     def _winner(self) -> tuple[NDArray[np.int32], NDArray[np.float32] | None]:
@@ -179,12 +184,12 @@ class Prediction:
         if self.kind == "label":
             return None
         if self.regions:
-            channel = _resample(self.maps[list(self.classes).index(name)], self.shape)
+            channel = resample(self.maps[list(self.classes).index(name)], self.shape)
             p = 1 / (1 + np.exp(-channel)) if self.kind == "logit" else channel
             return np.clip(p, 0, 1)
         found = np.zeros(self.shape, dtype=np.float32)
         for value in self.classes[name]:
-            found += self._part(_resample(self.maps[1 + self.values.index(value)], self.shape))
+            found += self._part(resample(self.maps[1 + self.values.index(value)], self.shape))
         return np.clip(found, 0, 1)
 
     def own_probabilities(self) -> NDArray[np.float32]:

@@ -20,6 +20,7 @@ __all__ = [
     "check_values",
     "fit_normalisation",
     "normalise",
+    "of_looked",
     "prepare_label",
     "resize",
 ]
@@ -80,6 +81,16 @@ class Preprocessing:
     def label(self, label: NDArray, shape: Sequence[int]) -> NDArray[np.uint8]:
         """Class indices of a label on a working shape; see `prepare_label`."""
         return prepare_label(label, shape, self.values, self.ignore)
+
+    def confidence(self, q: NDArray[np.float32], shape: Sequence[int]) -> NDArray[np.float32]:
+        """Confidences (C, *spatial) on a working shape, linearly as images; NaN where nobody looked."""
+        if tuple(q.shape[1:]) == tuple(shape):
+            return np.asarray(q, dtype=np.float32)
+        looked = ~np.isnan(q)
+        total = resize(np.where(looked, q, 0).astype(np.float32), shape)
+        if looked.all():
+            return np.clip(total, 0, 1).astype(np.float32)
+        return of_looked(total, resize(looked.astype(np.float32), shape))
 
 
 def check_values(dataset: Dataset, instead: str = "") -> None:
@@ -180,6 +191,18 @@ def resize(image: NDArray, shape: Sequence[int], *, nearest: bool = False) -> ND
     transform = Resize(tuple(shape), mode=mode, anti_aliasing=False, align_corners=None)
     resized: NDArray = np.asarray(transform(image))
     return resized
+
+
+def of_looked(total: NDArray, share: NDArray) -> NDArray[np.float32]:
+    """Confidences of what was looked at, where that is at least half of a voxel; NaN elsewhere.
+
+    Args:
+        total: confidences, 0 where nobody looked, interpolated.
+        share: 1 where somebody looked and 0 elsewhere, interpolated alike.
+    """
+    known = share >= 0.5
+    q = np.clip(total / np.where(known, share, 1), 0, 1)
+    return np.where(known, q, np.nan).astype(np.float32)
 
 
 def prepare_label(

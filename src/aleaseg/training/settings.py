@@ -87,6 +87,13 @@ PRESETS = {
 what it leaves open (iterations, momentum, augmentation, everything in 2D) is nnU-Net's."""
 
 
+def _way(value: str) -> str:
+    """A way to learn from confidences, one form for what says the same; what else is typed is refused."""
+    from aleaseg.training.targets import parse_strategy
+
+    return str(parse_strategy(value))
+
+
 def _edges(value: str | Sequence[int]) -> tuple[int, ...]:
     """`D,H,W`, or numbers already."""
     try:
@@ -112,6 +119,15 @@ class TrainerSettings(DatasetSettings):
     objective: Annotated[str, Option("plain, duo, rw, en, ...; rw:alpha=1 sets what is open.", "NAME")] = (
         "plain"
     )
+    labels: Annotated[
+        str | None,
+        Option(
+            "Learn from confidences: threshold:.6, soft, weight, ignore:.2,.6, multi, regress, sample; default: the "
+            "label, and threshold:.6 where there is none.",
+            "WAY",
+            form=_way,
+        ),
+    ] = None
     dropout: Annotated[
         float, Option("Share of channels dropped after every activation, for predict --passes.", "SHARE")
     ] = 0.0
@@ -147,11 +163,14 @@ class TrainerSettings(DatasetSettings):
 
     def __post_init__(self) -> None:
         """Refuse what cannot work."""
-        from aleaseg.training.objectives import settings_of
+        from aleaseg.training.objectives import refuse_labels, settings_of
+        from aleaseg.training.targets import parse_strategy
 
         super().__post_init__()
         try:
             settings_of(self.objective)
+            if self.labels is not None:
+                refuse_labels(self.objective, parse_strategy(self.labels))
         except ValueError as error:
             raise UsageError(str(error)) from error
         if not 0 <= self.dropout < 1:

@@ -19,6 +19,7 @@ other ways are the field's.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
@@ -29,7 +30,7 @@ from numpy.typing import NDArray
 from aleaseg.errors import UsageError
 from aleaseg.levels import at_least, at_most
 
-__all__ = ["Loss", "Strategy", "as_label_map", "parse_strategy", "targets"]
+__all__ = ["Loss", "Strategy", "as_label_map", "parse_strategy", "shown", "targets"]
 
 Loss = Literal["objective", "semimetric", "squared"]
 """`objective`: that of the training, with weights where there are some; else see `aleaseg.losses.soft`."""
@@ -52,6 +53,8 @@ _LOSSES: dict[str, Loss] = {
     "regress": "squared",
     "sample": "objective",
 }
+# What resampling smears over a voxel is nobody's mark.
+_MARKED = 0.05
 _FORM = (
     "expected threshold:.6, soft, weight, ignore:.2,.6, multi:.2,.4,.6,.8, regress, sample or sample:regions, or "
     "rater-norm+ and one of these"
@@ -85,9 +88,24 @@ class Strategy:
         return _LOSSES[self.kind]
 
     @property
+    def soft(self) -> bool:
+        """Whether targets lie between 0 and 1, and not at the ends alone."""
+        return self.loss != "objective"
+
+    @property
     def levels(self) -> int:
         """Channels for each class."""
         return len(self.thresholds) if self.kind == "multi" else 1
+
+    def channels(self, classes: Sequence[str]) -> tuple[str, ...]:
+        """What the channels of a network stand for, by the names of the classes.
+
+        >>> parse_strategy("multi:.2,.6").channels(["lesion"]), parse_strategy("soft").channels(["lesion"])
+        (('lesion >= 0.2', 'lesion >= 0.6'), ('lesion',))
+        """
+        if self.kind != "multi":
+            return tuple(classes)
+        return tuple(f"{name} >= {t:g}" for name in classes for t in self.thresholds)
 
 
 def parse_strategy(text: str) -> Strategy:
@@ -171,6 +189,22 @@ def targets(
     if weight is not None:
         weight = np.repeat(weight, strategy.levels, axis=0).astype(np.float32)
     return y.astype(np.float32), weight
+
+
+def shown(q: NDArray[np.float32], strategy: Strategy) -> NDArray[np.bool_]:
+    """Where something of each channel is to be learnt: it is there, and counts.
+
+    Args:
+        q: (C, *spatial) confidences in [0, 1]; NaN where nobody looked.
+        strategy: the way.
+
+    Returns:
+        (channels, *spatial).
+    """
+    if strategy.soft or strategy.kind == "sample":
+        return np.asarray(q >= _MARKED)
+    y, weight = targets(q, strategy, np.random.default_rng(0))  # none of these draws
+    return np.asarray(y > 0 if weight is None else (y > 0) & (weight > 0))
 
 
 def _each_level(q: NDArray[np.float32], thresholds: tuple[float, ...]) -> NDArray[np.bool_]:

@@ -136,6 +136,8 @@ def _precision(settings: TrainerSettings, device: str) -> str:
 
 
 def _history(run: Run, plan: TrainingPlan) -> History:
+    if plan.regions is not None:
+        return History(run.path, list(plan.classes), plan.regions)
     by_values = {values: name for name, values in plan.classes.items()}
     channels = [by_values.get((value,), f"label {value}") for value in plan.preprocessing.values]
     return History(run.path, list(plan.classes), channels)

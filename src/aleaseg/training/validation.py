@@ -14,17 +14,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from aleaseg.levels import at_least
 from aleaseg.training.augment import augmentation
 from aleaseg.training.batches import batch_at
 from aleaseg.training.copies import WorkingCopy
 from aleaseg.training.plan import TrainingPlan
 from aleaseg.training.preprocessing import IGNORE
 from aleaseg.training.schedule import Schedule
+from aleaseg.training.targets import parse_strategy
 
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["Validated", "Validation", "pseudo_dice"]
+__all__ = ["Validated", "Validation", "pseudo_dice", "pseudo_dice_of_regions"]
 
 # Of the steps of an epoch: 50 batches after 250, as in nnU-Net.
 _SHARE = 5
@@ -58,6 +60,36 @@ def pseudo_dice(found: torch.Tensor, target: torch.Tensor, indices: Sequence[int
     wanted = torch.as_tensor(indices, device=found.device)
     counted = target != IGNORE
     said, true = torch.isin(found, wanted) & counted, torch.isin(target, wanted)
+    return _counts(said, true)
+
+
+def pseudo_dice_of_regions(
+    logits: torch.Tensor, target: torch.Tensor, weight: torch.Tensor | None, levels: int
+) -> torch.Tensor:
+    """(C, 3) TP, FP and FN of each class where confidences are learnt: of p >= .5 against t >= .5.
+
+    Where levels are learnt p is q^, the mean of the levels, none above the one below it; and t their mean.
+
+    Args:
+        logits: (B, C levels, *patch), raw.
+        target: the same in [0, 1].
+        weight: >= 0; where it is 0 a voxel does not count.
+        levels: channels for each class.
+    """
+    import torch
+
+    grid = (len(logits), -1, levels, *logits.shape[2:])
+    p, t = logits.float().sigmoid().reshape(grid), target.reshape(grid)
+    counted = torch.ones_like(t) if weight is None else weight.reshape(grid)
+    counts = (counted > 0).all(2)
+    said = at_least(p.cummin(2).values.mean(2), 0.5) & counts
+    true = at_least(t.mean(2), 0.5) & counts
+    return torch.stack([_counts(said[:, c], true[:, c]) for c in range(said.shape[1])])
+
+
+def _counts(said: torch.Tensor, true: torch.Tensor) -> torch.Tensor:
+    import torch
+
     return torch.stack([(said & true).sum(), (said & ~true).sum(), (~said & true).sum()])
 
 
@@ -77,6 +109,9 @@ class Validation:
         places = {value: index for index, value in enumerate(plan.preprocessing.values, start=1)}
         self.classes = {name: [places[value] for value in values] for name, values in plan.classes.items()}
         self.cases, self.patch, self.device = cases, plan.preprocessing.grid.patch, device
+        self.labels = plan.strategy
+        if self.labels is not None and self.labels.kind == "sample":
+            self.labels = parse_strategy("soft")  # no lot is drawn: what samples are on the average
         batch = min(schedule.batch, max(1, len(cases)))
         self.schedule = replace(schedule, batch=batch, seed=schedule.seed + _SEED)
         self.batches = -(-(schedule.epoch_steps or schedule.steps) // _SHARE) if cases else 0
@@ -85,9 +120,14 @@ class Validation:
         """Look; the network is left in evaluation."""
         import torch
 
-        from aleaseg.training.objective import Plain, finest
+        from aleaseg.training.objective import Objective, Plain, finest
+        from aleaseg.training.regions import Regions
 
-        plain = Plain()
+        labels = self.labels
+        plain: Objective = Plain()
+        if labels is not None:
+            plain = Regions("semimetric" if labels.soft else "objective")
+        as_it_is = augmentation("none", len(self.patch))
         network.eval()
         counts = {name: torch.zeros(3, dtype=torch.long, device=self.device) for name in self.classes}
         losses = []
@@ -96,14 +136,19 @@ class Validation:
             torch.autocast(self.device, torch.bfloat16, self.schedule.precision == "bfloat16"),
         ):
             for number in range(self.batches):
-                batch = batch_at(
-                    number, self.cases, self.patch, self.schedule, augmentation("none", len(self.patch))
-                ).on(self.device)
+                batch = batch_at(number, self.cases, self.patch, self.schedule, as_it_is, labels=labels).on(
+                    self.device
+                )
                 logits = finest(network(batch.image))
                 losses.append(float(plain.of(logits, batch)))
-                found = logits.argmax(1)
-                for name, indices in self.classes.items():
-                    counts[name] += pseudo_dice(found, batch.target[:, 0], indices)
+                if labels is None:
+                    found = logits.argmax(1)
+                    for name, indices in self.classes.items():
+                        counts[name] += pseudo_dice(found, batch.target[:, 0], indices)
+                    continue
+                of_each = pseudo_dice_of_regions(logits, batch.target, batch.weight, labels.levels)
+                for name, three in zip(self.classes, of_each, strict=True):
+                    counts[name] += three
         mean = sum(losses) / len(losses) if losses else float("nan")
         return Validated(mean, {name: _dice(*map(int, three)) for name, three in counts.items()})
 
