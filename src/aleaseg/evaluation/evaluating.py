@@ -14,7 +14,7 @@ index.html         the page
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -30,7 +30,6 @@ from aleaseg.evaluation.evaluation import (
     CUE_TABLE,
     KIND,
     RELIABILITY_TABLE,
-    TABLES,
     Evaluation,
     joined,
     open_evaluation,
@@ -85,17 +84,8 @@ def evaluate(
     """
     run, reference = Run(out), _reference(settings)
     dataset = reference.dataset
-    rules = Rules(
-        dataset.with_cases(()),
-        tolerances(settings.tolerance, list(dataset.classes)),
-        settings.both_empty == "perfect",
-        settings.cues,
-    )
+    rules, references, left_out = _rules(settings, dataset)
     noisy = find_noisy(settings.noisy, dataset)
-    references, left_out = dict[str, str](), list[str]()
-    if settings.at:
-        at, references, left_out = name_references(dataset, settings.at)
-        rules = replace(rules, at=at)
     found = find_predictions(settings.predictions, dataset.cases)
     todo, failed, notes = _plan(settings, reference, found, rules)
     notes += left_out
@@ -104,14 +94,9 @@ def evaluate(
     begin(run.path, KIND, settings.asked())
     measured = _measure(todo, found, noisy, rules, progress, workers)
     done = sorted([*measured, *failed], key=lambda rows: rows[1]["case"])
-    metrics = pd.DataFrame([row for rows, _ in done for row in rows]).reindex(
-        columns=metric_columns(rules.at)
-    )
-    whole = pd.DataFrame([row for _, row in done])
-    cases, cues = (whole.reindex(columns=[*names]) for names in (case_columns(rules.at), CUE_COLUMNS))
-    signs = _join(cases, confidences)
-    summary = summarise(metrics, joined(cases, cues), list(dataset.classes))
-    risk = risk_coverage(cases, {**CONFIDENCES, **signs})
+    tables = _tables(done, rules)
+    signs = _join(tables["cases"], confidences)
+    tables |= _said_together(tables, signs, list(dataset.classes))
     if all(
         _without_spacing(path, case)
         for case in todo[:1]
@@ -123,7 +108,7 @@ def evaluate(
             "name": dataset.name,
             "classes": {name: list(values) for name, values in dataset.classes.items()},
             "ignore": dataset.ignore,
-            "cases": len(cases),
+            "cases": len(tables["cases"]),
             "pictured": reference.pictured,
         },
         confidences=signs,
@@ -132,16 +117,54 @@ def evaluate(
         columns=describe(rules.at),
         references=references,
     )
-    for name, frame in zip(TABLES, (metrics, cases, summary, risk), strict=True):
+    for name, frame in tables.items():
         write_frame(run.path / f"{name}.csv", frame)
-    write_frame(run.path / f"{RELIABILITY_TABLE}.csv", reliability_table(row for _, row in done))
-    if settings.cues:
-        write_frame(run.path / f"{CUE_TABLE}.csv", cues)
     made = open_evaluation(run.path)
     write_aside(run.path / "summary.md", summary_markdown(made).encode("utf-8", "replace"))
     if settings.against is None:  # else the page is that of the comparison
         write_evaluation_page(made, reference, found, progress)
     return made
+
+
+def _rules(settings: EvaluationSettings, dataset: Dataset) -> tuple[Rules, dict[str, str], list[str]]:
+    """What is the same for all cases; with `--at` what each reference is called, and notes."""
+    rules = Rules(
+        dataset.with_cases(()),
+        tolerances(settings.tolerance, list(dataset.classes)),
+        settings.both_empty == "perfect",
+        settings.cues,
+    )
+    if not settings.at:
+        return rules, {}, []
+    at, references, left_out = name_references(dataset, settings.at)
+    return replace(rules, at=at), references, left_out
+
+
+def _tables(done: Sequence[tuple[list[Row], Row]], rules: Rules) -> dict[str, pd.DataFrame]:
+    """Name -> rows of the cases, for every table that is made of them alone."""
+    whole = pd.DataFrame([row for _, row in done])
+    tables = {
+        "metrics": pd.DataFrame([row for rows, _ in done for row in rows]).reindex(
+            columns=metric_columns(rules.at)
+        ),
+        "cases": whole.reindex(columns=case_columns(rules.at)),
+        RELIABILITY_TABLE: reliability_table(row for _, row in done),
+    }
+    if rules.cues:
+        tables[CUE_TABLE] = whole.reindex(columns=[*CUE_COLUMNS])
+    return tables
+
+
+def _said_together(
+    tables: Mapping[str, pd.DataFrame], signs: Mapping[str, int], classes: Sequence[str]
+) -> dict[str, pd.DataFrame]:
+    """The tables of all cases together."""
+    metrics, cases = tables["metrics"], tables["cases"]
+    known = joined(cases, tables[CUE_TABLE]) if CUE_TABLE in tables else cases
+    return {
+        "summary": summarise(metrics, known, classes),
+        "risk_coverage": risk_coverage(cases, {**CONFIDENCES, **signs}),
+    }
 
 
 def _reference(settings: EvaluationSettings) -> Reference:
