@@ -45,7 +45,7 @@ def measured(tmp_path, balls):
         dataset = Dataset("d", tmp_path, "nnunet", (), ONE, ("US",))
         rows, whole = measure_case(case, files, Rules(dataset, {"left": 1.0}, at=at))
         assert {key for row in rows for key in row} <= set(metric_columns(at))
-        assert set(whole) <= set(case_columns(at))
+        assert set(whole) <= {*case_columns(at), "reliability"}
         assert not whole.get("error"), whole["error"]
         return rows[0]
 

@@ -34,7 +34,7 @@ def measured(tmp_path, balls):
             files = replace(files, soft=(tmp_path / "c.npz",))
         rows, whole = measure_case(case, files, Rules(dataset, dict.fromkeys(classes, 1.0), perfect))
         assert {key for row in rows for key in row} <= set(METRIC_COLUMNS)
-        assert set(whole) <= set(CASE_COLUMNS)
+        assert set(whole) <= {*CASE_COLUMNS, "reliability"}
         return {row["class"]: row for row in rows}, whole
 
     return measure
