@@ -42,6 +42,17 @@ def test_every_tenth_reaches_itself_in_single_precision(tenth):
     assert not at_least(q - np.float32(1e-5), tenth / 10).any()
 
 
+@pytest.mark.parametrize("t", [0.7, 0.9])
+def test_single_precision_read_as_double_reaches_what_it_was_written_for(t):
+    """Single precision puts .7 and .9 below themselves: compared in double precision they would miss their own."""
+    q = np.full(3, t, np.float32).astype(np.float64)
+    assert (q < t).all()
+    assert at_least(q, t).all()
+    assert at_least(np.full(3, t, np.float32), np.float64(t)).all()
+    below = np.nextafter(np.float32(t), np.float32(0))  # a resampling moves the last digit
+    assert at_least(below, t)
+
+
 def test_sixty_percent_survives_a_resampling_that_changes_nothing():
     import torch
 

@@ -40,6 +40,8 @@ __all__ = ["Outcome", "outcome"]
 FEWEST = 10
 """Patients, below which nothing can be foretold of others."""
 _BYTES_PER_VOXEL = 160
+# Starting a process costs seconds (it imports torch); a few small cases are faster without.
+_WORTH_VOXELS = 2**26
 
 Features = dict[str, float]
 
@@ -152,11 +154,12 @@ def _features(
         if case.id not in files
     }
     rows: dict[str, dict[str, Any]] = {}
+    most = most_voxels([case for case, _ in todo])
     for (case, _), found in map_cases(
         partial(_of_case, dataset.with_cases(()), tuple(at)),
         todo,
-        bytes_each=most_voxels([case for case, _ in todo]) * _BYTES_PER_VOXEL,
-        workers=workers or (None if len(todo) > 40 else 1),
+        bytes_each=most * _BYTES_PER_VOXEL,
+        workers=workers or (None if most * len(todo) > _WORTH_VOXELS else 1),
         progress=lambda done, total: progress("features", done, total),
     ):
         if isinstance(found, str):

@@ -38,6 +38,8 @@ _NAME = re.compile(r"Dataset\d{3}_[^/]+")
 # Endings that can be written as well: nnU-Net wants images and labels to have one.
 _ENDINGS = (".nii.gz", ".nii", ".png")
 _BYTES_PER_VOXEL = 40
+# Starting a process costs seconds (it imports torch); a few small cases are faster without.
+_WORTH_VOXELS = 2**26
 
 
 @dataclass(frozen=True)
@@ -100,13 +102,14 @@ def write_labels(
     run, ending = Run(out), _ending(cases, len(dataset.channels))
     begin(run.path, "labelling", settings.asked())
     names = _names(cases)
+    most = most_voxels(cases)
     found = {
         case.id: one
         for (case, _), one in map_cases(
             partial(_write_one, labeller, run.path.resolve(), ending),
             [(case, names[case.id]) for case in cases],
-            bytes_each=most_voxels(cases) * _BYTES_PER_VOXEL,
-            workers=workers or (None if len(cases) > 8 else 1),
+            bytes_each=most * _BYTES_PER_VOXEL,
+            workers=workers or (None if most * len(cases) > _WORTH_VOXELS else 1),
             progress=lambda done, total: progress("label", done, total),
         )
     }
