@@ -117,6 +117,8 @@ def open_nnunet(tree: Tree, classes: str | None = None) -> Dataset:
 
 
 def _load(path: Path) -> dict[str, Any]:
+    if path.exists() and not path.is_file():  # a pipe is never opened: it would wait for whoever writes
+        raise NotADataset(f"{path} is no file; expected the JSON that describes a data set; {_PAGE}")
     try:
         declared = loads_once(path.read_bytes())
     except OSError as error:
