@@ -70,8 +70,11 @@ def label_map(path: Path) -> tuple[str, ...]:
     A list of names, or an object from index or name to anything, in its order.
     """
     split = split_ending(path.name)
+    sidecar = path.with_name(f"{split[0] if split else path.stem}.json")
+    if not sidecar.is_file():
+        return ()
     try:
-        said: Any = loads_once(path.with_name(f"{split[0] if split else path.stem}.json").read_bytes())
+        said: Any = loads_once(sidecar.read_bytes())
     except (OSError, ValueError, RecursionError):
         return ()
     names = said.get("LabelMap") if isinstance(said, dict) else None

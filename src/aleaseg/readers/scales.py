@@ -69,10 +69,10 @@ def declared_confidence(root: Path, folder: Path | None = None) -> Declaration:
         (root / "confidence.json", ""),
         *([] if folder is None else [(folder / "confidence.json", "")]),
     ):
+        if not path.is_file():  # a pipe is never opened: it would wait for whoever writes
+            continue
         try:
             said: Any = loads_once(path.read_bytes())
-        except FileNotFoundError:
-            continue
         except (OSError, ValueError, RecursionError) as error:
             if key:
                 continue  # the layout's reader tells of its dataset.json
