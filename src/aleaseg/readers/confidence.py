@@ -55,10 +55,10 @@ def with_confidence(
     if fuse not in FUSIONS:
         raise UsageError(f"--fuse {fuse}: expected one of {', '.join(FUSIONS)}")
     ids = [case.id for case in dataset.cases]
+    known = _declared_classes(dataset)
     if dataset.layout == "bids":
         found, declaration = find_probseg(tree, ids), Declaration(scale=1.0, source="BIDS")
     else:
-        known = _declared_classes(dataset)
         found = find_confidences(tree, ids, known)
         declaration = declared_confidence(tree.root, found.folder) if found.folder else Declaration()
     passed = (*dataset.account.passed_over, *found.passed_over)
@@ -67,7 +67,7 @@ def with_confidence(
         findings=(*dataset.findings, *found.findings),
         account=replace(dataset.account, passed_over=passed),
     )
-    channels = _channels(found, declaration, dataset)
+    channels = _channels(found, declaration.classes or known, dataset)
     told_classes = bool(dataset.classes or channels)
     if found.files and not dataset.classes:
         dataset = _with_classes(dataset, found, channels)
@@ -93,10 +93,9 @@ def _declared_classes(dataset: Dataset) -> tuple[str, ...]:
 
 
 def _channels(
-    found: FoundConfidences, declaration: Declaration, dataset: Dataset
+    found: FoundConfidences, names: tuple[str, ...], dataset: Dataset
 ) -> Mapping[Path, tuple[str, ...]]:
     """The classes of each file's channels, by name; a file that is not in it has those of the data set, in order."""
-    names = declaration.classes or _declared_classes(dataset)
     bids = dataset.layout == "bids"
     said: dict[Path, tuple[str, ...]] = {}
     for by_rater in found.files.values():
