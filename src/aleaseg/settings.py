@@ -29,7 +29,9 @@ __all__ = [
     "Argument",
     "DatasetSettings",
     "Device",
+    "Fusion",
     "Option",
+    "Scale",
     "Seed",
     "Settings",
     "called_with",
@@ -166,6 +168,10 @@ def table_or_regex(value: str | Path) -> str:
 
 FUSIONS = ("mean", "majority", "staple")
 """How several raters become one confidence; see `aleaseg.readers.fusing`."""
+Scale = Annotated[
+    float | None, Option("Which confidence is certain: 1, 10, 100; default: as declared.", "X")
+]
+Fusion = Annotated[str | None, Option("How raters become one confidence; default: mean.", choices=FUSIONS)]
 
 
 @dataclass(frozen=True)
@@ -183,13 +189,8 @@ class DatasetSettings(Settings):
     label: Annotated[
         str | None, Option("Which files are masks, likewise: '*_rater1.nii.gz'.", "PATTERN")
     ] = None
-    scale: Annotated[
-        float | None, Option("Which confidence is certain: 1, 10, 100; default: as declared.", "X")
-    ] = None
-    fuse: Annotated[
-        str | None,
-        Option("How raters become one confidence; default: mean.", choices=FUSIONS),
-    ] = None
+    scale: Scale = None
+    fuse: Fusion = None
 
     @property
     def reading(self) -> dict[str, Any]:

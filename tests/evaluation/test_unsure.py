@@ -169,3 +169,16 @@ def test_hard_masks_have_no_uncertainty(predicted):
     found = _evaluate(root, cues="gradient")
     assert found.cases[["mean_uncertainty", "ueo", "ur_gradient"]].isna().all(axis=None)
     assert not found.errors
+
+
+def test_a_case_that_a_level_lacks_is_not_asked_about_the_others_and_is_named(predicted):
+    dataset, root = predicted(lambda label, d, g, level: 0.9 * (0.05 + level) * np.exp(-d))
+    case = dataset.cases[0].id
+    for path in (root / "p0.9").glob(f"{case}.*"):
+        path.unlink()
+    found = _evaluate(root, cues="distance,noise", noisy=_noisy(root))
+    rows = found.cases.set_index("case")
+    assert np.isnan(rows.loc[case, "ur_noise"])
+    assert np.isnan(rows.loc[case, "ur_distance"])
+    assert (rows.drop(index=case)["ur_noise"] == 1).all()
+    assert [note for note in found.manifest["notes"] if note.startswith("1 case(s) lack") and case in note]

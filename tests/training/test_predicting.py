@@ -399,3 +399,16 @@ def test_a_folder_of_predictions_states_its_uncertainty(several, tmp_path):
         np.savez(tmp_path / "wrong.npz", probabilities=p, uncertainty=wrong)
         with pytest.raises(error, match="uncertainty"):
             read_prediction(tmp_path / "wrong.npz", dataset[case_id], dataset)
+
+
+def test_cases_that_a_model_was_trained_on_are_told(several, tmp_path):
+    from aleaseg.run import Run
+
+    def asked(**more):
+        return PredictSettings(str(several["one"]), str(several["data"]), device="cpu", **more)
+
+    done = predict(asked(), tmp_path / "all")
+    (note,) = done.notes
+    assert "of the 8 cases have the ids of cases that a model was trained on" in note
+    assert Run(done.path).manifest["notes"] == [note]
+    assert predict(asked(held_out=True), tmp_path / "held").notes == ()

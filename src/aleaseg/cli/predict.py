@@ -25,5 +25,7 @@ def predict(
 
         done = predict_masks(settings, out, progress=progress)
     show_failed(done.failed, "not predicted")
+    for note in done.notes:
+        say(f"- {note}", wrap=True)
     say(f"Masks: {len(done.masks)} in {done.path}")
     raise typer.Exit(1 if done.failed else 0)

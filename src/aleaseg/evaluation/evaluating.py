@@ -18,6 +18,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -88,7 +89,7 @@ def evaluate(
     noisy = find_noisy(settings.noisy, dataset)
     found = find_predictions(settings.predictions, dataset.cases)
     todo, failed, notes = _plan(settings, reference, found, rules)
-    notes += left_out
+    notes += [*left_out, *_without_noise(noisy, todo)]
     confidences = read_rankings(settings.confidence, [case.id for case in todo])
     # What cannot work is refused before; what ends this half-way leaves a folder that is known as ours.
     begin(run.path, KIND, settings.asked())
@@ -97,20 +98,9 @@ def evaluate(
     tables = _tables(done, rules)
     signs = _join(tables["cases"], confidences)
     tables |= _said_together(tables, signs, list(dataset.classes))
-    if all(
-        _without_spacing(path, case)
-        for case in todo[:1]
-        for path in (*case.label_files, *case.confidence_files)
-    ):
-        notes.append("The files know no spacing: distances are in pixels.")
+    notes += _in_pixels(todo)
     run.update_manifest(
-        dataset={
-            "name": dataset.name,
-            "classes": {name: list(values) for name, values in dataset.classes.items()},
-            "ignore": dataset.ignore,
-            "cases": len(tables["cases"]),
-            "pictured": reference.pictured,
-        },
+        dataset=_about(reference, len(tables["cases"])),
         confidences=signs,
         tolerances_mm=dict(rules.tolerances_mm),
         notes=notes,
@@ -189,6 +179,37 @@ def _reference(settings: EvaluationSettings) -> Reference:
             "rename it, or choose others with --classes"
         )
     return reference
+
+
+def _about(reference: Reference, cases: int) -> dict[str, Any]:
+    """What the manifest says of the data."""
+    dataset = reference.dataset
+    return {
+        "name": dataset.name,
+        "classes": {name: list(values) for name, values in dataset.classes.items()},
+        "ignore": dataset.ignore,
+        "cases": cases,
+        "pictured": reference.pictured,
+    }
+
+
+def _without_noise(noisy: Noisy, todo: Sequence[Case]) -> list[str]:
+    """That cases lack a prediction of their noisy image, if they do."""
+    missing = noisy.missing(case.id for case in todo)
+    if not missing:
+        return []
+    return [
+        f"{len(missing)} case(s) lack a prediction at some level of noise, and have no score by distance and noise: "
+        f"{_some(missing)}."
+    ]
+
+
+def _in_pixels(todo: Sequence[Case]) -> list[str]:
+    """That the files know no spacing, if the first one does not."""
+    files = [(path, case) for case in todo[:1] for path in (*case.label_files, *case.confidence_files)]
+    if not all(_without_spacing(path, case) for path, case in files):
+        return []
+    return ["The files know no spacing: distances are in pixels."]
 
 
 def _without_spacing(path: Path, case: Case) -> bool:

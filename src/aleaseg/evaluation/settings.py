@@ -9,10 +9,11 @@ from typing import Annotated
 
 from aleaseg.errors import UsageError
 from aleaseg.settings import (
-    FUSIONS,
     Argument,
     DatasetSettings,
+    Fusion,
     Option,
+    Scale,
     Settings,
     table_or_regex,
     whole_path,
@@ -62,13 +63,8 @@ class _Measuring(Settings):
         tuple[float, ...] | None,
         Option("Also against confidences that reach these: .5,.6,.8.", "T,T", form=_thresholds),
     ] = None
-    scale: Annotated[
-        float | None, Option("Which confidence is certain: 1, 10, 100; default: as declared.", "X")
-    ] = None
-    fuse: Annotated[
-        str | None,
-        Option("How raters become one confidence; default: mean.", choices=FUSIONS),
-    ] = None
+    scale: Scale = None
+    fuse: Fusion = None
     confidence: Annotated[
         str | Path | None,
         Option("Whether this ranks the bad cases: a run, or a CSV.", "RUN|CSV", form=whole_path),

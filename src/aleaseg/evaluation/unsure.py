@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -37,8 +37,14 @@ class Noisy:
     levels: Mapping[float, Found] = field(default_factory=dict)
 
     def of(self, case: str) -> dict[float, PredictedFiles]:
-        """The files of a case, at the levels that have it."""
-        return {level: found.files[case] for level, found in self.levels.items() if case in found.files}
+        """The files of a case at every level; empty where one lacks it: two cases are asked the same, or not at all."""
+        if not all(case in found.files for found in self.levels.values()):
+            return {}
+        return {level: found.files[case] for level, found in self.levels.items()}
+
+    def missing(self, cases: Iterable[str]) -> list[str]:
+        """The cases that some level lacks."""
+        return [case for case in cases if self.levels and not self.of(case)]
 
 
 def find_noisy(folders: tuple[str, ...], dataset: Dataset) -> Noisy:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -102,26 +102,16 @@ def write_labels(
     run, ending = Run(out), _ending(cases, len(dataset.channels))
     begin(run.path, "labelling", settings.asked())
     names = _names(cases)
-    most = most_voxels(cases)
-    found = {
-        case.id: one
-        for (case, _), one in map_cases(
-            partial(_write_one, labeller, run.path.resolve(), ending),
-            [(case, names[case.id]) for case in cases],
-            bytes_each=most * _BYTES_PER_VOXEL,
-            workers=workers or (None if most * len(cases) > _WORTH_VOXELS else 1),
-            progress=lambda done, total: progress("label", done, total),
-        )
-    }
+    write = partial(_write_one, labeller, run.path.resolve(), ending)
+    found = _each(write, [(case, names[case.id]) for case in cases], progress, workers)
     failed = {case.id: found[case.id].failed for case in cases if found[case.id].failed}
     good = {case.id: found[case.id] for case in cases if not found[case.id].failed}
     if not good:
         raise UsageError(f"no case could be used; the first: {next(iter(failed.values()))}")
-    share = _share_lost(good.values(), settings.overlap)
     unseen = sum(one.unseen for one in good.values())
     declared = labeller.declared(with_ignore=strategy.kind == "ignore" or unseen > 0)
     groups = {names[case.id]: case.group or case.id for case in cases if case.id in good}
-    notes = _notes(run, groups, settings.folds, share, unseen)
+    notes = _notes(run, groups, settings.folds, _share_lost(good.values(), settings.overlap), unseen)
     run.update_manifest(
         labels=declared["labels"],
         cases=len(good),
@@ -131,19 +121,35 @@ def write_labels(
         rater_norm=None if norm is None else norm.to_dict(),
         notes=notes,
     )
-    write_json(
-        run.path / "dataset.json",
-        {
-            "name": f"{dataset.name} {settings.labels}",
-            "channel_names": {str(place): name for place, name in enumerate(dataset.channels)},
-            **declared,
-            "numTraining": len(good),
-            "file_ending": ending or ".nii.gz",
-            "dataset": {names[case]: one.entry for case, one in good.items()},
-            **_levels(labeller, strategy),
-        },
-    )
+    content = {
+        "name": f"{dataset.name} {settings.labels}",
+        "channel_names": {str(place): name for place, name in enumerate(dataset.channels)},
+        **declared,
+        "numTraining": len(good),
+        "file_ending": ending or ".nii.gz",
+        "dataset": {names[case]: one.entry for case, one in good.items()},
+        **_levels(labeller, strategy),
+    }
+    write_json(run.path / "dataset.json", content)
     return Labelled(run.path, tuple(good), failed, declared["labels"], tuple(notes))
+
+
+def _each(
+    write: Callable[[tuple[Case, str]], _One],
+    items: Sequence[tuple[Case, str]],
+    progress: Progress,
+    workers: int | None,
+) -> dict[str, _One]:
+    """What became of every case, written side by side where that is worth the start of processes."""
+    most = most_voxels([case for case, _ in items])
+    done = map_cases(
+        write,
+        items,
+        bytes_each=most * _BYTES_PER_VOXEL,
+        workers=workers or (None if most * len(items) > _WORTH_VOXELS else 1),
+        progress=lambda done, total: progress("label", done, total),
+    )
+    return {case.id: one for (case, _), one in done}
 
 
 def _stated(settings: LabellingSettings, strategy: Strategy) -> tuple[Dataset, RaterNorm | None]:

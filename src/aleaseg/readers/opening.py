@@ -85,7 +85,11 @@ def open_dataset(
         dataset = _opened(tree, classes, chosen, fuse)
     if dataset.confidence is None:  # the layout's own reader may have seen to it
         dataset = with_confidence(dataset, tree, scale=scale, fuse=fuse)
-    dataset = with_account(dataset, tree)
+    return _assigned(with_account(dataset, tree), groups, sites)
+
+
+def _assigned(dataset: Dataset, groups: str | None, sites: str | None) -> Dataset:
+    """Each case with its group and site, see `open_dataset`."""
     ids = [case.id for case in dataset.cases]
     group, site = assign(ids, groups, "group"), assign(ids, sites, "site")
     return dataset.with_cases(

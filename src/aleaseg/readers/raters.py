@@ -68,18 +68,7 @@ def open_raters(folder: str | Path, *, groups: str | None = None, fuse: str = "m
     if fuse not in FUSIONS:
         raise UsageError(f"--fuse {fuse}: expected one of {', '.join(FUSIONS)}")
     root = Path(folder)
-    try:
-        names = list_folder(root / _FOLDER)[0]
-    except OSError as error:
-        raise NotADataset(
-            f"{root / _FOLDER} cannot be listed ({error.strerror}); expected a folder with "
-            f"{_FOLDER}/CASE{ENDING}, each with {_EXPECTED}"
-        ) from error
-    ids = [name.removesuffix(ENDING) for name in names if name.endswith(ENDING) and name != ENDING]
-    if not ids:
-        raise NotADataset(
-            f"{root / _FOLDER} holds no {ENDING} file; expected one per case, each with {_EXPECTED}"
-        )
+    ids = _listed(root)
     patients = _patients(root / "meta.json")
     chosen = assign(sorted(ids), groups, "group")
     return Dataset(
@@ -110,6 +99,27 @@ def open_raters(folder: str | Path, *, groups: str | None = None, fuse: str = "m
             for case_id in sorted(patients.keys() - set(ids))
         ),
     )  # fmt: skip
+
+
+def _listed(root: Path) -> list[str]:
+    """The ids of the cases.
+
+    Raises:
+        NotADataset: there are none.
+    """
+    try:
+        names = list_folder(root / _FOLDER)[0]
+    except OSError as error:
+        raise NotADataset(
+            f"{root / _FOLDER} cannot be listed ({error.strerror}); expected a folder with "
+            f"{_FOLDER}/CASE{ENDING}, each with {_EXPECTED}"
+        ) from error
+    ids = [name.removesuffix(ENDING) for name in names if name.endswith(ENDING) and name != ENDING]
+    if not ids:
+        raise NotADataset(
+            f"{root / _FOLDER} holds no {ENDING} file; expected one per case, each with {_EXPECTED}"
+        )
+    return ids
 
 
 def read_raters(path: Path, case_id: str) -> NDArray[np.bool_]:

@@ -95,9 +95,10 @@ class Asking:
 
 def dropouts(network: torch.nn.Module) -> list[torch.nn.Module]:
     """The layers of a network that drop at random."""
-    from torch.nn.modules.dropout import _DropoutNd
+    from torch import nn
 
-    return [layer for layer in network.modules() if isinstance(layer, _DropoutNd) and layer.p > 0]
+    kinds = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout)
+    return [layer for layer in network.modules() if isinstance(layer, kinds) and layer.p > 0]
 
 
 def add_noise(

@@ -23,6 +23,7 @@ from aleaseg.training.preprocessing import Preprocessing, check_values, fit_norm
 from aleaseg.training.schedule import Schedule, default_steps
 from aleaseg.training.settings import TrainerSettings, TrainingProtocol, schedule
 from aleaseg.training.splitting import Split, choose_split
+from aleaseg.training.targets import Strategy
 from aleaseg.work import Progress, cores
 
 __all__ = ["make_plan", "plan_preprocessing", "screened"]
@@ -52,13 +53,7 @@ def make_plan(
         UsageError: it cannot work: nothing to train on, a class that no case shows, a patch that does not fit.
         AleasegError: a copy could not be written.
     """
-    protocol = settings.protocol
-    network = NetworkPlan.chosen(
-        settings.network or protocol.network,
-        settings.size or protocol.size,
-        protocol.deep_supervision,
-        settings.dropout,
-    )
+    network = _network(settings)
     if not dataset.values:
         raise UsageError(f"{dataset.name} has no class; name them with --classes NAME=VALUE,...")
     check_values(dataset)
@@ -70,14 +65,10 @@ def make_plan(
     if not train:
         raise UsageError(_NOBODY)
     seen = [geometries[case.id] for case in train]
-    preprocessing = plan_preprocessing(dataset, train, seen, network, protocol, settings.patch)
+    preprocessing = plan_preprocessing(dataset, train, seen, network, settings.protocol, settings.patch)
     # Before anything is written: a patch that does not divide is refused here.
     network.build(preprocessing, train=True)
-    norm = None
-    if strategy is not None and strategy.rater_norm:
-        # Of the cases to train on alone: nothing is known of those held out.
-        fitted = fit_rater_norm(train)
-        dataset, norm = with_rater_norm(dataset, fitted), fitted.to_dict()
+    dataset, norm = _normed(dataset, train, strategy)
     copies = make_copies(
         [dataset[case] for case in (*split.train, *split.held_out) if case in geometries],
         geometries,
@@ -90,11 +81,7 @@ def make_plan(
     )
     failed |= {case: about["failed"] for case, about in copies.items() if "failed" in about}
     split = _usable(split, copies, failed)
-    found = [copies[case] for case in split.train]
-    if strategy is None:
-        _check_classes(dataset, found)
-    else:
-        check_confident(list(dataset.classes), strategy, found)
+    _check_taught(dataset, strategy, [copies[case] for case in split.train])
     plan = TrainingPlan(
         preprocessing,
         network,
@@ -112,6 +99,35 @@ def make_plan(
     write_aside(run.path / SPLITS, to_bytes(split.folds()))
     plan.write(run.path / PLAN)
     return plan
+
+
+def _check_taught(dataset: Dataset, strategy: Strategy | None, found: Sequence[Mapping[str, Any]]) -> None:
+    """Refuse what leaves a class, or everything, unlearned; `found` is of the copies to train on."""
+    if strategy is None:
+        _check_classes(dataset, found)
+    else:
+        check_confident(list(dataset.classes), strategy, found)
+
+
+def _network(settings: TrainerSettings) -> NetworkPlan:
+    protocol = settings.protocol
+    return NetworkPlan.chosen(
+        settings.network or protocol.network,
+        settings.size or protocol.size,
+        protocol.deep_supervision,
+        settings.dropout,
+    )
+
+
+def _normed(
+    dataset: Dataset, train: Sequence[Case], strategy: Strategy | None
+) -> tuple[Dataset, dict[str, Any] | None]:
+    """Raters brought to one scale, where that is asked for, and the scale."""
+    if strategy is None or not strategy.rater_norm:
+        return dataset, None
+    # Of the cases to train on alone: nothing is known of those held out.
+    fitted = fit_rater_norm(train)
+    return with_rater_norm(dataset, fitted), fitted.to_dict()
 
 
 def _split(dataset: Dataset, settings: TrainerSettings) -> Split:

@@ -38,11 +38,13 @@ class Predicted:
         path: the folder.
         masks: case -> its mask.
         failed: case -> why it has none.
+        notes: what is to be known of the cases.
     """
 
     path: Path
     masks: dict[str, Path]
     failed: dict[str, str]
+    notes: tuple[str, ...] = ()
 
 
 def predict(
@@ -93,8 +95,21 @@ def predict(
             else:
                 _write(case, image, prediction, masks[case.id], settings.probabilities)
         progress("predict", done, len(todo))
-    run.update_manifest(failed=failed, finished=now())
-    return Predicted(run.path, masks, failed)
+    notes = _trained_on(cases, models)
+    run.update_manifest(failed=failed, notes=notes, finished=now())
+    return Predicted(run.path, masks, failed, tuple(notes))
+
+
+def _trained_on(cases: Sequence[Case], models: Sequence[Model]) -> list[str]:
+    """That a model learned from some of the cases, if it did: its answers then say little of others."""
+    seen = {case for one in models for case in one.plan.train}
+    known = [case.id for case in cases if case.id in seen]
+    if not known:
+        return []
+    return [
+        f"{len(known)} of the {len(cases)} cases have the ids of cases that a model was trained on, such as "
+        f"{known[0]}: what is measured of them is too good."
+    ]
 
 
 def _members(settings: PredictSettings) -> list[Model]:

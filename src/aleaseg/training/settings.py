@@ -116,9 +116,9 @@ class TrainerSettings(DatasetSettings):
         ""
     )
     size: Annotated[str, Option("Of the network, paper or tiny; default: the preset's.", "NAME")] = ""
-    objective: Annotated[str, Option("plain, duo, rw, en, ...; rw:alpha=1 sets what is open.", "NAME")] = (
-        "plain"
-    )
+    objective: Annotated[
+        str, Option("plain, duo, rw, en, edl, sure, ...; rw:alpha=1 sets what is open.", "NAME")
+    ] = "plain"
     labels: Annotated[
         str | None,
         Option(
