@@ -231,8 +231,21 @@ class Page:
         return until(self.browser, f"return {script}", *arguments)
 
     def click(self, selector):
-        """As a reader does, but where nothing that sticks to the window's edge lies above."""
-        self.show(selector)
+        """As a reader does, but where nothing that sticks to the window's edge lies above; not while it moves.
+
+        After a reload the browser scrolls back, and plots above take their height as they are drawn.
+        """
+        self.browser.execute_async_script(
+            "const [selector, done] = arguments; let last = null, still = 0;"
+            "const step = () => {"
+            "  const element = document.querySelector(selector);"
+            "  element.scrollIntoView({block: 'center', behavior: 'instant'});"
+            "  const {top} = element.getBoundingClientRect();"
+            "  still = top === last ? still + 1 : 0; last = top;"
+            "  if (still >= 5) done(); else requestAnimationFrame(step);"
+            "}; step();",
+            selector,
+        )
         self.find(selector).click()
 
     def press(self, *keys):
