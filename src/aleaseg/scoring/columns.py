@@ -128,6 +128,47 @@ _NUMBERS = (
     _measure(
         "border", "On the border", "share of the mask on the border of the image", Direction.NONE, (0, 1)
     ),
+    _measure(
+        "roughness",
+        "Roughness",
+        "share of the mask that a morphological opening takes away",
+        Direction.NONE,
+        (0, 1),
+    ),
+    _measure(
+        "step",
+        "Step",
+        "ln of the mean length of straight runs of the border in slices",
+        Direction.NONE,
+        (0, None),
+    ),
+    _measure(
+        "step_across",
+        "Step across slices",
+        "the same of the border as it is seen across the slices",
+        Direction.NONE,
+        (0, None),
+    ),
+    _measure(
+        "rim_contrast",
+        "Rim contrast",
+        "mean grey value inside less that of a ring of three voxels, over the sd of both",
+        Direction.NONE,
+    ),
+    _measure(
+        "rim_spread",
+        "Rim spread",
+        "sd of grey values inside over that of inside and ring",
+        Direction.NONE,
+        (0, None),
+    ),
+    _measure(
+        "edge_alignment",
+        "Edge alignment",
+        "how far grey values change along the border's normal: 1 everywhere, 0 nowhere",
+        Direction.LOW_BAD,
+        (0, 1),
+    ),
     *(
         _measure(
             f"centroid_{axis}",
