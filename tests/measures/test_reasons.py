@@ -19,6 +19,11 @@ CODES = [
     "components:liver",
     "border:liver",
     "order:left and right",
+    *(
+        f"{kind}:liver"
+        for kind in ("rough", "smooth", "coarse", "ragged", "coarse_across", "ragged_across")
+    ),
+    "contrast:liver",
     "softmin",
     "mask",
     "image",

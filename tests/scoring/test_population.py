@@ -1,5 +1,7 @@
 """The reduce step on hand-made records: statuses, 2D, one class in one case, whole-image maps."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -12,6 +14,11 @@ from aleaseg.scoring.population import _signals, fit_population, is_readable, sc
 def numbers_of(records, classes):
     """Gathered from records as version 1 wrote them."""
     return Numbers.of(map(Record.from_dict, records), classes)
+
+
+def row(measure, value, variant="", name="a"):
+    """A number of a class."""
+    return {"class": name, "measure": measure, "variant": variant, "value": value, "status": "ok"}
 
 
 def record(case, rng, classes=("a", "b"), dims=3, **changes):
@@ -256,18 +263,65 @@ def test_a_lesion_is_as_doubtful_with_empty_masks_around_it_as_without(fast):
     assert (among.label_doubt[40:] > 0.5).mean() <= 0.05
 
 
-def test_a_population_of_an_older_version_is_read_or_known_not_to_be():
-    for records, read in ((mostly_empty(40, 0, False), True), (mostly_empty(40, 60, False), False)):
-        numbers = numbers_of(records, ["lesion"])
-        population = fit_population(numbers)
-        assert is_readable(population)
-        kinds = population["label"].pop("kinds")
-        old = {"peak": kinds[0]["peak"], "whole": kinds[0]["whole"]}
-        population["label"] |= old
-        population["label"]["scales"]["softmin"] = [kinds[0]["softmin"]]
-        assert is_readable(population) is read
-        if read:
-            expected = score_population(numbers, fit_population(numbers)).label_doubt
-            np.testing.assert_array_equal(score_population(numbers, population).label_doubt, expected)
-        del population["label"]["heard"]
-        assert not is_readable(population)
+@pytest.mark.parametrize("lacks", ["heard", "kinds", "toward", "statistics"])
+def test_a_population_of_an_older_version_is_known_not_to_be_readable(lacks):
+    numbers = numbers_of(mostly_empty(40, 0, False), ["lesion"])
+    population = fit_population(numbers)
+    assert is_readable(population)
+    del population["label"][lacks]
+    assert not is_readable(population)
+
+
+@pytest.mark.parametrize(("channels", "hears"), [(1, ["edge_alignment"]), (2, ["edge_alignment@1"])])
+def test_what_the_image_shows_is_heard_where_no_border_would_stand_out(channels, hears):
+    """The last channel shows the border of every mask; an earlier one shows none."""
+    rng = np.random.default_rng(0)
+    records = []
+    for index in range(40):
+        one = record(f"c{index:02}", rng)
+        rows = [
+            row("edge_alignment", value, str(channel) if channels > 1 else "")
+            for channel, value in enumerate([rng.uniform(0, 0.2), rng.uniform(0.8, 0.9)][-channels:])
+        ]
+        records.append({**one, "measures": [*one["measures"], *rows]})
+    clean = numbers_of(records, ["a", "b"])
+    population = json.loads(json.dumps(fit_population(clean)))
+    label = population["label"]
+    heard = [
+        name
+        for name, signs in zip(label["statistics"], zip(*label["toward"], strict=True), strict=True)
+        if signs[0]
+    ]
+    assert heard == hears
+    assert all(signs == 0 for signs in label["toward"][1])  # of b nothing is known
+
+    def with_alignment(value):
+        variant = hears[0].partition("@")[2]
+        same = ("edge_alignment", variant)
+        rows = [one for one in records[7]["measures"] if (one["measure"], one["variant"]) != same]
+        return numbers_of([{**records[7], "measures": [*rows, row(*same[:1], value, variant)]}], ["a", "b"])
+
+    faint, clear = (score_population(with_alignment(value), population) for value in (0.1, 1.0))
+    assert faint.label_doubt[0] > 0.5
+    assert "contrast:a" in faint.reasons[0]
+    assert clear.label_doubt[0] <= score_population(clean, population).label_doubt[7]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "code"), [("step", 2.0, "coarse:a=7.39"), ("roughness", 0.9, "rough:a=0.9")]
+)
+def test_a_border_that_is_drawn_otherwise_is_doubtful_and_says_so(name, value, code):
+    rng = np.random.default_rng(0)
+    records = []
+    for index in range(40):
+        one = record(f"c{index:02}", rng)
+        usual = {"step": rng.normal(0.7, 0.05), "roughness": rng.uniform(0.1, 0.2)}
+        if index == 7:
+            usual[name] = value
+        rows = [row(key, number) for key, number in usual.items()]
+        records.append({**one, "measures": [*one["measures"], *rows]})
+    numbers = numbers_of(records, ["a", "b"])
+    scored = score_population(numbers, fit_population(numbers))
+    assert scored.label_doubt.argmax() == 7
+    assert scored.label_doubt[7] > 0.5
+    assert code in scored.reasons[7]

@@ -20,7 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from aleaseg.measures.image_doubt import ImageReference as ImageReference
 from aleaseg.measures.label_doubt import LabelReference as LabelReference
-from aleaseg.measures.label_doubt import LabelSignals as LabelSignals
+from aleaseg.measures.label_signals import LabelSignals as LabelSignals
 from aleaseg.measures.robust import SMALLEST_POPULATION as SMALLEST_POPULATION
 
 __all__ = ["SMALLEST_POPULATION", "ImageReference", "LabelReference", "LabelSignals", "doubt_from_z"]

@@ -100,7 +100,7 @@ class ImageReference:
             RobustScale.fit(_from_centre(points)),
             RobustScale.fit(_from_nearest(points, bank), 0.1),
         )
-        return replace(bare, whole=RobustScale.fit(bare._larger(points), 0.3))
+        return replace(bare, whole=RobustScale.fit_trimmed(bare._larger(points), 0.3))
 
     def _larger(self, points: NDArray) -> NDArray[np.float64]:
         """Far from the centre finds what many share; far from the nearest what is odd among several kinds."""

@@ -37,7 +37,7 @@ class Kind:
             one among them, are of this kind; up to `NOTHING`: cases whose mask is empty.
         cases: how many it was fitted to.
         softmin: location and scale of softmin, as a logit that is turned round.
-        peak: those of the largest z of a case.
+        parts: those of each part that the axis is joined from.
         whole: those of what the axis is joined to.
     """
 
@@ -45,19 +45,31 @@ class Kind:
     upto: float
     cases: int
     softmin: RobustScale
-    peak: RobustScale = _UNKNOWN
+    parts: tuple[RobustScale, ...] = ()
     whole: RobustScale = _UNKNOWN
 
     def to_dict(self) -> dict[str, Any]:
         """For population.json."""
-        scales = {name: getattr(self, name).to_dict() for name in ("softmin", "peak", "whole")}
-        return {"above": self.above, "upto": self.upto, "cases": self.cases, **scales}
+        return {
+            "above": self.above,
+            "upto": self.upto,
+            "cases": self.cases,
+            "softmin": self.softmin.to_dict(),
+            "parts": [part.to_dict() for part in self.parts],
+            "whole": self.whole.to_dict(),
+        }
 
     @classmethod
     def from_dict(cls, entries: Mapping[str, Any]) -> Kind:
         """Back from `to_dict`."""
-        scales = (RobustScale.from_dict(entries[name]) for name in ("softmin", "peak", "whole"))
-        return cls(float(entries["above"]), float(entries["upto"]), int(entries["cases"]), *scales)
+        return cls(
+            float(entries["above"]),
+            float(entries["upto"]),
+            int(entries["cases"]),
+            RobustScale.from_dict(entries["softmin"]),
+            tuple(RobustScale.from_dict(part) for part in entries["parts"]),
+            RobustScale.from_dict(entries["whole"]),
+        )
 
 
 def sort_kinds(rarest: NDArray[np.float64]) -> list[tuple[float, float, NDArray[np.bool_]]]:

@@ -10,7 +10,7 @@ is a signal of its own (`absent`).
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any
@@ -21,9 +21,10 @@ from scipy.stats import norm
 
 from aleaseg.measures.auv import aggregate
 from aleaseg.measures.kinds import FEWEST, NOTHING, Kind, place_in, sort_kinds, widened
+from aleaseg.measures.label_signals import LabelSignals
 from aleaseg.measures.robust import CLIP, SMALLEST_POPULATION, RobustScale
 
-__all__ = ["LabelReference", "LabelSignals"]
+__all__ = ["LabelReference", "mean_of_known"]
 
 _FLOORS = {
     "disagreement": 0.02,
@@ -32,56 +33,16 @@ _FLOORS = {
     "volume": 0.1,
     "components": 0.3,
     "border": 0.3,
+    "shape": 0.01,
+    "contrast": 0.02,
 }
 _FLOOR = 0.1
 _WHOLE_FLOOR = 0.3
+# What the image shows along a border is heard where no border at all would stand out by so much.
+_TELLING = 2.0
 # Of empty masks most numbers are quite alike, such as how sure a network is of nothing at all: less
 # than a factor of e in its odds is no difference, and the axis is not finer than its signals.
 _EMPTY_FLOOR = 1.0
-# So many numbers for pairs of classes are held at a time.
-_CELLS = 2**21
-
-
-@dataclass(frozen=True)
-class LabelSignals:
-    """What is known of the masks of N cases with C classes; NaN where it does not apply.
-
-    Attributes:
-        classes: names.
-        volume: (N, C) mm^3, 0 for an empty mask.
-        dice: (N, C) out-of-fold Dice; 0 where only one of the two is empty.
-        false_positive: (N, C) mm^3 predicted where the mask is empty.
-        extra_components: (N, C) share outside the largest piece.
-        border: (N, C) share on the border of the image.
-        centroid: (N, C, dims) mm.
-        softmin: (N,) of the case.
-        second: (N, C) Dice of the mask and a second opinion's outline; None: nobody gave one.
-    """
-
-    classes: tuple[str, ...]
-    volume: NDArray[np.float64]
-    dice: NDArray[np.float64]
-    false_positive: NDArray[np.float64]
-    extra_components: NDArray[np.float64]
-    border: NDArray[np.float64]
-    centroid: NDArray[np.float64]
-    softmin: NDArray[np.float64]
-    second: NDArray[np.float64] | None = None
-
-    def take(self, rows: NDArray | slice) -> LabelSignals:
-        """Some of the cases."""
-        parts = {
-            name: value[rows]
-            for name, value in vars(self).items()
-            if name != "classes" and value is not None
-        }
-        return LabelSignals(self.classes, **parts)
-
-    def parts(self) -> Iterator[LabelSignals]:
-        """The cases in parts, small enough to hold a number for each pair of classes."""
-        rows = max(1, _CELLS // (len(self.classes) ** 2 + 1))
-        for start in range(0, len(self.volume), rows):
-            yield self.take(slice(start, start + rows))
 
 
 def _logit(p: NDArray, edge: float = 0.005) -> NDArray:
@@ -102,6 +63,9 @@ class LabelReference:
         order: (C, C, dims) median vector from one class's centroid to another's.
         heard: (C,) whether the second opinion of the class counts: where it usually agrees better with
             the masks than the out-of-fold prediction does.
+        statistics: (K,) names of the statistics of contrast.
+        toward: (C, K) by which sign each points to no border at all; 0: it is not heard, since no border would
+            be nothing unusual.
         kinds: by which cases as a whole are measured, the rarest first.
     """
 
@@ -112,6 +76,8 @@ class LabelReference:
     scales: Mapping[str, tuple[RobustScale, ...]]
     order: NDArray[np.float64]
     heard: NDArray[np.bool_]
+    statistics: tuple[str, ...]
+    toward: NDArray[np.float64]
     kinds: tuple[Kind, ...] = ()
 
     @classmethod
@@ -130,23 +96,29 @@ class LabelReference:
                 order[a, b] = _median_vector(signals.centroid[:, b] - signals.centroid[:, a])
                 order[b, a] = -order[a, b]
         heard = _heard(signals)
-        bare = cls(signals.classes, len(there), prevalence, volume, {}, order, heard)
+        toward = np.zeros((classes, len(signals.statistics)))
+        bare = cls(
+            signals.classes, len(there), prevalence, volume, {}, order, heard, signals.statistics, toward
+        )
         raw = bare._raw(signals)
         # What stands in for the overlap of an empty mask is measured, and teaches nothing.
         raw["disagreement"] = np.where(there, raw["disagreement"], np.nan)
         scales: dict[str, tuple[RobustScale, ...]] = {
-            name: tuple(RobustScale.fit(column, _FLOORS.get(name, _FLOOR)) for column in values.T)
+            name: tuple(RobustScale.fit(column, _FLOORS.get(name, _FLOOR)) for column in _columns(values))
             for name, values in raw.items()
         }
+        flat = signals.no_border * classes
+        away = [float(scale.z(value)) for scale, value in zip(scales["contrast"], flat, strict=True)]
+        toward = np.where(np.abs(away) >= _TELLING, np.sign(away), 0.0).reshape(toward.shape)
         scales["order"] = tuple(
             RobustScale.fit(column, _FLOOR)
             for a in range(classes)
             for column in bare._along(signals.centroid, a).T
         )
-        return replace(bare, scales=scales)._with_kinds(signals)
+        return replace(bare, scales=scales, toward=toward)._with_kinds(signals)
 
     def _with_kinds(self, signals: LabelSignals) -> LabelReference:
-        """Each kind of cases gets its scales, one on top of the other: softmin, peak, whole."""
+        """Each kind of cases gets its scales, one on top of the other: softmin, parts, whole."""
         found = sort_kinds(self._rarest(signals))
         softmin = _turned_softmin(signals)
         kinds = [
@@ -155,8 +127,14 @@ class LabelReference:
         ]
         fitted = replace(self, kinds=tuple(kinds))
         told = np.concatenate([fitted._told(fitted.signal_z(part)) for part in signals.parts()])
+        # Of a population that may hold faults: what lies far out teaches nothing.
         kinds = [
-            replace(kind, peak=RobustScale.fit(told[those, -1], _least(kind.upto, _WHOLE_FLOOR)))
+            replace(
+                kind,
+                parts=tuple(
+                    RobustScale.fit_trimmed(part, _least(kind.upto, _WHOLE_FLOOR)) for part in told[those].T
+                ),
+            )
             for kind, (_, _, those) in zip(kinds, found, strict=True)
         ]
         fitted = replace(self, kinds=tuple(kinds))
@@ -164,7 +142,9 @@ class LabelReference:
         kinds = [
             replace(
                 kind,
-                whole=widened(RobustScale.fit(joined[those], _least(kind.upto, _WHOLE_FLOOR)), kind.cases),
+                whole=widened(
+                    RobustScale.fit_trimmed(joined[those], _least(kind.upto, _WHOLE_FLOOR)), kind.cases
+                ),
             )
             for kind, (_, _, those) in zip(kinds, found, strict=True)
         ]
@@ -174,20 +154,23 @@ class LabelReference:
         """(N,) share of the population that has the rarest class of each case; `NOTHING` for an empty mask."""
         return np.min(np.where(signals.volume > 0, self.prevalence, NOTHING), axis=1, initial=NOTHING)
 
-    def _by_kind(self, name: str, values: NDArray, signals: LabelSignals) -> NDArray[np.float64]:
+    def _by_kind(
+        self, scale_of: Callable[[Kind], RobustScale], values: NDArray, signals: LabelSignals
+    ) -> NDArray[np.float64]:
         """(N,) robust z of numbers of whole cases, each by its kind; NaN where no kind is like it."""
         place = place_in(self.kinds, self._rarest(signals))
         found = np.full(len(values), np.nan)
         for index, kind in enumerate(self.kinds):
             rows = place == index
-            found[rows] = getattr(kind, name).z(values[rows])
+            found[rows] = scale_of(kind).z(values[rows])
         return found
 
     def _softmin(self, signals: LabelSignals) -> NDArray[np.float64]:
         """(N,) robust z; NaN for the few that have a rarer class than all others: it may be that hard to see."""
         place, rarest = place_in(self.kinds, self._rarest(signals)), self._rarest(signals)
         above = np.array([*(kind.above for kind in self.kinds), np.inf])[place]
-        return np.where(rarest > above, self._by_kind("softmin", _turned_softmin(signals), signals), np.nan)
+        z = self._by_kind(lambda kind: kind.softmin, _turned_softmin(signals), signals)
+        return np.where(rarest > above, z, np.nan)
 
     def _raw(self, signals: LabelSignals) -> dict[str, NDArray]:
         """The signals of classes, (N, C), on scales on which clean cases are about Gaussian."""
@@ -208,6 +191,8 @@ class LabelReference:
             "components": np.where(there, np.log(0.01 + signals.extra_components), np.nan),
             "border": np.where(there, np.log(0.02 + signals.border), np.nan),
             "second": np.where(there & self.heard, 1 - _second(signals), np.nan),
+            "shape": _of_borders(signals.shape, there),
+            "contrast": _of_borders(signals.contrast, there),
         }
 
     def _along(self, centroid: NDArray, a: int) -> NDArray:
@@ -224,11 +209,13 @@ class LabelReference:
         raw = self._raw(signals)
         z: dict[str, NDArray] = {}
         for name, values in raw.items():
-            columns = values.reshape(len(values), -1).T
-            z[name] = np.stack(
-                [scale.z(column) for scale, column in zip(self.scales[name], columns, strict=True)], axis=1
-            ).reshape(values.shape)
-        z["volume"] = np.abs(z["volume"])
+            columns = [
+                scale.z(column) for scale, column in zip(self.scales[name], _columns(values), strict=True)
+            ]
+            z[name] = np.stack(columns, axis=1).reshape(values.shape) if columns else values
+        z["volume"], z["shape"] = np.abs(z["volume"]), np.abs(z["shape"])
+        # Pointing to no border is doubtful; a border that is clearer than others is not.
+        z["contrast"] = np.where(self.toward != 0, self.toward * z["contrast"], np.nan)
         z["softmin"] = self._softmin(signals)[:, None]
         along = [self._along(signals.centroid, a) for a in range(len(self.classes))]
         z["order"] = -_side_by_side(self.scales["order"]).z(np.stack(along, axis=1))
@@ -246,38 +233,42 @@ class LabelReference:
         empty = np.isfinite(signals.volume) & (signals.volume == 0)
         return np.where(empty, np.broadcast_to(surprise, empty.shape), np.nan)
 
-    def _peak(self, z: Mapping[str, NDArray]) -> NDArray:
-        """The largest of the measured signals: among many, one is always large, so it has its own scale."""
-        measured = [values for name, values in z.items() if name not in ("absent", "second")]
-        largest = [
-            np.fmax.reduce(values, axis=tuple(range(1, values.ndim)), initial=0.0) for values in measured
-        ]
-        return np.max(largest, axis=0)
-
     def _told(self, z: Mapping[str, NDArray]) -> NDArray:
-        """(N, 4) what is told of the mask: disagreement, second opinion, softmin, and the largest signal."""
+        """(N, 6) what is told of the mask; NaN where a part does not apply.
+
+        Disagreement with the prediction, with the second opinion, softmin, the largest of all that is
+        measured of prediction and mask, the largest of how the border is drawn, and what the image shows
+        along it: the mean of the statistics, of the class that has least.
+        """
+        apart = ("absent", "second", "shape", "contrast")
+        measured = [values for name, values in z.items() if name not in apart]
+        largest = [np.nan_to_num(_largest(values), nan=0.0).clip(min=0) for values in measured]
         parts = (
-            np.nan_to_num(aggregate(z["disagreement"]), nan=0.0),
-            np.nan_to_num(aggregate(z["second"]), nan=-CLIP),
-            np.nan_to_num(z["softmin"][:, 0], nan=-CLIP),
-            self._peak(z),
+            aggregate(z["disagreement"]),
+            aggregate(z["second"]),
+            z["softmin"][:, 0],
+            np.max(largest, axis=0),
+            _largest(z["shape"]),
+            _largest(mean_of_known(z["contrast"])),
         )
         return np.stack(parts, axis=1)
 
     def _joined(self, told: NDArray, signals: LabelSignals) -> NDArray:
-        """(N,) the largest of what is told of the mask, but for whether a class is there."""
-        peak = np.nan_to_num(self._by_kind("peak", told[:, -1], signals), nan=0.0)
-        return np.max(np.column_stack([told[:, :-1], peak]), axis=1, initial=0.0)
+        """(N,) ln of the mean of exp z over the parts that there are, each on its own scale.
 
-    def _missed(self, z: Mapping[str, NDArray]) -> NDArray:
-        """(N,) z of a class that is not there; minus infinity where none is missed.
-
-        It is read by the largest kind of masks that have any: those that have what is usual.
+        About the largest: one part that lies far out is enough, and two that do are more than one.
         """
-        usual = max(self.kinds, key=lambda kind: (kind.upto < NOTHING, kind.cases), default=None)
-        absent = np.max(np.nan_to_num(z["absent"], nan=0.0), axis=1, initial=0.0)
-        nothing = np.full(len(absent), -np.inf)
-        return nothing if usual is None else np.where(absent > 0, usual.whole.z(absent), nothing)
+        z = np.stack(
+            [
+                self._by_kind(lambda kind, part=part: kind.parts[part], values, signals)  # type: ignore[misc]
+                for part, values in enumerate(told.T)
+            ],
+            axis=1,
+        )
+        known = np.isfinite(z)
+        total = np.exp(np.where(known, np.minimum(z, CLIP), -np.inf)).sum(axis=1)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.log(total / known.sum(axis=1))
 
     def z(self, signals: LabelSignals) -> NDArray[np.float64]:
         """Robust z of the label axis, (N,); high = doubtful.
@@ -288,8 +279,9 @@ class LabelReference:
         found = [np.zeros(0)]
         for part in signals.parts():
             z = self.signal_z(part)
-            whole = self._by_kind("whole", self._joined(self._told(z), part), part)
-            found.append(np.where(np.isnan(whole), np.nan, np.maximum(whole, self._missed(z))))
+            whole = self._by_kind(lambda kind: kind.whole, self._joined(self._told(z), part), part)
+            # A class that nearly all have and that is not there is doubtful whatever the rest says.
+            found.append(np.where(np.isnan(whole), np.nan, np.fmax(whole, _largest(z["absent"]))))
         return np.where(unknown, np.nan, np.concatenate(found))
 
     def to_dict(self) -> dict[str, Any]:
@@ -302,6 +294,8 @@ class LabelReference:
             "scales": {name: [scale.to_dict() for scale in scales] for name, scales in self.scales.items()},
             "order": self.order.tolist(),
             "heard": self.heard.tolist(),
+            "statistics": list(self.statistics),
+            "toward": self.toward.tolist(),
             "kinds": [kind.to_dict() for kind in self.kinds],
         }
 
@@ -309,22 +303,10 @@ class LabelReference:
     def from_dict(cls, entries: Mapping[str, Any]) -> LabelReference:
         """Back from `to_dict`.
 
-        A population of before there were kinds has one, of all cases, and is read where that is the same.
-
         Raises:
-            ValueError: empty masks and others had one median in it.
+            KeyError: it was fitted by a version that measured something else; make it again.
         """
-        kinds = entries.get("kinds")
-        if kinds is None:
-            shares = np.asarray(entries["prevalence"], dtype=float)
-            if ((1 - shares) * entries["cases"] >= SMALLEST_POPULATION).any():
-                raise ValueError(
-                    "empty masks and others have one median in this population; expected one for each kind "
-                    "of cases: make it again"
-                )
-            (softmin,) = entries["scales"]["softmin"]
-            all_cases = {"above": 0.0, "upto": 1.0, "cases": entries["cases"], "softmin": softmin}
-            kinds = [{**all_cases, "peak": entries["peak"], "whole": entries["whole"]}]
+        classes = len(entries["classes"])
         return cls(
             tuple(entries["classes"]),
             int(entries["cases"]),
@@ -336,7 +318,9 @@ class LabelReference:
             },
             np.asarray(entries["order"], dtype=float),
             np.asarray(entries["heard"], dtype=bool),
-            tuple(Kind.from_dict(kind) for kind in kinds),
+            tuple(entries["statistics"]),
+            np.asarray(entries["toward"], dtype=float).reshape(classes, -1),
+            tuple(Kind.from_dict(kind) for kind in entries["kinds"]),
         )
 
 
@@ -348,6 +332,30 @@ def _side_by_side(scales: Sequence[RobustScale]) -> RobustScale:
         for name in ("center", "below", "above")
     )
     return RobustScale(center, below, above)  # type: ignore[arg-type]
+
+
+def _columns(values: NDArray) -> NDArray[np.float64]:
+    """(..., N): the numbers of each class, or of each class and statistic."""
+    return values.reshape(len(values), math.prod(values.shape[1:])).T
+
+
+def _largest(z: NDArray) -> NDArray[np.float64]:
+    """(N,) the largest that is known; NaN where nothing is."""
+    return np.fmax.reduce(z.reshape(len(z), -1), axis=1) if z.size else np.full(len(z), np.nan)
+
+
+def mean_of_known(z: NDArray) -> NDArray[np.float64]:
+    """Mean along the last axis of what is known there; NaN where nothing is."""
+    known = np.isfinite(z)
+    with np.errstate(invalid="ignore"):
+        return np.where(known, z, 0.0).sum(axis=-1) / known.sum(axis=-1)
+
+
+def _of_borders(statistics: NDArray | None, there: NDArray) -> NDArray[np.float64]:
+    """(N, C, K) where there is a mask; K = 0 where nothing was measured."""
+    return np.where(
+        there[..., None], np.zeros((*there.shape, 0)) if statistics is None else statistics, np.nan
+    )
 
 
 def _second(signals: LabelSignals) -> NDArray[np.float64]:

@@ -78,11 +78,32 @@ _MASK: Mapping[str, Callable[[float], str]] = {
     "volume_high": lambda value: f"the mask is {_size(value)}",
     "components": lambda value: f"the mask is in pieces, the largest holds {1 - value:.0%}",
     "border": lambda value: f"{value:.0%} of the mask lies on the border of the image: is it cut off?",
+    "rough": lambda value: (
+        f"the border is rougher than usual ({value:.1%} of the mask is thin spikes and edges)"
+    ),
+    "smooth": lambda value: (
+        f"the border is smoother than usual ({value:.1%} of the mask is spikes and edges)"
+    ),
+    "coarse": lambda value: (
+        f"the border looks drawn on a coarser grid (straight for {value:.1f} voxels on average)"
+    ),
+    "ragged": lambda value: (
+        f"the border has more corners than usual (straight for {value:.1f} voxels on average)"
+    ),
+    "coarse_across": lambda value: (
+        "across the slices the border runs straight for longer than usual "
+        f"({value:.1f} voxels; repeated slices, a coarser grid?)"
+    ),
+    "ragged_across": lambda value: (
+        "across the slices the border jumps more often than usual "
+        f"(straight for {value:.1f} voxels; missing slices?)"
+    ),
+    "contrast": lambda value: "the image shows no clear border where the mask ends",
     "order": lambda value: "the two lie the other way round than usual: swapped classes or sides?",
-    "mask": lambda value: "an unusual mixture of overlap, size, pieces and place of the mask",
+    "mask": lambda value: "an unusual mixture of overlap, size, pieces, place and border of the mask",
 }
 # Of these the number is a robust z, and the sentence does not hold it.
-_Z = ("order", "mask")
+_Z = ("contrast", "order", "mask")
 
 _IMAGE = {
     "noise": ("more noise than usual", "less noise than usual (smoothed?)"),

@@ -9,12 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["CLIP", "SMALLEST_POPULATION", "RobustScale"]
+__all__ = ["CLIP", "FAR_OUT", "SMALLEST_POPULATION", "RobustScale"]
 
 # Below this a median and a scale say more about chance than about the data.
 SMALLEST_POPULATION = 20
 # The largest robust z of a single number: what is absurd counts as very far.
 CLIP = 12.0
+# So far out that it is no chance: of Gaussian numbers one in 30,000.
+FAR_OUT = 4.0
 
 # A median absolute deviation of Gaussian numbers times this is their standard deviation.
 _GAUSSIAN = 1.4826
@@ -63,6 +65,30 @@ class RobustScale:
         # Numbers at the median count on both sides: one number beside many equal ones is far out.
         below, above = side(-deviation[deviation <= 0]), side(deviation[deviation >= 0])
         return cls(center, max(below, floor), max(above, floor))
+
+    @classmethod
+    def fit_trimmed(cls, values: ArrayLike, floor: float = 1e-6) -> RobustScale:
+        """The same without what lies far above, left out again until nothing more does.
+
+        A fifth of the cases with a fault are two fifths of the cases above the median, and make the scale
+        there a third too long. What lies beyond a z of `FAR_OUT` is taken for such and teaches nothing.
+
+        Args:
+            values: any shape; NaN are left out. High = suspicious.
+            floor: as in `fit`.
+
+        >>> numbers = [-3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0, 40.0, 41.0]
+        >>> RobustScale.fit(numbers).center, RobustScale.fit_trimmed(numbers).center
+        (1.0, 0.0)
+        """
+        found = np.asarray(values, dtype=float).ravel()
+        kept = found = found[np.isfinite(found)]
+        scale = cls.fit(found, floor)
+        # Each round leaves out more or nothing, so there is an end; half of the cases always stay.
+        while len(closer := kept[scale.z(kept) <= FAR_OUT]) < len(kept):
+            kept = closer
+            scale = cls.fit(kept, floor)
+        return scale
 
     def z(self, values: ArrayLike) -> NDArray[np.float64]:
         """Signed robust z: 0 at the median, in standard deviations of the number's own side."""

@@ -18,6 +18,11 @@ __all__ = ["Maps", "Place", "Sought", "places"]
 # The plane of the slices is the sharpest and the usual one: another one has to show this much more.
 _USUAL = 1.25
 _ACROSS = (1, 2)
+# In which planes a border's fault is seen; it is everywhere along the border.
+_AT_THE_BORDER = {
+    **dict.fromkeys(("rough", "smooth", "coarse", "ragged", "contrast"), (0,)),
+    **dict.fromkeys(("coarse_across", "ragged_across"), _ACROSS),
+}
 # So much of what a fault is compared with, as a share of the fault, is enough to see it.
 _ENOUGH = 1 / 3
 
@@ -141,6 +146,8 @@ def _place(maps: Maps, one: Sought) -> Place:
         return _shown(one.code, mask & ~main, main, maps, _ACROSS)
     if kind == "border" and mask.any():
         return _shown(one.code, mask & _edge(maps.shape), mask, maps)
+    if kind in _AT_THE_BORDER and mask.any():
+        return _shown(one.code, _rim(mask), mask, maps, _AT_THE_BORDER[kind])
     if kind == "order" and len(one.values) > 1:
         return _shown(one.code, maps.mask(one.values[:1]), maps.mask(one.values[1:]), maps)
     differ = maps.difference(one.values)
@@ -202,6 +209,13 @@ def _largest_piece(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     sizes[0] = 0
     piece: NDArray[np.bool_] = pieces == int(sizes.argmax())
     return piece
+
+
+def _rim(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """The outermost voxels within each slice."""
+    from scipy.ndimage import binary_erosion, generate_binary_structure
+
+    return mask & ~binary_erosion(mask, generate_binary_structure(2, 1)[None])
 
 
 def _edge(shape: Sequence[int]) -> NDArray[np.bool_]:

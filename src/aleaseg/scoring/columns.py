@@ -46,8 +46,12 @@ CASE_COLUMNS = (
     "class_set",
 )
 
-_ALONG = {"d": "across the slices", "h": "down the slice", "w": "across the slice"}
-_SHORTLY = {"d": "across slices", "h": "down", "w": "across"}
+_ALONG = {
+    "d": "from slice to slice",
+    "h": "from top to bottom of the slice",
+    "w": "from left to right of the slice",
+}
+_SHORTLY = {"d": "slice to slice", "h": "top to bottom", "w": "left to right"}
 
 
 def _id(name: str, title: str, text: str, role: Role = "id") -> Column:
@@ -84,9 +88,9 @@ _CONFOUNDS = (
     _confound("depth", "Depth", "slices", "slices"),
     _confound("height", "Height", "rows", "voxels"),
     _confound("width", "Width", "columns", "voxels"),
-    _confound("spacing_d_mm", "Spacing across slices", "spacing across the slices, mm", "mm"),
-    _confound("spacing_h_mm", "Spacing down", "spacing of the rows, mm", "mm"),
-    _confound("spacing_w_mm", "Spacing across", "spacing of the columns, mm", "mm"),
+    _confound("spacing_d_mm", "Spacing of slices", "distance from slice to slice, mm", "mm"),
+    _confound("spacing_h_mm", "Spacing of rows", "distance from row to row, mm", "mm"),
+    _confound("spacing_w_mm", "Spacing of columns", "distance from column to column, mm", "mm"),
     _confound("fov_mm3", "Field of view", "volume of the image, mm^3 (mm^2 in 2D)", "mm³"),
     _confound("class_set", "Class set", "which classes the mask has"),
     _confound("site", "Site", "where the scan comes from"),
@@ -127,6 +131,47 @@ _NUMBERS = (
     ),
     _measure(
         "border", "On the border", "share of the mask on the border of the image", Direction.NONE, (0, 1)
+    ),
+    _measure(
+        "roughness",
+        "Roughness",
+        "share of the mask that a morphological opening takes away",
+        Direction.NONE,
+        (0, 1),
+    ),
+    _measure(
+        "step",
+        "Step",
+        "ln of the mean length of straight runs of the border in slices",
+        Direction.NONE,
+        (0, None),
+    ),
+    _measure(
+        "step_across",
+        "Step across slices",
+        "the same of the border as it is seen across the slices",
+        Direction.NONE,
+        (0, None),
+    ),
+    _measure(
+        "rim_contrast",
+        "Rim contrast",
+        "mean grey value inside less that of a ring of three voxels, over the sd of both",
+        Direction.NONE,
+    ),
+    _measure(
+        "rim_spread",
+        "Rim spread",
+        "sd of grey values inside over that of inside and ring",
+        Direction.NONE,
+        (0, None),
+    ),
+    _measure(
+        "edge_alignment",
+        "Edge alignment",
+        "how far grey values change along the border's normal: 1 everywhere, 0 nowhere",
+        Direction.LOW_BAD,
+        (0, 1),
     ),
     *(
         _measure(

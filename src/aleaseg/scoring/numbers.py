@@ -126,6 +126,12 @@ class Numbers:
         columns = [self.columns.get((measure, variant, name), missing) for name in self.classes]
         return np.stack(columns, axis=1) if columns else np.zeros((len(self), 0))
 
+    def variants(self, measure: str) -> list[str]:
+        """Those of a measure of classes that any case has, in order."""
+        return sorted(
+            {variant for name, variant, class_name in self.columns if name == measure and class_name}
+        )
+
     def feature(self, name: str) -> NDArray[np.float64] | None:
         """(N, C, F); None where no case has such features."""
         found = [self.vectors.get((name, class_name)) for class_name in self.classes]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aleaseg.measures.auv import COLLAPSED_BELOW, AuvReference, aggregate, aleatoric_uncertainty_value
+from aleaseg.measures.boundary import BOUNDARY_SHAPE, NO_BORDER
 from aleaseg.measures.doubt import (
     SMALLEST_POPULATION,
     ImageReference,
@@ -18,6 +19,7 @@ from aleaseg.measures.doubt import (
     LabelSignals,
     doubt_from_z,
 )
+from aleaseg.measures.label_doubt import mean_of_known
 from aleaseg.measures.log_minmax import log_minmax, log_range
 from aleaseg.measures.reasons import LEAST_STRENGTH, Reason, joined
 from aleaseg.scoring.measure import quietly
@@ -46,8 +48,21 @@ class Scored:
     reasons: list[str]
 
 
-def _signals(numbers: Numbers) -> LabelSignals:
-    """The label axis."""
+def _signals(numbers: Numbers, statistics: Sequence[str] | None = None) -> LabelSignals:
+    """The label axis.
+
+    Args:
+        numbers: of the cases.
+        statistics: of contrast, as the population has them; None: those that any case has.
+    """
+    if statistics is None:
+        statistics = [
+            f"{name}@{variant}" if variant else name
+            for name in NO_BORDER
+            for variant in numbers.variants(name)
+        ]
+    shapes = [numbers.by_class(name) for name in BOUNDARY_SHAPE]
+    contrasts = [numbers.by_class(*name.partition("@")[::2]) for name in statistics]
     return LabelSignals(
         numbers.classes,
         numbers.by_class("volume_mm3"),
@@ -58,6 +73,9 @@ def _signals(numbers: Numbers) -> LabelSignals:
         numbers.centroids,
         numbers.case("softmin"),
         _second_opinion(numbers),
+        np.stack(shapes, axis=-1),
+        np.stack(contrasts, axis=-1) if contrasts else None,
+        tuple(statistics),
     )
 
 
@@ -160,7 +178,8 @@ def score_population(
     if population["label"] is not None:
         label = LabelReference.from_dict(population["label"])
         # The population's classes, not the cases': new cases without labels have none.
-        label_z = np.where(failed, np.nan, label.z(_signals(numbers.with_classes(label.classes))))
+        signals = _signals(numbers.with_classes(label.classes), label.statistics)
+        label_z = np.where(failed, np.nan, label.z(signals))
     image_doubt, label_doubt = doubt_from_z(image_z), doubt_from_z(label_z)
     doubt = np.fmax(image_doubt, label_doubt)
     cells = [""] * len(numbers)
@@ -196,7 +215,9 @@ def _cells(
     """
     columns = {"image": _image_columns(image, numbers), "mask": list[_Column]()}
     if label is not None:
-        columns["mask"] = _label_columns(label, _signals(numbers.with_classes(label.classes)))
+        columns["mask"] = _label_columns(
+            label, _signals(numbers.with_classes(label.classes), label.statistics)
+        )
     found = {name: _standing_out(name, columns[name], z, ~numbers.failed) for name, z in axes.items()}
     mask_first = np.nan_to_num(axes["mask"], nan=-np.inf) >= np.nan_to_num(axes["image"], nan=-np.inf)
     cells = []
@@ -264,7 +285,34 @@ def _label_columns(reference: LabelReference, signals: LabelSignals) -> list[_Co
             (f"components:{name}", z["components"][:, c], signals.extra_components[:, c]),
             (f"border:{name}", z["border"][:, c], signals.border[:, c]),
         ]
+        found += _border_columns(name, reference, signals, z, c)
     for (a, one), (b, other) in combinations(enumerate(reference.classes), 2):
         strength = z["order"][:, a, b]
         found.append((f"order:{one} and {other}", strength, strength))
     return found
+
+
+_BORDER_CODES = {
+    "roughness": ("rough", "smooth"),
+    "step": ("coarse", "ragged"),
+    "step_across": ("coarse_across", "ragged_across"),
+}
+"""What a statistic above and below its median is called."""
+
+
+def _border_columns(
+    name: str, reference: LabelReference, signals: LabelSignals, z: Mapping[str, NDArray], c: int
+) -> list[_Column]:
+    """Of one class: how its border is drawn, and what the image shows along it."""
+    scales = reference.scales["shape"][c * len(BOUNDARY_SHAPE) : (c + 1) * len(BOUNDARY_SHAPE)]
+    found: list[_Column] = []
+    for number, (statistic, scale) in enumerate(zip(BOUNDARY_SHAPE, scales, strict=True)):
+        assert signals.shape is not None
+        value, strength = signals.shape[:, c, number], z["shape"][:, c, number]
+        shown = value if statistic == "roughness" else np.exp(value)
+        for code, side in zip(
+            _BORDER_CODES[statistic], (value > scale.center, value < scale.center), strict=True
+        ):
+            found.append((f"{code}:{name}", np.where(side, strength, 0.0), shown))
+    contrast = mean_of_known(z["contrast"][:, c])
+    return [*found, (f"contrast:{name}", contrast, contrast)]

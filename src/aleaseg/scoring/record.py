@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from aleaseg.case import Case, Dataset, Geometry, Voxels, file_stamps, usable_image, usable_label
 from aleaseg.errors import CaseError
 from aleaseg.extractors import ClassMap, Extractor, NoMap
+from aleaseg.measures.boundary import boundary_contrast, boundary_shape
 from aleaseg.measures.boundary_uncertainty import boundary_uncertainty
 from aleaseg.measures.image_quality import image_statistics
 from aleaseg.measures.label_agreement import dice, near, softmin
@@ -91,7 +92,7 @@ def score_case(
         label = usable_label(case, geometry.shape)
         if label is not None:
             mask_rows, present = _mask_rows(label, geometry, dataset)
-            rows += mask_rows
+            rows += [*mask_rows, *_boundary_rows(label, image.array, dataset)]
             volumes = {row.class_name: row.value for row in mask_rows if row.measure == "volume_mm3"}
             record = replace(record, present=present, volume_mm3=volumes)
         if predictions is not None:
@@ -164,6 +165,19 @@ def _mask_rows(
             for measure, value in found.items()
         ]
     return rows, present
+
+
+def _boundary_rows(label: NDArray, image: NDArray, dataset: Dataset) -> Iterator[Measured]:
+    """How borders are drawn, and what each channel shows along them."""
+    valid = None if dataset.ignore is None else label != dataset.ignore
+    for name, values in dataset.classes.items():
+        mask = np.isin(label, values)
+        if mask.any():
+            for measure, value in boundary_shape(mask).items():
+                yield _number(measure, value, name)
+            for number, channel in enumerate(image):
+                for measure, value in boundary_contrast(mask, channel, valid).items():
+                    yield _number(measure, value, name, str(number) if len(image) > 1 else "")
 
 
 def _agreement_rows(
