@@ -49,6 +49,10 @@ def parts(data: Path, device: str) -> dict[str, DownstreamSettings]:
             groups=r"(patient\d+)",
             randoms=1,
         ),
+        # Denoised targets are soft: does a Dice that is smallest at them help?
+        "hippocampus_40_semimetric": of(
+            hippocampus, "seg,en,duo,en:semimetric=1,duo:semimetric=1", share=0.4, randoms=1
+        ),
         # The rest: when a GPU is at hand.
         "hippocampus_20": of(hippocampus, f"{TABLE6},{GUARDED}", "doubt,auv", share=0.2),
         "hippocampus_40_sweeps": of(hippocampus, f"seg,{alphas},{betas}", share=0.4),

@@ -86,6 +86,29 @@ def test_the_ablation_begins_with_duos_own_loss_without_weights_or_noise():
     )
 
 
+def test_a_semimetric_dice_is_dices_own_on_hard_targets_and_smallest_at_soft_ones():
+    torch.manual_seed(1)
+    logits, target = torch.randn(2, 3, 8, 8, 8), torch.randint(0, 3, (2, 1, 8, 8, 8))
+    sure = 60 * torch.nn.functional.one_hot(target[:, 0], 3).movedim(-1, 1) - 30.0
+    batch = Batch(logits, target, IDS[:2])
+    usual, semimetric = (objective_for(torch.nn.Identity(), name) for name in ("seg", "seg:semimetric=1"))
+    torch.testing.assert_close(semimetric.of(sure, batch), usual.of(sure, batch))
+    wanted = DUOLoss(reweight=False, ignore_index=IGNORE, semimetric=True)
+    torch.testing.assert_close(semimetric.of(logits, batch), wanted(logits, target))
+    # A third of the voxels are noise by a half: the loss at the target itself, and pushed beyond it.
+    noise = torch.where(torch.rand(2, 2, 8, 8, 8) < 1 / 3, 0.5, 0.0)
+    hard = torch.nn.functional.one_hot(target[:, 0], 3).movedim(-1, 1)[:, 1:].float()
+    soft = (hard - noise).clamp(0, 1)
+    for made, at_target in ((usual, False), (semimetric, True)):
+        made.duo.beta = 1.0  # Dice alone
+        rest = (1 - soft.sum(1, keepdim=True)).clamp(min=0)
+        there = made.duo(torch.log(torch.cat([rest, soft], 1) + 1e-9), target, noise)
+        beyond = made.duo(
+            torch.log(torch.cat([1 - hard.sum(1, keepdim=True), hard], 1) + 1e-9), target, noise
+        )
+        assert bool(there < beyond) is at_target
+
+
 @pytest.mark.parametrize("name", OBJECTIVES)
 def test_killed_at_any_step_it_goes_on_with_the_same_numbers(tmp_path, cases, name):
     settings = Schedule(5, 2, checkpoint_every=1)

@@ -31,6 +31,7 @@ class DuoSettings:
         initial: g at the start.
         certainty: what stands in place of S: empty, `fisher` or `mahalanobis`.
         weights: fixed ones of the classes in place of those by S; empty: none.
+        semimetric: Dice by |p - y|, smallest at a denoised target, which is soft; else by p y, as the paper has it.
     """
 
     denoise: bool = False
@@ -43,6 +44,7 @@ class DuoSettings:
     initial: float = 0.05
     certainty: str = ""
     weights: tuple[float, ...] = ()
+    semimetric: bool = False
 
 
 class Duo(Objective):
@@ -69,7 +71,7 @@ class Duo(Objective):
             to_onehot_y=False if regions else None,
             # What does not count of regions has weight 0.
             ignore_index=None if regions else IGNORE,
-            semimetric=self.soft,
+            semimetric=self.soft or settings.semimetric,
             class_weight=settings.weights or None,
             certainty=_certainty(settings, classes, softmax=not regions),
         )

@@ -55,7 +55,8 @@ def settings_of(name: str) -> Settings:
     """An objective by its name, with settings behind it.
 
     `rw:alpha=1`, `duo:beta=0.25`, `sure:beta=0.5:far=10`; `duo:certainty=fisher` (or `mahalanobis`) puts another
-    measure in the place of S, and `rw:weights=1,0.5` fixed weights, one for each class.
+    measure in the place of S, `rw:weights=1,0.5` fixed weights, one for each class, and `duo:semimetric=1` a Dice
+    that is smallest at a soft target.
 
     Raises:
         ValueError: there is no such objective, or no such setting; the message has the valid names.
@@ -117,7 +118,7 @@ def _settable(settings: Settings) -> tuple[str, ...]:
     return () if settings is None else _OF_DUO
 
 
-_OF_DUO = ("alpha", "beta", "penalty", "initial", "certainty", "weights")
+_OF_DUO = ("alpha", "beta", "penalty", "initial", "certainty", "weights", "semimetric")
 _CERTAINTIES = ("fisher", "mahalanobis")
 
 
