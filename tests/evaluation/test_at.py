@@ -14,7 +14,7 @@ from aleaseg.evaluation.at import name_references
 from aleaseg.evaluation.columns import AT, case_columns, metric_columns, metrics_at, metrics_in
 from aleaseg.evaluation.measuring import Rules, measure_case
 from aleaseg.evaluation.predicted import PredictedFiles
-from aleaseg.levels import LevelMap
+from aleaseg.levels import ConfidenceMap, LevelMap
 from aleaseg.metrics.calibration import calibration_error
 from aleaseg.metrics.surface import surface_distances
 from aleaseg.readers import open_dataset
@@ -216,6 +216,53 @@ def test_predictions_of_other_levels_are_an_error_of_the_case(tmp_path, learnt, 
     found = evaluate(EvaluationSettings(data, out, at=(0.2,)), tmp_path / "e", workers=1)
     text = {
         "channels": "4, one for each level",
+        "values": "levels from 0 to 4",
+        "classes": "levels of other",
+    }
+    assert text[wrong] in found.errors["c"]
+
+
+# -- networks that learnt confidences -------------------------------------------------------------------
+
+
+def test_a_channel_of_confidences_is_q_and_any_value_of_a_class_is_its_mask(tmp_path, learnt, balls, q):
+    """As stock nnU-Net exports what `nnUNetTrainerConfidence` learnt: the first value of each class."""
+    data, out, _ = learnt
+    stated = ConfidenceMap(("right", "left"), 10)
+    (out / "dataset.json").write_text(json.dumps({"aleaseg_confidence": stated.to_dict()}))
+    p = np.stack([np.zeros_like(q[0]), 0.8 * q[0]]).astype(np.float32)
+    np.savez(out / "c.npz", probabilities=p)
+    at = {"at": (0.5, 0.6)}
+    row = evaluate(EvaluationSettings(data, out, **at), tmp_path / "e", workers=1).metrics.iloc[0]
+    mask = p[1] >= 0.5 - 1e-6
+    for r in (0.5, 0.6):
+        there = q[0] >= r - 1e-6
+        expected = 2 * (mask & there).sum() / (mask.sum() + there.sum())
+        assert row[f"dice@{r:g}"] == pytest.approx(expected)
+    assert 0 < row["dice@0.5"] < 1
+    assert row["brier_image"] == pytest.approx(((p[1] - q[0]) ** 2).mean(), rel=1e-5)
+    # A label map decides what is predicted, the probabilities how sure.
+    there = q[0] >= 0.3 - 1e-6
+    write_nifti(out / "c.nii.gz", (11 * there).astype(np.uint8), balls.geometry())
+    again = evaluate(EvaluationSettings(data, out, at=(0.3,)), tmp_path / "e2", workers=1).metrics.iloc[0]
+    assert again["dice@0.3"] == 1
+    assert again["brier_image"] == row["brier_image"]
+
+
+@pytest.mark.parametrize("wrong", ["channels", "values", "classes"])
+def test_predictions_of_other_confidences_are_an_error_of_the_case(tmp_path, learnt, balls, wrong):
+    data, out, _ = learnt
+    stated = ConfidenceMap(("other" if wrong == "classes" else "left",), 4)
+    (out / "dataset.json").write_text(json.dumps({"aleaseg_confidence": stated.to_dict()}))
+    if wrong == "channels":
+        np.savez(out / "c.npz", probabilities=np.zeros((4, *balls.SHAPE), np.float32))
+    else:
+        write_nifti(
+            out / "c.nii.gz", np.full(balls.SHAPE, 5 * (wrong == "values"), np.uint8), balls.geometry()
+        )
+    found = evaluate(EvaluationSettings(data, out, at=(0.2,)), tmp_path / "e", workers=1)
+    text = {
+        "channels": "1, one for each class",
         "values": "levels from 0 to 4",
         "classes": "levels of other",
     }

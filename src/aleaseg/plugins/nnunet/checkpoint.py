@@ -19,14 +19,14 @@ import torch
 from aleaseg.errors import UsageError
 from aleaseg.extractors.checkpoint import read_state
 from aleaseg.extractors.nnunet_model import numpy_numbers
-from aleaseg.plugins.nnunet.options import DuoOptions, SureOptions
+from aleaseg.plugins.nnunet.options import ConfidenceOptions, DuoOptions, SureOptions
 from aleaseg.run import write_aside
 
 __all__ = ["export_plain", "read_checkpoint", "save_with"]
 
-_KEYS = (DuoOptions.key, SureOptions.key)
+_KEYS = (DuoOptions.key, SureOptions.key, ConfidenceOptions.key)
 _STOCK = "nnUNetTrainer"
-_TRAINERS = ", ".join(f"nnUNetTrainer{name}" for name in ("DUO", "DUO_EN", "DUO_RW", "EDL", "SURE"))
+_TRAINERS = ", ".join(f"nnUNetTrainer{name}" for name in ("DUO", "DUO_EN", "DUO_RW", "EDL", "SURE", "Confidence"))
 # Trainers whose network is not the one that the plans name, with and without DUO.
 _OWN_NETWORKS = ("nnUNetTrainerSwinUNETR", "nnUNetTrainerUMambaBot")
 _CHECKPOINTS = ("checkpoint_final.pth", "checkpoint_best.pth")
@@ -125,7 +125,7 @@ def _plain(path: Path) -> dict[str, Any]:
         )
     if kept is None:
         raise UsageError(
-            f"{path} was written by {trainer} and has no {' or '.join(map(repr, _KEYS))}; "
+            f"{path} was written by {trainer} and has none of {', '.join(map(repr, _KEYS))}; "
             f"expected a checkpoint of one of {_TRAINERS}; any other needs the trainer it came from"
         )
     return {
