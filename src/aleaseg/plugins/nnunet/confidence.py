@@ -43,7 +43,7 @@ class nnUNetTrainerConfidence(TrainerBase):  # noqa: N801
     """
 
     family = ConfidenceOptions
-    method = "confidence"
+    method = "nnUNetTrainerConfidence"
 
     options: ConfidenceOptions
     strategy: Strategy
