@@ -275,7 +275,7 @@ class ConfidenceMap:
         >>> ConfidenceMap(("a", "b"), 4).decode(np.array([1, 0, 8])).tolist()
         [[0.25, 0.0, 0.0], [0.0, 0.0, 1.0]]
         """
-        return self._levels.decode(label) / np.float32(self.steps)
+        return (self._levels.decode(label) / self.steps).astype(np.float32)
 
     def to_dict(self) -> dict[str, Any]:
         """For a JSON file."""

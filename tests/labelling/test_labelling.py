@@ -329,9 +329,7 @@ def test_raters_of_archives_get_images_that_nnunet_reads(tmp_path):
     np.testing.assert_array_equal(label_of(out, about, "c1"), raters[1].sum(axis=0))
     _, soft = written(root, tmp_path / "Dataset102_x", labels="soft")
     assert soft["aleaseg_confidence"]["steps"] == 4  # as many as raters
-    np.testing.assert_array_equal(
-        label_of(tmp_path / "Dataset102_x", soft, "c1"), raters[1].sum(axis=0)
-    )
+    np.testing.assert_array_equal(label_of(tmp_path / "Dataset102_x", soft, "c1"), raters[1].sum(axis=0))
     again = open_dataset(out)
     np.testing.assert_allclose(
         again["c1"].read_image().array, open_dataset(root)["c1"].read_image().array, rtol=1e-6

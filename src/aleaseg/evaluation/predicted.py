@@ -253,7 +253,9 @@ def _of_levels(
     reached: NDArray[np.int16] | None = None
     stated: NDArray | None = None
     if files.soft:
-        p, stated = _channels(files.soft[0], m * len(level_map.classes), "level of each class", case, reference)
+        p, stated = _channels(
+            files.soft[0], m * len(level_map.classes), "level of each class", case, reference
+        )
         q = level_map.confidence(p)
         # Not one voxel of a level above what is reached at the level below it.
         falling = [running_minimum(p[at * m : at * m + m]) for at in range(len(level_map.classes))]

@@ -282,7 +282,9 @@ def _write_splits(run: Run, groups: Mapping[str, str], folds: int) -> list[str]:
         return ["all cases are of one group: no splits were written"]
     held = make_folds(groups, folds)
     everybody = sorted(groups)
-    splits = [{"train": [case for case in everybody if case not in set(fold)], "val": fold} for fold in held]
+    splits = [
+        {"train": [case for case in everybody if case not in set(fold)], "val": fold} for fold in held
+    ]
     write_aside(run.path / SPLITS, to_bytes(splits))
     return [
         f"then copy {SPLITS} into nnUNet_preprocessed/{run.path.name}: {len(splits)} folds by group; nnU-Net would "

@@ -49,6 +49,9 @@ def stated_numbers(case: Case, shape: tuple[int, ...]) -> Iterator[tuple[str, fl
     masks = masks_of_raters(case)
     if masks.shape[1:] != shape:
         raise ShapeMismatch(
-            case.id, f"raters of shape {masks.shape[1:]}", f"the image's shape {shape}", "resample them to it"
+            case.id,
+            f"raters of shape {masks.shape[1:]}",
+            f"the image's shape {shape}",
+            "resample them to it",
         )
     yield "rater_disagreement", rater_disagreement(masks) if len(masks) > 1 else float("nan")

@@ -123,7 +123,15 @@ def make_trainer(nnunet, monkeypatch):
     """make_trainer("DUO", labels=..., fold=..., dimensions=..., ALPHA=1): an initialised trainer on the CPU."""
 
     def make(
-        name="DUO", *, labels=LABELS, fold=0, dimensions=3, initialize=True, plans=None, about=None, **options
+        name="DUO",
+        *,
+        labels=LABELS,
+        fold=0,
+        dimensions=3,
+        initialize=True,
+        plans=None,
+        about=None,
+        **options,
     ):
         from aleaseg.plugins.nnunet import confidence, sure, trainers
 

@@ -72,9 +72,7 @@ def batch_of():
     """batch_of(trainer, label): targets as nnU-Net's loader hands them over in training, without augmentation."""
 
     def make(trainer, label, seed=0):
-        images = torch.randn(
-            (2, 1, *label.shape[2:]), generator=torch.Generator().manual_seed(seed)
-        )
+        images = torch.randn((2, 1, *label.shape[2:]), generator=torch.Generator().manual_seed(seed))
         transforms = trainer.get_validation_transforms(trainer._get_deep_supervision_scales(), regions=None)
         made = [
             transforms(image=image, segmentation=one.to(torch.int16))["segmentation"]
@@ -185,7 +183,9 @@ def by_hand(way, z, label, classes, steps, ignore_at, batch_dice, threshold):
     """The loss of one output in plain NumPy: voxel by voxel from the label values."""
     z = z.detach().double().numpy().reshape(len(z), classes, -1)
     label = label.numpy().reshape(len(label), -1)
-    q = np.stack([np.clip(label - c * steps, 0, None) * (label <= (c + 1) * steps) for c in range(classes)], 1)
+    q = np.stack(
+        [np.clip(label - c * steps, 0, None) * (label <= (c + 1) * steps) for c in range(classes)], 1
+    )
     q = q / steps
     w = np.ones_like(q) * (label != ignore_at)[:, None]
     q = q * w
@@ -201,10 +201,9 @@ def by_hand(way, z, label, classes, steps, ignore_at, batch_dice, threshold):
     if way == "regress":
         return ((w * (p - y) ** 2).sum(axes) / counted).mean()
     both = (w * (p + y)).sum(axes) + 1e-5
+    dice = 1 - (2 * (w * p * y).sum(axes) + 1e-5) / both
     if way == "soft":
         dice = (w * np.abs(p - y)).sum(axes) / both
-    else:
-        dice = 1 - (2 * (w * p * y).sum(axes) + 1e-5) / both
     return (dice + (w * entropy).sum(axes) / counted).mean()
 
 
@@ -238,7 +237,9 @@ def test_the_loss_is_what_is_computed_by_hand(
 
 @pytest.mark.parametrize("batch_dice", [False, True])
 @pytest.mark.parametrize("way", ["soft", "weight", "sample"])
-def test_of_certain_annotators_it_is_nnunets_loss_of_regions(way, batch_dice, with_steps, plans_of, batch_of):
+def test_of_certain_annotators_it_is_nnunets_loss_of_regions(
+    way, batch_dice, with_steps, plans_of, batch_of
+):
     """With q of 0 and 1 alone: nnU-Net's own, which counts Dice from -1 to 0 and not from 0 to 1."""
     trainer = with_steps(way, classes=2, batch_dice=batch_dice, plans=plans_of())
     label = steps_of(2, ends=True)
@@ -357,7 +358,8 @@ def test_the_data_set_says_how_and_a_variable_goes_before(with_steps, results):
 @pytest.mark.parametrize("value", ["softly", "threshold:.6", "sample:regions", ""])
 def test_a_way_that_cannot_be_is_refused_with_those_that_can(value, with_steps):
     with pytest.raises(
-        UsageError, match=rf"ALEASEG_CONFIDENCE_LABELS is '{value}'; expected one of soft, weight, regress, sample"
+        UsageError,
+        match=rf"ALEASEG_CONFIDENCE_LABELS is '{value}'; expected one of soft, weight, regress, sample",
     ):
         with_steps(LABELS=value)
 
@@ -393,7 +395,9 @@ def damaged(what):
     ],
 )
 def test_a_data_set_of_anything_else_is_refused(what, told, make_trainer):
-    with pytest.raises(UsageError, match=rf"{told}.*aleaseg confidence DATA -o DatasetNNN_NAME --labels soft"):
+    with pytest.raises(
+        UsageError, match=rf"{told}.*aleaseg confidence DATA -o DatasetNNN_NAME --labels soft"
+    ):
         make_trainer("Confidence", about=damaged(what))
 
 
@@ -471,7 +475,10 @@ def test_another_way_and_other_steps_are_another_training(with_steps, monkeypatc
     for other, told in (
         ({"way": "soft"}, "learnt `weight` of .*now has `soft`"),
         ({"way": "weight", "steps": 4}, "steps=10.*steps=4"),
-        ({"way": "weight", "LABELS": "soft"}, "trained with labels None, and ALEASEG_CONFIDENCE_LABELS asks"),
+        (
+            {"way": "weight", "LABELS": "soft"},
+            "trained with labels None, and ALEASEG_CONFIDENCE_LABELS asks",
+        ),
     ):
         with pytest.raises(SettingsDiffer, match=told):
             with_steps(**other, initialize=False).load_checkpoint(str(path))

@@ -1,4 +1,4 @@
-"""The pages on nnU-Net, line by line on real scans: from selection or confidences to what the stock command predicts."""
+"""The pages on nnU-Net, line by line on real scans: from selection or confidences to what nnU-Net predicts."""
 
 import json
 import os
@@ -273,7 +273,9 @@ def nodules(data, tmp_path):
             with np.load(path) as held:
                 image = held["image"].astype(np.float32)
             write_nifti(
-                tmp_path / "new_images" / f"{path.stem}_0000.nii.gz", image, Geometry(image.shape, (1, 1, 1))
+                tmp_path / "new_images" / f"{path.stem}_0000.nii.gz",
+                image,
+                Geometry(image.shape, (1, 1, 1)),
             )
     (tmp_path / "smaller.py").write_text(SMALLER)
     (tmp_path / "short").mkdir()

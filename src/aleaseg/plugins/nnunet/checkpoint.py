@@ -26,7 +26,9 @@ __all__ = ["export_plain", "read_checkpoint", "save_with"]
 
 _KEYS = (DuoOptions.key, SureOptions.key, ConfidenceOptions.key)
 _STOCK = "nnUNetTrainer"
-_TRAINERS = ", ".join(f"nnUNetTrainer{name}" for name in ("DUO", "DUO_EN", "DUO_RW", "EDL", "SURE", "Confidence"))
+_TRAINERS = ", ".join(
+    f"nnUNetTrainer{name}" for name in ("DUO", "DUO_EN", "DUO_RW", "EDL", "SURE", "Confidence")
+)
 # Trainers whose network is not the one that the plans name, with and without DUO.
 _OWN_NETWORKS = ("nnUNetTrainerSwinUNETR", "nnUNetTrainerUMambaBot")
 _CHECKPOINTS = ("checkpoint_final.pth", "checkpoint_best.pth")

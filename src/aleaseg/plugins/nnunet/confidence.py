@@ -19,7 +19,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from aleaseg.errors import SettingsDiffer, UsageError
@@ -81,7 +80,9 @@ class nnUNetTrainerConfidence(TrainerBase):  # noqa: N801
                 f"{CONFIDENCE_KEY!r} in the dataset.json of {name} cannot be read ({error}); write the data set "
                 f"again with {_WRITTEN_BY}"
             ) from error
-        labels = {key: values for key, values in about["labels"].items() if key not in ("background", "ignore")}
+        labels = {
+            key: values for key, values in about["labels"].items() if key not in ("background", "ignore")
+        }
         if list(labels.items()) != [(key, list(values)) for key, values in stated.regions.items()]:
             raise UsageError(
                 f"the labels of {name} are {labels}; expected {stated.steps} steps of each class, "
@@ -109,16 +110,19 @@ class nnUNetTrainerConfidence(TrainerBase):  # noqa: N801
     # -- a step -----------------------------------------------------------------------------------
 
     def _loss(self, output: Any, target: Any, ids: Sequence[str], data: Tensor) -> Tensor:
-        batch_dice = self.configuration_manager.batch_dice
-        y, weight = self._tables(len(data), data.device)
-        losses = []
-        for share, logits, label in zip(self.shares, as_list(output), as_list(target), strict=True):
-            if share:
-                terms = [logits, _look_up(y, label), None if weight is None else _look_up(weight, label)]
-                if batch_dice:
-                    terms = [None if term is None else over_the_batch(term) for term in terms]
-                losses.append(share * region_loss(*terms, self.strategy.loss))
+        tables = self._tables(len(data), data.device)
+        levels = zip(self.shares, as_list(output), as_list(target), strict=True)
+        losses = [share * self._loss_at(logits, label, *tables) for share, logits, label in levels if share]
         return torch.stack(losses).sum()
+
+    def _loss_at(self, logits: Tensor, label: Tensor, y: Tensor, weight: Tensor | None) -> Tensor:
+        """Of one output: (B, C, *spatial) logits, (B, 1, *spatial) label values, and the tables."""
+        t = _look_up(y, label)
+        w = None if weight is None else _look_up(weight, label)
+        if self.configuration_manager.batch_dice:
+            logits, t = over_the_batch(logits), over_the_batch(t)
+            w = None if w is None else over_the_batch(w)
+        return region_loss(logits, t, w, self.strategy.loss)
 
     def _tables(self, samples: int, device: torch.device) -> tuple[Tensor, Tensor | None]:
         """Target and weight of every label value, (samples, C, values) each; a sample of `sample` has its own draw."""
