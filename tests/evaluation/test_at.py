@@ -14,11 +14,12 @@ from aleaseg.evaluation.at import name_references
 from aleaseg.evaluation.columns import AT, case_columns, metric_columns, metrics_at, metrics_in
 from aleaseg.evaluation.measuring import Rules, measure_case
 from aleaseg.evaluation.predicted import PredictedFiles
+from aleaseg.labelling import LabellingSettings, write_labels
 from aleaseg.levels import ConfidenceMap, LevelMap
 from aleaseg.metrics.calibration import calibration_error
 from aleaseg.metrics.surface import surface_distances
 from aleaseg.readers import open_dataset
-from aleaseg.readers.voxels import write_nifti
+from aleaseg.readers.voxels import read_label, write_nifti
 
 ONE = {"left": (1,)}
 
@@ -370,3 +371,44 @@ def test_columns_are_found_by_their_names():
     assert list(metrics_in(names))[:9] == list(metrics_in(metric_columns(())))
     assert set(metrics_in(names)) - set(metrics_in(metric_columns(()))) == set(metrics_at((0.6,)))
     assert metrics_in(["dice@0.6"])["dice@0.6"].higher_is_better
+
+
+@pytest.mark.parametrize("labels", ["multi:.25,.5,.75", "soft"])
+def test_from_raters_to_nnunet_and_from_its_predictions_to_scores(nodules, labels):
+    """Without a training: what `confidence` wrote is exported by nnU-Net's own label manager, and read back."""
+    handling = pytest.importorskip("nnunetv2.utilities.label_handling.label_handling")
+    written, out = nodules / "Dataset101_Nodules", nodules / "exported"
+    write_labels(LabellingSettings(nodules / "nodules", labels=labels), written, workers=1)
+    about = json.loads((written / "dataset.json").read_text())
+    manager = handling.LabelManager(about["labels"], about["regions_class_order"])
+    regions = manager.foreground_regions
+    assert manager.num_segmentation_heads == len(regions) == (1 if labels == "soft" else 3)
+    out.mkdir()
+    (out / "dataset.json").write_text(json.dumps(about))  # as nnU-Net leaves it beside predictions
+    expected = {}
+    for case, entry in about["dataset"].items():
+        label = read_label(written / entry["label"], case)
+        with np.load(nodules / "nodules" / "npz" / f"{case}.npz") as held:
+            q = held["raters"].mean(axis=0).astype(np.float32)
+        if labels == "soft":
+            p = (label.array / np.float32(4))[None] * np.float32(0.9)
+        else:
+            p = np.stack([np.isin(label.array, region) for region in map(np.atleast_1d, regions)])
+            p = np.where(p, 0.9, 0.1).astype(np.float32)
+        exported = manager.convert_probabilities_to_segmentation(p)
+        assert set(np.unique(exported)) <= set(manager.all_labels)
+        write_nifti(out / f"{case}.nii.gz", exported.astype(np.uint8), label.geometry)
+        np.savez(out / f"{case}.npz", probabilities=p)
+        expected[case] = q, p.mean(axis=0)
+    at = (0.25, 0.5, 0.75)
+    found = evaluate(EvaluationSettings(nodules / "nodules", out, at=at), nodules / "e", workers=1)
+    rows = found.metrics.set_index("case")
+    for case, (q, p) in expected.items():
+        row = rows.loc[case]
+        assert row["soft_dice"] == pytest.approx(1 - np.abs(p - q).sum() / (p + q).sum(), rel=1e-5)
+        assert row["brier_image"] == pytest.approx(((p - q) ** 2).mean(), rel=1e-5)
+        for r in at:
+            mask, there = (q >= r if labels != "soft" else 0.9 * q > 0.5), q >= r
+            assert row[f"dice@{r:g}"] == pytest.approx(
+                2 * (mask & there).sum() / (mask.sum() + there.sum())
+            )

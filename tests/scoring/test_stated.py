@@ -131,7 +131,7 @@ def test_columns_are_there_where_a_data_set_states_them(rated, tmp_path):
 def test_an_audit_says_what_the_label_is_and_shows_where_annotators_are_unsure(rated, tmp_path):
     (rated / "npz" / "c5.npz").unlink()
     settings = AuditSettings(
-        dataset=str(rated), predictions="crossfit", steps=2, folds=2, device="cpu", extractor="variance"
+        dataset=str(rated), predictions="crossfit", steps=2, device="cpu", extractor="variance"
     )
     run = run_audit(settings, Run(tmp_path / "run")).run
     manifest = run.manifest
