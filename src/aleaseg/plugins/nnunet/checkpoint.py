@@ -127,7 +127,7 @@ def _plain(path: Path) -> dict[str, Any]:
         )
     if kept is None:
         raise UsageError(
-            f"{path} was written by {trainer} and has none of {', '.join(map(repr, _KEYS))}; "
+            f"{path} was written by {trainer} and has no {' or '.join(map(repr, _KEYS))}; "
             f"expected a checkpoint of one of {_TRAINERS}; any other needs the trainer it came from"
         )
     return {
