@@ -172,6 +172,11 @@ class Confidence:
     decided_by: str = ""
     makes_label: bool = False
 
+    @property
+    def label_is(self) -> str:
+        """What the label is where confidences make it, for a manifest; empty where there is one."""
+        return "q >= 0.5" if self.makes_label else ""
+
 
 @dataclass(frozen=True)
 class Dataset:

@@ -17,8 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 __all__ = [
+    "CONFIDENCE_KEY",
     "LEVELS_KEY",
     "TOLERANCE",
+    "ConfidenceMap",
     "LevelMap",
     "as_label",
     "at_least",
@@ -31,6 +33,8 @@ __all__ = [
 
 LEVELS_KEY = "aleaseg_levels"
 """The key of a dataset.json that says which levels its label values are; nnU-Net copies it beside predictions."""
+CONFIDENCE_KEY = "aleaseg_confidence"
+"""The key of a dataset.json that says which confidences its label values are; it travels likewise."""
 TOLERANCE = 1e-6
 """What a confidence may lie below a threshold and still reach it."""
 
@@ -224,6 +228,75 @@ class LevelMap:
             KeyError, TypeError, ValueError: it is none.
         """
         return cls(tuple(map(str, saved["classes"])), tuple(map(float, saved["thresholds"])))
+
+
+@dataclass(frozen=True)
+class ConfidenceMap:
+    """Confidences of several classes in one label map, each in m equal steps.
+
+    Class c (from 1) with q = k / m is the value (c - 1) m + k, and all m values of a class are its region, so that a
+    network of regions has one channel for each class. A voxel can be of one class alone.
+
+    Attributes:
+        classes: names, in order.
+        steps: m, at least 2: that many raters, or ten.
+    """
+
+    classes: tuple[str, ...]
+    steps: int
+
+    @property
+    def values(self) -> tuple[int, ...]:
+        """All foreground values."""
+        return self._levels.values
+
+    @property
+    def regions(self) -> dict[str, tuple[int, ...]]:
+        """Name of each class -> its values, the lowest confidence first."""
+        m = self.steps
+        return {
+            name: tuple(range(place * m + 1, place * m + m + 1)) for place, name in enumerate(self.classes)
+        }
+
+    def encode(self, q: NDArray[np.float32]) -> tuple[NDArray[np.int16], int]:
+        """The map of confidences (C, *spatial), each at the nearest step, and at how many voxels two classes are.
+
+        There the surest class is written, and the other one is lost. Where nobody looked it is 0.
+
+        >>> label, lost = ConfidenceMap(("a", "b"), 4).encode(np.array([[.3, .1, 0], [0, 0, 1]], np.float32))
+        >>> label.tolist(), lost
+        ([1, 0, 8], 0)
+        """
+        return self._levels.encode(q)
+
+    def decode(self, label: NDArray) -> NDArray[np.float32]:
+        """The confidence of each class, (C, *spatial) in [0, 1]; other values are 0.
+
+        >>> ConfidenceMap(("a", "b"), 4).decode(np.array([1, 0, 8])).tolist()
+        [[0.25, 0.0, 0.0], [0.0, 0.0, 1.0]]
+        """
+        return (self._levels.decode(label) / self.steps).astype(np.float32)
+
+    def to_dict(self) -> dict[str, Any]:
+        """For a JSON file."""
+        return {"classes": list(self.classes), "steps": self.steps}
+
+    @classmethod
+    def from_dict(cls, saved: Mapping[str, Any]) -> ConfidenceMap:
+        """Of a JSON file.
+
+        Raises:
+            KeyError, TypeError, ValueError: it is none.
+        """
+        steps = int(saved["steps"])
+        if steps < 2:
+            raise ValueError(f"{steps} steps")
+        return cls(tuple(map(str, saved["classes"])), steps)
+
+    @property
+    def _levels(self) -> LevelMap:
+        """Rounded to the nearest step: level k is reached half a step below k / m."""
+        return LevelMap(self.classes, tuple((k - 0.5) / self.steps for k in range(1, self.steps + 1)))
 
 
 def _percent(threshold: float) -> str:

@@ -14,11 +14,12 @@ from aleaseg.evaluation.at import name_references
 from aleaseg.evaluation.columns import AT, case_columns, metric_columns, metrics_at, metrics_in
 from aleaseg.evaluation.measuring import Rules, measure_case
 from aleaseg.evaluation.predicted import PredictedFiles
-from aleaseg.levels import LevelMap
+from aleaseg.labelling import LabellingSettings, write_labels
+from aleaseg.levels import ConfidenceMap, LevelMap
 from aleaseg.metrics.calibration import calibration_error
 from aleaseg.metrics.surface import surface_distances
 from aleaseg.readers import open_dataset
-from aleaseg.readers.voxels import write_nifti
+from aleaseg.readers.voxels import read_label, write_nifti
 
 ONE = {"left": (1,)}
 
@@ -222,6 +223,53 @@ def test_predictions_of_other_levels_are_an_error_of_the_case(tmp_path, learnt, 
     assert text[wrong] in found.errors["c"]
 
 
+# -- networks that learnt confidences -------------------------------------------------------------------
+
+
+def test_a_channel_of_confidences_is_q_and_any_value_of_a_class_is_its_mask(tmp_path, learnt, balls, q):
+    """As stock nnU-Net exports what `nnUNetTrainerConfidence` learnt: the first value of each class."""
+    data, out, _ = learnt
+    stated = ConfidenceMap(("right", "left"), 10)
+    (out / "dataset.json").write_text(json.dumps({"aleaseg_confidence": stated.to_dict()}))
+    p = np.stack([np.zeros_like(q[0]), 0.8 * q[0]]).astype(np.float32)
+    np.savez(out / "c.npz", probabilities=p)
+    at = {"at": (0.5, 0.6)}
+    row = evaluate(EvaluationSettings(data, out, **at), tmp_path / "e", workers=1).metrics.iloc[0]
+    mask = p[1] >= 0.5 - 1e-6
+    for r in (0.5, 0.6):
+        there = q[0] >= r - 1e-6
+        expected = 2 * (mask & there).sum() / (mask.sum() + there.sum())
+        assert row[f"dice@{r:g}"] == pytest.approx(expected)
+    assert 0 < row["dice@0.5"] < 1
+    assert row["brier_image"] == pytest.approx(((p[1] - q[0]) ** 2).mean(), rel=1e-5)
+    # A label map decides what is predicted, the probabilities how sure.
+    there = q[0] >= 0.3 - 1e-6
+    write_nifti(out / "c.nii.gz", (11 * there).astype(np.uint8), balls.geometry())
+    again = evaluate(EvaluationSettings(data, out, at=(0.3,)), tmp_path / "e2", workers=1).metrics.iloc[0]
+    assert again["dice@0.3"] == 1
+    assert again["brier_image"] == row["brier_image"]
+
+
+@pytest.mark.parametrize("wrong", ["channels", "values", "classes"])
+def test_predictions_of_other_confidences_are_an_error_of_the_case(tmp_path, learnt, balls, wrong):
+    data, out, _ = learnt
+    stated = ConfidenceMap(("other" if wrong == "classes" else "left",), 4)
+    (out / "dataset.json").write_text(json.dumps({"aleaseg_confidence": stated.to_dict()}))
+    if wrong == "channels":
+        np.savez(out / "c.npz", probabilities=np.zeros((4, *balls.SHAPE), np.float32))
+    else:
+        write_nifti(
+            out / "c.nii.gz", np.full(balls.SHAPE, 5 * (wrong == "values"), np.uint8), balls.geometry()
+        )
+    found = evaluate(EvaluationSettings(data, out, at=(0.2,)), tmp_path / "e", workers=1)
+    text = {
+        "channels": "1, one for each class",
+        "values": "levels from 0 to 4",
+        "classes": "levels of other",
+    }
+    assert text[wrong] in found.errors["c"]
+
+
 # -- from end to end ---------------------------------------------------------------------------------------
 
 
@@ -323,3 +371,44 @@ def test_columns_are_found_by_their_names():
     assert list(metrics_in(names))[:9] == list(metrics_in(metric_columns(())))
     assert set(metrics_in(names)) - set(metrics_in(metric_columns(()))) == set(metrics_at((0.6,)))
     assert metrics_in(["dice@0.6"])["dice@0.6"].higher_is_better
+
+
+@pytest.mark.parametrize("labels", ["multi:.25,.5,.75", "soft"])
+def test_from_raters_to_nnunet_and_from_its_predictions_to_scores(nodules, labels):
+    """Without a training: what `confidence` wrote is exported by nnU-Net's own label manager, and read back."""
+    handling = pytest.importorskip("nnunetv2.utilities.label_handling.label_handling")
+    written, out = nodules / "Dataset101_Nodules", nodules / "exported"
+    write_labels(LabellingSettings(nodules / "nodules", labels=labels), written, workers=1)
+    about = json.loads((written / "dataset.json").read_text())
+    manager = handling.LabelManager(about["labels"], about["regions_class_order"])
+    regions = manager.foreground_regions
+    assert manager.num_segmentation_heads == len(regions) == (1 if labels == "soft" else 3)
+    out.mkdir()
+    (out / "dataset.json").write_text(json.dumps(about))  # as nnU-Net leaves it beside predictions
+    expected = {}
+    for case, entry in about["dataset"].items():
+        label = read_label(written / entry["label"], case)
+        with np.load(nodules / "nodules" / "npz" / f"{case}.npz") as held:
+            q = held["raters"].mean(axis=0).astype(np.float32)
+        if labels == "soft":
+            p = (label.array / np.float32(4))[None] * np.float32(0.9)
+        else:
+            p = np.stack([np.isin(label.array, region) for region in map(np.atleast_1d, regions)])
+            p = np.where(p, 0.9, 0.1).astype(np.float32)
+        exported = manager.convert_probabilities_to_segmentation(p)
+        assert set(np.unique(exported)) <= set(manager.all_labels)
+        write_nifti(out / f"{case}.nii.gz", exported.astype(np.uint8), label.geometry)
+        np.savez(out / f"{case}.npz", probabilities=p)
+        expected[case] = q, p.mean(axis=0)
+    at = (0.25, 0.5, 0.75)
+    found = evaluate(EvaluationSettings(nodules / "nodules", out, at=at), nodules / "e", workers=1)
+    rows = found.metrics.set_index("case")
+    for case, (q, p) in expected.items():
+        row = rows.loc[case]
+        assert row["soft_dice"] == pytest.approx(1 - np.abs(p - q).sum() / (p + q).sum(), rel=1e-5)
+        assert row["brier_image"] == pytest.approx(((p - q) ** 2).mean(), rel=1e-5)
+        for r in at:
+            mask, there = (q >= r if labels != "soft" else 0.9 * q > 0.5), q >= r
+            assert row[f"dice@{r:g}"] == pytest.approx(
+                2 * (mask & there).sum() / (mask.sum() + there.sum())
+            )

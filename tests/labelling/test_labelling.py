@@ -13,7 +13,7 @@ from aleaseg.case import Geometry
 from aleaseg.errors import SettingsDiffer, UsageError
 from aleaseg.labelling import LabellingSettings, write_labels
 from aleaseg.labelling.label import Labeller
-from aleaseg.levels import LevelMap, at_least
+from aleaseg.levels import ConfidenceMap, LevelMap, at_least
 from aleaseg.readers import open_dataset
 from aleaseg.readers.splits import read_splits
 from aleaseg.readers.voxels import read_label, write_nifti
@@ -163,6 +163,76 @@ def test_multi(root, tmp_path):
     np.testing.assert_array_equal(label_of(out, about, "p0_0"), np.minimum(q // 2, 4))
 
 
+@pytest.mark.parametrize("way", ["soft", "weight", "regress", "sample", "rater-norm+soft"])
+def test_confidences_themselves_in_tenths(root, tmp_path, way):
+    if way.startswith("rater-norm"):
+        with pytest.raises(UsageError, match="several raters"):
+            written(root, tmp_path / "Dataset101_x", labels=way)
+        return
+    made, about = written(root, tmp_path / "Dataset101_x", labels=way)
+    assert about["labels"] == {"background": 0, "lesion": list(range(1, 11))}
+    assert about["regions_class_order"] == [1]
+    assert about["aleaseg_confidence"] == {"classes": ["lesion"], "steps": 10, "labels": way}
+    np.testing.assert_array_equal(label_of(tmp_path / "Dataset101_x", about, "p0_0"), confidences(0)[0])
+    assert any("nnUNetTrainerConfidence" in note and f"`{way}`" in note for note in made.notes)
+    assert not any("rounded" in note for note in made.notes)
+
+
+def test_confidences_of_several_classes_and_of_voxels_that_nobody_looked_at(tmp_path):
+    root, out = write_set(tmp_path / "data", {"a": 1, "b": 2}, classes=2), tmp_path / "Dataset101_x"
+    about = json.loads((root / "dataset.json").read_text()) | {"confidence": {"scale": 10, "ignore": 99}}
+    (root / "dataset.json").write_text(json.dumps(about))
+    q = confidences(0, 2)
+    q[:, 0] = 99
+    write_nifti(root / "confidencesTr/p0_0.nii.gz", q, GEOMETRY)
+    made, about = written(root, out, labels="soft")
+    assert about["labels"] == {
+        "background": 0, "a": list(range(1, 11)), "b": list(range(11, 21)), "ignore": 21
+    }  # fmt: skip
+    assert about["regions_class_order"] == [1, 11]
+    expected = np.where(q[0] > 0, q[0], np.where(q[1] > 0, 10 + q[1], 0))
+    expected[0] = 21
+    np.testing.assert_array_equal(label_of(out, about, "p0_0"), expected)
+    assert any(note == "72 voxels do not count: their label is `ignore`" for note in made.notes)
+
+
+def test_what_lies_between_two_steps_is_rounded_and_said(root, tmp_path):
+    about = json.loads((root / "dataset.json").read_text()) | {"confidence": {"scale": 100}}
+    (root / "dataset.json").write_text(json.dumps(about))
+    for n in range(6):
+        percent = np.full(SHAPE, 10 * n, np.uint8)
+        percent[0, 0, :3] = (4, 26, 95)
+        write_nifti(root / f"confidencesTr/p{n // 2}_{n}.nii.gz", percent, GEOMETRY)
+    made, about = written(root, tmp_path / "Dataset101_x", labels="soft")
+    assert label_of(tmp_path / "Dataset101_x", about, "p0_1")[0, 0, :4].tolist() == [0, 3, 10, 1]
+    assert "18 voxels lie between two steps and were rounded to one of 10" in made.notes
+
+
+def test_regions_that_share_values_have_no_map_of_confidences(tmp_path):
+    root = write_set(tmp_path / "data", {"whole": [1, 2], "core": 2}, classes=2)
+    with pytest.raises(UsageError, match="soft writes the levels of classes that exclude one another"):
+        written(root, tmp_path / "Dataset101_x", labels="soft")
+
+
+@settings(deadline=None)
+@given(st.integers(2, 30), st.integers(1, 3), st.integers(0, 2**32 - 1))
+def test_a_map_of_confidences_is_exact_both_ways_and_never_half_a_step_off(m, classes, seed):
+    rng = np.random.default_rng(seed)
+    stated = ConfidenceMap(tuple("abc"[:classes]), m)
+    one, place = rng.integers(0, m + 1, 50), rng.integers(0, classes, 50)
+    q = np.where(np.arange(classes)[:, None] == place, one / np.float32(m), 0).astype(np.float32)
+    label, lost = stated.encode(q)
+    assert lost == 0
+    np.testing.assert_array_equal(label, np.where(one > 0, place * m + one, 0))
+    np.testing.assert_array_equal(stated.decode(label), q)
+    for name, values in stated.regions.items():
+        np.testing.assert_array_equal(np.isin(label, values), q["abc".index(name)] > 0)
+    between = rng.random((1, 50)).astype(np.float32)
+    single = ConfidenceMap(("a",), m)
+    assert np.abs(single.decode(single.encode(between)[0]) - between).max() <= 0.5 / m + 1e-5
+    assert ConfidenceMap.from_dict(json.loads(json.dumps(stated.to_dict()))) == stated
+
+
 def test_several_classes_side_by_side(tmp_path):
     root, out = write_set(tmp_path / "data", {"a": 1, "b": 2}, classes=2), tmp_path / "Dataset101_x"
     _, about = written(root, out, labels="multi:.3,.7")
@@ -257,6 +327,9 @@ def test_raters_of_archives_get_images_that_nnunet_reads(tmp_path):
         np.savez(root / f"npz/c{n}.npz", image=rng.normal(size=SHAPE), raters=raters[n])
     _, about = written(root, out, labels="multi:.25,.5,.75,1")
     np.testing.assert_array_equal(label_of(out, about, "c1"), raters[1].sum(axis=0))
+    _, soft = written(root, tmp_path / "Dataset102_x", labels="soft")
+    assert soft["aleaseg_confidence"]["steps"] == 4  # as many as raters
+    np.testing.assert_array_equal(label_of(tmp_path / "Dataset102_x", soft, "c1"), raters[1].sum(axis=0))
     again = open_dataset(out)
     np.testing.assert_allclose(
         again["c1"].read_image().array, open_dataset(root)["c1"].read_image().array, rtol=1e-6
@@ -276,8 +349,7 @@ def test_the_same_command_goes_on_and_another_is_refused(root, tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"labels": "soft"}, "stock nnU-Net learns label maps"),
-        ({"labels": "sample"}, "stock nnU-Net learns label maps"),
+        ({"labels": "sample:regions"}, "a threshold is drawn for each sample; take sample"),
         ({"labels": "threshold:60"}, r"60% is \.6"),
         ({"overlap": 2}, "overlap"),
         ({"labels": "rater-norm+multi"}, "several raters"),
@@ -306,7 +378,7 @@ def test_as_it_is_typed(root, tmp_path, type_aleaseg):
     assert "at_least_60" in done.stdout
     assert "nnUNetv2_plan_and_preprocess -d 101" in done.stdout.replace("\n", " ")
     assert json.loads((out / "manifest.json").read_text())["settings"]["labels"] == "multi:0.2,0.6"
-    refused = type_aleaseg("confidence", root, "-o", tmp_path / "Dataset102_x", "--labels", "soft")
+    refused = type_aleaseg("confidence", root, "-o", tmp_path / "Dataset102_x", "--labels", "softly")
     assert refused.returncode == 2
     assert refused.stderr.count("\n") == 1
     (root / "confidencesTr/p0_0.nii.gz").write_bytes(b"nothing")

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from aleaseg.metrics import agreement
-from aleaseg.metrics.agreement import rater_disagreement
+from aleaseg.metrics.agreement import mean_confidence, rater_disagreement
 from aleaseg.readers.raters import open_raters
 
 MASKS = st.tuples(st.integers(2, 5), st.integers(1, 4), st.integers(1, 4)).flatmap(
@@ -92,3 +92,17 @@ def test_real_raters_disagree_as_their_meta_says(data):
     ]
     # The file holds four decimals.
     np.testing.assert_allclose(found, [entry["mean_pairwise_iou"] for entry in entries], atol=6e-5)
+
+
+@given(arrays(np.float32, (3, 4), elements=st.sampled_from([0, 0.25, 0.5, 1, np.nan])))
+@settings(deadline=None)
+def test_mean_confidence_is_that_of_whatever_was_marked(q):
+    marked = [float(value) for value in q.ravel() if value > 0]
+    expected = sum(marked) / len(marked) if marked else np.nan
+    np.testing.assert_allclose(mean_confidence(q), expected, rtol=1e-6)
+
+
+def test_of_raters_who_agree_there_is_no_doubt_and_no_disagreement():
+    masks = np.repeat(np.eye(4, dtype=bool)[None], 3, axis=0)
+    assert mean_confidence(masks.mean(axis=0)) == 1
+    assert rater_disagreement(masks) == 0

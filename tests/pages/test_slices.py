@@ -90,6 +90,23 @@ def test_the_plane_of_the_first_reason_comes_first_and_the_others_are_there(volu
     assert len({(plane["axis"], plane["index"]) for plane in planes}) == len(planes)
 
 
+def test_confidences_lie_over_the_slice_where_annotators_are_of_two_minds(volume):
+    image, geometry, mask = volume
+    q = np.zeros((2, *mask.shape), np.float32)
+    q[0], q[1, 0] = 0.5 * (mask == 1), 1
+    q[0][mask == 2] = np.nan
+    without = case_pictures(image, geometry, mask, None, CLASSES)
+    pictures = case_pictures(image, geometry, mask, None, CLASSES, q=q)
+    assert not any("unsure" in plane for plane in without["planes"])
+    for plane, before in zip(pictures["planes"], without["planes"], strict=True):
+        opacity = pixels(plane.pop("unsure"))[..., 3]
+        assert plane == before  # all else is as it was
+        cut = np.take(mask, plane["index"], axis=plane["axis"])
+        assert opacity.shape == tuple(reversed(plane["size"]))
+        assert (opacity > 0).sum() == (cut == 1).sum()
+        assert set(np.unique(opacity)) <= {0, opacity.max()}
+
+
 def test_a_picture_has_one_plane_as_stored():
     array = np.arange(20, dtype=np.float32).reshape(1, 4, 5)
     mask = np.zeros((4, 5), dtype=int)

@@ -2,6 +2,8 @@
 
 import dataclasses
 
+import numpy as np
+
 from aleaseg.report import write_report
 from aleaseg.run import file_name
 
@@ -51,6 +53,27 @@ def test_every_class_has_a_colour_of_its_own_and_can_be_taken_away(page):
     assert page.run(order)
     page.click(".chip.class")
     assert all(line.startswith("tail") for line in page.run(strokes))
+
+
+def test_where_annotators_are_unsure_is_shown_when_asked_for(page, tmp_path, made):
+    """Where nobody stated confidences there is nothing to ask for."""
+    page.open_case(page.fake.ids[0])
+    assert page.run("return document.querySelectorAll('[data-toggle=unsure]').length") == 0
+    fake = made.made_run(tmp_path / "run")
+    label = fake.dataset.cases[0].read_label()
+    q = dataclasses.replace(label, array=np.stack([0.5 * (label.array == value) for value in (1, 2)]))
+    first = dataclasses.replace(fake.dataset.cases[0], read_confidence=lambda: q)
+    page.path = write_report(
+        fake.run, fake.dataset.with_cases([first]), predictions=fake.predictions, workers=1
+    )
+    page.open_case(fake.ids[0])
+    shown = "return document.querySelectorAll('#planes image.unsure').length"
+    assert page.run(shown) == 0
+    page.click("[data-toggle=unsure]")
+    assert page.run(shown) == 3
+    assert "clear where all agree" in page.texts("#planes-caption")[0]
+    page.press("u")
+    assert page.run(shown) == 0
 
 
 def test_letters_lie_at_the_edges_of_the_picture(page):

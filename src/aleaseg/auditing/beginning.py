@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import asdict
 from os import PathLike
 from pathlib import Path
 
@@ -46,11 +47,19 @@ def begin_audit(run: Run, settings: AuditSettings, dataset: Dataset) -> None:
                 "layout": dataset.layout,
                 **about,
                 "cases": len(dataset.cases),
+                **_stated(dataset),
             },
             "crossfit": None,
             "predictions": None,
         },
     )
+
+
+def _stated(dataset: Dataset) -> dict[str, object]:
+    """How confidences are stated, where there are some, and what the label is, where they make it."""
+    if dataset.confidence is None:
+        return {}
+    return {"confidence": {**asdict(dataset.confidence), "label": dataset.confidence.label_is}}
 
 
 def _renamed(run: Run) -> dict[str, object]:

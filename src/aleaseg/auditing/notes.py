@@ -22,6 +22,11 @@ def notes_after(run: Run, dataset: Dataset, troubles: dict[str, str]) -> list[st
         )
     elif (share := population["above_half"]["doubt"]) is not None:
         notes.append(f"{share:.1%} of the cases have a doubt above 0.5.")
+    if dataset.confidence is not None and dataset.confidence.makes_label:
+        notes.append(
+            "The label is what was marked with at least half the confidence "
+            f"({dataset.confidence.label_is}): the data set has confidences and no label."
+        )
     if troubles:
         notes.append(
             f"{len(troubles)} cases could not be used, or only in part; each is named, with what to do."

@@ -27,7 +27,6 @@ from aleaseg.bench.opening import FEWEST, begin_bench, usable
 from aleaseg.bench.settings import BenchSettings
 from aleaseg.case import Dataset
 from aleaseg.errors import UsageError
-from aleaseg.levels import at_least
 from aleaseg.metrics.agreement import rater_disagreement
 from aleaseg.metrics.correlation import Correlation, partial_spearman, spearman
 from aleaseg.pages.markdown import markdown_text, table_markdown
@@ -37,6 +36,7 @@ from aleaseg.readers import open_dataset
 from aleaseg.run import Run, now, versions, write_aside, write_frame
 from aleaseg.scoring.catalogue import MEASURES
 from aleaseg.scoring.numbers import Numbers
+from aleaseg.scoring.stated import masks_of_raters
 from aleaseg.work import Progress
 
 if TYPE_CHECKING:
@@ -154,9 +154,7 @@ def _cases(run: Run, dataset: Dataset) -> pd.DataFrame:
 
 def _row(dataset: Dataset, case_id: str) -> dict[str, Any]:
     case = dataset[case_id]
-    assert case.read_raters is not None
-    # Whoever was at least half sure of any class marked the voxel.
-    raters = at_least(case.read_raters().array, 0.5).any(axis=1)
+    raters = masks_of_raters(case)
     return {
         "case": case_id,
         "group": case.group,

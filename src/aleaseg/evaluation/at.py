@@ -14,18 +14,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aleaseg.case import Case, Dataset, usable_confidence
-from aleaseg.errors import CaseError, ShapeMismatch
+from aleaseg.errors import ShapeMismatch
 from aleaseg.evaluation.columns import AT
 from aleaseg.levels import at_least, k_of
 from aleaseg.measures.label_agreement import near
 from aleaseg.metrics.calibration import calibration_error
 from aleaseg.metrics.uncertainty import ged, ncc, soft_dice
-from aleaseg.readers.classes import evenly
+from aleaseg.readers.confidence import count_voters
 
 __all__ = ["NEAR_VOXELS", "Confidences", "against_confidence", "name_references", "read_confidences"]
 
 NEAR_VOXELS = 5
-_LOOKED_AT = 8
 
 Row = dict[str, Any]
 
@@ -79,7 +78,7 @@ def name_references(
         The thresholds that make different masks, the first of each; threshold, as columns have it -> title; and
         notes on those that were left out.
     """
-    raters = _voters(dataset)
+    raters = count_voters(dataset)
     if not raters:
         return tuple(at), {f"{t:g}": f"q >= {t:g}" for t in at}, []
     kept: dict[int, float] = {}
@@ -97,21 +96,6 @@ def name_references(
         {f"{t:g}": f"q >= {t:g}, {k} of {raters} raters" for k, t in kept.items()},
         notes,
     )
-
-
-def _voters(dataset: Dataset) -> int:
-    """How many raters drew a mask in every case, by a few that are read; 0 where that is not one number."""
-    if dataset.confidence is None or dataset.confidence.fuse != "mean":
-        return 0
-    seen = set()
-    for case in evenly([case for case in dataset.cases if case.read_raters is not None], _LOOKED_AT):
-        assert case.read_raters is not None
-        try:
-            raters = case.read_raters().array
-        except CaseError:
-            continue  # the case tells when it is measured
-        seen.add(len(raters) if ((raters == 0) | (raters == 1)).all() else 0)
-    return seen.pop() if len(seen) == 1 else 0
 
 
 def against_confidence(

@@ -13,7 +13,16 @@ from numpy.typing import NDArray
 
 from aleaseg.case import Case, Dataset, Geometry, Voxels
 from aleaseg.errors import BadVoxels, CaseError, ShapeMismatch, Unreadable, UsageError
-from aleaseg.levels import LEVELS_KEY, TOLERANCE, LevelMap, as_label, at_least, running_minimum
+from aleaseg.levels import (
+    CONFIDENCE_KEY,
+    LEVELS_KEY,
+    TOLERANCE,
+    ConfidenceMap,
+    LevelMap,
+    as_label,
+    at_least,
+    running_minimum,
+)
 from aleaseg.predictions.claims import as_meant, refuse_unknown, unknown_values
 from aleaseg.predictions.folder import least_deep, read_maps, read_prediction, refuse_several
 from aleaseg.predictions.prediction import Prediction
@@ -45,13 +54,13 @@ class PredictedFiles:
         masks: label maps (or probabilities as an image); more than one is one too many.
         soft: `.npz` archives of probabilities, as nnU-Net's `--save_probabilities` leaves them; likewise.
         root: the folder of predictions, for messages.
-        level_map: what label values mean, where the network learnt levels of confidences.
+        level_map: what label values mean, where the network learnt confidences or their levels.
     """
 
     masks: tuple[Path, ...] = ()
     soft: tuple[Path, ...] = ()
     root: Path = field(default=Path(), compare=False)
-    level_map: LevelMap | None = None
+    level_map: LevelMap | ConfidenceMap | None = None
 
 
 @dataclass(frozen=True)
@@ -61,12 +70,12 @@ class Found:
     Attributes:
         files: case id -> its files.
         others: stems of files that belong to no case.
-        level_map: what label values mean, where the network learnt levels of confidences.
+        level_map: what label values mean, where the network learnt confidences or their levels.
     """
 
     files: Mapping[str, PredictedFiles]
     others: tuple[str, ...]
-    level_map: LevelMap | None = None
+    level_map: LevelMap | ConfidenceMap | None = None
 
 
 @dataclass(frozen=True)
@@ -162,11 +171,13 @@ def find_predictions(folder: str | Path, cases: Sequence[Case]) -> Found:
     return Found(found, others, level_map)
 
 
-def _level_map(root: Path) -> LevelMap | None:
+def _level_map(root: Path) -> LevelMap | ConfidenceMap | None:
     """What the dataset.json says that nnU-Net leaves beside predictions, or above `fold_0/validation`."""
     for folder in (root, *root.resolve().parents[:2]):
         try:
             about = loads_once((folder / "dataset.json").read_bytes())
+            if CONFIDENCE_KEY in about:
+                return ConfidenceMap.from_dict(about[CONFIDENCE_KEY])
             return LevelMap.from_dict(about[LEVELS_KEY])
         except (OSError, ValueError, KeyError, TypeError, RecursionError):
             continue
@@ -199,6 +210,16 @@ def read_predicted(files: PredictedFiles, case: Case, dataset: Dataset, referenc
     for those in (files.masks, files.soft):
         refuse_several(those, files.root, case)
     if files.level_map is not None:
+        lacking = [name for name in dataset.classes if name not in files.level_map.classes]
+        if lacking:
+            raise Unreadable(
+                case.id,
+                f"a prediction of levels of {', '.join(files.level_map.classes)}",
+                f"the classes {', '.join(dataset.classes)}",
+                "choose classes with --classes, or give the predictions of this data set",
+            )
+        if isinstance(files.level_map, ConfidenceMap):
+            return _of_confidences(files, files.level_map, case, dataset, reference)
         return _of_levels(files, files.level_map, case, dataset, reference)
     soft = None
     if files.soft:
@@ -227,42 +248,20 @@ def _of_levels(
     files: PredictedFiles, level_map: LevelMap, case: Case, dataset: Dataset, reference: Geometry
 ) -> Predicted:
     """Of a network that learnt levels: the label map has the highest that is reached, probabilities give q^."""
-    lacking = [name for name in dataset.classes if name not in level_map.classes]
-    if lacking:
-        raise Unreadable(
-            case.id,
-            f"a prediction of levels of {', '.join(level_map.classes)}",
-            f"the classes {', '.join(dataset.classes)}",
-            "choose classes with --classes, or give the predictions of this data set",
-        )
     m = len(level_map.thresholds)
     q: NDArray[np.float32] | None = None
     reached: NDArray[np.int16] | None = None
     stated: NDArray | None = None
     if files.soft:
-        p, stated = read_maps(files.soft[0], case, reference.shape)
-        if len(p) != m * len(level_map.classes):
-            raise ShapeMismatch(
-                case.id,
-                f"{len(p)} channels in {files.soft[0].name}",
-                f"{m * len(level_map.classes)}, one for each level of each class",
-                "predict again with the model of this data set and --save_probabilities",
-            )
+        p, stated = _channels(
+            files.soft[0], m * len(level_map.classes), "level of each class", case, reference
+        )
         q = level_map.confidence(p)
         # Not one voxel of a level above what is reached at the level below it.
         falling = [running_minimum(p[at * m : at * m + m]) for at in range(len(level_map.classes))]
         reached = np.stack([(each > 0.5).sum(axis=0) for each in falling]).astype(np.int16)
     if files.masks:
-        path = files.masks[0]
-        label = _on_grid(read_label(path, case.id), case, reference, path)
-        most = level_map.values[-1]
-        if ((label < 0) | (label > most)).any():
-            raise BadVoxels(
-                case.id,
-                f"label values from {label.min()} to {label.max()} in {path.name}",
-                f"levels from 0 to {most}",
-                "give the predictions of the model that learnt levels",
-            )
+        label = _stated_label(files.masks[0], level_map, case, reference)
         reached = level_map.decode(label)
     assert reached is not None
     if q is None:
@@ -273,6 +272,56 @@ def _of_levels(
     )
     labels = as_label(q[order], list(dataset.classes.values()))[0]
     return Predicted(labels, dataset.classes, soft, True, Levels(reached, level_map))
+
+
+def _of_confidences(
+    files: PredictedFiles, stated: ConfidenceMap, case: Case, dataset: Dataset, reference: Geometry
+) -> Predicted:
+    """Of a network that learnt confidences: a channel for each class is q^; a mask is any value of the class."""
+    order = [stated.classes.index(name) for name in dataset.classes]
+    soft = None
+    if files.soft:
+        q, unsure = _channels(files.soft[0], len(stated.classes), "class", case, reference)
+        soft = Prediction(
+            q[order], "probability", reference.shape, dataset.classes, regions=True, stated=unsure
+        )
+    if not files.masks:
+        assert soft is not None
+        return Predicted(soft.labels(), dataset.classes, soft, soft_decides=True)
+    label = _stated_label(files.masks[0], stated, case, reference)
+    there = (stated.decode(label)[order] > 0).astype(np.float32)
+    return Predicted(as_label(there, list(dataset.classes.values()))[0], dataset.classes, soft)
+
+
+def _channels(
+    path: Path, wanted: int, of_what: str, case: Case, reference: Geometry
+) -> tuple[NDArray[np.float32], NDArray | None]:
+    """Probabilities with a channel for each of something, and the uncertainty stated beside them."""
+    p, stated = read_maps(path, case, reference.shape)
+    if len(p) != wanted:
+        raise ShapeMismatch(
+            case.id,
+            f"{len(p)} channels in {path.name}",
+            f"{wanted}, one for each {of_what}",
+            "predict again with the model of this data set and --save_probabilities",
+        )
+    return p, stated
+
+
+def _stated_label(
+    path: Path, level_map: LevelMap | ConfidenceMap, case: Case, reference: Geometry
+) -> NDArray:
+    """A label map of no other values than those of the levels."""
+    label = _on_grid(read_label(path, case.id), case, reference, path)
+    most = level_map.values[-1]
+    if ((label < 0) | (label > most)).any():
+        raise BadVoxels(
+            case.id,
+            f"label values from {label.min()} to {label.max()} in {path.name}",
+            f"levels from 0 to {most}",
+            "give the predictions of the model that learnt levels",
+        )
+    return label
 
 
 def _on_grid(voxels: Voxels, case: Case, reference: Geometry, path: Path) -> NDArray:

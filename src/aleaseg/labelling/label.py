@@ -10,10 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aleaseg.errors import UsageError
-from aleaseg.levels import LevelMap, as_label
+from aleaseg.levels import ConfidenceMap, LevelMap, as_label
 from aleaseg.training.targets import Strategy, targets
 
-__all__ = ["Labeller", "Made"]
+__all__ = ["STOCK", "Labeller", "Made"]
+
+STOCK = ("threshold", "ignore", "multi")
+"""The ways that make a label map which stock nnU-Net learns; the others need the confidences, and a trainer of ours."""
 
 
 class Made(NamedTuple):
@@ -24,31 +27,40 @@ class Made(NamedTuple):
         marked: voxels with a class.
         lost: voxels at which two classes collide and the surer one was kept.
         unseen: voxels that do not count.
+        rounded: voxels whose confidence lies between two steps.
     """
 
     label: NDArray[np.int16]
     marked: int
     lost: int
     unseen: int
+    rounded: int = 0
 
 
 @dataclass(frozen=True)
 class Labeller:
-    """How confidences become a label map that stock nnU-Net reads.
+    """How confidences become a label map that nnU-Net reads.
 
     Attributes:
-        strategy: `threshold`, `ignore` or `multi`.
+        strategy: `threshold`, `ignore` and `multi` make what stock nnU-Net learns; of the others the map has the
+            confidences themselves, in steps.
         classes: name -> label values of the data set.
         order: values in the order of classes that share some, as nnU-Net writes them; empty where none do.
+        steps: of the confidences, where the map has them.
     """
 
     strategy: Strategy
     classes: Mapping[str, tuple[int, ...]]
     order: tuple[int, ...] = ()
+    steps: int = 10
 
     @classmethod
     def of(
-        cls, strategy: Strategy, classes: Mapping[str, tuple[int, ...]], about: Mapping[str, Any]
+        cls,
+        strategy: Strategy,
+        classes: Mapping[str, tuple[int, ...]],
+        about: Mapping[str, Any],
+        steps: int = 10,
     ) -> Labeller:
         """For the classes of a data set.
 
@@ -56,6 +68,7 @@ class Labeller:
             strategy: the way.
             classes: name -> label values.
             about: its dataset.json, which may say the order of regions; empty where there is none.
+            steps: of the confidences: as many as raters drew masks, or ten.
 
         Raises:
             UsageError: regions share values, and the way or the lack of an order does not allow that.
@@ -63,10 +76,10 @@ class Labeller:
         shared = [value for values in classes.values() for value in values]
         if len(set(shared)) == len(shared):
             # Classes that exclude one another get the values 1, 2, 3, ...
-            return cls(strategy, {name: (place,) for place, name in enumerate(classes, start=1)})
-        if strategy.kind == "multi":
+            return cls(strategy, {name: (place,) for place, name in enumerate(classes, start=1)}, (), steps)
+        if strategy.kind not in ("threshold", "ignore"):
             raise UsageError(
-                "multi writes the levels of classes that exclude one another, and these share label values "
+                f"{strategy.kind} writes the levels of classes that exclude one another, and these share label values "
                 f"({', '.join(classes)}); choose with --classes, or take threshold or ignore"
             )
         order = about.get("regions_class_order")
@@ -78,10 +91,12 @@ class Labeller:
         return cls(strategy, classes, tuple(map(int, order)))
 
     @property
-    def level_map(self) -> LevelMap | None:
+    def level_map(self) -> LevelMap | ConfidenceMap | None:
         """The levels that are written; None where regions share values."""
         if self.order:
             return None
+        if self.strategy.kind not in STOCK:
+            return ConfidenceMap(tuple(self.classes), self.steps)
         thresholds = self.strategy.thresholds
         return LevelMap(
             tuple(self.classes), thresholds if self.strategy.kind == "multi" else thresholds[-1:]
@@ -121,14 +136,18 @@ class Labeller:
         else:
             label, lost = level_map.encode(q)
         marked = int(np.count_nonzero(label))
-        # `threshold`, `ignore` and `multi` draw nothing by lot.
+        rounded = 0
+        if isinstance(level_map, ConfidenceMap):
+            steps = q * level_map.steps
+            rounded = int((np.abs(steps - np.rint(steps)) > 1e-3).any(axis=0).sum())
+        # What `sample` draws is of no weight.
         weight = targets(q, self.strategy, np.random.default_rng(0))[1]
         unseen = 0
         if weight is not None:
             blind = (label == 0) & (weight == 0).any(axis=0)
             label[blind] = self.ignore
             unseen = int(blind.sum())
-        return Made(label, marked, lost, unseen)
+        return Made(label, marked, lost, unseen, rounded)
 
     @property
     def _values(self) -> Sequence[tuple[int, ...]]:

@@ -1,4 +1,4 @@
-"""The verb `confidence`: a data set of confidences as a plain one that stock nnU-Net trains on.
+"""The verb `confidence`: a data set of confidences as one that nnU-Net trains on, stock or with a trainer of ours.
 
 manifest.json         what was asked, and what came of it
 labelsTr/CASE.nii.gz  the label maps
@@ -19,11 +19,12 @@ from typing import Any
 
 from aleaseg.case import Case, Dataset, Voxels, most_voxels, usable_confidence, usable_image
 from aleaseg.errors import UsageError, one_line
-from aleaseg.labelling.label import Labeller
+from aleaseg.labelling.label import STOCK, Labeller
 from aleaseg.labelling.settings import LabellingSettings
-from aleaseg.levels import LEVELS_KEY
+from aleaseg.levels import CONFIDENCE_KEY, LEVELS_KEY, ConfidenceMap, LevelMap
 from aleaseg.predictions.folds import make_folds
 from aleaseg.readers import open_dataset
+from aleaseg.readers.confidence import count_voters
 from aleaseg.readers.files import split_ending
 from aleaseg.readers.rater_norm import RaterNorm, fit_rater_norm, with_rater_norm
 from aleaseg.readers.splits import SPLITS, to_bytes
@@ -40,6 +41,8 @@ _ENDINGS = (".nii.gz", ".nii", ".png")
 _BYTES_PER_VOXEL = 40
 # Starting a process costs seconds (it imports torch); a few small cases are faster without.
 _WORTH_VOXELS = 2**26
+# Of stated confidences, and of raters whose votes are no longer countable.
+_TENTHS = 10
 
 
 @dataclass(frozen=True)
@@ -69,6 +72,7 @@ class _One:
     marked: int = 0
     lost: int = 0
     unseen: int = 0
+    rounded: int = 0
     failed: str = ""
 
 
@@ -98,8 +102,11 @@ def write_labels(
     dataset, norm = _stated(settings, strategy)
     cases = list(dataset.cases)
     about = _about(dataset)
-    labeller = Labeller.of(strategy, dataset.classes, about)
+    steps = _TENTHS if norm is not None else count_voters(dataset) or _TENTHS
+    labeller = Labeller.of(strategy, dataset.classes, about, steps)
     run, ending = Run(out), _ending(cases, len(dataset.channels))
+    if ending == ".png" and labeller.ignore > 255:
+        ending = ""  # a picture holds no larger value
     begin(run.path, "labelling", settings.asked())
     names = _names(cases)
     write = partial(_write_one, labeller, run.path.resolve(), ending)
@@ -111,7 +118,11 @@ def write_labels(
     unseen = sum(one.unseen for one in good.values())
     declared = labeller.declared(with_ignore=strategy.kind == "ignore" or unseen > 0)
     groups = {names[case.id]: case.group or case.id for case in cases if case.id in good}
-    notes = _notes(run, groups, settings.folds, _share_lost(good.values(), settings.overlap), unseen)
+    notes = [
+        *_how_to_train(run, strategy),
+        *_write_splits(run, groups, settings.folds),
+        *_what_was_lost(labeller, list(good.values()), settings.overlap),
+    ]
     run.update_manifest(
         labels=declared["labels"],
         cases=len(good),
@@ -175,7 +186,11 @@ def _stated(settings: LabellingSettings, strategy: Strategy) -> tuple[Dataset, R
 def _levels(labeller: Labeller, strategy: Strategy) -> dict[str, Any]:
     """What dataset.json says of levels, for those who read them back."""
     level_map = labeller.level_map
-    return {LEVELS_KEY: level_map.to_dict()} if level_map is not None and strategy.kind == "multi" else {}
+    if isinstance(level_map, ConfidenceMap):
+        return {CONFIDENCE_KEY: {**level_map.to_dict(), "labels": strategy.kind}}
+    if isinstance(level_map, LevelMap) and strategy.kind == "multi":
+        return {LEVELS_KEY: level_map.to_dict()}
+    return {}
 
 
 def _about(dataset: Dataset) -> Mapping[str, Any]:
@@ -234,7 +249,7 @@ def _write_one(labeller: Labeller, folder: Path, ending: str, item: tuple[Case, 
     except Exception as error:
         return _One(failed=one_line(case.id, error))
     entry = {"images": images, "label": f"labelsTr/{label.name}"}
-    return _One(entry, made.marked, made.lost, made.unseen)
+    return _One(entry, made.marked, made.lost, made.unseen, made.rounded)
 
 
 def _write_images(folder: Path, name: str, image: Voxels) -> list[str]:
@@ -247,14 +262,45 @@ def _write_images(folder: Path, name: str, image: Voxels) -> list[str]:
     return written
 
 
-def _share_lost(found: Any, most: float) -> float:
-    """Share of the marked voxels at which classes collide.
+def _how_to_train(run: Run, strategy: Strategy) -> list[str]:
+    number = run.path.name[7:10]
+    notes = [
+        "put the folder into nnUNet_raw (or link it there), then: nnUNetv2_plan_and_preprocess -d "
+        f"{number} --verify_dataset_integrity",
+    ]
+    if strategy.kind not in STOCK:
+        notes.append(
+            f'export nnUNet_extTrainer="$(aleaseg nnunet path)", and train with -tr nnUNetTrainerConfidence, which '
+            f"learns `{strategy.kind}`; a stock trainer would learn every voxel with q > 0"
+        )
+    return notes
+
+
+def _write_splits(run: Run, groups: Mapping[str, str], folds: int) -> list[str]:
+    """Writes the folds by group, where there are several; what is to be known of that."""
+    if len(set(groups.values())) < 2:
+        return ["all cases are of one group: no splits were written"]
+    held = make_folds(groups, folds)
+    everybody = sorted(groups)
+    splits = [
+        {"train": [case for case in everybody if case not in set(fold)], "val": fold} for fold in held
+    ]
+    write_aside(run.path / SPLITS, to_bytes(splits))
+    return [
+        f"then copy {SPLITS} into nnUNet_preprocessed/{run.path.name}: {len(splits)} folds by group; nnU-Net would "
+        "draw its own by case"
+    ]
+
+
+def _what_was_lost(labeller: Labeller, found: Sequence[_One], most: float) -> list[str]:
+    """What a label map cannot hold.
 
     Raises:
-        UsageError: there are too many.
+        UsageError: classes collide too often.
     """
-    found = list(found)
-    marked, lost = sum(one.marked for one in found), sum(one.lost for one in found)
+    marked, lost, unseen, rounded = (
+        sum(getattr(one, what) for one in found) for what in ("marked", "lost", "unseen", "rounded")
+    )
     share = lost / marked if marked else 0.0
     if share > most:
         raise UsageError(
@@ -262,31 +308,11 @@ def _share_lost(found: Any, most: float) -> float:
             f"holds one; raise the threshold, choose one of them with --classes, or allow it with --overlap "
             f"{math.ceil(1000 * share) / 1000:g}: the surer one is then kept"
         )
-    return share
-
-
-def _notes(run: Run, groups: Mapping[str, str], folds: int, share: float, unseen: int) -> list[str]:
-    """Writes the splits as well."""
-    number = run.path.name[7:10]
-    notes = [
-        "put the folder into nnUNet_raw (or link it there), then: nnUNetv2_plan_and_preprocess -d "
-        f"{number} --verify_dataset_integrity",
-    ]
-    if len(set(groups.values())) < 2:
-        notes.append("all cases are of one group: no splits were written")
-    else:
-        held = make_folds(groups, folds)
-        everybody = sorted(groups)
-        splits = [
-            {"train": [case for case in everybody if case not in set(fold)], "val": fold} for fold in held
-        ]
-        write_aside(run.path / SPLITS, to_bytes(splits))
-        notes.append(
-            f"then copy {SPLITS} into nnUNet_preprocessed/{run.path.name}: {len(splits)} folds by group; nnU-Net would "
-            "draw its own by case"
-        )
+    notes = []
     if share:
         notes.append(f"two classes collide at {share:.2%} of the marked voxels; the surer one was kept")
+    if rounded:
+        notes.append(f"{rounded} voxels lie between two steps and were rounded to one of {labeller.steps}")
     if unseen:
         notes.append(f"{unseen} voxels do not count: their label is `ignore`")
     return notes

@@ -10,8 +10,6 @@ from aleaseg.settings import DatasetSettings, Option, table_or_regex
 
 __all__ = ["LabellingSettings"]
 
-_WAYS = ("threshold", "ignore", "multi")
-
 
 @dataclass(frozen=True)
 class LabellingSettings(DatasetSettings):
@@ -21,7 +19,8 @@ class LabellingSettings(DatasetSettings):
     labels: Annotated[
         str,
         Option(
-            "threshold:.6, ignore:.2,.6 or multi:.2,.4,.6,.8; `rater-norm+` before it: raters on one scale.",
+            "threshold:.6, ignore:.2,.6 or multi:.2,.4,.6,.8 for stock nnU-Net; soft, weight, regress or sample for "
+            "nnUNetTrainerConfidence; `rater-norm+` before it: raters on one scale.",
             "WAY",
         ),
     ] = "threshold:.6"
@@ -44,10 +43,10 @@ class LabellingSettings(DatasetSettings):
 
         super().__post_init__()
         strategy = parse_strategy(self.labels)
-        if strategy.kind not in _WAYS:
+        if strategy.by_region:
             raise UsageError(
-                f"--labels {self.labels}: stock nnU-Net learns label maps, and these targets are none; take "
-                f"{', '.join(_WAYS[:-1])} or {_WAYS[-1]}"
+                f"--labels {self.labels}: inside nnU-Net a threshold is drawn for each sample; take sample, or "
+                "aleaseg train"
             )
         # One form for what says the same.
         object.__setattr__(self, "labels", str(strategy))

@@ -1,4 +1,4 @@
-"""How far the masks of several raters lie apart.
+"""How far the masks of several raters lie apart, and how sure they were together.
 
 Of raters' masks Y_1 ... Y_R, with IoU(A, B) = |A and B| / |A or B|, over the pairs
 r < s of whom at least one marked something,
@@ -6,7 +6,11 @@ r < s of whom at least one marked something,
     disagreement = 1 - mean IoU(Y_r, Y_s)
 
 that is the mean of d(A, B) = 1 - IoU(A, B), the distance between segmentations of
-the generalised energy distance (Kohl et al., "A Probabilistic U-Net", 2018).
+the generalised energy distance (Kohl et al., "A Probabilistic U-Net", 2018). Of confidences q_cv,
+
+    mean confidence = sum q_cv / #{(c, v): q_cv > 0}
+
+is how sure somebody was, on the average, of what was marked at all; of raters the share of them who agree.
 """
 
 from __future__ import annotations
@@ -14,7 +18,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-__all__ = ["rater_disagreement"]
+__all__ = ["mean_confidence", "rater_disagreement"]
 
 
 def rater_disagreement(raters: ArrayLike) -> float:
@@ -49,3 +53,20 @@ def rater_disagreement(raters: ArrayLike) -> float:
     if not pairs.any():
         return float("nan")
     return float(1 - np.mean(both[pairs] / either[pairs]))
+
+
+def mean_confidence(q: ArrayLike) -> float:
+    """Mean confidence of whatever was marked, each class of a voxel by itself.
+
+    Args:
+        q: of any shape, in [0, 1]; 0 = not marked, NaN = not looked at; neither counts.
+
+    Returns:
+        In (0, 1], high = sure, 1 = nobody ever doubted; NaN where nothing was marked.
+
+    >>> mean_confidence([0.0, 0.5, 1.0, np.nan])
+    0.75
+    """
+    found = np.asarray(q)
+    marked = found[found > 0]
+    return float(marked.mean(dtype=np.float64)) if marked.size else float("nan")

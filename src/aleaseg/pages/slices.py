@@ -13,10 +13,12 @@ from numpy.typing import NDArray
 
 from aleaseg.case import Geometry
 from aleaseg.pages.contours import outline
+from aleaseg.pages.overlay import overlay_png
 from aleaseg.pages.places import Maps, Place, Sought, places
 from aleaseg.pages.planes import Plane, planes_through
 
 __all__ = [
+    "ambiguity",
     "as_volume",
     "case_pictures",
     "ct_window",
@@ -133,6 +135,7 @@ def case_pictures(
     ignore: int | None = None,
     is_ct: bool = False,
     sought: Sequence[Sought] = (),
+    q: NDArray[np.float32] | None = None,
 ) -> dict[str, Any]:
     """Planes through the place of the first reason, and one through each place that they do not show.
 
@@ -145,24 +148,27 @@ def case_pictures(
         ignore: label value that means "not annotated".
         is_ct: whether the first channel is a CT in Hounsfield units.
         sought: the reasons of the case's doubt, the most important one first.
+        q: confidences of annotators, (class, D, H, W) or (class, H, W); None: nobody stated any.
 
     Returns:
         `windows`, the grey values that are black and white in each channel;
         `planes`, that which shows the first reason before the two others through its
         place; `others`, those of the other reasons; each with its grey pictures (one per
         channel, four at most), sizes in voxels and mm, orientation letters, the paths of
-        both kinds of outline by class, the place of the voxel, and the close-up's frame;
+        both kinds of outline by class, the place of the voxel, and the close-up's frame; where
+        there are confidences `unsure`, a translucent picture of 4 q (1 - q);
         and `places`, for each reason its code and the plane (counted over both lists).
     """
     flat = image.ndim == 3
     _, (volume,) = as_volume(geometry, image)
-    geometry, (label, predicted) = as_volume(geometry, label, predicted)
+    unsure = None if q is None else ambiguity(q)
+    geometry, (label, predicted, unsure) = as_volume(geometry, label, predicted, unsure)
     maps = Maps(volume.shape[1:], geometry.spacing_mm, label, predicted, ignore)
     first, *more = places(maps, sought)
     shown = [shown_window(one, label, is_ct and k == 0) for k, one in enumerate(volume[:_MOST_CHANNELS])]
     hung = planes_through(first.voxel, geometry)
     hung.sort(key=lambda plane: plane.axis != first.axis)
-    draw = _Drawer(volume[:_MOST_CHANNELS], shown, maps, classes, flat)
+    draw = _Drawer(volume[:_MOST_CHANNELS], shown, maps, classes, flat, unsure)
     planes, others = [draw(plane, first) for plane in hung], list[dict[str, Any]]()
     at = {(plane.axis, plane.index): number for number, plane in enumerate(hung)}
     found = [{"reason": first.reason, "plane": 0}]
@@ -176,6 +182,22 @@ def case_pictures(
     return {"windows": windows, "planes": planes, "others": others, "places": found}
 
 
+def ambiguity(q: NDArray[np.float32]) -> NDArray[np.float32]:
+    """How far from certain annotators are of each voxel: the largest 4 q (1 - q) of its classes.
+
+    Args:
+        q: (class, *spatial) confidences in [0, 1]; NaN where nobody looked.
+
+    Returns:
+        (*spatial) in [0, 1]: 1 at q = 1/2, where half of the raters disagree; 0 where all agree, or nobody looked.
+
+    >>> ambiguity(np.array([[0, 0.25, 0.5, 1, np.nan]], np.float32)).tolist()
+    [0.0, 0.75, 1.0, 0.0, 0.0]
+    """
+    found: NDArray[np.float32] = np.nan_to_num(4 * q * (1 - q)).max(axis=0)
+    return found
+
+
 @dataclass(frozen=True)
 class _Drawer:
     """One plane of a case as what a page draws."""
@@ -185,6 +207,7 @@ class _Drawer:
     maps: Maps
     classes: Mapping[str, Sequence[int]]
     flat: bool
+    unsure: NDArray | None
 
     def __call__(self, plane: Plane, place: Place) -> dict[str, Any]:
         label, predicted = self.maps.label, self.maps.predicted
@@ -204,4 +227,5 @@ class _Drawer:
             "oof": _outlines(predicted, self.classes, plane),
             "cross": [column, row],
             "focus": focus(plane, (label, predicted)),
+            **({} if self.unsure is None else {"unsure": overlay_png(plane.cut(self.unsure), 1)}),
         }

@@ -132,7 +132,7 @@ def crossfit(
 
     Returns:
         What was done, for the manifest: folds, steps, seconds, ...; `failed`: case -> why it has
-        no prediction.
+        no prediction; `label`, what it is, where confidences make it.
 
     Raises:
         UsageError: too few usable cases, or too many label values.
@@ -160,7 +160,8 @@ def crossfit(
             progress=lambda done, total: progress("prepare", done, total),
         )
         plan.write(run)
-    return _told(run, plan, settings)
+    label = "" if dataset.confidence is None else dataset.confidence.label_is
+    return {**_told(run, plan, settings), **({"label": label} if label else {})}
 
 
 def _told(run: Run, plan: FoldPlan, settings: CrossfitSettings) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import numpy as np
 
 from aleaseg.case import Case, Confidence, Dataset, Finding
 from aleaseg.errors import CaseError, NotADataset, UsageError
+from aleaseg.readers.classes import evenly
 from aleaseg.readers.confidence_files import FoundConfidences, find_confidences
 from aleaseg.readers.fusing import FUSIONS
 from aleaseg.readers.nnunet import read_declared
@@ -29,9 +30,10 @@ from aleaseg.readers.tree import Tree
 from aleaseg.readers.voxels import count_channels
 from aleaseg.work import cores, in_threads, map_cases
 
-__all__ = ["with_confidence"]
+__all__ = ["count_voters", "with_confidence"]
 
 _MOST_VALUES = 256
+_VOTES_LOOKED_AT = 8
 
 
 def with_confidence(
@@ -263,3 +265,18 @@ def _without(case: Case) -> Finding:
         case.id, "error", "missing_label", "confidences, from which the label is made", "an image only",
         "add its confidences; or keep the image outside of the data set", case.image_files,
     )  # fmt: skip
+
+
+def count_voters(dataset: Dataset) -> int:
+    """How many raters drew a mask in every case, by a few that are read; 0 where that is not one number."""
+    if dataset.confidence is None or dataset.confidence.fuse != "mean":
+        return 0
+    seen = set()
+    for case in evenly([case for case in dataset.cases if case.read_raters is not None], _VOTES_LOOKED_AT):
+        assert case.read_raters is not None
+        try:
+            raters = case.read_raters().array
+        except CaseError:
+            continue  # the case tells when it is measured
+        seen.add(len(raters) if ((raters == 0) | (raters == 1)).all() else 0)
+    return seen.pop() if len(seen) == 1 else 0

@@ -105,7 +105,8 @@ def _about(stamp: str, plane: Mapping[str, Any], geometry: Geometry) -> Drawn:
 def _stamp(run: Run, case: Case, settings: list[Any]) -> str:
     """What the pictures of a case are made from: files and finished record, by size and time."""
     parts = list(settings)
-    files = [*case.image_files, *case.label_files, run.prediction_file(case.id), run.case_file(case.id)]
+    read = (*case.image_files, *case.label_files, *case.confidence_files)
+    files = [*read, run.prediction_file(case.id), run.case_file(case.id)]
     for path in files:
         try:
             found = os.stat(path)
@@ -137,8 +138,12 @@ def _draw(
         if predictions is not None:
             predicted = _most_votes([one.labels() for one in predictions.read(case)])
         predicted = _same_grid(predicted, spatial, "out-of-fold prediction", notes)
+        q = None if case.read_confidence is None else case.read_confidence().array
+        if q is not None and q.shape[1:] != spatial:
+            notes.append(f"The confidences are {q.shape[1:]}, the image {spatial}: they are not drawn.")
+            q = None
         about = dataset.classes, dataset.ignore, dataset.is_ct
-        pictures = case_pictures(image.array, image.geometry, label, predicted, *about, wanted.sought)
+        pictures = case_pictures(image.array, image.geometry, label, predicted, *about, wanted.sought, q)
         small = thumbnail(pictures["planes"][0])
         slices = _slices(image, label, pictures["windows"][0], dataset) if wanted.slices else {}
     # Whatever one damaged case raises, its page says so and the other pages are made.

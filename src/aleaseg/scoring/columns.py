@@ -107,6 +107,20 @@ _NUMBERS = (
         limits=(0, 1),
     ),
     _measure(
+        "mean_confidence",
+        "Mean confidence",
+        "how sure the annotators were of what was marked: mean of q where q > 0",
+        Direction.HIGH_CERTAIN,
+        (0, 1),
+    ),
+    _measure(
+        "rater_disagreement",
+        "Raters disagree",
+        "1 less the mean IoU of the raters' pairs; 0 = all masks are the same",
+        Direction.HIGH_BAD,
+        (0, 1),
+    ),
+    _measure(
         "false_positive_mm3",
         "False positive",
         "predicted volume where the mask is empty",

@@ -23,6 +23,7 @@ from aleaseg.predictions import Prediction, Predictions
 from aleaseg.run import Measured, Record
 from aleaseg.scoring.rivals import rival_features, rival_numbers, unfolding
 from aleaseg.scoring.second_eye import second_eye_numbers
+from aleaseg.scoring.stated import stated_numbers
 from aleaseg.spectral import semantic_perception_scale, singular_value_energies
 
 __all__ = ["score_case", "unmeasured"]
@@ -113,6 +114,10 @@ def score_case(
             rows += [row for row in eye_rows if not (asked and row.measure == "own_dice")]
         except CaseError as error:
             troubles.append(str(error))
+    try:
+        rows += [_number(name, value) for name, value in stated_numbers(case, geometry.shape)]
+    except CaseError as error:
+        troubles.append(str(error))
     if troubles:
         record = replace(record, status="partly", error=troubles[0])
     return replace(record, class_maps=about, measures=tuple(rows)), spectra

@@ -14,6 +14,7 @@ from aleaseg.scoring.catalogue import MEASURES
 from aleaseg.scoring.columns import CASE_COLUMNS, MEASURE_COLUMNS, SCORE_COLUMNS, describe_columns
 from aleaseg.scoring.numbers import Numbers
 from aleaseg.scoring.population import Scored, fit_population, score_population
+from aleaseg.scoring.stated import STATED
 
 __all__ = ["write_tables"]
 
@@ -45,12 +46,16 @@ def write_tables(
     if population is not None:
         write_json(run.path / "population.json", population)
     scored = score_population(numbers, population)
-    statistics = sorted(name for name in measured if name.startswith("img_"))
+    # Behind the columns that every run has: what annotators stated, where they did, and the image's statistics.
+    behind = [
+        *(name for name in STATED if name in measured),
+        *sorted(name for name in measured if name.startswith("img_")),
+    ]
     write_table(run.path / "scores.csv", SCORE_COLUMNS, _scores(numbers, facts, scored))
     write_table(
         run.path / "cases.csv",
-        [*CASE_COLUMNS, *statistics, "error"],
-        _cases(numbers, facts, scored, statistics),
+        [*CASE_COLUMNS, *behind, "error"],
+        _cases(numbers, facts, scored, behind),
     )
     columns_of_all = _write_every(run, numbers) if every and population is not None else []
     run.update_manifest(
@@ -60,7 +65,7 @@ def write_tables(
                 *SCORE_COLUMNS,
                 *MEASURE_COLUMNS,
                 *sorted(measured),
-                *statistics,
+                *behind,
                 *columns_of_all,
                 "error",
             ]
@@ -175,11 +180,11 @@ def _scores(numbers: Numbers, facts: Sequence[_Facts], scored: Scored) -> Iterat
 
 
 def _cases(
-    numbers: Numbers, facts: Sequence[_Facts], scored: Scored, statistics: Sequence[str]
+    numbers: Numbers, facts: Sequence[_Facts], scored: Scored, behind: Sequence[str]
 ) -> Iterator[dict[str, Any]]:
     """Rows of cases.csv, a case each."""
     softmin = numbers.case("softmin")
-    columns = {name: numbers.case(name) for name in statistics}
+    columns = {name: numbers.case(name) for name in behind}
     for index, about in enumerate(facts):
         dims = len(about.shape)
         sizes = dict(zip(_SIZES[-dims:], about.shape, strict=True)) if dims else {}

@@ -18,7 +18,7 @@ from aleaseg.training.batches import Batch
 from aleaseg.training.objective import Objective
 from aleaseg.training.targets import Loss
 
-__all__ = ["Regions"]
+__all__ = ["Regions", "over_the_batch", "region_loss"]
 
 
 class Regions(Objective):
@@ -35,15 +35,30 @@ class Regions(Objective):
 
     def at(self, logits: Tensor, batch: Batch, noise: Tensor | None) -> Tensor:
         """See `Objective.at`. Finite whatever the weights; a channel without any costs nothing."""
-        z, t = _over_the_batch(logits), _over_the_batch(batch.target)
-        weight = None if batch.weight is None else _over_the_batch(batch.weight)
-        with torch.autocast(logits.device.type, enabled=False):
-            if self.loss == "squared":
-                return squared_error(z, t, weight).mean()
-            dice, entropy = dice_and_bce(z, t, softmax=False, counted=weight, semimetric=self.soft)
-            return (dice + entropy).mean()
+        z, t = over_the_batch(logits), over_the_batch(batch.target)
+        return region_loss(z, t, None if batch.weight is None else over_the_batch(batch.weight), self.loss)
 
 
-def _over_the_batch(x: Tensor) -> Tensor:
-    """(B, C, *spatial) -> (1, C, B and all voxels)."""
+def region_loss(logits: Tensor, target: Tensor, weight: Tensor | None, loss: Loss) -> Tensor:
+    """The mean over samples and channels of one of the formulas above, in float32 or better.
+
+    Args:
+        logits: (B, C, *spatial), raw.
+        target: (B, C, *spatial) in [0, 1].
+        weight: (B, 1 or C, *spatial) >= 0, how much a voxel counts; None: all alike. What has none costs nothing.
+        loss: see `Regions`.
+
+    Returns:
+        A scalar.
+    """
+    with torch.autocast(logits.device.type, enabled=False):
+        if loss == "squared":
+            return squared_error(logits, target, weight).mean()
+        soft = loss == "semimetric"
+        dice, entropy = dice_and_bce(logits, target, softmax=False, counted=weight, semimetric=soft)
+        return (dice + entropy).mean()
+
+
+def over_the_batch(x: Tensor) -> Tensor:
+    """(B, C, *spatial) -> (1, C, B and all voxels), so that sums are over the batch."""
     return x.transpose(0, 1).flatten(1)[None]

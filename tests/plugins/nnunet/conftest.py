@@ -122,23 +122,34 @@ def nnunet(tmp_path, monkeypatch):
 def make_trainer(nnunet, monkeypatch):
     """make_trainer("DUO", labels=..., fold=..., dimensions=..., ALPHA=1): an initialised trainer on the CPU."""
 
-    def make(name="DUO", *, labels=LABELS, fold=0, dimensions=3, initialize=True, plans=None, **options):
-        from aleaseg.plugins.nnunet import sure, trainers
+    def make(
+        name="DUO",
+        *,
+        labels=LABELS,
+        fold=0,
+        dimensions=3,
+        initialize=True,
+        plans=None,
+        about=None,
+        **options,
+    ):
+        from aleaseg.plugins.nnunet import confidence, sure, trainers
 
-        kind = getattr(sure if name in ("EDL", "SURE") else trainers, f"nnUNetTrainer{name}")
+        rooms = {"EDL": sure, "SURE": sure, "Confidence": confidence}
+        kind = getattr(rooms.get(name, trainers), f"nnUNetTrainer{name}")
         for option, value in options.items():
             monkeypatch.setenv(kind.family.variable(option), str(value))
-        about = {
+        told = {
             "channel_names": {"0": "MRI"},
             "labels": labels,
             "numTraining": 6,
             "file_ending": ".nii.gz",
         }
         if any(isinstance(value, list) for value in labels.values()):
-            about["regions_class_order"] = [1, 2]
+            told["regions_class_order"] = [1, 2]
         torch.manual_seed(0)
         given = {**plans_of(dimensions), **(plans or {}), "continue_training": False}
-        trainer = kind(given, "small", fold, about, torch.device("cpu"))
+        trainer = kind(given, "small", fold, {**told, **(about or {})}, torch.device("cpu"))
         if initialize:
             trainer.initialize()
         return trainer

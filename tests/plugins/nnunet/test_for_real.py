@@ -1,4 +1,4 @@
-"""The page on nnU-Net, line by line on real scans: from selection to the prediction by the stock command."""
+"""The pages on nnU-Net, line by line on real scans: from selection or confidences to what nnU-Net predicts."""
 
 import json
 import os
@@ -12,13 +12,16 @@ import numpy as np
 import pytest
 import torch
 
-from aleaseg.plugins.nnunet.options import DuoOptions, SureOptions
+from aleaseg.case import Geometry
+from aleaseg.plugins.nnunet.options import ConfidenceOptions, DuoOptions, SureOptions
+from aleaseg.readers.voxels import write_nifti
 from aleaseg.run import read_table
 
 KEY = DuoOptions.key
 HERE = Path(__file__).parent
 PAGE = HERE.parents[2] / "docs" / "nnunet.md"
 OTHER_NETWORKS = PAGE.with_name("networks.md")
+CONFIDENCE = PAGE.with_name("confidence.md")
 NAME = "Dataset004_Hippocampus"
 
 # The page's lines are run as they stand. What makes them short, and fit for a CPU, is put around them.
@@ -42,18 +45,29 @@ aleaseg() {
     esac
 }
 """
-SMALLER = f"""
+SMALLER = """
 import json
 from pathlib import Path
 
-path = Path("nnUNet_preprocessed/{NAME}/nnUNetPlans.json")
-plans = json.loads(path.read_text())
-one = plans["configurations"]["3d_fullres"]
-one["batch_size"] = 2
-one["architecture"]["arch_kwargs"]["features_per_stage"] = [
-    8 for _ in one["architecture"]["arch_kwargs"]["features_per_stage"]
-]
-path.write_text(json.dumps(plans))
+for path in Path("nnUNet_preprocessed").glob("*/nnUNetPlans.json"):
+    plans = json.loads(path.read_text())
+    one = plans["configurations"]["3d_fullres"]
+    one["batch_size"] = 2
+    one["architecture"]["arch_kwargs"]["features_per_stage"] = [
+        8 for _ in one["architecture"]["arch_kwargs"]["features_per_stage"]
+    ]
+    path.write_text(json.dumps(plans))
+"""
+# The stock trainer, for a shorter time: what nnU-Net's own variants of its length change.
+A_SHORT_STOCK_TRAINER = """
+import torch
+from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
+
+
+class nnUNetTrainerShort(nnUNetTrainer):
+    def __init__(self, plans, configuration, fold, dataset_json, device=torch.device("cuda")):
+        super().__init__(plans, configuration, fold, dataset_json, device)
+        self.num_epochs, self.num_iterations_per_epoch, self.num_val_iterations_per_epoch = 2, 4, 1
 """
 
 
@@ -241,3 +255,117 @@ def test_evidence(place):
     mask = ours[first].transpose(2, 1, 0)
     assert p.shape[1:] == u.shape == mask.shape
     assert np.array_equal(p.argmax(0), mask)
+
+
+# -- confidences ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def nodules(data, tmp_path):
+    """Ten nodules of four raters, each of another patient, and two of their images as new ones."""
+    found = sorted((data / "lidc_4raters" / "npz").glob("*.npz"))
+    first = {path.name.split("_")[0]: path for path in reversed(found)}
+    (tmp_path / "nodules" / "npz").mkdir(parents=True)
+    (tmp_path / "new_images").mkdir()
+    for number, path in enumerate(sorted(first.values())[:10]):
+        shutil.copy(path, tmp_path / "nodules" / "npz")
+        if number < 2:
+            with np.load(path) as held:
+                image = held["image"].astype(np.float32)
+            write_nifti(
+                tmp_path / "new_images" / f"{path.stem}_0000.nii.gz",
+                image,
+                Geometry(image.shape, (1, 1, 1)),
+            )
+    (tmp_path / "smaller.py").write_text(SMALLER)
+    (tmp_path / "short").mkdir()
+    (tmp_path / "short" / "short_trainer.py").write_text(A_SHORT_STOCK_TRAINER)
+    return tmp_path
+
+
+def predicted_and_stated(place, name):
+    """case -> label map, probabilities, and how many of four raters marked each voxel; axes as in the arrays."""
+    found = {}
+    for case, mask in voxels(place / name).items():
+        case = case.removesuffix(".nii.gz")
+        with (
+            np.load(place / name / f"{case}.npz") as soft,
+            np.load(place / "nodules" / "npz" / f"{case}.npz") as held,
+        ):
+            found[case] = mask.transpose(2, 1, 0), soft["probabilities"], held["raters"].sum(axis=0)
+    assert len(found) == 2
+    return found
+
+
+def dice(one, other):
+    return 2 * (one & other).sum() / (one.sum() + other.sum())
+
+
+def soft_dice(p, q):
+    return 1 - np.abs(p - q).sum() / (p + q).sum()
+
+
+@pytest.mark.slow
+def test_levels_of_confidence_in_stock_nnunet(nodules):
+    """The page's lines: written, planned, trained and predicted by nnU-Net as it is, and scored at every level."""
+    typed = [
+        re.sub(r"^(nnUNetv2_(train|predict) .*)$", r"\1 -tr nnUNetTrainerShort", line)
+        for line in lines(section("nnU-Net without a fork", CONFIDENCE))
+    ]
+    assert [line.split()[0] for line in typed] == [
+        "aleaseg", "nnUNetv2_plan_and_preprocess", "cp", "nnUNetv2_train", "nnUNetv2_predict", "aleaseg",
+    ]  # fmt: skip
+    run(nodules, ['export nnUNet_extTrainer="$PWD/short"', *typed])
+
+    label = voxels(nodules / "nnUNet_raw" / "Dataset101_Levels" / "labelsTr")
+    about = json.loads((nodules / "levels" / "dataset.json").read_text())
+    assert about["aleaseg_levels"]["thresholds"] == [0.25, 0.5, 0.75]
+    assert set(np.unique(np.concatenate([each.ravel() for each in label.values()]))) == {0, 1, 2, 3}
+    metrics = read_table(nodules / "levels_evaluation" / "metrics.csv").set_index("case")
+    for case, (mask, p, votes) in predicted_and_stated(nodules, "levels").items():
+        row = metrics.loc[case]
+        assert row["status"] == "ok"
+        assert mask.any()  # something to compare
+        for k, threshold in enumerate((0.25, 0.5, 0.75), start=1):
+            assert row[f"dice@{threshold}"] == pytest.approx(dice(mask >= k, votes >= k), rel=1e-5)
+        q = np.minimum.accumulate(p.astype(np.float32), axis=0).mean(axis=0)
+        assert row["soft_dice"] == pytest.approx(soft_dice(q, votes / 4), rel=1e-4)
+        assert row["brier_image"] == pytest.approx(((q - votes / 4) ** 2).mean(), rel=1e-4)
+
+
+@pytest.mark.slow
+def test_confidences_in_nnunet(nodules):
+    """The page's lines with the trainer; its plain copy predicts the same."""
+    typed = lines(section("nnU-Net with a trainer", CONFIDENCE))
+    model = "nnUNet_results/Dataset102_Soft/nnUNetTrainerConfidence__nnUNetPlans__3d_fullres"
+    said = run(
+        nodules,
+        [
+            *typed,
+            f"aleaseg nnunet export-plain {model} -o plain",
+            "nnUNetv2_predict_from_modelfolder -m plain -f 0 -i new_images -o plain_predictions",
+        ],
+        "CONFIDENCE",
+        EPOCHS=2,
+        ITERATIONS=4,
+        VAL_ITERATIONS=1,
+    )
+    assert "Confidences, learnt by soft (4 steps of foreground)" in said
+    checkpoint = torch.load(nodules / model / "fold_0" / "checkpoint_final.pth", weights_only=False)
+    assert checkpoint["trainer_name"] == "nnUNetTrainerConfidence"
+    assert checkpoint[ConfidenceOptions.key]["stated"] == {"classes": ["foreground"], "steps": 4}
+    assert (nodules / model / "fold_0" / "validation" / "summary.json").is_file()
+    metrics = read_table(nodules / "soft_evaluation" / "metrics.csv").set_index("case")
+    plain = voxels(nodules / "plain_predictions")
+    for case, (mask, p, votes) in predicted_and_stated(nodules, "soft").items():
+        row = metrics.loc[case]
+        assert row["status"] == "ok"
+        assert p.shape == (1, *votes.shape)
+        assert mask.any()  # something to compare
+        assert np.array_equal(mask > 0, p[0] > 0.5)
+        assert np.array_equal(mask, plain[f"{case}.nii.gz"].transpose(2, 1, 0))
+        for k, threshold in enumerate((0.25, 0.5, 0.75), start=1):
+            assert row[f"dice@{threshold}"] == pytest.approx(dice(mask > 0, votes >= k), rel=1e-5)
+        q = p[0].astype(np.float32)
+        assert row["soft_dice"] == pytest.approx(soft_dice(q, votes / 4), rel=1e-4)
+        assert row["brier_image"] == pytest.approx(((q - votes / 4) ** 2).mean(), rel=1e-4)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from aleaseg.errors import UsageError
-from aleaseg.plugins.nnunet.options import DuoOptions, Options, SureOptions
+from aleaseg.plugins.nnunet.options import ConfidenceOptions, DuoOptions, Options, SureOptions
 
 describe, given, read_options = DuoOptions.describe, DuoOptions.given, DuoOptions.read
 
@@ -97,7 +97,7 @@ def test_defaults_are_those_of_the_losses():
     assert math.isfinite(options.alpha)
 
 
-@pytest.mark.parametrize("family", [DuoOptions, SureOptions])
+@pytest.mark.parametrize("family", [DuoOptions, SureOptions, ConfidenceOptions])
 def test_every_option_stands_on_the_page(family):
     page = (Path(__file__).parents[3] / "docs" / "nnunet.md").read_text(encoding="utf-8")
     everywhere = {one.name for one in fields(Options)}

@@ -25,7 +25,7 @@ from aleaseg.plugins.nnunet.options import Options
 from aleaseg.plugins.nnunet.record import ClassMeans
 from aleaseg.readers.splits import SPLITS, read_splits
 
-__all__ = ["Supervised", "TrainerBase"]
+__all__ = ["Supervised", "TrainerBase", "as_list"]
 
 _Stock: Any = need("nnunetv2.training.nnUNetTrainer.nnUNetTrainer").nnUNetTrainer
 Supervised: Any = need("nnunetv2.training.loss.deep_supervision").DeepSupervisionWrapper
@@ -50,6 +50,7 @@ class TrainerBase(_Stock):  # type: ignore[misc]
 
     family: ClassVar[type[Options]]
     method: ClassVar[str]
+    _iteration: int = 0  # of the epoch
 
     def __init__(
         self,
@@ -138,6 +139,11 @@ class TrainerBase(_Stock):  # type: ignore[misc]
         local: nn.Module = self.network.module if self.is_ddp else self.network
         return local
 
+    @property
+    def shares(self) -> Sequence[float]:
+        """What each output counts in nnU-Net's own loss, the finest first."""
+        return self.loss.weight_factors if isinstance(self.loss, Supervised) else (1.0,)
+
     # -- the beginning ----------------------------------------------------------------------------
 
     def initialize(self) -> None:
@@ -197,8 +203,13 @@ class TrainerBase(_Stock):  # type: ignore[misc]
 
     # -- a step -----------------------------------------------------------------------------------
 
+    def on_train_epoch_start(self) -> None:
+        """As nnU-Net; steps are counted anew."""
+        super().on_train_epoch_start()
+        self._iteration = 0
+
     def train_step(self, batch: dict[str, Any]) -> dict[str, Any]:
-        """One step on the network and on what is beside it."""
+        """One step on the network and on what is beside it; it is counted."""
         ids = [str(case) for case in batch["keys"]]
         data = batch["data"].to(self.device, non_blocking=True)
         target = _on(self.device, batch["target"])
@@ -219,6 +230,7 @@ class TrainerBase(_Stock):  # type: ignore[misc]
         else:
             scaler.step(self.optimizer)
             scaler.update()
+        self._iteration += 1
         return {"loss": loss.detach().cpu().numpy()}
 
     def _loss_of(self, output: Any, target: Any, ids: Sequence[str], data: Tensor) -> Tensor:
@@ -234,7 +246,7 @@ class TrainerBase(_Stock):  # type: ignore[misc]
                         "finite numbers",
                         "preprocess the case again, or leave it out",
                     ) from error
-            outputs = output if isinstance(output, list | tuple) else [output]
+            outputs = as_list(output)
             if self.grad_scaler is not None and not all(bool(one.isfinite().all()) for one in outputs):
                 # Half precision overflowed: the scaler finds no finite gradient, skips the step and scales less.
                 return torch.stack([one.float().sum() for one in outputs]).sum() * torch.nan
@@ -292,6 +304,11 @@ class TrainerBase(_Stock):  # type: ignore[misc]
             raise SettingsDiffer(
                 f"{path} was trained with {options.describe()}; load it before the training begins"
             )
+
+
+def as_list(given: Any) -> list[Any]:
+    """Outputs or targets, the finest first; under deep supervision there are several."""
+    return list(given) if isinstance(given, list | tuple) else [given]
 
 
 def _on(device: torch.device, target: Any) -> Any:

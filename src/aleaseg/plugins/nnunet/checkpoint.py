@@ -19,14 +19,16 @@ import torch
 from aleaseg.errors import UsageError
 from aleaseg.extractors.checkpoint import read_state
 from aleaseg.extractors.nnunet_model import numpy_numbers
-from aleaseg.plugins.nnunet.options import DuoOptions, SureOptions
+from aleaseg.plugins.nnunet.options import ConfidenceOptions, DuoOptions, SureOptions
 from aleaseg.run import write_aside
 
 __all__ = ["export_plain", "read_checkpoint", "save_with"]
 
-_KEYS = (DuoOptions.key, SureOptions.key)
+_KEYS = (DuoOptions.key, SureOptions.key, ConfidenceOptions.key)
 _STOCK = "nnUNetTrainer"
-_TRAINERS = ", ".join(f"nnUNetTrainer{name}" for name in ("DUO", "DUO_EN", "DUO_RW", "EDL", "SURE"))
+_TRAINERS = ", ".join(
+    f"nnUNetTrainer{name}" for name in ("DUO", "DUO_EN", "DUO_RW", "EDL", "SURE", "Confidence")
+)
 # Trainers whose network is not the one that the plans name, with and without DUO.
 _OWN_NETWORKS = ("nnUNetTrainerSwinUNETR", "nnUNetTrainerUMambaBot")
 _CHECKPOINTS = ("checkpoint_final.pth", "checkpoint_best.pth")

@@ -15,7 +15,7 @@ from typing import Any, ClassVar, NamedTuple, Self
 
 from aleaseg.errors import UsageError
 
-__all__ = ["DuoOptions", "Options", "SureOptions"]
+__all__ = ["ConfidenceOptions", "DuoOptions", "Options", "SureOptions"]
 
 
 # -- how each is read -----------------------------------------------------------------------------
@@ -275,4 +275,19 @@ class SureOptions(Options):
     per_class: int | None = _option(None, _whole(1))
     edge: int | None = _option(None, _whole(0))
     pairs: int | None = _option(None, _whole(1))
+    seed: int = _option(0, _whole(0))
+
+
+@dataclass(frozen=True)
+class ConfidenceOptions(Options):
+    """Options of the trainer that learns confidences.
+
+    Attributes:
+        labels: LABELS, how, see `aleaseg.training.targets`; None: as the data set was written for.
+        seed: SEED, of the thresholds that `sample` draws.
+    """
+
+    key: ClassVar[str] = "aleaseg_confidence"
+
+    labels: str | None = _option(None, _one_of("soft", "weight", "regress", "sample"))
     seed: int = _option(0, _whole(0))

@@ -31,7 +31,7 @@ from aleaseg.errors import UsageError
 from aleaseg.extras import need
 from aleaseg.losses.evidential import evidential_loss
 from aleaseg.losses.sure import VARIANTS, SureSettings, ramp, sure_terms
-from aleaseg.plugins.nnunet.base import Supervised, TrainerBase
+from aleaseg.plugins.nnunet.base import TrainerBase, as_list
 from aleaseg.plugins.nnunet.options import SureOptions
 from aleaseg.plugins.nnunet.record import write_rows
 
@@ -89,7 +89,6 @@ class nnUNetTrainerEDL(TrainerBase):  # noqa: N801
 
     options: SureOptions
     settings: SureSettings
-    _iteration: int = 0
 
     # -- the beginning ----------------------------------------------------------------------------
 
@@ -152,24 +151,11 @@ class nnUNetTrainerEDL(TrainerBase):  # noqa: N801
         done = self.current_epoch + self._iteration / self.num_iterations_per_epoch
         return min(1.0, done / self.num_epochs)
 
-    def on_train_epoch_start(self) -> None:
-        """As nnU-Net; steps are counted anew."""
-        super().on_train_epoch_start()
-        self._iteration = 0
-
-    def train_step(self, batch: dict[str, Any]) -> dict[str, Any]:
-        """As before; the step is counted."""
-        outcome = super().train_step(batch)
-        self._iteration += 1
-        return outcome
-
     def _loss(self, output: Any, target: Any, ids: Sequence[str], data: Tensor) -> Tensor:
-        outputs = output if isinstance(output, list | tuple) else [output]
-        targets = target if isinstance(target, list | tuple) else [target]
+        outputs, targets = as_list(output), as_list(target)
         progress, settings = self.progress, self.settings
-        shares = self.loss.weight_factors if isinstance(self.loss, Supervised) else (1.0,)
         # Maps that stand behind the targets are beyond the last output.
-        levels = zip(shares, outputs, targets[: len(outputs)], strict=True)
+        levels = zip(self.shares, outputs, targets[: len(outputs)], strict=True)
         loss = torch.stack(
             [
                 share

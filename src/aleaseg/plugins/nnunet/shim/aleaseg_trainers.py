@@ -1,5 +1,6 @@
 """nnU-Net searches this folder for trainers; they are in aleaseg.plugins.nnunet."""
 
+from aleaseg.plugins.nnunet.confidence import nnUNetTrainerConfidence
 from aleaseg.plugins.nnunet.networks import (
     nnUNetTrainerSwinUNETR,
     nnUNetTrainerSwinUNETRDUO,
@@ -10,6 +11,7 @@ from aleaseg.plugins.nnunet.sure import nnUNetTrainerEDL, nnUNetTrainerSURE
 from aleaseg.plugins.nnunet.trainers import nnUNetTrainerDUO, nnUNetTrainerDUO_EN, nnUNetTrainerDUO_RW
 
 __all__ = [
+    "nnUNetTrainerConfidence",
     "nnUNetTrainerDUO",
     "nnUNetTrainerDUO_EN",
     "nnUNetTrainerDUO_RW",
