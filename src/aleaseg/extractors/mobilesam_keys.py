@@ -102,7 +102,10 @@ def random_network(
         torch.manual_seed(seed)
         network = MobileSAM(pixels, size, decoder)
         for tensor in network.parameters():
-            # What starts at zero (biases of the attention) would hide a mistake in its use.
-            if not tensor.any():
+            # As small as torch makes them, the image would be lost on its way through so many layers; what
+            # starts at zero would hide a mistake in its use.
+            if tensor.ndim > 1:
+                torch.nn.init.normal_(tensor, std=1.5 / tensor[0].numel() ** 0.5)
+            elif not tensor.any():
                 torch.nn.init.normal_(tensor, std=0.02)
     return network.eval()
