@@ -320,7 +320,7 @@ def test_prompts_and_normalisations_are_separate():
 
 
 def test_one_box_for_all_slices_is_the_shadow():
-    case, dataset = phantom()
+    _, dataset = phantom()
     mask = np.zeros((12, 30, 40), bool)
     mask[3, 4:6, 7:9] = mask[7, 10:12, 20:22] = True
     boxes = eye(dataset, prompt="label_box")._boxes(np.zeros(mask.shape), mask)
