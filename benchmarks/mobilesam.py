@@ -1,17 +1,17 @@
 """MobileSAM on medical images: Dice of its outline, and what S and AUV of its maps see.
 
-    python benchmarks/mobilesam.py WEIGHTS DATA dice [--seconds 75] [--only NAME ...] [--write]
+    python benchmarks/mobilesam.py WEIGHTS DATA dice --out FOLDER [--seconds 75] [--only NAME ...] [--write]
     python benchmarks/mobilesam.py WEIGHTS DATA faults --only NAME --out FOLDER [--cases 240] [--draw 0] [--write]
 
 WEIGHTS is mobile_sam.pt or the same with fused batch norms, DATA the folder of real data.
 
-`dice` asks with a tight box about each class on every slice that has it, raw images, at 512 and at 1024
-pixels; Dice is of whole volumes. Cases come in an order drawn by lot (seed 0), the same for both sizes, until
+`dice` asks with a tight box about each class on every slice that has it, raw images, at 256, 512 and
+1024 pixels; Dice is of whole volumes. Cases come in an order drawn by lot (seed 0), the same for all sizes, until
 so many seconds of a core are used up for the data set and the size. Seconds are of the process, not of the clock.
 
 `faults` deals known faults to a fifth of so many cases (the draw is the seed), looks at every case raw and
-normalised by its mask, and asks which number finds the faulty, and what S follows. FOLDER keeps one file a
-case: a run that is stopped goes on.
+normalised by its mask, and asks which number finds the faulty, and what S follows. FOLDER keeps what was
+looked at: a run that is stopped goes on.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ from page import processor, replace_between
 
 PAGE = Path(__file__).with_name("mobilesam.md")
 SETS = ("busi_256", "Dataset027_ACDC", "lidc_4raters", "Dataset004_Hippocampus")
-SIDES = (512, 1024)
+SIDES = (256, 512, 1024)
 INPUTS = ("raw", "foreground")
 
 
@@ -66,47 +66,58 @@ def shuffled(dataset: Dataset) -> Iterator[Case]:
 # -- Dice --------------------------------------------------------------------------------------------
 
 
-def outlined(dataset: Dataset, weights: Path, pixels: int, seconds: float) -> tuple[pd.DataFrame, float]:
-    """Dice of each case and class, and seconds a slice."""
+def outlined(dataset: Dataset, weights: Path, pixels: int, seconds: float, kept: Path) -> pd.DataFrame:
+    """One row a case and class: Dice, and what the case took."""
     looker = eye(dataset, weights, pixels=pixels, normalize="raw")
     looker.load()
-    rows, slices, started = [], 0, time.process_time()
-    for number, case in enumerate(shuffled(dataset)):
-        maps = [one for one in looker.class_maps(case) if isinstance(one, ClassMap)]
-        slices += len({z for one in maps for z in range(*one.z_range)})
-        rows += [{"order": number, "class": one.name, "dice": one.overlap} for one in maps]
-        if time.process_time() - started > seconds:
-            break
-    return pd.DataFrame(rows), (time.process_time() - started) / max(1, slices)
+    rows = [json.loads(line) for line in kept.read_text().splitlines()] if kept.exists() else []
+    spent = sum(row["seconds"] for row in rows)
+    with kept.open("a") as file:
+        for number, case in enumerate(shuffled(dataset)):
+            if spent > seconds:
+                break
+            if any(row["order"] == number for row in rows):
+                continue
+            started = time.process_time()
+            maps = [one for one in looker.class_maps(case) if isinstance(one, ClassMap)]
+            took = time.process_time() - started
+            slices = len({z for one in maps for z in range(*one.z_range)})
+            row = {
+                "order": number,
+                "slices": slices,
+                "seconds": took,
+                "dice": {m.name: m.overlap for m in maps},
+            }
+            rows.append(row)
+            file.write(json.dumps(row) + "\n")
+            file.flush()
+            spent += took
+    return pd.DataFrame(rows)
 
 
-def dice_table(data: Path, weights: Path, names: list[str], seconds: float) -> list[str]:
-    """The table, a row for each class."""
+def dice_table(data: Path, weights: Path, names: list[str], seconds: float, out: Path) -> list[str]:
+    """The table, a row for each class: every size on its own cases, then on those that all sizes have."""
+    out.mkdir(parents=True, exist_ok=True)
     rows = []
     for name in names:
         dataset = open_dataset(data / name)
-        found = {pixels: outlined(dataset, weights, pixels, seconds) for pixels in SIDES}
-        (low, low_cost), (high, high_cost) = (found[pixels] for pixels in SIDES)
-        both = low.merge(high, on=["order", "class"], suffixes=("", "_1024"))
+        found = {
+            pixels: outlined(dataset, weights, pixels, seconds, out / f"{name}_{pixels}.jsonl")
+            for pixels in SIDES
+        }
+        shared = set.intersection(*(set(each["order"]) for each in found.values()))
         for class_name in dataset.classes:
-            mine, pair = low[low["class"] == class_name]["dice"], both[both["class"] == class_name]
-            rows.append(
-                {
-                    "data": name,
-                    "class": class_name,
-                    "n, 512": len(mine),
-                    "512": f"{mine.mean():.3f}",
-                    "n, both": len(pair),
-                    "512 on these": f"{pair['dice'].mean():.3f}",
-                    "1024 on these": f"{pair['dice_1024'].mean():.3f}",
-                    "s a slice, 512": f"{low_cost:.2f}",
-                    "s a slice, 1024": f"{high_cost:.2f}",
-                }
-            )
-            print(rows[-1], flush=True)
+            row = {"data": name, "class": class_name}
+            for pixels, each in found.items():
+                dice = each["dice"].map(lambda known: known.get(class_name)).astype(float)  # noqa: B023
+                both = dice[each["order"].isin(shared)].dropna()
+                row[f"{pixels}"] = f"{dice.mean():.3f} ({dice.notna().sum()})"
+                row[f"{pixels}, same cases"] = f"{both.mean():.3f} ({len(both)})"
+                row[f"{pixels}, s a slice"] = f"{each['seconds'].sum() / each['slices'].sum():.2f}"
+            rows.append(row)
     return [
-        f"{seconds:g} seconds of a core for each data set and size. {processor()}, one thread, other work "
-        f"beside it, {date.today()}.",
+        f"Mean Dice (cases). {seconds:g} seconds of a core for each data set and size. {processor()}, one thread, "
+        f"other work beside it, {date.today()}.",
         "",
         *table_markdown(frame_table(pd.DataFrame(rows))),
     ]
@@ -242,7 +253,7 @@ def main() -> None:
     parser.add_argument("what", choices=("dice", "faults"))
     parser.add_argument("--only", nargs="+", default=list(SETS))
     parser.add_argument("--seconds", type=float, default=75)
-    parser.add_argument("--out", type=Path)
+    parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--cases", type=int, default=240)
     parser.add_argument("--draw", type=int, default=0)
     parser.add_argument("--share", type=float, default=0.2)
@@ -252,7 +263,7 @@ def main() -> None:
     if given.what == "faults":
         of_faults(given)
         return
-    lines = dice_table(given.data, given.weights, given.only, given.seconds)
+    lines = dice_table(given.data, given.weights, given.only, given.seconds, given.out)
     print("\n".join(lines))
     if given.write:
         replace_between(PAGE, "dice", "\n".join(lines) + "\n")

@@ -408,7 +408,9 @@ def test_the_side_of_the_input_is_asked_for_known_and_refused():
     wide = eye(dataset, pixels=PIXELS[1])
     assert wide.identity()["pixels"] == PIXELS[1]
     assert next(iter(wide.class_maps(case))).values.shape == (5, 18, 24)
-    with pytest.raises(UsageError, match="mobilesam` cannot take --pixels 100; expected one of: 512, 1024"):
+    with pytest.raises(
+        UsageError, match="mobilesam` cannot take --pixels 100; expected one of: 512, 256, 1024"
+    ):
         real_eye(dataset, pixels=100)
     from aleaseg.extractors.own import Own
 

@@ -29,7 +29,7 @@ from aleaseg.networks.tiny_vit import TinyViTSize
 
 __all__ = ["PIXELS", "MobileSAM", "Placed", "outline"]
 
-PIXELS = (512, 1024)
+PIXELS = (512, 256, 1024)
 """Sides of the network's input that may be asked for, the default first; it was trained at 1024."""
 _BYTES = 40_000_000
 
