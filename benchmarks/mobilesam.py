@@ -19,7 +19,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -32,7 +32,7 @@ from scipy.stats import spearmanr
 from aleaseg.bench.draw import open_draw
 from aleaseg.case import Case, Dataset
 from aleaseg.errors import CaseError
-from aleaseg.extractors import ClassMap, ExtractorSettings, checked, make_extractor
+from aleaseg.extractors import ClassMap, Extractor, ExtractorSettings, checked, make_extractor
 from aleaseg.extractors.boxes import slice_boxes
 from aleaseg.measures.adjusted import size_adjusted
 from aleaseg.measures.auv import aggregate, aleatoric_uncertainty_value
@@ -126,12 +126,12 @@ def dice_table(data: Path, weights: Path, names: list[str], seconds: float, out:
 # -- known faults ------------------------------------------------------------------------------------
 
 
-def numbers(case: Case, dataset: Dataset, weights: Path) -> dict:
+def numbers(case: Case, dataset: Dataset, eyes: Mapping[str, Extractor]) -> dict:
     """What is measured of one case: input -> class -> name -> number."""
     found: dict = {}
-    for normalize in INPUTS:
+    for normalize, looker in eyes.items():
         try:
-            maps = list(eye(dataset, weights, normalize=normalize).class_maps(case))
+            maps = list(looker.class_maps(case))
         except CaseError as error:
             found[normalize] = {"error": str(error)}
             continue
@@ -168,11 +168,12 @@ def looked(dataset: Dataset, weights: Path, out: Path, draw: int, share: float) 
     """One row a case, input and class."""
     out.mkdir(parents=True, exist_ok=True)
     dealt = open_draw(Run(out), dataset, draw, share=share)
+    eyes = {normalize: eye(dealt.dataset, weights, normalize=normalize) for normalize in INPUTS}
     rows = []
     for number, case in enumerate(dealt.dataset.cases):
         file = out / f"{case.id}.json"
         if not file.exists():
-            file.write_text(json.dumps(numbers(case, dealt.dataset, weights)))
+            file.write_text(json.dumps(numbers(case, dealt.dataset, eyes)))
             print(f"{number + 1} of {len(dealt.dataset.cases)}", flush=True)
         fault = dealt.truth.get(case.id)
         for normalize, each in json.loads(file.read_text()).items():
