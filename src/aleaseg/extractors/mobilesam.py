@@ -204,7 +204,7 @@ class MobileSAM(Boxed):
             agreed = None
             if mask is not None and self.settings.prompt.startswith("label_"):
                 drawn = np.zeros(mask.shape, dtype=bool)
-                for z in np.flatnonzero(mask.any((1, 2))):
+                for z in np.flatnonzero(mask.any((1, 2))).tolist():
                     drawn[z] = found[name][z][1]
                 agreed = dice(mask, drawn)
             yield ClassMap(
@@ -234,7 +234,7 @@ class MobileSAM(Boxed):
         each = dict(slice_boxes(mask))
         between = range(min(each), max(each) + 1)
         if self.settings.prompt == "label_box":
-            (box,) = slice_boxes(mask.any(0, keepdims=True)).values()
+            (box,) = slice_boxes(np.any(mask, axis=0)[None]).values()
             return dict.fromkeys(between, box)
         return {z: each[min(each, key=lambda other: abs(other - z))] for z in between}
 
@@ -243,7 +243,7 @@ class MobileSAM(Boxed):
         self, image: NDArray[np.float32], boxes: Mapping[str, Mapping[int, Box]]
     ) -> dict[str, dict[int, tuple[NDArray[np.float32], NDArray[np.bool_]]]]:
         """Class -> slice -> the logits that show the slice, and the outline on its pixels."""
-        place = Placed(*image.shape[1:], self._pixels)
+        place = Placed(image.shape[1], image.shape[2], self._pixels)
         height, width = place.decoded
         found: dict[str, dict[int, tuple[NDArray[np.float32], NDArray[np.bool_]]]] = {
             name: {} for name in boxes

@@ -199,6 +199,22 @@ class _ChannelNorm(nn.LayerNorm):
         return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
 
 
+class _PatchEmbedding(nn.Module):
+    """(B, 3, H, W) -> (B, made, H/4, W/4)."""
+
+    def __init__(self, made: int) -> None:
+        super().__init__()
+        self.seq = nn.Sequential(
+            nn.Conv2d(3, made // 2, 3, 2, padding=1),
+            nn.GELU(),
+            nn.Conv2d(made // 2, made, 3, 2, padding=1),
+        )
+
+    def forward(self, image: Tensor) -> Tensor:
+        found: Tensor = self.seq(image)
+        return found
+
+
 class TinyViT(nn.Module):
     """An image (B, 3, H, W), edges a multiple of 16 -> its embedding (B, `made`, H/16, W/16)."""
 
@@ -206,13 +222,7 @@ class TinyViT(nn.Module):
         super().__init__()
         size = size or TinyViTSize()
         self.size = size
-        first = size.widths[0]
-        self.patch_embed = nn.Module()
-        self.patch_embed.seq = nn.Sequential(
-            nn.Conv2d(3, first // 2, 3, 2, padding=1),
-            nn.GELU(),
-            nn.Conv2d(first // 2, first, 3, 2, padding=1),
-        )
+        self.patch_embed = _PatchEmbedding(size.widths[0])
         self.layers = nn.Sequential(*(_stage(size, number) for number in range(len(size.widths))))
         self.neck = nn.Sequential(
             nn.Conv2d(size.widths[-1], size.made, 1, bias=False),
@@ -223,7 +233,7 @@ class TinyViT(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """Embed it."""
-        embedding: Tensor = self.neck(self.layers(self.patch_embed.seq(image)))
+        embedding: Tensor = self.neck(self.layers(self.patch_embed(image)))
         return embedding
 
 
