@@ -31,6 +31,17 @@ def data() -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def weights() -> Path:
+    """The folder of real weights; the test skips where it is absent."""
+    folder = Path(os.environ.get("ALEASEG_TEST_WEIGHTS", HERE.parent.parent / "shared" / "weights"))
+    if not folder.is_dir():
+        pytest.skip(
+            "no real weights here: ALEASEG_TEST_WEIGHTS names a folder with mobile_sam_fused.safetensors"
+        )
+    return folder
+
+
 SMALL = (12, 16, 16)
 
 

@@ -1,6 +1,7 @@
 """An audit through a foundation model's eye, once as it is typed; the model is a small MedSAM2, random weights."""
 
 import json
+import os
 import shutil
 from dataclasses import replace
 from types import SimpleNamespace
@@ -22,7 +23,8 @@ def typed(type_aleaseg, plugin):
     """type_aleaseg with the plug-in installed."""
 
     def _type(*words, **more):
-        return type_aleaseg(*words, env={"PYTHONPATH": str(plugin)}, **more)
+        path = os.pathsep.join(filter(None, (str(plugin), os.environ.get("PYTHONPATH"))))
+        return type_aleaseg(*words, env={"PYTHONPATH": path}, **more)
 
     return _type
 
@@ -181,6 +183,25 @@ def test_several_channels_need_a_choice(tmp_path, small):
     (folder / "dataset.json").write_text(json.dumps(about))
     with pytest.raises(UsageError, match=r"has 2: 0 \(T1\), 1 \(T2\); choose one with --channel"):
         run_audit(asked(folder), Run(tmp_path / "run"), page=False)
+
+
+def test_slice_by_slice_with_boxes_as_it_is_typed(tmp_path, typed, small):
+    words = ("--extractor", "tiny-mobilesam", "--weights", "random:2", "--predictions", small / "labelsTr")
+    done = typed("audit", small, "-o", tmp_path / "run", *words, "--pixels", "96", "--scenario", "c")
+    assert done.returncode == 0, done.stderr
+    run = Run(tmp_path / "run")
+    assert run.manifest["extractor"]["pixels"] == 96
+    assert (run.scores["status"] == "ok").all()
+    assert run.scores["perception_scale"].between(0.0001, 1).all()
+    outlines = run.measures.query("measure == 'eye_dice'")
+    assert len(outlines) == 12
+    assert set(outlines["variant"]) == {"foreground"}
+    assert outlines["value"].between(0, 1).all()
+    assert "own_dice" not in set(run.measures["measure"])
+    assert (tmp_path / "run" / "report" / "index.html").exists()
+    refused = typed("audit", small, "-o", tmp_path / "no", *words, "--pixels", "100")
+    assert refused.returncode == 2
+    assert "cannot take --pixels 100; expected one of: 64, 96" in " ".join(refused.stderr.split())
 
 
 def test_a_second_look_never_runs_the_model(tmp_path, small, plugin, monkeypatch, one_process):

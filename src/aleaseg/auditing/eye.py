@@ -25,7 +25,17 @@ from aleaseg.work import choose_device
 
 __all__ = ["Eye", "channel_number", "check_same_eye", "choose_eye", "warnings_before"]
 
-_OF_THE_EYE = ("extractor", "prompt", "normalize", "scenario", "weights", "window", "channel", "precision")
+_OF_THE_EYE = (
+    "extractor",
+    "prompt",
+    "normalize",
+    "scenario",
+    "weights",
+    "window",
+    "channel",
+    "pixels",
+    "precision",
+)
 _SLOW_SECONDS = 60
 
 
@@ -72,6 +82,7 @@ def choose_eye(
         weights=None if chosen.weights is None else str(chosen.weights),
         window=chosen.window,
         channel=channel_number(chosen.channel, dataset),
+        pixels=chosen.pixels,
         device=choose_device(chosen.device),
         precision=chosen.precision,
         accept_licence=chosen.accept_licence,

@@ -49,7 +49,7 @@ class AuditSettings(DatasetSettings):
     extractor: Annotated[
         str,
         Option(
-            "What S and AUV come from: auto, own, task, variance, medsam2, segvol, universal, nnunet.",
+            "What S and AUV come from: auto, own, task, variance, medsam2, mobilesam, segvol, universal, nnunet.",
             "NAME",
         ),
     ] = "auto"
@@ -75,6 +75,9 @@ class AuditSettings(DatasetSettings):
     ] = None
     channel: Annotated[
         str | int | None, Option("The channel a model of one channel sees.", "NAME|NUMBER", form=str)
+    ] = None
+    pixels: Annotated[
+        int | None, Option("Side of the extractor's input; default: its own.", "NUMBER", least=1)
     ] = None
     precision: Annotated[str, Option("Of the extractor.", choices=("auto", "float32", "bfloat16"))] = "auto"
     accept_licence: Annotated[bool, Option("You accept the licence of restricted weights.", free=True)] = (

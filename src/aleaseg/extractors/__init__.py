@@ -45,6 +45,7 @@ _OURS = {
     "variance": "aleaseg.extractors.intensity:Intensity",
     "own": "aleaseg.extractors.own:Own",
     "medsam2": "aleaseg.extractors.medsam2:MedSAM2",
+    "mobilesam": "aleaseg.extractors.mobilesam:MobileSAM",
     "segvol": "aleaseg.extractors.segvol:SegVol",
     "universal": "aleaseg.extractors.universal:Universal",
     "nnunet": "aleaseg.extractors.nnunet:NnUNet",

@@ -98,6 +98,7 @@ class Traits:
         class_names: whether it must understand what classes are called.
         classes_by_label: whether classes are told apart by the label alone: without one there is a
             single map of the whole image.
+        pixels: sides of the network's input that may be asked for, the default first; empty: no choice.
         weights: name in the catalogue of weights; None: it needs none of its own.
         own_weights: whether the user brings a model of their own with --weights.
         licence: of the released weights.
@@ -115,6 +116,7 @@ class Traits:
     channels: int | None = None
     class_names: bool = False
     classes_by_label: bool = False
+    pixels: tuple[int, ...] = ()
     weights: str | None = None
     own_weights: bool = False
     licence: str = ""
@@ -142,6 +144,7 @@ class ExtractorSettings:
         window: the raw image's lowest and highest value, such as (-160, 240); None: the
             extractor's for CT, percentiles for the rest.
         channel: which image channel a model of one channel looks at; None: there must be one only.
+        pixels: side of the network's input, where there is a choice; None: the extractor's default.
         device: `cpu` or `cuda`.
         precision: `float32`, `bfloat16` (autocast), or `auto`: bfloat16 on a GPU.
         accept_licence: the user has read and accepts the licence of restricted weights.
@@ -154,6 +157,7 @@ class ExtractorSettings:
     weights: str | None = None
     window: tuple[float, float] | None = None
     channel: int | None = None
+    pixels: int | None = None
     device: str = "cpu"
     precision: str = "auto"
     accept_licence: bool = False
@@ -270,7 +274,15 @@ def settled(settings: ExtractorSettings, traits: Traits) -> ExtractorSettings:
             raise UsageError(
                 f"extractor `{settings.name}` cannot take --{option} {value}; expected one of: {names}"
             )
-    return replace(settings, prompt=prompt, normalize=normalize)
+    pixels = settings.pixels
+    if pixels is None and traits.pixels:
+        pixels = traits.pixels[0]
+    if pixels is not None and pixels not in traits.pixels:
+        names = ", ".join(map(str, traits.pixels)) or "none; leave --pixels away"
+        raise UsageError(
+            f"extractor `{settings.name}` cannot take --pixels {pixels}; expected one of: {names}"
+        )
+    return replace(settings, prompt=prompt, normalize=normalize, pixels=pixels)
 
 
 def check_needs(settings: ExtractorSettings, traits: Traits, dataset: Dataset) -> None:

@@ -62,6 +62,8 @@ class Entry:
 #   (packages/providers/src/monailabel/providers/sam.py); five more repositories give that hash. The
 #   model card's clause: MONAI Label's THIRD_PARTY_NOTICES.md. Sizes of the others: one catalogue that
 #   also lists the first, rightly.
+# - MobileSAM: LICENSE of ChaoningZhang/MobileSAM; hash and size of its weights/mobile_sam.pt from many
+#   repositories that pin it, several with the commit f706ad9c4eb7f219c00d9050e46328518ffb65d2.
 # - SegVol: README and LICENSE of BAAI-DCAI/SegVol; stored copies of the hub's pages of BAAI/SegVol for
 #   the file's name, the revision and the rounded size.
 # - Universal Model: README and LICENSE of ljwztc/CLIP-Driven-Universal-Model.
@@ -93,6 +95,17 @@ CATALOGUE: dict[str, Entry] = {
         _medsam2("medsam2-ctlesion", "MedSAM2_CTLesion.pt", 156_041_079),
         _medsam2("medsam2-mri-liver", "MedSAM2_MRI_LiverLesion.pt", 156_044_532),
         _medsam2("medsam2-us-heart", "MedSAM2_US_Heart.pt", 156_041_079),
+        Entry(
+            "mobilesam",
+            extractor="mobilesam",
+            repository="dhkim2810/MobileSAM",
+            file="mobile_sam.pt",
+            licence="Apache-2.0",
+            note="the hash is that of weights/mobile_sam.pt in https://github.com/ChaoningZhang/MobileSAM, whose "
+            "licence it is; the hub's is a copy of it",
+            sha256="6dbb90523a35330fedd7f1d3dfc66f995213d81b29a5ca8108dbcdd4e37d6c2f",
+            bytes=40_728_226,
+        ),
         Entry(
             "segvol",
             extractor="segvol",

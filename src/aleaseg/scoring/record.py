@@ -260,9 +260,10 @@ def _eye_rows(
                 **({} if one.presence is None else {"presence": [round(p, 3) for p in one.presence]}),
             },
         )
-        if extractor.traits.bundled and one.overlap is not None:
+        if one.overlap is not None:
             variant = "" if extractor.settings.normalize == "raw" else extractor.settings.normalize
-            found.setdefault((one.name, "own_dice", variant), []).append(one.overlap)
+            measure = "own_dice" if extractor.traits.bundled else "eye_dice"
+            found.setdefault((one.name, measure, variant), []).append(one.overlap)
         for key, number in _of_map(one):
             found.setdefault((one.name, *key), []).append(number)
         if one.kind != "intensity":
