@@ -1,4 +1,4 @@
-"""The verbs `bench detect`, `bench raters` and `bench downstream`."""
+"""The verbs `bench detect`, `bench raters`, `bench downstream` and `bench confidence`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from aleaseg.bench.settings import DetectSettings, DownstreamSettings, RatersSettings
+from aleaseg.bench.settings import ConfidenceSettings, DetectSettings, DownstreamSettings, RatersSettings
 from aleaseg.cli.options import Group, Verb, verb
 from aleaseg.cli.terminal import as_typed, progress_bars, say, show_table
 from aleaseg.errors import UsageError
@@ -27,7 +27,7 @@ class _Benches(Group):
             asked = next((name for name in ("raters", "downstream") if f"--{name}" in args), "detect")
             rest = [word for word in args if word not in ("--raters", "--downstream")]
             raise UsageError(
-                f"`aleaseg bench` takes detect, raters or downstream first; type: "
+                f"`aleaseg bench` takes detect, raters, downstream or confidence first; type: "
                 f"{shlex.join(['aleaseg', 'bench', asked, *rest])}"
             )
         return super().parse_args(ctx, args)
@@ -36,7 +36,7 @@ class _Benches(Group):
 bench = typer.Typer(
     cls=_Benches,
     no_args_is_help=True,
-    help="Which measure finds which fault in your data, and does leaving out help?",
+    help="Which measure finds which fault in your data, does leaving out help, and how are confidences best learnt?",
 )
 
 
@@ -87,3 +87,14 @@ def downstream(settings: DownstreamSettings, out: Out) -> None:
     rows = kept.choices[names].astype({"faulty_left": int}).astype(object).to_numpy().tolist()
     show_table("Mean Dice on clean held-out cases, each training seed", names, rows)
     say(f"Page: {out / 'downstream.md'}")
+
+
+@bench.command(cls=Verb)
+@verb
+def confidence(settings: ConfidenceSettings, out: Out) -> None:
+    """Learn from confidences in every way, and hold every model against every reference."""
+    with progress_bars() as progress:
+        from aleaseg.bench.confidence import run_confidence
+        from aleaseg.run import Run
+
+        run_confidence(settings, Run(out), progress, command=as_typed(sys.argv[1:]))
