@@ -27,7 +27,7 @@ from aleaseg.bench.confidence_design import Design, make_design, size_rows
 from aleaseg.bench.opening import FEWEST, usable
 from aleaseg.bench.settings import ConfidenceSettings
 from aleaseg.case import Dataset
-from aleaseg.errors import UsageError
+from aleaseg.errors import SettingsDiffer, UsageError
 from aleaseg.evaluation.columns import metric_columns, tolerances
 from aleaseg.evaluation.measuring import Rules, failed_case, measure_case
 from aleaseg.evaluation.predicted import find_predictions
@@ -148,6 +148,8 @@ def _fill(settings: ConfidenceSettings, out: Path, dataset: Dataset, design: Des
     with on_one_core():
         try:
             found = _trained_and_measured(settings, out, dataset, design, cell)
+        except SettingsDiffer:  # a cell that another aleaseg began
+            raise
         except UsageError as error:  # this way cannot be learnt from these cases
             found = {"failed": str(error)}
     about = {"row": cell.row, "seed": cell.seed, "fold": cell.fold}
@@ -179,7 +181,9 @@ def _trained_and_measured(
         for row in (
             measure_case(case, files[case.id], rules)
             if case.id in files
-            else failed_case(case.id, case.group, predicted.failed.get(case.id, trained.failed.get(case.id, "")), rules)
+            else failed_case(
+                case.id, case.group, predicted.failed.get(case.id, trained.failed.get(case.id, "")), rules
+            )
         )[0]
     ]
     write_frame(folder / "metrics.csv", pd.DataFrame(rows).reindex(columns=metric_columns(design.at)))
@@ -200,8 +204,13 @@ def _trained_and_measured(
 def _training(settings: ConfidenceSettings, steps: int, out: Path, cell: Cell) -> TrainerSettings:
     """The same for every way but for the way."""
     return TrainerSettings(
-        **{name: getattr(settings, name) for name in ("dataset", "classes", "image", "label", "scale", "fuse")},
-        **{name: getattr(settings, name) for name in ("network", "size", "patch", "batch", "learning_rate")},
+        **{
+            name: getattr(settings, name)
+            for name in ("dataset", "classes", "image", "label", "scale", "fuse")
+        },
+        **{
+            name: getattr(settings, name) for name in ("network", "size", "patch", "batch", "learning_rate")
+        },
         groups=settings.groups,
         labels=cell.row,
         split=out / SPLITS,

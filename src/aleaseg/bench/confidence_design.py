@@ -28,7 +28,16 @@ from aleaseg.training.settings import PRESETS
 from aleaseg.training.targets import parse_strategy
 from aleaseg.work import map_cases
 
-__all__ = ["BASELINE", "PAPER", "Design", "Sizes", "distinct", "make_design", "size_rows", "usual_thresholds"]
+__all__ = [
+    "BASELINE",
+    "PAPER",
+    "Design",
+    "Sizes",
+    "distinct",
+    "make_design",
+    "size_rows",
+    "usual_thresholds",
+]
 
 BASELINE, PAPER = 0.5, 0.6
 """What everybody takes, and what arXiv 2508.15635 found to serve better."""
@@ -74,15 +83,9 @@ class Design:
     @classmethod
     def read(cls, path: Path) -> Design:
         """What was kept."""
-        kept = read_json(path)
-        return cls(
-            **{
-                name: tuple(kept[name]) if name in ("rows", "at", "notes") else value
-                for name, value in kept.items()
-                if name != "folds"
-            },
-            folds=tuple(map(tuple, kept["folds"])),
-        )
+        kept: dict[str, Any] = read_json(path)
+        listed = {name: tuple(kept[name]) for name in ("rows", "at", "notes")}
+        return cls(**{**kept, **listed, "folds": tuple(map(tuple, kept["folds"]))})
 
     def title(self, row: str) -> str:
         """What a row is called: a threshold of raters by their number."""
@@ -159,7 +162,9 @@ def make_design(
     rows, baseline, paper, notes = _rows(dataset, settings.labels, levels)
     taught = [way.thresholds[0] for way in map(parse_strategy, rows) if way.kind == "threshold"]
     # Apart: a row and a column of one mask may be called by different thresholds.
-    titles = {t: said for some in (taught, at) for t, said in name_references(dataset, sorted(some))[1].items()}
+    titles = {
+        t: said for some in (taught, at) for t, said in name_references(dataset, sorted(some))[1].items()
+    }
     groups = {case.id: case.group or case.id for case in cases}
     try:
         folds = make_folds(groups, settings.folds, settings.first)
@@ -180,9 +185,8 @@ def make_design(
         failed,
         (*(f"Reference {note}" for note in merged), *notes),
     )
-    sizes = dict(
-        (case.id, found) for case, found in map_cases(partial(_size, tuple(dataset.classes), at), cases)
-    )
+    look = partial(_size, tuple(dataset.classes), at)
+    sizes = {case.id: found for case, found in map_cases(look, cases)}
     return design, sizes
 
 
@@ -218,9 +222,7 @@ def _rows(
     ]
     notes += [f"Row threshold:{t:g} is left out: no voxel is so sure." for t in taught if t not in same]
     kept = {f"threshold:{first:g}" for first in same.values()}
-    rows = [
-        str(way) for way in kinds if way.kind != "threshold" or way.rater_norm or str(way) in kept
-    ]
+    rows = [str(way) for way in kinds if way.kind != "threshold" or way.rater_norm or str(way) in kept]
 
     def row_of(threshold: float) -> str | None:
         found = distinct(levels, [*dict.fromkeys(same.values()), threshold]).get(threshold)
@@ -267,21 +269,26 @@ def _look(case: Case) -> NDArray[np.float64] | str:
     except Exception as error:  # whatever one case does, the others go on; the text names it
         return one_line(case.id, error)
     # Means of raters differ in their last digit.
-    found = np.unique(np.round(q[q > 0].astype(np.float64), 6))
+    found: NDArray[np.float64] = np.unique(np.round(q[q > 0].astype(np.float64), 6))
     return found[found > TOLERANCE]
 
 
 def _read(case: Case) -> NDArray[np.float32]:
     q = usable_confidence(case, case.read_geometry().shape)
     if q is None:
-        raise CaseError(case.id, "no confidences", "confidences, which are learnt", "add them, or leave it out")
+        raise CaseError(
+            case.id, "no confidences", "confidences, which are learnt", "add them, or leave it out"
+        )
     return q
 
 
 def _size(classes: tuple[str, ...], at: tuple[float, ...], case: Case) -> Sizes:
     q = _read(case)
     return Sizes(
-        {name: float(np.nansum(of_class, dtype=np.float64)) for name, of_class in zip(classes, q, strict=True)},
+        {
+            name: float(np.nansum(of_class, dtype=np.float64))
+            for name, of_class in zip(classes, q, strict=True)
+        },
         {
             name: tuple(int(at_least(of_class, t).sum()) for t in at)
             for name, of_class in zip(classes, q, strict=True)

@@ -196,10 +196,10 @@ class ConfidenceSettings(BenchSettings):
 
     _: KW_ONLY
     first: Annotated[int, Option("Seed of the folds, and of the first training.", least=0)] = 0
-    folds: Annotated[int, Option("By group; each case is predicted by the one that held it out.", least=2)] = 3
-    steps: Annotated[
-        int | None, Option("Of each training; default: a rule on the data.", least=1)
-    ] = None
+    folds: Annotated[
+        int, Option("By group; each case is predicted by the one that held it out.", least=2)
+    ] = 3
+    steps: Annotated[int | None, Option("Of each training; default: a rule on the data.", least=1)] = None
     labels: Annotated[
         tuple[str, ...] | None,
         Option(
