@@ -161,7 +161,7 @@ class ConfidenceResult:
             "difference": sign * found.difference,
             "low": ends[0],
             "high": ends[1],
-            "signs": found.signs if sign > 0 else found.signs.translate(str.maketrans("+-", "-+")),
+            "signs": found.signs.translate(str.maketrans("+-", "+−" if sign > 0 else "−+")),
             "p": p,
             "says": says,
         }

@@ -29,7 +29,7 @@ def heading(result: ConfidenceResult, column: str) -> str:
 
 
 def matrix_table(result: ConfidenceResult, part: str = "all") -> Table:
-    """Means of every row in every column; the colour says how far it lies from the baseline, bold that this is claimed."""
+    """Means of every row in every column; the colour says how far from the baseline, bold that this is claimed."""
     gaps = {(one["row"], one["column"]): one for one in records(result.to_baseline[part])}
     columns = [
         Column("learnt"),

@@ -95,6 +95,27 @@ def confidence(settings: ConfidenceSettings, out: Out) -> None:
     """Learn from confidences in every way, and hold every model against every reference."""
     with progress_bars() as progress:
         from aleaseg.bench.confidence import run_confidence
+        from aleaseg.bench.confidence_result import read_confidence_bench
+        from aleaseg.bench.confidence_tables import matrix_table
+        from aleaseg.bench.confidence_words import answers
+        from aleaseg.bench.confidence_write import write_confidence
         from aleaseg.run import Run
 
         run_confidence(settings, Run(out), progress, command=as_typed(sys.argv[1:]))
+        result = read_confidence_bench(Run(out))
+        page = write_confidence(result, out)
+    table = matrix_table(result)
+    dice = sum("@" in name for name in result.columns)
+    shown = slice(0, dice + 2)  # every reference, and soft Dice
+    show_table(
+        "Means over seeds and cases, high = good",
+        [column.title for column in table.columns[shown]],
+        [[cell.text for cell in row.cells[shown]] for row in table.rows],
+    )
+    for question, said in answers(result):
+        say(question)
+        for one in said:
+            say(f"- {one}", wrap=True)
+    for way, why in result.about["failed"].items():
+        say(f"{way} could not be learnt: {why}", wrap=True)
+    say(f"Page: {page}")

@@ -243,7 +243,7 @@ def repeated_difference(first: ArrayLike, second: ArrayLike, group: ArrayLike) -
 
 
 def holm(p: ArrayLike) -> NDArray[np.float64]:
-    """p of several comparisons, corrected for their number.
+    """The p of several comparisons, corrected for their number.
 
     Args:
         p: (m,) in [0, 1]; NaN is no comparison.
