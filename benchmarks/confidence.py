@@ -47,7 +47,7 @@ from aleaseg.training import PredictSettings, predict
 from page import replace_between
 
 HERE = Path(__file__).parent
-SIMULATED, LONG_SIDE, MASKS = "busi_simulated", 128, 10
+SIMULATED, LONG_SIDE, MASKS = "busi_simulated", 96, 10
 TWICE = {"benign_433"}  # the same picture as malignant_145
 RAISED = ("threshold:0.25", "threshold:0.5", "threshold:0.75", "threshold:1", "soft")
 
@@ -112,8 +112,8 @@ def busi(data: Path, out: Path, seeds: int) -> ConfidenceSettings:
     simulate(data, out / SIMULATED)
     return ConfidenceSettings(
         out / SIMULATED,
-        labels="threshold:.5,threshold:.6,threshold:.8,soft,sample",
-        folds=2, seeds=seeds, steps=300, batch=8, patch=(96, 96), learning_rate=0.005, device="cpu",
+        labels="threshold:.5,threshold:.6,threshold:.8,soft",
+        folds=2, seeds=seeds, steps=500, batch=4, patch=(96, 96), learning_rate=0.005, device="cpu",
     )  # fmt: skip
 
 
