@@ -147,9 +147,11 @@ def _fill(settings: ConfidenceSettings, out: Path, dataset: Dataset, design: Des
     torch.set_num_threads(1)
     with on_one_core():
         try:
-            found = _trained_and_measured(settings, out, dataset, design, cell)
-        except SettingsDiffer:  # a cell that another aleaseg began
-            raise
+            try:
+                found = _trained_and_measured(settings, out, dataset, design, cell)
+            except SettingsDiffer:  # begun where the bench's folder lay before, or by another aleaseg: done anew
+                shutil.rmtree(cell.folder(out))
+                found = _trained_and_measured(settings, out, dataset, design, cell)
         except UsageError as error:  # this way cannot be learnt from these cases
             found = {"failed": str(error)}
     about = {"row": cell.row, "seed": cell.seed, "fold": cell.fold}

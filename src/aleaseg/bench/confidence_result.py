@@ -153,7 +153,7 @@ class ConfidenceResult:
             x, y = (self.scores.of(row, column, part) for row in (first, second))
             sign = 1 if self.columns[column].higher_is_better else -1
         # Told with high = good, shown as the numbers are.
-        found = repeated_difference(sign * x, sign * y, self.scores.group)
+        found = repeated_difference(sign * x, sign * y, self.scores.group, self.scores.resamples)
         ends = sorted((sign * found.low, sign * found.high))
         says = {"helps": "better", "harms": "worse"}.get(found.claim, "no claim")
         p = signed_rank((y - x).mean(axis=0), self.scores.group)

@@ -73,7 +73,9 @@ def _trained(about: Mapping[str, Any]) -> str:
 
 def answers(result: ConfidenceResult) -> list[tuple[str, list[str]]]:
     """Question -> sentences."""
+    alone = ["With one seed nothing is claimed: trainings scatter, and one agrees with itself."]
     return [
+        *([("What can be said?", alone)] if len(result.about["seeds"]) == 1 else []),
         ("Which training threshold wins at which reference?", _winners(result)),
         ("Is 60% above 50%?", _sixty(result)),
         ("Do other ways beat the best threshold?", _beyond(result)),
@@ -92,7 +94,7 @@ def _said(result: ConfidenceResult, gap: Mapping[str, Any]) -> str:
 
 
 def _chance(gap: Mapping[str, Any]) -> str:
-    return "more than chance" if gap["says"] != "no claim" else "not more than chance"
+    return "more than chance" if gap["says"] != "no claim" else "no claim"
 
 
 def _winners(result: ConfidenceResult, part: str = "all") -> list[str]:

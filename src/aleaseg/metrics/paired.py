@@ -208,13 +208,16 @@ def paired_difference(
     )
 
 
-def repeated_difference(first: ArrayLike, second: ArrayLike, group: ArrayLike) -> Repeated:
+def repeated_difference(
+    first: ArrayLike, second: ArrayLike, group: ArrayLike, resamples: Resamples | None = None
+) -> Repeated:
     """How far the second lies above the first: trainings of both from the same seeds, on the same cases.
 
     Args:
         first: x, (S, N) or (S, C, N) of S seeds, high = good; NaN where there is no number.
         second: y, the same shape.
         group: (N,) labels.
+        resamples: of these cases, to share; None: made here.
 
     Raises:
         ValueError: the shapes differ.
@@ -229,7 +232,7 @@ def repeated_difference(first: ArrayLike, second: ArrayLike, group: ArrayLike) -
         raise ValueError(
             f"first is {x.shape} and second is {y.shape}; expected one shape, (seeds, cases) or (seeds, classes, cases)"
         )
-    gaps, drawn = y - x, case_resamples(group)
+    gaps, drawn = y - x, case_resamples(group) if resamples is None else resamples
     found = mean_with_interval(gaps.mean(axis=0), group, drawn)
     of_seed = [mean_over_cases(gap, drawn).point for gap in gaps]
     signs = "".join("+" if gap > 0 else "-" if gap < 0 else "0" for gap in of_seed)
