@@ -30,6 +30,7 @@ __all__ = [
     "in_threads",
     "map_cases",
     "memory_bytes",
+    "on_one_core",
     "serially",
     "side_by_side",
 ]
@@ -40,6 +41,7 @@ Progress = Callable[[str, int, int], None]
 """What a verb tells on its way: a stage, how many are done, of how many."""
 
 _SHARE_OF_MEMORY = 0.7
+_MOST_CORES = "LOKY_MAX_CPU_COUNT"
 _CGROUPS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 
 
@@ -62,6 +64,20 @@ def cores() -> int:
     from joblib import cpu_count
 
     return max(1, int(cpu_count()))
+
+
+@contextmanager
+def on_one_core() -> Iterator[None]:
+    """What shares out work meanwhile takes one core: it is itself one of several that work side by side."""
+    before = os.environ.get(_MOST_CORES)
+    os.environ[_MOST_CORES] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[_MOST_CORES]
+        else:
+            os.environ[_MOST_CORES] = before
 
 
 def memory_bytes() -> int | None:

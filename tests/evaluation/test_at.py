@@ -326,6 +326,12 @@ def test_as_it_is_typed(nodules, type_aleaseg):
     summary = (out / "summary.md").read_text()
     assert "## Against every reference" in summary
     assert "3 of 4 raters" in summary
+    page = (out / "index.html").read_text()
+    assert (
+        page.index('id="references"') < page.index("q &gt;= 0.6, 3 of 4 raters") < page.index("soft Dice")
+    )
+    # Large masks are best where one rater is enough, and worst where all must agree.
+    assert page.count('--strength:1.00"') >= len(("dice", "iou", "nsd"))
     about = json.loads((out / "manifest.json").read_text())
     assert about["columns"]["dice@0.6"]["title"] == "Dice at 0.6"
     assert about["columns"]["ged"]["direction"] == "low = good"

@@ -8,6 +8,7 @@ from scipy import stats
 
 from aleaseg.metrics.paired import (
     case_resamples,
+    holm,
     mean_over_cases,
     mean_with_interval,
     paired_difference,
@@ -200,3 +201,31 @@ def test_over_several_classes_it_is_the_paired_difference_of_the_mean_over_seeds
     found = repeated_difference(first, second, group)
     by_class = paired_difference(first.mean(axis=0), second.mean(axis=0), group)
     np.testing.assert_allclose(found[:3], by_class[2:5])
+
+
+def rejected_one_by_one(p, level):
+    """Holm's procedure as it is told: from the smallest p on, as long as it lies below level / how many are left."""
+    order, found = sorted(range(len(p)), key=lambda place: p[place]), set()
+    for done, place in enumerate(order):
+        if p[place] > level / (len(p) - done):
+            break
+        found.add(place)
+    return found
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=12), st.floats(0.001, 0.5))
+def test_holm_rejects_what_the_procedure_rejects(p, level):
+    corrected = holm(p)
+    assert {place for place, value in enumerate(corrected) if value <= level} >= rejected_one_by_one(
+        p, level * (1 - 1e-9)
+    )
+    assert {
+        place for place, value in enumerate(corrected) if value <= level * (1 - 1e-9)
+    } <= rejected_one_by_one(p, level)
+    assert (corrected >= p).all()
+    assert (corrected <= 1).all()
+
+
+def test_holm_passes_over_what_is_no_comparison():
+    np.testing.assert_allclose(holm([0.01, np.nan, 0.02]), [0.02, np.nan, 0.02])
+    assert np.isnan(holm([np.nan])).all()

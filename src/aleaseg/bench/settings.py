@@ -1,17 +1,21 @@
-"""What the three benches are asked to do. Light: the command line reads it for its help."""
+"""What the benches are asked to do. Light: the command line reads it for its help."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass, replace
 from typing import TYPE_CHECKING, Annotated
 
 from aleaseg.errors import UsageError
+from aleaseg.evaluation.settings import thresholds
 from aleaseg.settings import DatasetSettings, Option, table_or_regex
+from aleaseg.training.settings import edges
 
 if TYPE_CHECKING:
     from aleaseg.predictions.crossfit import CrossfitSettings
 
-__all__ = ["BenchSettings", "DetectSettings", "DownstreamSettings", "RatersSettings"]
+__all__ = ["BenchSettings", "ConfidenceSettings", "DetectSettings", "DownstreamSettings", "RatersSettings"]
 
 
 def _device(asked: str) -> str:
@@ -175,3 +179,55 @@ class DownstreamSettings(BenchSettings):
     def seeds(self) -> range:
         """Of the trainings."""
         return range(self.trainings)
+
+
+def _ways(value: str | Sequence[str]) -> tuple[str, ...]:
+    """Ways to learn from confidences, each once; `threshold:.5,ignore:.2,.6`, or several already."""
+    from aleaseg.training.targets import parse_strategy
+
+    # A way begins with a letter, and what belongs to it with a number.
+    parts = re.split(r",(?=\s*[a-z])", value) if isinstance(value, str) else value
+    return tuple(dict.fromkeys(str(parse_strategy(part)) for part in parts if part.strip()))
+
+
+@dataclass(frozen=True)
+class ConfidenceSettings(BenchSettings):
+    """Of the bench that learns from confidences in every way, and holds each against every reference."""
+
+    _: KW_ONLY
+    first: Annotated[int, Option("Seed of the folds, and of the first training.", least=0)] = 0
+    folds: Annotated[
+        int, Option("By group; each case is predicted by the one that held it out.", least=2)
+    ] = 3
+    steps: Annotated[int | None, Option("Of each training; default: a rule on the data.", least=1)] = None
+    labels: Annotated[
+        tuple[str, ...] | None,
+        Option(
+            "Ways to learn, as of train --labels; default: the thresholds that the data can tell apart, and every "
+            "other way.",
+            "WAY,WAY",
+            form=_ways,
+        ),
+    ] = None
+    at: Annotated[
+        tuple[float, ...] | None,
+        Option(
+            "References: what reaches these confidences; default: the thresholds that the data can tell apart.",
+            "T,T",
+            form=thresholds,
+        ),
+    ] = None
+    seeds: Annotated[int, Option("Trainings of each way and fold.", least=1, free=True)] = 3
+    network: Annotated[str, Option("small, unet, swin_unetr or umamba.", "NAME")] = "small"
+    size: Annotated[str, Option("Of the network, paper or tiny.", "NAME")] = "tiny"
+    patch: Annotated[
+        tuple[int, ...] | None,
+        Option("Edges in voxels; default: by the data.", "D,H,W", form=edges),
+    ] = None
+    batch: Annotated[int | None, Option("Patches a step; default: 8 in 2D, 4 in 3D.", least=1)] = None
+    learning_rate: Annotated[float | None, Option("At the start; default: 0.003.", "RATE")] = None
+
+    @property
+    def numbers(self) -> range:
+        """The seeds of the trainings."""
+        return range(self.first, self.first + self.seeds)

@@ -1,4 +1,4 @@
-"""The verbs `bench detect`, `bench raters` and `bench downstream`."""
+"""The verbs `bench detect`, `bench raters`, `bench downstream` and `bench confidence`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from aleaseg.bench.settings import DetectSettings, DownstreamSettings, RatersSettings
+from aleaseg.bench.settings import ConfidenceSettings, DetectSettings, DownstreamSettings, RatersSettings
 from aleaseg.cli.options import Group, Verb, verb
 from aleaseg.cli.terminal import as_typed, progress_bars, say, show_table
 from aleaseg.errors import UsageError
@@ -27,7 +27,7 @@ class _Benches(Group):
             asked = next((name for name in ("raters", "downstream") if f"--{name}" in args), "detect")
             rest = [word for word in args if word not in ("--raters", "--downstream")]
             raise UsageError(
-                f"`aleaseg bench` takes detect, raters or downstream first; type: "
+                f"`aleaseg bench` takes detect, raters, downstream or confidence first; type: "
                 f"{shlex.join(['aleaseg', 'bench', asked, *rest])}"
             )
         return super().parse_args(ctx, args)
@@ -36,7 +36,7 @@ class _Benches(Group):
 bench = typer.Typer(
     cls=_Benches,
     no_args_is_help=True,
-    help="Which measure finds which fault in your data, and does leaving out help?",
+    help="Which measure finds which fault in your data, does leaving out help, and how are confidences best learnt?",
 )
 
 
@@ -87,3 +87,35 @@ def downstream(settings: DownstreamSettings, out: Out) -> None:
     rows = kept.choices[names].astype({"faulty_left": int}).astype(object).to_numpy().tolist()
     show_table("Mean Dice on clean held-out cases, each training seed", names, rows)
     say(f"Page: {out / 'downstream.md'}")
+
+
+@bench.command(cls=Verb)
+@verb
+def confidence(settings: ConfidenceSettings, out: Out) -> None:
+    """Learn from confidences in every way, and hold every model against every reference."""
+    with progress_bars() as progress:
+        from aleaseg.bench.confidence import run_confidence
+        from aleaseg.bench.confidence_result import read_confidence_bench
+        from aleaseg.bench.confidence_tables import matrix_table
+        from aleaseg.bench.confidence_words import answers
+        from aleaseg.bench.confidence_write import write_confidence
+        from aleaseg.run import Run
+
+        run_confidence(settings, Run(out), progress, command=as_typed(sys.argv[1:]))
+        result = read_confidence_bench(Run(out))
+        page = write_confidence(result, out)
+    table = matrix_table(result)
+    dice = sum("@" in name for name in result.columns)
+    shown = slice(0, dice + 2)  # every reference, and soft Dice
+    show_table(
+        "Means over seeds and cases, high = good",
+        [column.title for column in table.columns[shown]],
+        [[cell.text for cell in row.cells[shown]] for row in table.rows],
+    )
+    for question, said in answers(result):
+        say(question)
+        for one in said:
+            say(f"- {one}", wrap=True)
+    for way, why in result.about["failed"].items():
+        say(f"{way} could not be learnt: {why}", wrap=True)
+    say(f"Page: {page}")

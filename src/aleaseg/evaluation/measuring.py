@@ -43,6 +43,7 @@ class Rules:
         cues: what uncertainty is held against, of `aleaseg.evaluation.unsure.CUES`.
         perfect_if_empty: whether a class that neither mask has is a perfect prediction; else it is left out.
         at: thresholds of confidences, for references beside the label.
+        surfaces: whether distances are measured, which takes most of the time; else they are not known.
     """
 
     dataset: Dataset
@@ -50,6 +51,7 @@ class Rules:
     perfect_if_empty: bool = False
     cues: tuple[str, ...] = ()
     at: tuple[float, ...] = ()
+    surfaces: bool = True
 
 
 def measure_case(
@@ -101,9 +103,7 @@ def _measured(
         true = inside(label, values)
         reference, found = true & counts, predicted.mask(name) & counts
         row: Row = {"case": case.id, "class": name, "group": case.group}
-        row |= _of_masks(
-            reference, found, geometry.spacing_mm, rules.tolerances_mm[name], rules.perfect_if_empty
-        )
+        row |= _of_masks(reference, found, geometry.spacing_mm, rules, name)
         if predicted.soft is not None:
             p = predicted.soft.probability(name)
             if p is not None:
@@ -134,7 +134,7 @@ def _against_confidence(
     soft = predicted.soft
 
     def of_masks(reference: NDArray[np.bool_], found: NDArray[np.bool_]) -> Row:
-        return _of_masks(reference, found, spacing_mm, rules.tolerances_mm[name], rules.perfect_if_empty)
+        return _of_masks(reference, found, spacing_mm, rules, name)
 
     return against_confidence(
         said.q[place],
@@ -152,24 +152,24 @@ def _of_masks(
     reference: NDArray[np.bool_],
     predicted: NDArray[np.bool_],
     spacing_mm: tuple[float, ...],
-    tolerance_mm: float,
-    perfect_if_empty: bool,
+    rules: Rules,
+    name: str,
 ) -> Row:
     overlap: Overlap = count_overlap(reference, predicted)
-    surface = surface_distances(reference, predicted, spacing_mm, tolerance_mm)
     row: Row = {
         "status": _status(overlap),
         "dice": float(dice(overlap)),
         "iou": float(iou(overlap)),
-        "hd95_mm": surface.hd95_mm,
-        "assd_mm": surface.assd_mm,
-        "nsd": surface.nsd,
-        "tolerance_mm": tolerance_mm,
+        **dict.fromkeys(("hd95_mm", "assd_mm", "nsd"), np.nan),
+        "tolerance_mm": rules.tolerances_mm[name],
         "reference_voxels": overlap.reference,
         "predicted_voxels": overlap.predicted,
         "both_voxels": overlap.both,
     }
-    return row | _PERFECT if perfect_if_empty and row["status"] == "both_empty" else row
+    if rules.surfaces:
+        surface = surface_distances(reference, predicted, spacing_mm, rules.tolerances_mm[name])
+        row |= {"hd95_mm": surface.hd95_mm, "assd_mm": surface.assd_mm, "nsd": surface.nsd}
+    return row | _PERFECT if rules.perfect_if_empty and row["status"] == "both_empty" else row
 
 
 def _status(overlap: Overlap) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from aleaseg.evaluation.columns import METRICS, OF_THE_CASE
+from aleaseg.evaluation.columns import METRICS, OF_THE_CASE, SOFT
 from aleaseg.evaluation.curves import reliability_svg, scatter_svg
 from aleaseg.evaluation.evaluation import PAGE, Evaluation
 from aleaseg.evaluation.following import correlation_in_words, cue_table
@@ -18,7 +18,7 @@ from aleaseg.evaluation.predicted import Found
 from aleaseg.evaluation.reference import Reference
 from aleaseg.evaluation.reliability import Reliability, reliability_of
 from aleaseg.evaluation.summary import ALL
-from aleaseg.evaluation.tables import risk_table, summary_table
+from aleaseg.evaluation.tables import references_table, risk_table, soft_table, summary_table
 from aleaseg.evaluation.words import form_of, title_of, tolerances_in_words
 from aleaseg.metrics.correlation import spearman
 from aleaseg.pages.files import asset
@@ -73,6 +73,7 @@ def write_evaluation_page(
         tolerances=tolerances_in_words(evaluation.manifest["tolerances_mm"]),
         numbers=_numbers(evaluation.summary),
         means=_means(evaluation.summary),
+        at=_at(evaluation),
         risk=risk_table(evaluation.risk) if len(evaluation.risk) else None,
         errors=list(evaluation.errors.values()),
         notes=list(evaluation.manifest["notes"]),
@@ -116,6 +117,17 @@ def _means(summary: pd.DataFrame) -> Any:
     return summary_table(summary[~summary["metric"].isin(OF_THE_CASE)])
 
 
+def _at(evaluation: Evaluation) -> dict[str, Any]:
+    """What `--at` asked for: against every reference, and against the confidences themselves; else empty."""
+    references = evaluation.manifest.get("references")
+    if not references:
+        return {}
+    return {
+        "references": references_table(evaluation.summary, references),
+        "soft": soft_table(evaluation.summary),
+    }
+
+
 def _unsure(evaluation: Evaluation, measured: pd.DataFrame, found: Reliability | None) -> dict[str, Any]:
     """Uncertainty beside errors and Dice; empty where none is known."""
     if found is None:
@@ -155,7 +167,7 @@ def _made(evaluation: Evaluation) -> list[tuple[str, str]]:
     return [
         *(
             (metric.title, f"{metric.text} ({metric.direction})")
-            for name, metric in METRICS.items()
+            for name, metric in {**METRICS, **SOFT}.items()
             if name in there
         ),
         *flat(

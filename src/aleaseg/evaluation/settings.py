@@ -20,10 +20,10 @@ from aleaseg.settings import (
     whole_paths,
 )
 
-__all__ = ["CompareSettings", "EvaluationSettings", "OutcomeSettings"]
+__all__ = ["CompareSettings", "EvaluationSettings", "OutcomeSettings", "thresholds"]
 
 
-def _thresholds(value: str | Sequence[float]) -> tuple[float, ...]:
+def thresholds(value: str | Sequence[float]) -> tuple[float, ...]:
     """Rising, each once: `.5,.6`, or numbers already."""
     try:
         found = tuple(sorted({float(t) for t in (value.split(",") if isinstance(value, str) else value)}))
@@ -61,7 +61,7 @@ class _Measuring(Settings):
     ] = False
     at: Annotated[
         tuple[float, ...] | None,
-        Option("Also against confidences that reach these: .5,.6,.8.", "T,T", form=_thresholds),
+        Option("Also against confidences that reach these: .5,.6,.8.", "T,T", form=thresholds),
     ] = None
     scale: Scale = None
     fuse: Fusion = None
@@ -185,7 +185,7 @@ class OutcomeSettings(DatasetSettings):
     ] = None
     at: Annotated[
         tuple[float, ...] | None,
-        Option("Also masks of confidences that reach these: .5,.6,.8.", "T,T", form=_thresholds),
+        Option("Also masks of confidences that reach these: .5,.6,.8.", "T,T", form=thresholds),
     ] = None
     folds: Annotated[int, Option("By patient.", least=2)] = 5
     repeats: Annotated[int, Option("How often the folds are dealt.", least=1)] = 5

@@ -49,7 +49,9 @@ def summary_table(summary: pd.DataFrame) -> Table:
 
 
 def references_table(summary: pd.DataFrame, references: Mapping[str, str]) -> Table:
-    """Means against every reference of `--at`: a row for each reference and class.
+    """Means against every reference of `--at`: a row for each class and reference, on the page with colours.
+
+    The colour of a class's mean says where it lies between the worst and the best of its references.
 
     Args:
         summary: rows of summary.csv.
@@ -58,14 +60,28 @@ def references_table(summary: pd.DataFrame, references: Mapping[str, str]) -> Ta
     rows = {(str(row["metric"]), str(row["class"])): row for row in records(summary)}
     columns = [Column("reference"), Column("class"), *(Column(METRICS[name].title, True) for name in AT)]
     found = []
-    for threshold, title in references.items():
-        for over in dict.fromkeys(summary["class"]):
-            cells = [Cell(title), Cell(over)]
-            for name in AT:
-                row = rows.get((f"{name}@{threshold}", over), {})
-                cells.append(quantity(row.get("mean"), form_of(name), row.get("low"), row.get("high")))
-            found.append(Row(cells))
-    return Table("Against every reference", columns, found)
+    for over in dict.fromkeys(summary["class"]):
+        of_class = {
+            name: [rows.get((f"{name}@{threshold}", over), {}) for threshold in references] for name in AT
+        }
+        for place, title in enumerate(references.values()):
+            cells = [
+                _shaded(of_class[name][place], [row.get("mean") for row in of_class[name]], name)
+                for name in AT
+            ]
+            found.append(Row([Cell(title), Cell(over), *cells]))
+    return Table("Against every reference", columns, found, "shaded")
+
+
+def _shaded(row: Mapping[str, Any], means: Sequence[Any], name: str) -> Cell:
+    """A mean; its colour is the deeper the better it is among others."""
+    known = [mean for mean in means if mean is not None and mean == mean]
+    value, far = row.get("mean"), max(known, default=0.0) - min(known, default=0.0)
+    strength = None
+    if known and value is not None and value == value and far > 0:
+        strength = (value - min(known)) / far
+        strength = strength if METRICS[name].higher_is_better else 1 - strength
+    return quantity(value, form_of(name), row.get("low"), row.get("high"), strength=strength)
 
 
 def soft_table(summary: pd.DataFrame) -> Table:

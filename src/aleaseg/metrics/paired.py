@@ -22,8 +22,14 @@ claimed only where both agree.
 
 An interval over fewer than five groups would be a number without a meaning: there is none.
 
+Of m comparisons some are below .05 by chance. Holm's p, of p_(1) <= ... <= p_(m), keeps the chance that any of
+them is claimed wrongly at what it says, however they depend on one another:
+
+    p'_(k) = max over j <= k of min(1, (m - j + 1) p_(j))
+
 Sources: Efron and Tibshirani, "An Introduction to the Bootstrap" (1993); Wilcoxon,
-"Individual comparisons by ranking methods" (1945).
+"Individual comparisons by ranking methods" (1945); Holm, "A simple sequentially rejective multiple test
+procedure" (1979).
 """
 
 from __future__ import annotations
@@ -32,7 +38,7 @@ import warnings
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
 from aleaseg.metrics.bootstrap import Replicated, Resamples, interval
@@ -43,6 +49,7 @@ __all__ = [
     "Paired",
     "Repeated",
     "case_resamples",
+    "holm",
     "mean_over_cases",
     "mean_with_interval",
     "paired_difference",
@@ -201,13 +208,16 @@ def paired_difference(
     )
 
 
-def repeated_difference(first: ArrayLike, second: ArrayLike, group: ArrayLike) -> Repeated:
+def repeated_difference(
+    first: ArrayLike, second: ArrayLike, group: ArrayLike, resamples: Resamples | None = None
+) -> Repeated:
     """How far the second lies above the first: trainings of both from the same seeds, on the same cases.
 
     Args:
         first: x, (S, N) or (S, C, N) of S seeds, high = good; NaN where there is no number.
         second: y, the same shape.
         group: (N,) labels.
+        resamples: of these cases, to share; None: made here.
 
     Raises:
         ValueError: the shapes differ.
@@ -222,7 +232,7 @@ def repeated_difference(first: ArrayLike, second: ArrayLike, group: ArrayLike) -
         raise ValueError(
             f"first is {x.shape} and second is {y.shape}; expected one shape, (seeds, cases) or (seeds, classes, cases)"
         )
-    gaps, drawn = y - x, case_resamples(group)
+    gaps, drawn = y - x, case_resamples(group) if resamples is None else resamples
     found = mean_with_interval(gaps.mean(axis=0), group, drawn)
     of_seed = [mean_over_cases(gap, drawn).point for gap in gaps]
     signs = "".join("+" if gap > 0 else "-" if gap < 0 else "0" for gap in of_seed)
@@ -233,6 +243,27 @@ def repeated_difference(first: ArrayLike, second: ArrayLike, group: ArrayLike) -
     if len(signs) > 1 and set(signs) == {"-"} and found.high < 0:
         claim = "harms"
     return Repeated(found.mean, found.low, found.high, signs, claim)
+
+
+def holm(p: ArrayLike) -> NDArray[np.float64]:
+    """The p of several comparisons, corrected for their number.
+
+    Args:
+        p: (m,) in [0, 1]; NaN is no comparison.
+
+    Returns:
+        (m,), none below what it was, NaN where it was.
+
+    >>> holm([0.01, 0.04, 0.03, np.nan]).round(3).tolist()
+    [0.03, 0.06, 0.06, nan]
+    """
+    values = np.asarray(p, dtype=np.float64)
+    found = np.full(values.shape, np.nan)
+    known = np.flatnonzero(~np.isnan(values))
+    order = known[np.argsort(values[known], kind="stable")]
+    times = np.arange(len(order), 0, -1)
+    found[order] = np.minimum(1, np.maximum.accumulate(times * values[order])) if len(order) else []
+    return found
 
 
 def signed_rank(differences: ArrayLike, group: ArrayLike) -> float:

@@ -51,6 +51,7 @@ def predict(
     settings: PredictSettings,
     out: str | Path,
     *,
+    cases: Sequence[Case] | None = None,
     progress: Progress = lambda stage, done, total: None,
 ) -> Predicted:
     """Predict; what is there already is neither made again nor overwritten.
@@ -62,6 +63,7 @@ def predict(
     Args:
         settings: what is asked.
         out: the folder; new, empty, or begun with the same settings.
+        cases: those of the images, where they are known already; None: they are looked for.
         progress: called with `predict`, done, total.
 
     Raises:
@@ -70,7 +72,7 @@ def predict(
     """
     models, run = _members(settings), Run(out)
     model = models[0]
-    cases, failed = _cases(settings, models)
+    cases, failed = _cases(settings, models, cases)
     asking = _asking(settings, models)
     masks, twice = _files(cases, run.path)
     failed |= twice
@@ -134,9 +136,13 @@ def _members(settings: PredictSettings) -> list[Model]:
     return models
 
 
-def _cases(settings: PredictSettings, models: Sequence[Model]) -> tuple[list[Case], dict[str, str]]:
+def _cases(
+    settings: PredictSettings, models: Sequence[Model], known: Sequence[Case] | None
+) -> tuple[list[Case], dict[str, str]]:
     """What is predicted, and what cannot be."""
-    cases, wrong = open_images(settings.images, len(models[0].plan.channels))
+    cases, wrong = (
+        open_images(settings.images, len(models[0].plan.channels)) if known is None else ([*known], [])
+    )
     failed = {
         finding.case: f"{finding.case}: found {finding.found}; expected {finding.expected}; {finding.advice}"
         for finding in wrong

@@ -23,7 +23,7 @@ from aleaseg.settings import (
 if TYPE_CHECKING:
     from aleaseg.training.augment import Augmentation
 
-__all__ = ["PRESETS", "PredictSettings", "TrainerSettings", "TrainingProtocol", "schedule"]
+__all__ = ["PRESETS", "PredictSettings", "TrainerSettings", "TrainingProtocol", "edges", "schedule"]
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ def _way(value: str) -> str:
     return str(parse_strategy(value))
 
 
-def _edges(value: str | Sequence[int]) -> tuple[int, ...]:
+def edges(value: str | Sequence[int]) -> tuple[int, ...]:
     """`D,H,W`, or numbers already."""
     try:
         return tuple(int(part) for part in (value.split(",") if isinstance(value, str) else value))
@@ -147,7 +147,7 @@ class TrainerSettings(DatasetSettings):
     steps: Annotated[int | None, Option("Steps in all; default: the preset's.", least=1)] = None
     patch: Annotated[
         tuple[int, ...] | None,
-        Option("Edges in voxels; default: the preset's.", "D,H,W", form=_edges),
+        Option("Edges in voxels; default: the preset's.", "D,H,W", form=edges),
     ] = None
     batch: Annotated[int | None, Option("Patches a step; default: the preset's.", least=1)] = None
     learning_rate: Annotated[float | None, Option("At the start; default: the preset's.", "RATE")] = None
