@@ -16,7 +16,9 @@ _EXTRAS = {
     "cleanlab": "compare",
     "huggingface_hub": "models",
     "nnunetv2": "nnunet",
+    "starlette": "review",
     "transformers": "models",
+    "uvicorn": "review",
 }
 
 

@@ -22,6 +22,7 @@ from aleaseg.cli.outcome import outcome
 from aleaseg.cli.predict import predict
 from aleaseg.cli.report import report
 from aleaseg.cli.reproduce import reproduce
+from aleaseg.cli.review import review
 from aleaseg.cli.select import select
 from aleaseg.cli.terminal import STOPPED, guarded, say
 from aleaseg.cli.train import train
@@ -41,7 +42,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["--help", "-h"]},
 )
 
-for each in (audit, score, check, report, select, demo):
+for each in (audit, score, check, report, review, select, demo):
     app.command(cls=Verb)(each)
 app.add_typer(bench, name="bench")
 for each in (confidence, train, predict, evaluate, compare, outcome, reproduce):

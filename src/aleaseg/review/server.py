@@ -1,0 +1,89 @@
+"""The server of a review: on this machine alone, until somebody stops it."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+import socket
+from collections.abc import Callable
+from typing import Any
+
+from aleaseg.errors import UsageError
+from aleaseg.extras import need
+from aleaseg.review.routes import routes
+from aleaseg.review.safety import App, Guard
+from aleaseg.review.session import Session
+from aleaseg.review.settings import ReviewSettings
+
+__all__ = ["application", "serve"]
+
+_HOST = "127.0.0.1"
+
+
+def application(session: Session, secret: str) -> App:
+    """Everything that is served, behind its guard."""
+    need("starlette")
+    from starlette.applications import Starlette
+
+    app: Any = Starlette(routes=routes(session))
+    app.router.redirect_slashes = False
+    # Cookies know no port: two reviews at once have two names.
+    return Guard(app, secret, f"aleaseg_{hashlib.sha256(secret.encode()).hexdigest()[:12]}")
+
+
+def serve(asked: ReviewSettings, ready: Callable[[str], None]) -> None:
+    """Serve a review until it is interrupted.
+
+    Args:
+        asked: which run, and how.
+        ready: called with the address, the secret in it, once it answers.
+
+    Raises:
+        UsageError: the run or its data set cannot be opened, or the port is taken.
+        MissingExtra: starlette or uvicorn is not installed.
+    """
+    need("uvicorn")
+    import uvicorn
+
+    listening = _listen(asked.port)
+    session = Session(asked)
+    secret = secrets.token_urlsafe(24)
+    config = uvicorn.Config(
+        application(session, secret),
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        date_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=30,
+        timeout_graceful_shutdown=2,
+        limit_concurrency=200,
+        ws="none",
+        lifespan="off",
+        http="h11",
+        loop="asyncio",
+    )
+    address = f"http://{_HOST}:{listening.getsockname()[1]}/?token={secret}"
+
+    class Server(uvicorn.Server):
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().startup(sockets)
+            ready(address)
+
+    try:
+        Server(config).run(sockets=[listening])
+    finally:
+        session.close()
+
+
+def _listen(port: int) -> socket.socket:
+    listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((_HOST, port))
+    except OSError as error:
+        listening.close()
+        raise UsageError(
+            f"port {port} cannot be used ({error.strerror}); expected a free one; leave --port away"
+        ) from error
+    return listening

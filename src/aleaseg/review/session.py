@@ -1,0 +1,212 @@
+"""All that a review knows while it runs: the run, its cases, what is decoded, what was decided."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+import threading
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from aleaseg.case import Case, Dataset
+from aleaseg.errors import AleasegError, UsageError
+from aleaseg.pages.javascript import significant
+from aleaseg.predictions import open_predictions
+from aleaseg.readers import open_dataset
+from aleaseg.report.draw import drawn, mosaic_file, thumbnail_file
+from aleaseg.report.facts import CaseFacts
+from aleaseg.report.index import case_table
+from aleaseg.review.decisions import Decisions
+from aleaseg.review.settings import ReviewSettings
+from aleaseg.review.stamps import label_stamp, same_label
+from aleaseg.review.volumes import Volumes
+from aleaseg.run import Run, file_name, sha256_of
+from aleaseg.settings import READING
+
+__all__ = ["DECISIONS", "Session", "data_set_of"]
+
+DECISIONS = Path("review") / "decisions.sqlite"
+"""Where a run keeps what was decided."""
+
+
+def data_set_of(run: Run) -> Dataset:
+    """The data set that a run was made from.
+
+    Raises:
+        UsageError: it is not where it was.
+    """
+    settings = run.manifest["settings"]
+    try:
+        return open_dataset(settings["dataset"], **{name: settings.get(name) for name in READING})
+    except AleasegError as error:
+        raise UsageError(
+            f"the data set of {run.path} cannot be opened at {settings['dataset']} ({error}); expected it where the "
+            "run was made from; put it back, or make a link there"
+        ) from error
+
+
+class Session:
+    """A review.
+
+    Args:
+        asked: which run, and how.
+
+    Raises:
+        UsageError: the folder holds no finished run, or its data set is gone.
+    """
+
+    def __init__(self, asked: ReviewSettings) -> None:
+        self.asked = asked
+        self.run = Run(asked.run)
+        self.facts = CaseFacts(self.run)
+        self.dataset = data_set_of(self.run)
+        self.report = self.run.path / "report"
+        there = {case.id: case for case in self.dataset.cases}
+        self.ids: dict[str, str] = {file_name(case): case for case in self.facts.cases["case"].astype(str)}
+        self.cases: Mapping[str, Case] = {
+            name: there[case] for name, case in self.ids.items() if case in there
+        }
+        self.decisions = Decisions(self.run.path / DECISIONS)
+        self.volumes = Volumes(
+            self.run,
+            self.dataset,
+            open_predictions(self.run, self.dataset.with_cases(())),
+            self.facts.sought,
+            self.run.path / "review" / "volumes",
+            int(asked.cache_gb * 1e9),
+        )
+        self.run_stamp = (sha256_of(self.run.path / "cases.csv") or "")[:20]
+        self._lock = threading.Lock()
+
+    def close(self) -> None:
+        """Stop what runs in the background."""
+        self.volumes.close()
+        self.decisions.close()
+
+    # -- the cases ------------------------------------------------------------------------------------
+
+    @cached_property
+    def queue(self) -> bytes:
+        """The cases and their numbers as JSON; without scores and reasons where the review is blind."""
+        data = case_table(self.facts, self.report)
+        if self.asked.blind:
+            _hide(data)
+        return json.dumps(_plain(data), ensure_ascii=True, allow_nan=False, separators=(",", ":")).encode()
+
+    def about(self) -> dict[str, Any]:
+        """What the page has to know of the run."""
+        declared = self.dataset.classes
+        return {
+            "name": self.dataset.name,
+            "run": str(self.run.path),
+            "rater": self.asked.name,
+            "blind": self.asked.blind,
+            "classes": [{"name": name, "values": list(values)} for name, values in declared.items()],
+            "ignore": self.dataset.ignore,
+            "channels": list(self.dataset.channels),
+            "prediction": self.facts.prediction,
+            "last": self.decisions.last(),
+        }
+
+    def case(self, name: str) -> dict[str, Any]:
+        """What the page has to know of a case: what was found out about it, and how far it is decoded."""
+        case_id = self.ids[name]
+        picture = drawn(self.report, case_id)
+        about = self.facts.of(case_id, None if picture is None else picture.ways)
+        if self.asked.blind:
+            about = {**about, "reasons": [], "statistics": [], "classes": []}
+        return _plain({**about, "volume": self.volume(name)})
+
+    def volume(self, name: str) -> dict[str, Any]:
+        """How far a case is decoded, and what a viewer has to know of it; it is asked for."""
+        case = self.cases.get(name)
+        if case is None:
+            return {"error": "The data set has no such case any more."}
+        stamp = self.volumes.stamp(case)
+        self.volumes.ask(case, stamp)
+        found: dict[str, Any] = {"stamp": stamp, "error": "", "image": None, "prediction": None}
+        for part in ("image", "prediction"):
+            found[part] = self.volumes.about(stamp, part)  # type: ignore[arg-type]
+            found["error"] = found["error"] or self.volumes.error(stamp, part)  # type: ignore[arg-type]
+        return found
+
+    def prefetch(self, names: list[str]) -> None:
+        """Decode these cases when nothing else is to be done."""
+        for name in names[:3]:
+            if name in self.cases:
+                case = self.cases[name]
+                self.volumes.ask(case, self.volumes.stamp(case), soon=False)
+
+    def picture(self, name: str, kind: str) -> Path | None:
+        """A small picture of a case that the report has; None where it has none."""
+        case_id = self.ids[name]
+        path = thumbnail_file(self.report, case_id)
+        if kind != "thumb":
+            path = mosaic_file(self.report, case_id, background=kind == "background")
+        return path if path.is_file() else None
+
+    # -- decisions --------------------------------------------------------------------------------------
+
+    def stamps(self, name: str) -> dict[str, str]:
+        """What is looked at when somebody decides about a case now."""
+        case = self.cases.get(name)
+        if case is None:
+            return {"run_stamp": self.run_stamp}
+        with self._lock:
+            label = label_stamp(case)
+        return {
+            "image_stamp": self.volumes.stamp(case),
+            "label_stamp": label,
+            "run_stamp": self.run_stamp,
+        }
+
+    def holding(self, since: int = 0, rater: str | None = None) -> list[dict[str, Any]]:
+        """The verdicts that hold of every case that has an event after one, for the page.
+
+        Args:
+            since: number of an event.
+            rater: where the review is blind, only theirs.
+        """
+        changed = self.decisions.changed(since)
+        by_id = {case: name for name, case in self.ids.items()}
+        found: dict[str, list[dict[str, Any]]] = {by_id[case]: [] for case in changed if case in by_id}
+        for one in self.decisions.holding(changed):
+            name = by_id.get(one.case)
+            if name is None or (self.asked.blind and one.rater != rater):
+                continue
+            case = self.cases.get(name)
+            with self._lock:
+                stale = case is not None and not same_label(case, one.label_stamp)
+            found[name].append(
+                {"class": one.class_name, "rater": one.rater, "verdict": one.verdict, "stale": stale}
+            )
+        return [{"hash": name, "verdicts": verdicts} for name, verdicts in found.items()]
+
+
+def _hide(data: dict[str, Any]) -> None:
+    """Take scores and reasons out of a table of cases, and draw its order."""
+    data["numbers"], data["columns"] = {}, []
+    data["reasons"] = {"texts": [], "rows": [[] for _ in data["case"]]}
+    data["plane"] = {"texts": [""], "codes": [0] * len(data["case"])}
+    order = list(range(len(data["case"])))
+    random.Random(hashlib.sha256(data["key"].encode()).digest()).shuffle(order)
+    for name in ("case", "hash", "thumb", "pictures", "mosaic"):
+        data[name] = [data[name][row] for row in order]
+    for name in ("status", "group", "site", "error", "class_set"):
+        data[name] = {**data[name], "codes": [data[name]["codes"][row] for row in order]}
+
+
+def _plain(value: Any) -> Any:
+    """As JSON takes it; numbers that are none become null."""
+    if value is None or isinstance(value, str | bool | int):
+        return value
+    if isinstance(value, float):
+        return significant(value, 7)
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return _plain(value.tolist()) if hasattr(value, "tolist") else str(value)
