@@ -22,9 +22,21 @@ from aleaseg.review.event import KINDS, VERDICTS, Event
 __all__ = ["Decision", "Decisions"]
 
 _COLUMNS = (
-    "uuid at rater session case_id class kind verdict payload seconds blind undoes image_stamp label_stamp "
-    "run_stamp"
-).split()
+    *(
+        "uuid",
+        "at",
+        "rater",
+        "session",
+        "case_id",
+        "class",
+        "kind",
+        "verdict",
+        "payload",
+        "seconds",
+        "blind",
+    ),
+    *("undoes", "image_stamp", "label_stamp", "run_stamp"),
+)
 _STATES = ("verdict", "reasons", "note")  # kinds of which the last one holds
 
 _SCHEMA = f"""

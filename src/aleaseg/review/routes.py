@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from aleaseg.pages.files import asset
 from aleaseg.pages.templates import templates
+from aleaseg.review.agreement import raters_of
 from aleaseg.review.event import VERDICTS, Event, label_words
+from aleaseg.review.export import as_csv, as_json, from_csv, from_json
 from aleaseg.review.session import Session
 
 if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
     from starlette.routing import Route
+
+    from aleaseg.review.volumes import Part
 
 __all__ = ["routes"]
 
@@ -24,12 +28,14 @@ _REPORT, _OWN = "aleaseg.report", "aleaseg.review"
 _OWN_SCRIPTS = (
     "slices.js",
     "outline.js",
+    "window.js",
     "plane.js",
     "viewer.js",
     "outbox.js",
     "verdicts.js",
     "panel.js",
     "controls.js",
+    "together.js",
     "review.js",
 )
 SCRIPTS = (
@@ -70,7 +76,10 @@ def routes(session: Session) -> list[Route]:
         get("/api/case/{name:hash}/volume", answers.volume),
         get("/api/case/{name:hash}/picture/{kind}", answers.picture),
         get("/api/case/{name:hash}/slice/{kind}/{axis:int}/{k:int}", answers.slice),
+        get("/api/agreement", answers.agreement),
+        get("/api/export.{form}", answers.export),
         Route("/api/events", answers.add_events, methods=["POST"]),
+        Route("/api/import", answers.take_in, methods=["POST"]),
         Route("/api/prefetch", answers.prefetch, methods=["POST"]),
     ]
 
@@ -147,7 +156,7 @@ class _Answers:
             return _nothing()
         volumes = self._session.volumes
         stamp = volumes.stamp(case)
-        part = "prediction" if kind == "prediction" else "image"
+        part: Part = "prediction" if kind == "prediction" else "image"
         if error := volumes.error(stamp, part):
             return _json({"error": error}, 500)
         try:
@@ -198,13 +207,16 @@ class _Answers:
             events = [self._event(one) for one in (sent if isinstance(sent, list) else [sent])]
         except (ValueError, RecursionError) as error:
             return _json({"error": f"{error}"[:300]}, 422)
+        return self._keep(events)
+
+    def _keep(self, events: Sequence[Event]) -> Response:
         try:
             numbers = self._session.decisions.add(events)
         except ValueError as error:
             return _json({"error": f"{error}"[:300]}, 409)
         except sqlite3.Error as error:
             # Nothing of it is kept: the page says so, and sends it again.
-            return _json({"error": f"not saved: {error}"}, 507)
+            return _json({"error": f"{error}"[:300]}, 507)
         return _json({"saved": [event.uuid for event in events], "seq": numbers})
 
     def _event(self, sent: Any) -> Event:
@@ -216,6 +228,43 @@ class _Answers:
             raise ValueError(f"the data set has no class {str(of)[:80]!r}")
         blind = {"blind": True} if self._session.asked.blind else {}
         return Event.read({**sent, **blind}, case=self._session.ids[name], **self._session.stamps(name))
+
+    # -- all of them --------------------------------------------------------------------------------------
+
+    def agreement(self, request: Request) -> Response:
+        if self._session.asked.blind:
+            return _json({"blind": True})
+        return _json(raters_of(self._session.decisions.holding()).as_json())
+
+    def export(self, request: Request) -> Response:
+        from starlette.responses import Response
+
+        forms = {"json": (as_json, "application/json"), "csv": (as_csv, "text/csv")}
+        form = request.path_params["form"]
+        if form not in forms or self._session.asked.blind:
+            return _nothing()
+        write, kind = forms[form]
+        headers = {"content-disposition": f'attachment; filename="decisions.{form}"'}
+        return Response(write(self._session.decisions), media_type=kind, headers=headers)
+
+    async def take_in(self, request: Request) -> Response:
+        from starlette.concurrency import run_in_threadpool
+
+        return await run_in_threadpool(self._take_in, await request.body())
+
+    def _take_in(self, body: bytes) -> Response:
+        cases = set(self._session.ids.values())
+        try:
+            sent = json.loads(body)
+            if not isinstance(sent, dict) or not isinstance(sent.get("text"), str):
+                raise ValueError("expected the text of a file")
+            if str(sent.get("name")).lower().endswith(".csv"):
+                events = from_csv(sent["text"], cases, self._session.dataset.classes)
+            else:
+                events = from_json(sent["text"], cases)
+        except (ValueError, RecursionError) as error:
+            return _json({"error": f"{error}"[:300]}, 422)
+        return self._keep(events)
 
 
 def _number(text: str | None) -> int:

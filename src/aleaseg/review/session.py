@@ -22,7 +22,7 @@ from aleaseg.report.index import case_table
 from aleaseg.review.decisions import Decisions
 from aleaseg.review.settings import ReviewSettings
 from aleaseg.review.stamps import label_stamp, same_label
-from aleaseg.review.volumes import Volumes
+from aleaseg.review.volumes import PARTS, Volumes
 from aleaseg.run import Run, file_name, sha256_of
 from aleaseg.settings import READING
 
@@ -127,11 +127,9 @@ class Session:
             return {"error": "The data set has no such case any more."}
         stamp = self.volumes.stamp(case)
         self.volumes.ask(case, stamp)
-        found: dict[str, Any] = {"stamp": stamp, "error": "", "image": None, "prediction": None}
-        for part in ("image", "prediction"):
-            found[part] = self.volumes.about(stamp, part)  # type: ignore[arg-type]
-            found["error"] = found["error"] or self.volumes.error(stamp, part)  # type: ignore[arg-type]
-        return found
+        found: dict[str, Any] = {part: self.volumes.about(stamp, part) for part in PARTS}
+        error = next(filter(None, (self.volumes.error(stamp, part) for part in PARTS)), "")
+        return {"stamp": stamp, "error": error, **found}
 
     def prefetch(self, names: list[str]) -> None:
         """Decode these cases when nothing else is to be done."""

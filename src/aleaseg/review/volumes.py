@@ -27,7 +27,7 @@ from aleaseg.review.bricks import read_slice
 from aleaseg.review.decoding import decode_image, decode_prediction
 from aleaseg.run import Run, read_json
 
-__all__ = ["Slice", "Volumes"]
+__all__ = ["PARTS", "Part", "Slice", "Volumes"]
 
 Part = Literal["image", "prediction"]
 Kind = Literal["image", "mask", "prediction"]
@@ -35,7 +35,7 @@ Kind = Literal["image", "mask", "prediction"]
 # Raise it when the files themselves change, so that older ones are made anew.
 _VERSION = 1
 _MOST_WAITING = 8
-_PARTS: tuple[Part, ...] = ("image", "prediction")
+PARTS: tuple[Part, ...] = ("image", "prediction")
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ class Volumes:
         with self._changed:
             wanted = [
                 (case, stamp, part)
-                for part in _PARTS
+                for part in PARTS
                 if self.about(stamp, part) is None and (stamp, part) not in self._errors
             ]
             rest = [one for one in self._waiting if one[1] != stamp]
@@ -176,12 +176,10 @@ class Volumes:
                 self._now = stamp
             try:
                 self._decode(case, stamp, part)
+                self._forget()
             # Whatever one damaged case raises, the page says it and the others are shown.
             except Exception as error:
-                if self._over:
-                    return
                 self._errors[stamp, part] = one_line(case.id, error)
-            self._forget()
 
     def _decode(self, case: Case, stamp: str, part: Part) -> None:
         if self.about(stamp, part) is not None:
@@ -216,7 +214,7 @@ class Volumes:
             if sum(sizes.values()) <= self._most_bytes:
                 return
             if path.name != self._now:
-                for part in _PARTS:
+                for part in PARTS:
                     self._about.pop((path.name, part), None)
                 shutil.rmtree(path, ignore_errors=True)
                 del sizes[path]

@@ -76,7 +76,7 @@ ALEASEG.plane = (hooks) => {
     pen.drawImage(ground, left, top, wide, high);
     pen.imageSmoothingEnabled = false;
     if (over.width) pen.drawImage(over, left, top, wide, high);
-    if (!drawn.layers.hidden && !drawn.layers.fill) lines(pen, scale, left, top, ratio);
+    if (!drawn.layers.hidden) lines(pen, scale, left, top, ratio);
     if (drawn.cross) cross(pen, scale, left, top, ratio);
   }
 
@@ -85,7 +85,9 @@ ALEASEG.plane = (hooks) => {
     const { layers, spacing } = drawn;
     if (!paths) paths = traced();
     const matrix = new DOMMatrix([spacing[1] * scale, 0, 0, spacing[0] * scale, left, top]);
-    const shown = paths.filter((one) => layers[one.kind] && !layers.hiddenClasses.has(one.name)).map((one) => {
+    // A mask that is filled has no outline; what is predicted keeps its own over it.
+    const filled = layers.fill && (layers.mask ? "mask" : "prediction");
+    const shown = paths.filter((one) => layers[one.kind] && one.kind !== filled && !layers.hiddenClasses.has(one.name)).map((one) => {
       const path = new Path2D();
       path.addPath(one.path, matrix);
       return { ...one, path };

@@ -22,10 +22,9 @@
   let rater = about.rater;
   let blind = about.blind;
   let row = -1;
-  let opened = 0; // ms of the page's clock; what passes while it is hidden does not count
-  let away = 0;
+  const looking = { since: 0, ms: 0 }; // how long the case has been looked at; what passes while the page is hidden does not count
   let history = [];
-  const done = []; // [hash, uuid] of what this page did, for undo
+  const done = []; // what this page did and did not yet take back
 
   // -- decisions -------------------------------------------------------------------------------
   const verdicts = ALEASEG.verdicts(() => rater);
@@ -38,11 +37,10 @@
   function event(kind, more = {}) {
     const made = {
       uuid: crypto.randomUUID(), at: new Date().toISOString(), rater, session, case: hash(), kind, blind,
-      seconds: Math.round((performance.now() - opened - away) / 100) / 10, ...more,
+      seconds: Math.round((looking.ms + performance.now() - looking.since) / 100) / 10, ...more,
     };
-    if (kind !== "open") done.push([made.case, made.uuid, made]);
+    if (kind !== "open") done.push(made);
     outbox.add(made);
-    return made;
   }
 
   function decide(verdict, of) {
@@ -64,29 +62,20 @@
     if (mine) undo(mine);
   }
 
+  // What was done last, on whichever case; else what holds of this one.
   function undo(given) {
-    let target = given;
-    if (!target) {
-      const last = done.pop();
-      if (!last) {
-        target = [...history].reverse().find((each) => each.rater === rater && !each.undone && ["verdict", "reasons", "note"].includes(each.kind));
-        if (!target) return;
-      } else {
-        target = { ...last[2], case_id: null };
-        if (target.kind === "undo") {
-          undo();
-          return;
-        }
-      }
-    }
-    const of = target.case || hash();
-    const made = {
-      uuid: crypto.randomUUID(), at: new Date().toISOString(), rater, session, case: of, class: target.class || "", kind: "undo", undoes: target.uuid, blind,
-    };
-    if (target.kind === "verdict") verdicts.put(of, target.class || "", null);
-    outbox.add(made);
+    const held = () => [...history].reverse().find((each) => each.rater === rater && !each.undone && ["verdict", "reasons", "note"].includes(each.kind));
+    const target = given || done[done.length - 1] || held();
+    if (!target) return;
+    const at = done.findIndex((each) => each.uuid === target.uuid);
+    if (at >= 0) done.splice(at, 1);
+    const on = target.case || hash();
+    outbox.add({
+      uuid: crypto.randomUUID(), at: new Date().toISOString(), rater, session, case: on, class: target.class || "", kind: "undo", undoes: target.uuid, blind,
+    });
+    if (target.kind === "verdict") verdicts.put(on, target.class || "", null);
     say(`Taken back: ${target.kind === "verdict" ? VERDICTS[target.verdict].word : target.kind}`);
-    if (of !== hash()) location.hash = of;
+    if (on !== hash()) location.hash = on;
   }
 
   const panel = ALEASEG.panel({
@@ -210,7 +199,7 @@
       return;
     }
     row = found;
-    [opened, away, history, nextReason] = [performance.now(), 0, [], 0];
+    [looking.since, looking.ms, history, nextReason] = [performance.now(), 0, [], 0];
     const here = row;
     byId("case-id").textContent = data.case[row];
     document.title = `${data.case[row]} · review`;
@@ -340,15 +329,19 @@
   byId("next").addEventListener("click", () => go(1));
   byId("undo").addEventListener("click", () => undo());
   byId("help-button").addEventListener("click", () => byId("help").showModal());
+  const together = ALEASEG.together(byId("together"), {
+    agreement: byId("agreement"), out: byId("out"), file: byId("file"), read: byId("read"),
+  }, (id) => data.hash[data.case.indexOf(id)], refresh);
+  byId("together-button").addEventListener("click", together.open);
   byId("drawer").addEventListener("click", () => document.body.classList.toggle("drawer-open"));
   document.addEventListener("visibilitychange", () => {
-    if (document.hidden) opened -= performance.now(); // the clock stands
-    else opened += performance.now();
+    if (document.hidden) looking.ms += performance.now() - looking.since;
+    else looking.since = performance.now();
   });
 
   addEventListener("keydown", (pressed) => {
     if (pressed.key === "Escape" && ALEASEG.typing(pressed)) pressed.target.blur();
-    if (ALEASEG.typing(pressed) || byId("help").open) return;
+    if (ALEASEG.typing(pressed) || document.querySelector("dialog[open]")) return;
     const verdict = Object.keys(VERDICTS).find((each) => VERDICTS[each].key === pressed.key);
     const does = {
       j: () => go(1), k: () => go(-1), r: lookNext, u: () => undo(), b: () => { if (!about.blind) setBlind(!blind); },

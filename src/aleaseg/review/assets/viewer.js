@@ -13,8 +13,7 @@ ALEASEG.volumeViewer = (parts, classes, about) => {
   let source = null;
   let voxel = [0, 0, 0];
   let main = 0; // the axis whose plane is large
-  let windows = [];
-  let preset = 0;
+  let grey = null; // which values are black and white
   let listener = () => {};
   let drawnAt = 0;
 
@@ -22,7 +21,7 @@ ALEASEG.volumeViewer = (parts, classes, about) => {
   const views = [0, 1, 2].map((axis) => ALEASEG.plane({
     look: (row, column) => go(toVoxel(axis, row, column)),
     step: (count) => step(count, axis),
-    window: shiftWindow,
+    window: (across, down) => windowed(() => grey.shift(channel, across, down)),
     probe: (row, column) => probe(axis, row, column),
     focus: () => { if (volume && views[axis].canvas.matches(":focus-visible")) lead(axis); },
   }));
@@ -45,9 +44,8 @@ ALEASEG.volumeViewer = (parts, classes, about) => {
       source = slices(hash, found.stamp);
       voxel = image().shape.map((length) => Math.floor(length / 2));
       main = 0;
-      windows = image().windows.map((one) => [...one]);
+      grey = ALEASEG.greyWindow(image().windows, image().ranges, about.channels);
       channel = Math.min(channel, image().channels - 1);
-      preset = 0;
       shown.close = false;
       views.forEach((view) => view.closeUp(null));
     }
@@ -191,7 +189,7 @@ ALEASEG.volumeViewer = (parts, classes, about) => {
     sliders[axis].value = voxel[axis];
     views[axis].draw({
       slice: found.image, mask: found.mask || null, prediction: found.prediction || null,
-      window: windows[channel], spacing: plane.spacing_mm, letters: plane.letters, layers: layers(), voxels: shown.voxels,
+      window: grey.of(channel), spacing: plane.spacing_mm, letters: plane.letters, layers: layers(), voxels: shown.voxels,
       cross: shown.cross && !shown.hidden && image().planes.length > 1 ? toPicture(axis, voxel) : null,
       caption: [name ? `${name} ` : "", h("span", { class: "muted" }, where)],
       title: [name || "image", where].filter(Boolean).join(", "),
@@ -225,40 +223,12 @@ ALEASEG.volumeViewer = (parts, classes, about) => {
   }
 
   // -- window ------------------------------------------------------------------------------------
-  const CT = { "soft tissue": [-160, 240], lung: [-1350, 150], bone: [-500, 1300], brain: [0, 80] };
-  function presets() {
-    const [low, high] = image().ranges[channel];
-    const ct = (about.channels[channel] || "").toUpperCase() === "CT" && low < -200;
-    const dark = [low, low + (high - low) / 8];
-    return [["usual", image().windows[channel]], ...(ct ? Object.entries(CT) : []), ["whole range", [low, high]], ["background", dark]];
-  }
-
-  function setWindow(limits) {
-    windows[channel] = limits[1] > limits[0] ? [...limits] : [limits[0], limits[0] + 1e-6];
-    windowSaid();
+  function windowed(change) {
+    change();
+    const [low, high] = grey.of(channel);
+    const [a, b, select] = [".low", ".high", ".preset"].map((kind) => parts.toggles.querySelector(kind));
+    if (a) [a.value, b.value, select.value] = [Number(low.toPrecision(4)), Number(high.toPrecision(4)), grey.chosen(channel)];
     draw();
-  }
-
-  // Drag across: width; down: level.
-  function shiftWindow(dx, dy) {
-    const [low, high] = windows[channel];
-    const [least, most] = image().ranges[channel];
-    const [middle, half] = [(low + high) / 2 + dy * (most - least), ((high - low) / 2) * Math.exp(2 * dx)];
-    setWindow([middle - half, middle + half]);
-  }
-
-  function nextPreset() {
-    const all = presets();
-    preset = (preset + 1) % all.length;
-    setWindow(all[preset][1]);
-    const select = parts.toggles.querySelector(".preset");
-    if (select) select.value = preset;
-  }
-
-  function windowSaid() {
-    const [low, high] = windows[channel];
-    const [a, b] = [parts.toggles.querySelector(".low"), parts.toggles.querySelector(".high")];
-    if (a) [a.value, b.value] = [Number(low.toPrecision(4)), Number(high.toPrecision(4))];
   }
 
   // -- controls ----------------------------------------------------------------------------------
@@ -268,7 +238,7 @@ ALEASEG.volumeViewer = (parts, classes, about) => {
     }), kind ? h("i", { class: kind }) : null, title, h("kbd", {}, key_));
     const end = (kind) => h("input", { type: "number", step: "any", class: kind, "aria-label": `Grey value that is ${kind === "low" ? "black" : "white"}`, onchange: () => {
       const [a, b] = [".low", ".high"].map((one) => Number(parts.toggles.querySelector(one).value));
-      if (Number.isFinite(a) && Number.isFinite(b)) setWindow([a, b]);
+      if (Number.isFinite(a) && Number.isFinite(b)) windowed(() => grey.set(channel, [a, b]));
     } });
     const list = [];
     if (image().mask) list.push(box("mask", "mask", "→", "line-mask"));
@@ -282,22 +252,18 @@ ALEASEG.volumeViewer = (parts, classes, about) => {
     }
     if (image().planes.length > 1) list.push(box("cross", "cross-hair", "C"));
     list.push(box("close", "close-up", "Z"), box("voxels", "voxels", "V"));
-    list.push(h("label", {}, "window ", h("select", { class: "preset", onchange: (event) => {
-      preset = Number(event.target.value);
-      setWindow(presets()[preset][1]);
-    } }, presets().map(([name], place) => h("option", { value: place, selected: place === preset }, name)))), end("low"), end("high"));
+    list.push(h("label", {}, "window ", h("select", { class: "preset", onchange: (event) => windowed(() => grey.choose(channel, Number(event.target.value))) },
+      grey.presets(channel).map(([name], place) => h("option", { value: place }, name)))), end("low"), end("high"));
     if (image().channels > 1) {
       list.push(h("select", { "aria-label": "Channel", class: "channel", onchange: (event) => {
         channel = Number(event.target.value);
-        preset = 0;
         toggles();
-        draw();
       } }, image().ranges.map((_, place) => h("option", { value: place, selected: place === channel }, about.channels[place] || `channel ${place + 1}`))));
     }
     if (classes.length > 1) list.push(h("span", { class: "classes", role: "group", "aria-label": "Classes" }, classes.map(chip)));
     parts.toggles.replaceChildren(...list);
     parts.toggles.classList.toggle("several", classes.length > 1);
-    windowSaid();
+    windowed(() => {});
     parts.caption.replaceChildren(...caption());
   }
 
@@ -391,7 +357,7 @@ ALEASEG.volumeViewer = (parts, classes, about) => {
       ArrowUp: () => step(-many), ArrowDown: () => step(many), PageUp: () => step(-10), PageDown: () => step(10),
       ArrowLeft: () => set("prediction"), ArrowRight: () => set("mask"),
       c: () => set("cross"), z: () => set("close"), v: () => set("voxels"), d: () => set("difference"), s: () => set("fill"),
-      w: nextPreset, "+": () => views[main].zoom(1.25), "-": () => views[main].zoom(0.8),
+      w: () => windowed(() => grey.next(channel)), "+": () => views[main].zoom(1.25), "-": () => views[main].zoom(0.8),
       x: () => lead((main + 1) % image().planes.length),
     }[event.key.length === 1 ? event.key.toLowerCase() : event.key];
     if (!does) return false;
