@@ -6,6 +6,7 @@ import hashlib
 import secrets
 import socket
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from aleaseg.errors import UsageError
@@ -45,8 +46,12 @@ def serve(asked: ReviewSettings, ready: Callable[[str], None]) -> None:
     need("uvicorn")
     import uvicorn
 
-    listening = _listen(asked.port)
-    session = Session(asked)
+    listening = _listen(asked.port) if asked.port else _usual(Path(asked.run))
+    try:
+        session = Session(asked)
+    except BaseException:
+        listening.close()
+        raise
     secret = secrets.token_urlsafe(24)
     config = uvicorn.Config(
         application(session, secret),
@@ -74,6 +79,15 @@ def serve(asked: ReviewSettings, ready: Callable[[str], None]) -> None:
         Server(config).run(sockets=[listening])
     finally:
         session.close()
+
+
+def _usual(run: Path) -> socket.socket:
+    """A port that is the same each time where it is free: what a browser kept of a run is found again by it."""
+    digits = hashlib.sha256(str(run.resolve()).encode("utf-8", "replace")).digest()
+    try:
+        return _listen(20000 + int.from_bytes(digits[:2], "big") % 12000)
+    except UsageError:
+        return _listen(0)
 
 
 def _listen(port: int) -> socket.socket:

@@ -176,9 +176,12 @@ ALEASEG.plane = (hooks) => {
 
   let held = null; // what a drag does: "look", "pan" or "window"
   let last = null;
+  let pointed = false; // the focus comes from a pointer, not from the Tab key
   canvas.addEventListener("pointerdown", (event) => {
     if (!drawn) return;
+    pointed = true;
     canvas.focus({ preventScroll: true });
+    pointed = false;
     canvas.setPointerCapture(event.pointerId);
     held = event.button === 2 || event.ctrlKey ? "window" : event.button === 1 || event.shiftKey ? "pan" : "look";
     last = at(event);
@@ -212,7 +215,7 @@ ALEASEG.plane = (hooks) => {
       zoom(event.deltaY < 0 ? 1.2 : 1 / 1.2, x, y);
     } else hooks.step(event.deltaY > 0 ? 1 : -1);
   }, { passive: false });
-  canvas.addEventListener("focus", () => hooks.focus());
+  canvas.addEventListener("focus", () => { if (!pointed) hooks.focus(); });
   new ResizeObserver(paint).observe(canvas);
 
   return { element, canvas, draw, closeUp, zoom: (factor) => zoom(factor, canvas.width / 2, canvas.height / 2) };

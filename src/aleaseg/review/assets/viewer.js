@@ -23,7 +23,7 @@ ALEASEG.volumeViewer = (parts, classes, about) => {
     step: (count) => step(count, axis),
     window: (across, down) => windowed(() => grey.shift(channel, across, down)),
     probe: (row, column) => probe(axis, row, column),
-    focus: () => { if (volume && views[axis].canvas.matches(":focus-visible")) lead(axis); },
+    focus: () => { if (volume) lead(axis); },
   }));
   views.forEach((view, axis) => view.element.addEventListener("dblclick", () => lead(axis)));
   const sliders = [0, 1, 2].map((axis) => h("input", { type: "range", min: 0, "aria-label": "Slice", class: "slider", oninput: (event) => {
