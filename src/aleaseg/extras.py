@@ -16,9 +16,7 @@ _EXTRAS = {
     "cleanlab": "compare",
     "huggingface_hub": "models",
     "nnunetv2": "nnunet",
-    "starlette": "review",
     "transformers": "models",
-    "uvicorn": "review",
 }
 
 

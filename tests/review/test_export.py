@@ -57,7 +57,9 @@ def test_everything_comes_back_from_json(filled, tmp_path):
 
 def test_a_table_has_what_holds_and_comes_back(filled, tmp_path):
     text = as_csv(filled)
-    assert not any(cell.startswith(("=", "-", "+", "@")) for line in text.splitlines() for cell in line.split(","))
+    assert not any(
+        cell.startswith(("=", "-", "+", "@")) for line in text.splitlines() for cell in line.split(",")
+    )
     other = Decisions(tmp_path / "other.sqlite")
     for _ in range(2):
         other.add(from_csv(text, CASES, ["liver"]))

@@ -23,7 +23,9 @@ def decide(fresh):
         case = f"case <{number:02d}>"
         at = "2026-01-01T00:00:00.000+00:00"
         stamp = label_stamp(dataset[case]) if stamp is None else stamp
-        event = Event(str(uuid.uuid4()), at, rater, case, "verdict", verdict=verdict, label_stamp=stamp, **more)
+        event = Event(
+            str(uuid.uuid4()), at, rater, case, "verdict", verdict=verdict, label_stamp=stamp, **more
+        )
         opened.add([event])
 
     yield add
@@ -62,7 +64,10 @@ def test_select_goes_by_it_whatever_the_score(decide, fresh, type_aleaseg):
     assert doubtful not in dropped
     # What is typed has the last word.
     done = type_aleaseg("select", fresh.path, "--use-review", "--keep", sound, "--dry-run")
-    assert f"by hand: {sound}, {doubtful} stay" in done.stdout or f"by hand: {doubtful}, {sound} stay" in done.stdout
+    assert (
+        f"by hand: {sound}, {doubtful} stay" in done.stdout
+        or f"by hand: {doubtful}, {sound} stay" in done.stdout
+    )
     shutil.rmtree(fresh.path / "selection")
 
 

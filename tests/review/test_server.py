@@ -106,7 +106,12 @@ def test_a_decision_is_there_for_all_who_ask(server, event):
         }
     ]
     (row,) = server.json(f"/api/events?case={file_name(CASES[5])}")["events"]
-    assert (row["seconds"], row["blind"], bool(row["label_stamp"]), bool(row["image_stamp"])) == (4.2, 0, True, True)
+    assert (row["seconds"], row["blind"], bool(row["label_stamp"]), bool(row["image_stamp"])) == (
+        4.2,
+        0,
+        True,
+        True,
+    )
     conflict = server.post("/api/events", {**sent, "verdict": "keep"})
     assert conflict[0] == 409
     wrong = server.post("/api/events", event(CASES[5], **{"class": "no such class"}))
@@ -114,9 +119,13 @@ def test_a_decision_is_there_for_all_who_ask(server, event):
 
 
 def test_agreement_of_two(server, event):
-    for number, (ann, bob) in enumerate([("keep", "keep"), ("drop", "drop"), ("keep", "drop"), ("drop", "drop")]):
+    for number, (ann, bob) in enumerate(
+        [("keep", "keep"), ("drop", "drop"), ("keep", "drop"), ("drop", "drop")]
+    ):
         for rater, verdict in (("ann", ann), ("bob", bob)):
-            assert server.post("/api/events", event(CASES[8 + number], rater=rater, verdict=verdict))[0] == 200
+            assert (
+                server.post("/api/events", event(CASES[8 + number], rater=rater, verdict=verdict))[0] == 200
+            )
     found = server.json("/api/agreement")
     (pair,) = [one for one in found["cohen"] if one["raters"] == ["ann", "bob"]]
     # p_o = 3/4, p_e = 1/2 * 1/4 + 1/2 * 3/4
@@ -162,7 +171,9 @@ def test_the_blind_see_no_scores_and_no_others(reviewed, start_server, stop_serv
         assert (case["reasons"], case["statistics"], case["classes"]) == ([], [], [])
         blind.post("/api/events", event(CASES[1], rater="cleo", verdict="keep"))
         blind.post("/api/events", event(CASES[1], rater="dora", verdict="drop"))
-        said = json.dumps(blind.json("/api/holding?rater=cleo")) + json.dumps(blind.json("/api/events?rater=cleo"))
+        said = json.dumps(blind.json("/api/holding?rater=cleo")) + json.dumps(
+            blind.json("/api/events?rater=cleo")
+        )
         assert "cleo" in said
         assert "dora" not in said
         assert all(one["blind"] for one in blind.json("/api/events?rater=cleo")["events"])
@@ -172,7 +183,9 @@ def test_the_blind_see_no_scores_and_no_others(reviewed, start_server, stop_serv
         stop_server(process)
 
 
-def test_a_server_that_was_killed_has_kept_what_it_acknowledged(reviewed, start_server, stop_server, asking, event):
+def test_a_server_that_was_killed_has_kept_what_it_acknowledged(
+    reviewed, start_server, stop_server, asking, event
+):
     process, address = start_server(reviewed)
     first = asking(address)
     sent = [event(CASES[number], rater="eve") for number in range(12, 16)]

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from aleaseg.errors import UsageError
-from aleaseg.extras import need
 from aleaseg.review.routes import routes
 from aleaseg.review.safety import App, Guard
 from aleaseg.review.session import Session
@@ -23,7 +22,6 @@ _HOST = "127.0.0.1"
 
 def application(session: Session, secret: str) -> App:
     """Everything that is served, behind its guard."""
-    need("starlette")
     from starlette.applications import Starlette
 
     app: Any = Starlette(routes=routes(session))
@@ -41,9 +39,7 @@ def serve(asked: ReviewSettings, ready: Callable[[str], None]) -> None:
 
     Raises:
         UsageError: the run or its data set cannot be opened, or the port is taken.
-        MissingExtra: starlette or uvicorn is not installed.
     """
-    need("uvicorn")
     import uvicorn
 
     listening = _listen(asked.port) if asked.port else _usual(Path(asked.run))

@@ -22,7 +22,9 @@ class ReviewSettings(Settings):
     no_browser: Annotated[
         bool, Option("Open no browser; the address alone is printed, as for a tunnel.")
     ] = False
-    port: Annotated[int, Option("Port on 127.0.0.1; 0: the run's usual one, or any that is free.", "N", least=0)] = 0
+    port: Annotated[
+        int, Option("Port on 127.0.0.1; 0: the run's usual one, or any that is free.", "N", least=0)
+    ] = 0
     rater: Annotated[str | None, Option("Who decides; default: your user name.", "NAME")] = None
     blind: Annotated[bool, Option("Hide scores, reasons and what others decided; a drawn order.")] = False
     cache_gb: Annotated[
