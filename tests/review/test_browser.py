@@ -380,6 +380,22 @@ def test_two_raters_and_the_blind(page):
     page.until("document.querySelectorAll('#sheet .tile').length === 1")
 
 
+def test_the_order_that_a_lot_drew_says_how_many_are_bad(page):
+    page.run(
+        "const sort = document.getElementById('sort'); sort.value = 'random_sample';"
+        "sort.dispatchEvent(new Event('change'))"
+    )
+    page.until("!document.getElementById('sample').hidden")
+    drawn = page.server.json("/api/looking")["drawn"]
+    first = min(drawn, key=drawn.get)
+    page.run("location.hash = arguments[0]", first)
+    page.until("document.body.dataset.whole === arguments[0]", first)
+    page.press("2")
+    page.saved()
+    page.until("document.getElementById('sample').textContent.includes('of all 24')")
+    page.until("document.body.dataset.whole === arguments[0]", sorted(drawn, key=drawn.get)[1])
+
+
 def test_files_out_and_in(page, tmp_path):
     page.open("case <14>")
     page.run("document.getElementById('together-button').click()")

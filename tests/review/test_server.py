@@ -134,6 +134,25 @@ def test_agreement_of_two(server, event):
     assert CASES[10] in found["disputed"]
 
 
+def test_what_to_look_at_first_and_what_a_sample_says(server, event):
+    before = server.json("/api/looking")
+    queue = server.json("/api/queue")
+    assert sorted(before["drawn"].values()) == list(range(1, 25))
+    doubt = dict(zip(queue["hash"], queue["numbers"]["doubt"], strict=True))
+    ranked = sorted(before["rates"], key=lambda name: -before["rates"][name])
+    rates = [before["rates"][name] for name in sorted(doubt, key=lambda name: -doubt[name])]
+    assert set(ranked) == set(queue["hash"])
+    assert all(a >= b - 1e-9 for a, b in zip(rates, rates[1:], strict=False))
+    by_hash = dict(zip(queue["hash"], queue["case"], strict=True))
+    for name in sorted(before["drawn"], key=before["drawn"].get)[:5]:
+        sent = event(by_hash[name], rater="sam", verdict="re-scan", seconds=10)
+        assert server.post("/api/events", sent)[0] == 200
+    after = server.json("/api/looking")
+    assert after["sample"]["size"] >= 5
+    assert after["sample"]["bad"] >= 1
+    assert after["drawn"] == before["drawn"]
+
+
 def test_a_verdict_on_a_mask_that_has_changed_is_stale(server, event, reviewed):
     case = dataset_of(reviewed)[CASES[7]]
     path = case.label_files[0]

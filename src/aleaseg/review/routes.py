@@ -77,6 +77,7 @@ def routes(session: Session) -> list[Route]:
         get("/api/case/{name:hash}/picture/{kind}", answers.picture),
         get("/api/case/{name:hash}/slice/{kind}/{axis:int}/{k:int}", answers.slice),
         get("/api/agreement", answers.agreement),
+        get("/api/looking", answers.looking),
         get("/api/export.{form}", answers.export),
         Route("/api/events", answers.add_events, methods=["POST"]),
         Route("/api/import", answers.take_in, methods=["POST"]),
@@ -235,6 +236,9 @@ class _Answers:
         if self._session.asked.blind:
             return _json({"blind": True})
         return _json(raters_of(self._session.decisions.holding()).as_json())
+
+    def looking(self, request: Request) -> Response:
+        return _json(self._session.looking())
 
     def export(self, request: Request) -> Response:
         from starlette.responses import Response

@@ -7,19 +7,24 @@ import json
 import random
 import threading
 from collections.abc import Mapping
+from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from aleaseg.case import Case, Dataset
 from aleaseg.errors import AleasegError, UsageError
 from aleaseg.pages.javascript import significant
 from aleaseg.predictions import open_predictions
 from aleaseg.readers import open_dataset
+from aleaseg.report.columns import values
 from aleaseg.report.draw import drawn, mosaic_file, thumbnail_file
 from aleaseg.report.facts import CaseFacts
 from aleaseg.report.index import case_table
 from aleaseg.review.decisions import Decisions
+from aleaseg.review.looking import drawn_order, faults_per_minute, found_bad, sample_of
 from aleaseg.review.settings import ReviewSettings
 from aleaseg.review.stamps import label_stamp, same_label
 from aleaseg.review.volumes import PARTS, Volumes
@@ -145,6 +150,31 @@ class Session:
         if kind != "thumb":
             path = mosaic_file(self.report, case_id, background=kind == "background")
         return path if path.is_file() else None
+
+    def looking(self) -> dict[str, Any]:
+        """What to look at first, by case: faults that a minute finds, a place drawn by lot; and what the lot says."""
+        held = self.decisions.holding()
+        bad, frame = found_bad(held), self.facts.cases
+        ids = list(frame["case"].astype(str))
+        order = drawn_order(ids, str(self.facts.manifest.get("created") or ""))
+        place = {case: number for number, case in enumerate(order, start=1)}
+        found: dict[str, Any] = {
+            "drawn": {file_name(case): place[case] for case in ids},
+            "sample": asdict(sample_of(order, bad)),
+        }
+        if not self.asked.blind:
+            took: dict[str, list[float]] = {}
+            for one in held:
+                if one.seconds and not one.class_name:
+                    took.setdefault(one.case, []).append(one.seconds)
+            rates = faults_per_minute(
+                values(frame, "doubt") if "doubt" in frame else np.full(len(ids), np.nan),
+                np.nan_to_num(values(frame, "depth"), nan=1.0) if "depth" in frame else np.ones(len(ids)),
+                [float(bad[case]) if case in bad else np.nan for case in ids],
+                [float(np.median(took[case])) if case in took else np.nan for case in ids],
+            )
+            found["rates"] = dict(zip(map(file_name, ids), rates.tolist(), strict=True))
+        return found
 
     # -- decisions --------------------------------------------------------------------------------------
 

@@ -15,6 +15,7 @@
     thumb: (hash) => `/api/case/${hash}/picture/thumb`,
     link: (hash) => `#${hash}`,
   };
+  ALEASEG.lookingColumns(data, about.blind);
   const one = ALEASEG.table(data, source);
   const classes = about.classes.map((each, place) => ({ ...each, ...data.classes[place] }));
   const kept = (name, value) => (value === undefined ? localStorage.getItem(`aleaseg ${name}`) : localStorage.setItem(`aleaseg ${name}`, value));
@@ -123,6 +124,7 @@
       ? `Not saved: ${box.problem}.${left ? ` ${left} decision${left === 1 ? " is" : "s are"} kept in this browser and sent again.` : ""}` : `${left} on the way`;
     if (saved) {
       refresh();
+      controls.decided();
       if (row >= 0) showHistory();
     }
     document.body.dataset.unsent = String(left);
@@ -150,7 +152,7 @@
     return h("span", { class: `badge verdict-${mine ? mine.verdict : "other"} ${verdicts.stale(of(place)) ? "stale" : ""}`, title: words.filter(Boolean).join("; ") }, text);
   }
   const sheet = ALEASEG.sheet(one, queue, byId("sheet"), { link: (place) => one.link(place), hover: () => {}, badge });
-  ALEASEG.reviewControls(one, queue, byId("queue-controls"));
+  const controls = ALEASEG.reviewControls(one, queue, byId("queue-controls"), () => json("/api/looking"));
 
   function counted() {
     const all = one.count;
