@@ -14,7 +14,7 @@ import pytest
 
 import aleaseg
 from aleaseg.case import Geometry
-from aleaseg.readers.voxels import read_label, write_nifti
+from aleaseg.readers.voxels import read_image, read_label, write_nifti
 from aleaseg.run import file_name
 
 
@@ -24,9 +24,15 @@ def reviewed(tmp_path_factory, write_small):
     folder = tmp_path_factory.mktemp("reviewed")
     data = folder / "data"
     write_small(data, ids=[f"case <{number:02d}>" for number in range(24)])
+    # A world in which every axis hangs turned: w from left to right, h to the front, d to the head.
+    affine = np.diag([2.0, 1.0, 1.0, 1.0])[[2, 1, 0, 3]]
     for path in sorted((data / "labelsTr").iterdir()):
-        label = np.roll(read_label(path, path.name).array, 1, axis=2).astype(np.uint8)
-        write_nifti(folder / "predictions" / path.name, label, Geometry(label.shape, (2.0, 1.0, 1.0), None))
+        label = read_label(path, path.name).array.astype(np.uint8)
+        geometry = Geometry(label.shape, (2.0, 1.0, 1.0), affine)
+        scan = data / "imagesTr" / path.name.replace(".nii.gz", "_0000.nii.gz")
+        write_nifti(scan, read_image([scan], path.name).array[0], geometry)
+        write_nifti(path, label, geometry)
+        write_nifti(folder / "predictions" / path.name, np.roll(label, 1, axis=2), geometry)
     with pytest.MonkeyPatch.context() as alone:
         # In this process: workers would import everything again.
         alone.setattr(os, "cpu_count", lambda: 1)

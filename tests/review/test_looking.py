@@ -53,13 +53,11 @@ def tails(cases, bad_in_total, size, x):
     return sum(ways[x:]) / comb(cases, size), sum(ways[: x + 1]) / comb(cases, size)
 
 
-@pytest.mark.parametrize(("cases", "size", "x"), [(20, 8, 2), (20, 8, 0), (30, 30, 4), (25, 1, 1), (50, 20, 20)])
+@pytest.mark.parametrize(
+    ("cases", "size", "x"), [(20, 8, 2), (20, 8, 0), (30, 30, 4), (25, 1, 1), (50, 20, 20)]
+)
 def test_the_interval_is_exact(cases, size, x):
-    fits = [
-        total
-        for total in range(x, cases - size + x + 1)
-        if min(tails(cases, total, size, x)) > 0.025
-    ]
+    fits = [total for total in range(x, cases - size + x + 1) if min(tails(cases, total, size, x)) > 0.025]
     assert bad_in_all(cases, size, x) == (min(fits), max(fits))
 
 
@@ -81,7 +79,7 @@ def test_only_what_nobody_chose_counts_as_the_sample():
     order = drawn_order([f"c{n}" for n in range(30)], "seed")
     assert order == drawn_order(sorted(order), "seed")
     assert order != drawn_order(order, "another")
-    bad = {case: False for case in order[:10]} | {order[3]: True}
+    bad = dict.fromkeys(order[:10], False) | {order[3]: True}
     # Found outside the sample, by its doubt: it counts as found, not as drawn.
     bad |= {order[20]: True, order[25]: True}
     found = sample_of(order, bad)

@@ -107,7 +107,9 @@ class Sample:
 
 def drawn_order(cases: Sequence[str], seed: str) -> list[str]:
     """The cases in an order drawn by lot: the same for the same seed, whatever order they come in."""
-    return sorted(cases, key=lambda case: hashlib.sha256(f"{seed}\n{case}".encode("utf-8", "replace")).digest())
+    return sorted(
+        cases, key=lambda case: hashlib.sha256(f"{seed}\n{case}".encode("utf-8", "replace")).digest()
+    )
 
 
 def sample_of(order: Sequence[str], bad: Mapping[str, bool]) -> Sample:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import random
-import threading
 from collections.abc import Mapping
 from dataclasses import asdict
 from functools import cached_property
@@ -74,6 +73,7 @@ class Session:
         self.cases: Mapping[str, Case] = {
             name: there[case] for name, case in self.ids.items() if case in there
         }
+        self._names = {case: name for name, case in self.ids.items()}
         self.decisions = Decisions(self.run.path / DECISIONS)
         self.volumes = Volumes(
             self.run,
@@ -84,7 +84,6 @@ class Session:
             int(asked.cache_gb * 1e9),
         )
         self.run_stamp = (sha256_of(self.run.path / "cases.csv") or "")[:20]
-        self._lock = threading.Lock()
 
     def close(self) -> None:
         """Stop what runs in the background."""
@@ -183,11 +182,9 @@ class Session:
         case = self.cases.get(name)
         if case is None:
             return {"run_stamp": self.run_stamp}
-        with self._lock:
-            label = label_stamp(case)
         return {
             "image_stamp": self.volumes.stamp(case),
-            "label_stamp": label,
+            "label_stamp": label_stamp(case),
             "run_stamp": self.run_stamp,
         }
 
@@ -199,17 +196,19 @@ class Session:
             rater: where the review is blind, only theirs.
         """
         changed = self.decisions.changed(since)
-        by_id = {case: name for name, case in self.ids.items()}
+        by_id = self._names
         found: dict[str, list[dict[str, Any]]] = {by_id[case]: [] for case in changed if case in by_id}
+        known: dict[tuple[str, str], bool] = {}  # raters judge the same mask
         for one in self.decisions.holding(changed):
             name = by_id.get(one.case)
             if name is None or (self.asked.blind and one.rater != rater):
                 continue
-            case = self.cases.get(name)
-            with self._lock:
-                stale = case is not None and not same_label(case, one.label_stamp)
+            key = (name, one.label_stamp)
+            if key not in known:
+                case = self.cases.get(name)
+                known[key] = case is not None and not same_label(case, one.label_stamp)
             found[name].append(
-                {"class": one.class_name, "rater": one.rater, "verdict": one.verdict, "stale": stale}
+                {"class": one.class_name, "rater": one.rater, "verdict": one.verdict, "stale": known[key]}
             )
         return [{"hash": name, "verdicts": verdicts} for name, verdicts in found.items()]
 

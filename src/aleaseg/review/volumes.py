@@ -35,6 +35,7 @@ Kind = Literal["image", "mask", "prediction"]
 # Raise it when the files themselves change, so that older ones are made anew.
 _VERSION = 1
 _MOST_WAITING = 8
+_TRY_AGAIN = 10.0  # seconds after which what failed is tried again where somebody asks for it
 PARTS: tuple[Part, ...] = ("image", "prediction")
 
 
@@ -76,10 +77,11 @@ class Volumes:
     ) -> None:
         self._run, self._predictions, self._sought = run, predictions, sought
         self._dataset = dataset.with_cases(())
+        self._made_by = run.manifest.get("predictions")
         self._folder, self._most_bytes = folder, most_bytes
         self._changed = threading.Condition()
         self._waiting: list[tuple[Case, str, Part]] = []
-        self._errors: dict[tuple[str, Part], str] = {}
+        self._errors: dict[tuple[str, Part], tuple[float, str]] = {}
         self._looked_at: dict[str, float] = {}
         self._about: dict[tuple[str, Part], Mapping[str, Any]] = {}
         self._now = ""  # what is being decoded
@@ -98,12 +100,17 @@ class Volumes:
             files["prediction"] = [found.st_size, found.st_mtime_ns]
         except OSError:
             pass
-        about = [_VERSION, case.id, files, self._run.manifest.get("predictions")]
+        about = [_VERSION, case.id, files, self._made_by]
         return hashlib.sha256(json.dumps(about).encode("utf-8", "replace")).hexdigest()[:20]
 
     def ask(self, case: Case, stamp: str, *, soon: bool = True) -> None:
         """Have a case decoded: before all others, or (not `soon`) when nothing else is to be done."""
         with self._changed:
+            if soon:  # a disk may have room again
+                late = time.monotonic() - _TRY_AGAIN
+                self._errors = {
+                    key: one for key, one in self._errors.items() if key[0] != stamp or one[0] > late
+                }
             wanted = [
                 (case, stamp, part)
                 for part in PARTS
@@ -130,7 +137,7 @@ class Volumes:
 
     def error(self, stamp: str, part: Part) -> str:
         """Why a case could not be decoded; empty where it could, or is yet to be."""
-        return self._errors.get((stamp, part), "")
+        return self._errors.get((stamp, part), (0.0, ""))[1]
 
     def slice(self, stamp: str, kind: Kind, axis: int, k: int, channel: int = 0) -> Slice | None:
         """A slice of a decoded case as it hangs; None where that is not decoded, or there is none.
@@ -149,7 +156,13 @@ class Volumes:
             raise IndexError(f"no channel {channel} of {image['channels']}")
         self._looked_at[stamp] = time.monotonic()
         path = self._folder / stamp / (f"image.{channel}.raw" if kind == "image" else f"{kind}.raw")
-        flat = read_slice(path, shape, np.dtype(about[kind]), axis, k)
+        try:
+            flat = read_slice(path, shape, np.dtype(about[kind]), axis, k)
+        except FileNotFoundError:  # forgotten, or deleted by somebody: it is decoded again
+            for part in PARTS:
+                self._about.pop((stamp, part), None)
+            shutil.rmtree(self._folder / stamp, ignore_errors=True)
+            return None
         hung = replace(_plane(image["planes"][axis]), index=k).hang(flat)
         return Slice(np.ascontiguousarray(hung).tobytes(), (hung.shape[0], hung.shape[1]), about[kind])
 
@@ -179,7 +192,7 @@ class Volumes:
                 self._forget()
             # Whatever one damaged case raises, the page says it and the others are shown.
             except Exception as error:
-                self._errors[stamp, part] = one_line(case.id, error)
+                self._errors[stamp, part] = time.monotonic(), one_line(case.id, error)
 
     def _decode(self, case: Case, stamp: str, part: Part) -> None:
         if self.about(stamp, part) is not None:
