@@ -52,7 +52,7 @@ def test_an_audit_ends_with_suspects_reasons_and_the_page(finished):
     assert f"Page: {(finished.run / 'report' / 'index.html').as_uri()}" in out
     assert (finished.run / "report" / "index.html").exists()
     for line in finished.done.stdout.splitlines():
-        assert len(line) <= 80 or line.startswith(("Page: ", "Next: "))
+        assert len(line) <= 80 or line.startswith(("Page: ", "Look and decide: ", "Next: "))
     # A line where a stage begins; on a slow machine others say how far it is.
     assert [line for line in lines(finished.done.stderr) if line.endswith(" ...")] == [
         "Starting ...",

@@ -14,6 +14,7 @@ from aleaseg.cli.bench import bench
 from aleaseg.cli.check import check
 from aleaseg.cli.compare import compare
 from aleaseg.cli.confidence import confidence
+from aleaseg.cli.corrections import corrections
 from aleaseg.cli.demo import demo
 from aleaseg.cli.evaluate import evaluate
 from aleaseg.cli.nnunet import nnunet
@@ -22,6 +23,7 @@ from aleaseg.cli.outcome import outcome
 from aleaseg.cli.predict import predict
 from aleaseg.cli.report import report
 from aleaseg.cli.reproduce import reproduce
+from aleaseg.cli.review import review
 from aleaseg.cli.select import select
 from aleaseg.cli.terminal import STOPPED, guarded, say
 from aleaseg.cli.train import train
@@ -41,7 +43,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["--help", "-h"]},
 )
 
-for each in (audit, score, check, report, select, demo):
+for each in (audit, score, check, report, review, corrections, select, demo):
     app.command(cls=Verb)(each)
 app.add_typer(bench, name="bench")
 for each in (confidence, train, predict, evaluate, compare, outcome, reproduce):

@@ -51,6 +51,10 @@ def select(
         list[str] | None,
         typer.Option(help="Keep these, whatever the rest says; may be given again.", metavar="ID,ID"),
     ] = None,
+    use_review: Annotated[
+        bool,
+        typer.Option("--use-review", help="What `aleaseg review` decided holds, whatever the score."),
+    ] = False,
     form: Annotated[
         Form, typer.Option("--as", help="What to write.", metavar="splits|dataset|csv")
     ] = "splits",
@@ -78,6 +82,9 @@ def select(
     if undo:
         _undo(opened, force)
         return
+    goes, stays = tuple(drop or ()), tuple(keep or ())
+    if use_review:
+        goes, stays = _reviewed(opened, goes, stays)
     try:
         planned = selection.plan(
             opened,
@@ -87,8 +94,8 @@ def select(
             threshold=threshold,
             class_name=class_name,
             listed=listed,
-            drop=tuple(drop or ()),
-            keep=tuple(keep or ()),
+            drop=goes,
+            keep=stays,
             force=force,
         )
     except SelectionRefused as refused:
@@ -102,6 +109,23 @@ def select(
         say("Nothing was written (--dry-run).")
         return
     say("\n".join(_write(opened, planned, form, grouped, apply)))
+
+
+def _reviewed(
+    run: Run, drop: tuple[str, ...], keep: tuple[str, ...]
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """What goes and what stays, that of the review among it; what is typed has the last word."""
+    from aleaseg.review.judging import judged
+    from aleaseg.selection.hand import known_ids
+
+    said = judged(run)
+    say("\n".join(said.described()))
+    there = set(run.cases["case"].astype(str))
+    typed = {*known_ids(drop, there, "drop"), *known_ids(keep, there, "keep")}
+    return (
+        (*drop, *(case for case in said.drop if case in there - typed)),
+        (*keep, *(case for case in said.keep if case in there - typed)),
+    )
 
 
 def _show_dropped(planned: Selection, run: Run, most: int = 50) -> None:

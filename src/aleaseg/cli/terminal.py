@@ -195,6 +195,7 @@ def _show_next(run: Path, cases: pd.DataFrame) -> None:
     from aleaseg.report.next_step import next_step
 
     step = next_step(run, cases)
+    say(f"Look and decide: {step.look}")
     if step.command:
         say(f"Next: {step.command}")
         say(f"  {step.words}", wrap=True)

@@ -3,6 +3,7 @@
 detection     does a score, high = suspicious, put the bad cases first
 correlation   does a measure go with a number, and with others held fixed
 agreement     how far several raters' masks lie apart
+kappa         do several raters put the same into one category
 overlap       Dice and IoU of two masks, or of pooled voxels
 surface       HD95, ASSD and NSD in mm
 calibration   how far probabilities are from the shares that come true

@@ -46,7 +46,10 @@ class Plane:
 
     def cut(self, array: NDArray) -> NDArray:
         """The slice of a (D, H, W) array, as it is shown: (rows, columns)."""
-        flat = np.take(array, self.index, axis=self.axis)
+        return self.hang(np.take(array, self.index, axis=self.axis))
+
+    def hang(self, flat: NDArray) -> NDArray:
+        """A slice with its two axes in the array's order, as it is shown: (rows, columns)."""
         flat = flat if self.rows < self.columns else flat.T
         turned: NDArray = flat[:: -1 if self.flip_rows else 1, :: -1 if self.flip_columns else 1]
         return turned

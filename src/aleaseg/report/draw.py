@@ -11,7 +11,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from aleaseg.case import Case, Dataset, Geometry, Voxels
@@ -24,6 +23,7 @@ from aleaseg.pages.planes import ways
 from aleaseg.pages.slices import case_pictures
 from aleaseg.pages.thumbnails import thumbnail
 from aleaseg.predictions import Predictions
+from aleaseg.predictions.votes import most_votes
 from aleaseg.run import Run, file_name
 from aleaseg.work import map_cases
 
@@ -136,7 +136,7 @@ def _draw(
         )
         predicted = None
         if predictions is not None:
-            predicted = _most_votes([one.labels() for one in predictions.read(case)])
+            predicted = most_votes([one.labels() for one in predictions.read(case)])
         predicted = _same_grid(predicted, spatial, "out-of-fold prediction", notes)
         q = None if case.read_confidence is None else case.read_confidence().array
         if q is not None and q.shape[1:] != spatial:
@@ -178,20 +178,6 @@ def _write_slices(report: Path, case_id: str, slices: Mapping[bool, bytes]) -> N
             write_if_changed(path, slices[background])
         else:
             path.unlink(missing_ok=True)
-
-
-def _most_votes(labels: Sequence[NDArray]) -> NDArray | None:
-    """The label that most predictions give each voxel; the smallest where they are even."""
-    if len(labels) < 2:
-        return np.asarray(labels[0]) if labels else None
-    values = np.unique(np.concatenate([np.unique(label) for label in labels]))
-    votes = np.zeros(labels[0].shape, dtype=np.int16)
-    winner = np.full(labels[0].shape, values[0])
-    for value in values:
-        given = np.sum([label == value for label in labels], axis=0)
-        winner[given > votes] = value
-        np.maximum(votes, given, out=votes, casting="unsafe")
-    return winner
 
 
 def _same_grid(

@@ -18,13 +18,33 @@ from aleaseg.report.next_step import HALF
 from aleaseg.report.standing import confound_table
 from aleaseg.run import file_name
 
-__all__ = ["index_data"]
+__all__ = ["case_table", "index_data"]
 
 
 def index_data(facts: CaseFacts, report: Path) -> dict[str, Any]:
     """All that the group page draws.
 
     The report folder tells which cases have a small picture, and what it shows.
+    """
+    cases, columns = facts.cases, facts.columns
+    measures = [column.name for column in columns if column.role != "confound"]
+    confounds = [column.name for column in columns if column.role == "confound"]
+    numbers = {column.name: values(cases, column.name) for column in columns}
+    return {
+        **case_table(facts, report),
+        "confounds": confound_table(numbers, measures, confounds),
+        "statistics": [column.name for column in columns if column.role == "statistic"],
+        "histograms": auv_histograms(cases, facts.scores),
+        "spectra": spectra(facts.run, facts.scores),
+    }
+
+
+def case_table(facts: CaseFacts, report: Path) -> dict[str, Any]:
+    """The cases and their numbers, as `table` of page.js takes them: what every view of a run's cases begins with.
+
+    Args:
+        facts: of the run.
+        report: the report folder: it tells which cases have a small picture, and what it shows.
     """
     cases, columns = facts.cases, facts.columns
     ids = cases["case"].astype(str).tolist()
@@ -54,12 +74,6 @@ def index_data(facts: CaseFacts, report: Path) -> dict[str, Any]:
         )
     numbers = {column.name: values(cases, column.name) for column in columns}
     data["numbers"] = {name: column for name, column in numbers.items() if column.dtype != object}
-    measures = [column.name for column in columns if column.role != "confound"]
-    confounds = [column.name for column in columns if column.role == "confound"]
-    data["confounds"] = confound_table(numbers, measures, confounds)
-    data["statistics"] = [column.name for column in columns if column.role == "statistic"]
-    data["histograms"] = auv_histograms(cases, facts.scores)
-    data["spectra"] = spectra(facts.run, facts.scores)
     return data
 
 

@@ -29,6 +29,33 @@ def resample(channel: NDArray, shape: Sequence[int]) -> NDArray[np.float32]:
     return resampled
 
 
+def _along(array: NDArray, size: int, axis: int, at: int | None = None) -> NDArray[np.float32]:
+    """Linear along one axis, to a length, over the same field of view; with `at` that one place of it alone.
+
+    What `resample` does along this axis: output i lies at (i + 1/2) n / size - 1/2 of n, and not before 0.
+    """
+    n = array.shape[axis]
+    places = np.arange(size) if at is None else np.array([at])
+    if n == size:
+        found = np.asarray(np.take(array, places, axis=axis), dtype=np.float32)
+    else:
+        source = np.maximum((places + np.float32(0.5)) * np.float32(n / size) - np.float32(0.5), 0)
+        low = np.minimum(source.astype(np.int64), n - 1)
+        part = (source - low).astype(np.float32)
+        part = part.reshape([-1 if other == axis else 1 for other in range(array.ndim)])
+        first = np.asarray(np.take(array, low, axis=axis), dtype=np.float32)
+        found = first + part * (np.take(array, np.minimum(low + 1, n - 1), axis=axis) - first)
+    return found if at is None else np.asarray(found.squeeze(axis))
+
+
+def _plane(channel: NDArray, shape: Sequence[int], axis: int, k: int) -> NDArray[np.float32]:
+    """The k-th slice across an axis of what `resample` gives: two slices mixed, then each of their axes by itself."""
+    flat = _along(channel, shape[axis], axis, k)
+    for place, size in enumerate(size for other, size in enumerate(shape) if other != axis):
+        flat = _along(flat, size, place)
+    return flat
+
+
 def _alpha(logits: NDArray[np.float32]) -> NDArray[np.float32]:
     """Of the Dirichlet distribution: one more than the evidence softplus(z)."""
     alpha: NDArray[np.float32] = np.logaddexp(logits, np.float32(0)) + np.float32(1)
@@ -137,7 +164,12 @@ class Prediction:
         if not self.regions:
             return self._winner[0]
         label = np.zeros(self.shape, dtype=np.int32)
-        # Larger regions first, smaller ones on top: the value that only the smaller one has.
+        for name, value in self._painted():
+            label[self._region_masks[name]] = value
+        return label
+
+    def _painted(self) -> Iterator[tuple[str, int]]:
+        """Regions and the label value each is painted with, in order: larger ones first, smaller ones on top."""
         for name in sorted(self.classes, key=lambda name: -len(self.classes[name])):
             smaller = [
                 value
@@ -145,8 +177,41 @@ class Prediction:
                 if set(values) < set(self.classes[name])
                 for value in values
             ]
+            # The value that only the smaller one has.
             own = [value for value in self.classes[name] if value not in smaller]
-            label[self._region_masks[name]] = (own or list(self.classes[name]))[0]
+            yield name, (own or list(self.classes[name]))[0]
+
+    def slice(self, axis: int, k: int) -> NDArray[np.int32]:
+        """One slice of `labels()`, without the rest: (rows, columns) across an axis of a volume.
+
+        Linear interpolation is separable, so two slices of the model's grid tell it. Where two channels are
+        equal up to rounding, the label may be the other one.
+
+        Args:
+            axis: 0, 1 or 2.
+            k: the place along it.
+
+        Raises:
+            ValueError: the case is no volume.
+        """
+        if len(self.shape) != 3:
+            raise ValueError(f"a case of shape {self.shape} has no slices; expected (D, H, W)")
+        if self.kind == "label":
+            return np.take(self._winner[0], k, axis=axis)
+        channels = (_plane(channel, self.shape, axis, k) for channel in self.maps)
+        flat = [size for other, size in enumerate(self.shape) if other != axis]
+        label = np.zeros(flat, dtype=np.int32)
+        if self.regions:
+            threshold = 0.0 if self.kind == "logit" else 0.5
+            within = {name: one > threshold for name, one in zip(self.classes, channels, strict=True)}
+            for name, value in self._painted():
+                label[within[name]] = value
+            return label
+        best = np.full(flat, -np.inf, dtype=np.float32)
+        for value, channel in zip((0, *self.values), channels, strict=True):
+            wins = channel > best
+            label[wins] = value
+            np.maximum(best, channel, out=best)
         return label
 
     def mask(self, name: str) -> NDArray[np.bool_]:

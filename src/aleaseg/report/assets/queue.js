@@ -2,7 +2,8 @@
 // mark it, an address keeps it, and the page of a case goes on along it.
 "use strict";
 
-ALEASEG.queue = (one, isFlagged = () => false) => {
+// `more`: further filters, name -> (row) => whether it is shown.
+ALEASEG.queue = (one, isFlagged = () => false, more = {}) => {
   const FIRST = ["doubt", "oof_dice", "image_doubt", "label_doubt", "auv", "perception_scale"];
   const sort = FIRST.find(one.has) || "case";
   const badFirst = (name) => name !== "case" && one.sign(name) >= 0;
@@ -30,6 +31,7 @@ ALEASEG.queue = (one, isFlagged = () => false) => {
     label: (row) => ["label", "both"].includes(one.axis(row)),
     failed: (row) => one.failed(row),
     flagged: (row) => isFlagged(row),
+    ...more,
   };
 
   function filter() {

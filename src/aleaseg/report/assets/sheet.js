@@ -13,6 +13,7 @@ ALEASEG.sheet = (one, queue, host, hooks) => {
   host.append(canvas, nothing);
   let rows = [];
   let view = "";
+  let opened = -1; // the row whose case is open beside the sheet
   let current = 0; // the place in the list that the Tab key reaches
   const shown = new Map(); // place in the list -> element
 
@@ -96,12 +97,16 @@ ALEASEG.sheet = (one, queue, host, hooks) => {
     shown.get(place).querySelector("a").tabIndex = 0;
   }
 
-  function focus(place) {
-    if (place < 0 || place >= rows.length) return;
+  function reveal(place) {
     const { across, height, top } = measure();
     const y = top + Math.floor(place / across) * height;
     if (y - top < host.scrollTop) host.scrollTop = y - top;
     else if (y + height > host.scrollTop + host.clientHeight) host.scrollTop = y + height - host.clientHeight;
+  }
+
+  function focus(place) {
+    if (place < 0 || place >= rows.length) return;
+    reveal(place);
     paint();
     shown.get(place).querySelector("a").focus({ preventScroll: true });
   }
@@ -120,7 +125,7 @@ ALEASEG.sheet = (one, queue, host, hooks) => {
   function tile(place, width) {
     const row = rows[place];
     const value = state.sort === "case" || !one.has(state.sort) ? "" : one.format(state.sort, one.value(state.sort, row));
-    return h("div", { class: `tile is-${one.axis(row)}`, role: "listitem", "aria-setsize": rows.length, "aria-posinset": place + 1 },
+    return h("div", { class: `tile is-${one.axis(row)}${row === opened ? " open" : ""}`, role: "listitem", "aria-setsize": rows.length, "aria-posinset": place + 1 },
       link(place, h("span", { class: "frame" }, thumb(one, row, width - 8), hooks.badge(row)),
         h("span", { class: "id", title: one.data.case[row] }, one.short(row)),
         h("span", { class: "under" }, one.has("doubt")
@@ -158,7 +163,25 @@ ALEASEG.sheet = (one, queue, host, hooks) => {
     });
   });
   new ResizeObserver(() => paint()).observe(host);
+  // Draw anew what is on the screen, where it is.
+  function repaint() {
+    for (const element of shown.values()) element.remove();
+    shown.clear();
+    paint();
+  }
+
+  // Show which case is open, and have it on the screen.
+  function open(row) {
+    opened = row;
+    const place = rows.indexOf(row);
+    if (place >= 0) {
+      current = place;
+      reveal(place);
+    }
+    repaint();
+  }
+
   queue.on(update);
   update();
-  return { update };
+  return { update, repaint, open };
 };

@@ -1,0 +1,152 @@
+"""A run of small cases with predictions on disk, a server of it as a user starts one, and who asks it."""
+
+import http.client
+import json
+import os
+import subprocess
+import sys
+import uuid
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import numpy as np
+import pytest
+
+import aleaseg
+from aleaseg.case import Geometry
+from aleaseg.readers.voxels import read_image, read_label, write_nifti
+from aleaseg.run import file_name
+
+
+@pytest.fixture(scope="session")
+def reviewed(tmp_path_factory, write_small):
+    """24 small cases, three of them spoilt; the prediction of each is its mask one voxel further."""
+    folder = tmp_path_factory.mktemp("reviewed")
+    data = folder / "data"
+    write_small(data, ids=[f"case <{number:02d}>" for number in range(24)])
+    # A world in which every axis hangs turned: w from left to right, h to the front, d to the head.
+    affine = np.diag([2.0, 1.0, 1.0, 1.0])[[2, 1, 0, 3]]
+    for path in sorted((data / "labelsTr").iterdir()):
+        label = read_label(path, path.name).array.astype(np.uint8)
+        geometry = Geometry(label.shape, (2.0, 1.0, 1.0), affine)
+        scan = data / "imagesTr" / path.name.replace(".nii.gz", "_0000.nii.gz")
+        write_nifti(scan, read_image([scan], path.name).array[0], geometry)
+        write_nifti(path, label, geometry)
+        write_nifti(folder / "predictions" / path.name, np.roll(label, 1, axis=2), geometry)
+    with pytest.MonkeyPatch.context() as alone:
+        # In this process: workers would import everything again.
+        alone.setattr(os, "cpu_count", lambda: 1)
+        alone.setattr(os, "sched_getaffinity", lambda pid: {0}, raising=False)
+        asked = {"extractor": "variance", "predictions": str(folder / "predictions")}
+        return aleaseg.audit(data, folder / "run", **asked)
+
+
+@pytest.fixture
+def fresh(reviewed):
+    """The run without what was decided or decoded."""
+    import shutil
+
+    shutil.rmtree(reviewed.path / "review", ignore_errors=True)
+    return reviewed
+
+
+class Asking:
+    """Who asks a server, with the cookie that its address gave."""
+
+    def __init__(self, address):
+        parts = urlsplit(address)
+        self.address, self.host, self.port = address, f"127.0.0.1:{parts.port}", parts.port
+        self.token = parse_qs(parts.query)["token"][0]
+        _, headers, _ = self.raw("GET", f"/?token={self.token}", {"Host": self.host})
+        self.cookie = headers["set-cookie"].partition(";")[0]
+        self.cookie_rules = headers["set-cookie"]
+
+    def raw(self, method, path, headers, body=None):
+        """(status, headers, body) of a request that has these headers and no others."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        try:
+            connection.putrequest(method, path, skip_host=True, skip_accept_encoding=True)
+            for name, value in headers.items():
+                connection.putheader(name, value)
+            if body is not None and "Content-Length" not in headers:
+                connection.putheader("Content-Length", str(len(body)))
+            connection.endheaders()
+            if body is not None:
+                connection.send(body)
+            answer = connection.getresponse()
+            return answer.status, {k.lower(): v for k, v in answer.getheaders()}, answer.read()
+        finally:
+            connection.close()
+
+    def get(self, path, **more):
+        return self.raw("GET", path, {"Host": self.host, "Cookie": self.cookie, **more})
+
+    def json(self, path):
+        status, _, body = self.get(path)
+        assert status == 200, (status, body)
+        return json.loads(body)
+
+    def post(self, path, value, **more):
+        own = {"Host": self.host, "Cookie": self.cookie, "Origin": f"http://{self.host}"}
+        own |= {"Content-Type": "application/json"}
+        body = value if isinstance(value, bytes) else json.dumps(value).encode()
+        return self.raw("POST", path, {**own, **more}, body)
+
+
+def start_server(run, *words, env=None):
+    script = Path(sys.executable).with_name("aleaseg")
+    process = subprocess.Popen(
+        [script, "review", str(run.path), "--no-browser", *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1", **(env or {})},
+    )
+    line = process.stdout.readline().strip()
+    assert line.startswith("http://127.0.0.1:"), (line, process.stderr.read() if process.poll() else "")
+    return process, line
+
+
+def stop_server(process):
+    process.terminate()
+    process.wait(20)
+    process.stdout.close()
+    process.stderr.close()
+
+
+@pytest.fixture(scope="session", name="start_server")
+def _start_server():
+    """start_server(run, *words) -> process, address."""
+    return start_server
+
+
+@pytest.fixture(scope="session", name="stop_server")
+def _stop_server():
+    return stop_server
+
+
+@pytest.fixture(scope="session", name="asking")
+def _asking():
+    """asking(address): a person with the address."""
+    return Asking
+
+
+@pytest.fixture(scope="module")
+def server(reviewed):
+    """A server of the run, and somebody who has its address."""
+    process, address = start_server(reviewed, "--rater", "ann")
+    yield Asking(address)
+    stop_server(process)
+
+
+@pytest.fixture(scope="session")
+def event():
+    """event("case", ...): what a page sends; of kind verdict unless another one is given."""
+
+    def make(case, **more):
+        kind = more.get("kind", "verdict")
+        verdict = {"verdict": "drop"} if kind == "verdict" else {}
+        made = {"uuid": str(uuid.uuid4()), "at": "2026-01-01T00:00:00.000Z", "rater": "ann"}
+        return {**made, "case": file_name(case), "kind": kind, **verdict, **more}
+
+    return make

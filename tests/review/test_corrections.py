@@ -1,0 +1,169 @@
+"""Cases out, corrected masks in: checked, laid over the data set, scored again; the originals stay as they are."""
+
+import hashlib
+import uuid
+import xml.etree.ElementTree as ElementTree
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from aleaseg.case import Geometry
+from aleaseg.errors import UsageError
+from aleaseg.readers import open_dataset
+from aleaseg.readers.voxels import read_image, read_label, write_nifti
+from aleaseg.review.decisions import Decisions
+from aleaseg.review.event import Event
+from aleaseg.review.handing import hand_out
+from aleaseg.review.returning import take_back
+from aleaseg.review.scenes import slicer_scene, snap_workspace
+from aleaseg.review.session import DECISIONS
+from aleaseg.review.stamps import label_stamp
+from aleaseg.run import read_json
+
+ANEW, PREDICTED = "case <03>", "case <05>"  # the first was shifted on purpose
+
+
+def dataset_of(run):
+    return open_dataset(run.manifest["settings"]["dataset"])
+
+
+@pytest.fixture
+def asked(fresh):
+    """One case to annotate again, with a reason and a note, and one to be replaced by its prediction."""
+    decisions, dataset = Decisions(fresh.path / DECISIONS), dataset_of(fresh)
+    at = "2026-01-01T00:00:00.000+00:00"
+    for case, verdict in ((ANEW, "re-annotate"), (PREDICTED, "use-prediction"), ("case <07>", "re-scan")):
+        stamp = label_stamp(dataset[case])
+        decisions.add(
+            [Event(str(uuid.uuid4()), at, "ann", case, "verdict", verdict=verdict, label_stamp=stamp)]
+        )
+    note = {"text": "=lower\npole is missing"}
+    decisions.add([Event(str(uuid.uuid4()), at, "ann", ANEW, "note", payload=note)])
+    decisions.close()
+    return fresh
+
+
+def held(run):
+    """What every file of the data set holds."""
+    root = dataset_of(run).root
+    return {
+        path: hashlib.sha256(path.read_bytes()).hexdigest() for path in root.rglob("*") if path.is_file()
+    }
+
+
+def folder_of(out, case):
+    return out / read_json(out / "corrections.json")["cases"][case]["folder"]
+
+
+def test_out_and_in_again(asked, tmp_path, type_aleaseg):
+    before = held(asked)
+    out = tmp_path / "to correct"
+    done = type_aleaseg("corrections", asked.path, "-o", out)
+    assert done.returncode == 0, done.stderr
+    case = dataset_of(asked)[ANEW]
+    label, predicted = case.read_label().array, np.roll(case.read_label().array, 1, axis=2)
+    folder = folder_of(out, ANEW)
+    np.testing.assert_array_equal(
+        read_image([folder / "image.nii.gz"], ANEW).array, case.read_image().array
+    )
+    for name, expected in (("mask", label), ("corrected", label), ("prediction", predicted)):
+        np.testing.assert_array_equal(read_label(folder / f"{name}.nii.gz", ANEW).array, expected)
+    apart = read_label(folder / "disagreement.nii.gz", ANEW).array
+    np.testing.assert_array_equal(apart == 1, (label > 0) & (predicted == 0))
+    np.testing.assert_array_equal(apart == 2, (label == 0) & (predicted > 0))
+    np.testing.assert_array_equal(apart == 3, (label != predicted) & (label > 0) & (predicted > 0))
+    proposed = read_label(folder_of(out, PREDICTED) / "corrected.nii.gz", PREDICTED).array
+    old = dataset_of(asked)[PREDICTED].read_label().array
+    np.testing.assert_array_equal(proposed, np.roll(old, 1, axis=2))
+    listed = pd.read_csv(out / "reading_list.csv", keep_default_na=False)
+    assert sorted(listed["case"]) == [ANEW, PREDICTED]
+    assert "pole is missing" in listed.set_index("case").loc[ANEW, "note"]
+
+    # Somebody draws the mask where it belongs.
+    mended = np.roll(label, (-5, -5), (1, 2))
+    write_nifti(folder / "corrected.nii.gz", mended.astype(np.uint8), case.read_geometry())
+    back = tmp_path / "back"
+    done = type_aleaseg("corrections", asked.path, "--take", out, "-o", back)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "2 corrected, 0 unchanged, 0 refused" in done.stdout
+    assert held(asked) == before
+    whole = open_dataset(back / "whole")
+    assert len(whole) == 24
+    np.testing.assert_array_equal(whole[ANEW].read_label().array, mended)
+    np.testing.assert_array_equal(
+        whole["case <07>"].read_label().array, dataset_of(asked)["case <07>"].read_label().array
+    )
+    np.testing.assert_array_equal(whole[ANEW].read_image().array, case.read_image().array)
+    # Before and after, against the frozen population.
+    after = pd.read_csv(back / "run" / "cases.csv").set_index("case")
+    was = asked.cases.set_index("case")
+    assert sorted(after.index) == [ANEW, PREDICTED]
+    assert float(after.loc[PREDICTED, "oof_dice"]) == pytest.approx(1)
+    assert f"{float(was.loc[PREDICTED, 'oof_dice']):.2f} -> 1.00" in done.stdout
+
+
+def test_what_nobody_touched_is_unchanged(asked, tmp_path):
+    hand_out(asked, tmp_path / "out", [ANEW])
+    back = take_back(asked, tmp_path / "out", tmp_path / "back")
+    assert (back.corrected, back.unchanged, back.refused) == ({}, (ANEW,), {})
+    assert not (tmp_path / "back").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda label, geometry: (label[1:], Geometry(label[1:].shape, geometry.spacing_mm, geometry.affine)), "shape"),
+        (lambda label, geometry: (np.where(label == 1, 9, label), geometry), "label values 9"),
+        (lambda label, geometry: (label, Geometry(geometry.shape, geometry.spacing_mm, geometry.affine + np.eye(4))), "mm from"),
+    ],
+)  # fmt: skip
+def test_a_mask_that_does_not_fit_is_refused_and_the_others_taken(asked, tmp_path, change, said):
+    hand_out(asked, tmp_path / "out")
+    path = folder_of(tmp_path / "out", ANEW) / "corrected.nii.gz"
+    found = read_label(path, ANEW)
+    array, geometry = change(found.array, found.geometry)
+    write_nifti(path, array.astype(np.uint8), geometry)
+    back = take_back(asked, tmp_path / "out", tmp_path / "back")
+    assert list(back.corrected) == [PREDICTED]
+    assert said in back.refused[ANEW]
+    np.testing.assert_array_equal(
+        open_dataset(tmp_path / "back" / "whole")[ANEW].read_label().array,
+        dataset_of(asked)[ANEW].read_label().array,
+    )
+
+
+def test_what_cannot_be_is_named(asked, fresh, tmp_path):
+    with pytest.raises(UsageError, match="no case 'none'"):
+        hand_out(asked, tmp_path / "out", ["none"])
+    hand_out(asked, tmp_path / "out", [ANEW])
+    with pytest.raises(UsageError, match="holds something"):
+        hand_out(asked, tmp_path / "out", [ANEW])
+    with pytest.raises(UsageError, match="holds something"):
+        take_back(asked, tmp_path / "out", tmp_path / "out")
+    with pytest.raises(UsageError, match="does not exist"):
+        take_back(asked, tmp_path / "nowhere", tmp_path / "back")
+
+
+def test_without_anything_to_correct_it_says_what_to_do(fresh, tmp_path, type_aleaseg):
+    done = type_aleaseg("corrections", fresh.path, "-o", tmp_path / "out")
+    assert done.returncode == 2
+    assert "aleaseg review" in done.stderr
+
+
+def test_scenes_name_the_files_and_nothing_else(tmp_path):
+    names = ["corrected.nii.gz", "mask.nii.gz"]
+    scene = ElementTree.fromstring(slicer_scene("image.nii.gz", names).partition("?>")[2])
+    files = {one.get("id"): one.get("fileName") for one in scene if one.tag == "VolumeArchetypeStorage"}
+    assert list(files.values()) == ["image.nii.gz", *names]
+    for node in scene:
+        if node.tag != "VolumeArchetypeStorage":
+            storage = node.get("references").removeprefix("storage:").rstrip(";")
+            assert files[storage].startswith(node.get("name"))
+    folder = tmp_path / "a <b> & 'c'"
+    registry = ElementTree.fromstring(snap_workspace(folder, "image.nii.gz", names).partition("?>")[2])
+    layers = registry.find("folder[@key='Layers']")
+    paths = [layer.find("entry[@key='AbsolutePath']").get("value") for layer in layers]
+    assert paths == [str(folder / name) for name in ("image.nii.gz", *names)]
+    roles = [layer.find("entry[@key='Role']").get("value") for layer in layers]
+    assert roles == ["MainRole", "SegmentationRole", "SegmentationRole"]
