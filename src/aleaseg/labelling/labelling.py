@@ -132,16 +132,10 @@ def write_labels(
         rater_norm=None if norm is None else norm.to_dict(),
         notes=notes,
     )
-    content = {
-        "name": f"{dataset.name} {settings.labels}",
-        "channel_names": {str(place): name for place, name in enumerate(dataset.channels)},
-        **declared,
-        "numTraining": len(good),
-        "file_ending": ending or ".nii.gz",
-        "dataset": {names[case]: one.entry for case, one in good.items()},
-        **_levels(labeller, strategy),
-    }
-    write_json(run.path / "dataset.json", content)
+    about_labels = {**declared, **_levels(labeller, strategy)}
+    entries = {names[case]: one.entry for case, one in good.items()}
+    name = f"{dataset.name} {settings.labels}"
+    write_json(run.path / "dataset.json", _content(name, dataset, about_labels, entries, ending))
     return Labelled(run.path, tuple(good), failed, declared["labels"], tuple(notes))
 
 
@@ -191,6 +185,20 @@ def _levels(labeller: Labeller, strategy: Strategy) -> dict[str, Any]:
     if isinstance(level_map, LevelMap) and strategy.kind == "multi":
         return {LEVELS_KEY: level_map.to_dict()}
     return {}
+
+
+def _content(
+    name: str, dataset: Dataset, labels: Mapping[str, Any], entries: Mapping[str, Any], ending: str
+) -> dict[str, Any]:
+    """The dataset.json, in the order in which nnU-Net's own have it."""
+    return {
+        "name": name,
+        "channel_names": {str(place): channel for place, channel in enumerate(dataset.channels)},
+        **labels,
+        "numTraining": len(entries),
+        "file_ending": ending or ".nii.gz",
+        "dataset": dict(entries),
+    }
 
 
 def _about(dataset: Dataset) -> Mapping[str, Any]:

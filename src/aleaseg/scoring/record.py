@@ -114,13 +114,19 @@ def score_case(
             rows += [row for row in eye_rows if not (asked and row.measure == "own_dice")]
         except CaseError as error:
             troubles.append(str(error))
-    try:
-        rows += [_number(name, value) for name, value in stated_numbers(case, geometry.shape)]
-    except CaseError as error:
-        troubles.append(str(error))
+    rows += _stated_rows(case, geometry, troubles)
     if troubles:
         record = replace(record, status="partly", error=troubles[0])
     return replace(record, class_maps=about, measures=tuple(rows)), spectra
+
+
+def _stated_rows(case: Case, geometry: Geometry, troubles: list[str]) -> list[Measured]:
+    """What annotators state; what cannot be read is one of the troubles."""
+    try:
+        return [_number(name, value) for name, value in stated_numbers(case, geometry.shape)]
+    except CaseError as error:
+        troubles.append(str(error))
+        return []
 
 
 def _along_the_boundary(prediction: Prediction, geometry: Geometry) -> float | None:
