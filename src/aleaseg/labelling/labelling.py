@@ -101,9 +101,8 @@ def write_labels(
     strategy = parse_strategy(settings.labels)
     dataset, norm = _stated(settings, strategy)
     cases = list(dataset.cases)
-    about = _about(dataset)
     steps = _TENTHS if norm is not None else count_voters(dataset) or _TENTHS
-    labeller = Labeller.of(strategy, dataset.classes, about, steps)
+    labeller = Labeller.of(strategy, dataset.classes, _about(dataset), steps)
     run, ending = Run(out), _ending(cases, len(dataset.channels))
     if ending == ".png" and labeller.ignore > 255:
         ending = ""  # a picture holds no larger value
@@ -118,11 +117,8 @@ def write_labels(
     unseen = sum(one.unseen for one in good.values())
     declared = labeller.declared(with_ignore=strategy.kind == "ignore" or unseen > 0)
     groups = {names[case.id]: case.group or case.id for case in cases if case.id in good}
-    notes = [
-        *_how_to_train(run, strategy),
-        *_write_splits(run, groups, settings.folds),
-        *_what_was_lost(labeller, list(good.values()), settings.overlap),
-    ]
+    lost = _what_was_lost(labeller, list(good.values()), settings.overlap)
+    notes = [*_how_to_train(run, strategy), *_write_splits(run, groups, settings.folds), *lost]
     run.update_manifest(
         labels=declared["labels"],
         cases=len(good),
@@ -133,9 +129,9 @@ def write_labels(
         notes=notes,
     )
     about_labels = {**declared, **_levels(labeller, strategy)}
-    entries = {names[case]: one.entry for case, one in good.items()}
-    name = f"{dataset.name} {settings.labels}"
-    write_json(run.path / "dataset.json", _content(name, dataset, about_labels, entries, ending))
+    entries: dict[str, Any] = {names[case]: one.entry for case, one in good.items()}
+    content = _content(settings.labels, dataset, about_labels, entries, ending)
+    write_json(run.path / "dataset.json", content)
     return Labelled(run.path, tuple(good), failed, declared["labels"], tuple(notes))
 
 
@@ -188,11 +184,11 @@ def _levels(labeller: Labeller, strategy: Strategy) -> dict[str, Any]:
 
 
 def _content(
-    name: str, dataset: Dataset, labels: Mapping[str, Any], entries: Mapping[str, Any], ending: str
+    way: str, dataset: Dataset, labels: Mapping[str, Any], entries: Mapping[str, Any], ending: str
 ) -> dict[str, Any]:
     """The dataset.json, in the order in which nnU-Net's own have it."""
     return {
-        "name": name,
+        "name": f"{dataset.name} {way}",
         "channel_names": {str(place): channel for place, channel in enumerate(dataset.channels)},
         **labels,
         "numTraining": len(entries),

@@ -115,9 +115,8 @@ def score_case(
         except CaseError as error:
             troubles.append(str(error))
     rows += _stated_rows(case, geometry, troubles)
-    if troubles:
-        record = replace(record, status="partly", error=troubles[0])
-    return replace(record, class_maps=about, measures=tuple(rows)), spectra
+    record = replace(record, class_maps=about, measures=tuple(rows))
+    return replace(record, status="partly", error=troubles[0]) if troubles else record, spectra
 
 
 def _stated_rows(case: Case, geometry: Geometry, troubles: list[str]) -> list[Measured]:
