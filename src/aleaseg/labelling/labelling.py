@@ -101,9 +101,8 @@ def write_labels(
     strategy = parse_strategy(settings.labels)
     dataset, norm = _stated(settings, strategy)
     cases = list(dataset.cases)
-    about = _about(dataset)
     steps = _TENTHS if norm is not None else count_voters(dataset) or _TENTHS
-    labeller = Labeller.of(strategy, dataset.classes, about, steps)
+    labeller = Labeller.of(strategy, dataset.classes, _about(dataset), steps)
     run, ending = Run(out), _ending(cases, len(dataset.channels))
     if ending == ".png" and labeller.ignore > 255:
         ending = ""  # a picture holds no larger value
@@ -118,11 +117,8 @@ def write_labels(
     unseen = sum(one.unseen for one in good.values())
     declared = labeller.declared(with_ignore=strategy.kind == "ignore" or unseen > 0)
     groups = {names[case.id]: case.group or case.id for case in cases if case.id in good}
-    notes = [
-        *_how_to_train(run, strategy),
-        *_write_splits(run, groups, settings.folds),
-        *_what_was_lost(labeller, list(good.values()), settings.overlap),
-    ]
+    lost = _what_was_lost(labeller, list(good.values()), settings.overlap)
+    notes = [*_how_to_train(run, strategy), *_write_splits(run, groups, settings.folds), *lost]
     run.update_manifest(
         labels=declared["labels"],
         cases=len(good),
@@ -132,15 +128,9 @@ def write_labels(
         rater_norm=None if norm is None else norm.to_dict(),
         notes=notes,
     )
-    content = {
-        "name": f"{dataset.name} {settings.labels}",
-        "channel_names": {str(place): name for place, name in enumerate(dataset.channels)},
-        **declared,
-        "numTraining": len(good),
-        "file_ending": ending or ".nii.gz",
-        "dataset": {names[case]: one.entry for case, one in good.items()},
-        **_levels(labeller, strategy),
-    }
+    about_labels = {**declared, **_levels(labeller, strategy)}
+    entries: dict[str, Any] = {names[case]: one.entry for case, one in good.items()}
+    content = _content(settings.labels, dataset, about_labels, entries, ending)
     write_json(run.path / "dataset.json", content)
     return Labelled(run.path, tuple(good), failed, declared["labels"], tuple(notes))
 
@@ -191,6 +181,20 @@ def _levels(labeller: Labeller, strategy: Strategy) -> dict[str, Any]:
     if isinstance(level_map, LevelMap) and strategy.kind == "multi":
         return {LEVELS_KEY: level_map.to_dict()}
     return {}
+
+
+def _content(
+    way: str, dataset: Dataset, labels: Mapping[str, Any], entries: Mapping[str, Any], ending: str
+) -> dict[str, Any]:
+    """The dataset.json, in the order in which nnU-Net's own have it."""
+    return {
+        "name": f"{dataset.name} {way}",
+        "channel_names": {str(place): channel for place, channel in enumerate(dataset.channels)},
+        **labels,
+        "numTraining": len(entries),
+        "file_ending": ending or ".nii.gz",
+        "dataset": dict(entries),
+    }
 
 
 def _about(dataset: Dataset) -> Mapping[str, Any]:

@@ -114,13 +114,18 @@ def score_case(
             rows += [row for row in eye_rows if not (asked and row.measure == "own_dice")]
         except CaseError as error:
             troubles.append(str(error))
+    rows += _stated_rows(case, geometry, troubles)
+    record = replace(record, class_maps=about, measures=tuple(rows))
+    return replace(record, status="partly", error=troubles[0]) if troubles else record, spectra
+
+
+def _stated_rows(case: Case, geometry: Geometry, troubles: list[str]) -> list[Measured]:
+    """What annotators state; what cannot be read is one of the troubles."""
     try:
-        rows += [_number(name, value) for name, value in stated_numbers(case, geometry.shape)]
+        return [_number(name, value) for name, value in stated_numbers(case, geometry.shape)]
     except CaseError as error:
         troubles.append(str(error))
-    if troubles:
-        record = replace(record, status="partly", error=troubles[0])
-    return replace(record, class_maps=about, measures=tuple(rows)), spectra
+        return []
 
 
 def _along_the_boundary(prediction: Prediction, geometry: Geometry) -> float | None:
