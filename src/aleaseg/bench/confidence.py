@@ -149,7 +149,9 @@ def _fill(settings: ConfidenceSettings, out: Path, dataset: Dataset, design: Des
         try:
             try:
                 found = _trained_and_measured(settings, out, dataset, design, cell)
-            except SettingsDiffer:  # begun where the bench's folder lay before, or by another aleaseg: done anew
+            except (
+                SettingsDiffer
+            ):  # begun where the bench's folder lay before, or by another aleaseg: done anew
                 shutil.rmtree(cell.folder(out))
                 found = _trained_and_measured(settings, out, dataset, design, cell)
         except UsageError as error:  # this way cannot be learnt from these cases
