@@ -187,7 +187,7 @@ def _small(result: ConfidenceResult) -> list[str]:
         said.append(
             f"In the half with the smaller structures the same threshold is best in {kept} of {len(small)} columns"
             + (
-                "; elsewhere: "
+                "; in the others: "
                 + "; ".join(
                     f"{heading(result, name)}, {result.design.title(small[name]['row'])} ({_chance(small[name])})"
                     for name in moved
