@@ -278,7 +278,7 @@ def surrogate_lines(out: Path) -> Iterator[str]:
     found = read_json(file)
     result = read_confidence_bench(Run(out / "lidc"))
     at = [f"{t:g}" for t in result.design.at]
-    heads = [heading(result, f"dice@{t}").removeprefix("Dice, ") for t in at]
+    heads = [heading(result, f"dice@{t}").removeprefix("Dice at ") for t in at]
     yield (
         f"{found['cases']} nodules in which some voxel is marked by all raters. R² (95% interval over patients); the "
         "target is made of the volume at"

@@ -3,6 +3,7 @@
 import os
 import signal
 import threading
+from contextlib import suppress
 from functools import partial
 
 import pytest
@@ -10,7 +11,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aleaseg import work
-from aleaseg.work import cores, in_processes, in_threads, map_cases, memory_bytes, serially, side_by_side
+from aleaseg.work import (
+    cores,
+    in_processes,
+    in_threads,
+    map_cases,
+    memory_bytes,
+    on_one_core,
+    serially,
+    side_by_side,
+)
 
 GIB = 2**30
 
@@ -121,3 +131,16 @@ def test_the_memory_of_a_container_counts(tmp_path, monkeypatch):
     assert memory_bytes() >= whole
     monkeypatch.setattr(work, "_CGROUPS", (str(tmp_path / "none"), str(tmp_path / "max")))
     assert memory_bytes() == 123456
+
+
+@pytest.mark.parametrize("before", [None, "3"])
+def test_one_of_several_side_by_side_takes_one_core_and_gives_back_the_others(monkeypatch, before):
+    monkeypatch.delenv("LOKY_MAX_CPU_COUNT", raising=False)
+    if before:
+        monkeypatch.setenv("LOKY_MAX_CPU_COUNT", before)
+    known = cores()
+    with suppress(KeyError), on_one_core():
+        assert side_by_side(100) == 1
+        raise KeyError
+    assert cores() == known
+    assert os.environ.get("LOKY_MAX_CPU_COUNT") == before

@@ -256,12 +256,12 @@ def test_the_answers_are_those_of_the_numbers(result):
     said = {question: " ".join(text) for question, text in answers(result)}
     sixty = said["Is 60% above 50%?"]
     assert "threshold:0.75 (3 of 4 raters)" in sixty
-    assert "better than 50% at: Dice, 3 of 4 raters" in sixty
+    assert "better than 50% in: Dice at 3 of 4 raters" in sixty
     assert "its own reference, where it is expected to win" in sixty
-    assert "worse than 50% at: Dice, 2 of 4 raters" in sixty
+    assert "worse than 50% in: Dice at 2 of 4 raters" in sixty
     beyond = said["Do other ways beat the best threshold?"]
-    assert "regress: better at soft Dice; worse at Dice, 3 of 4 raters, Brier." in beyond
-    assert "Dice, 3 of 4 raters: threshold:0.75 (3 of 4 raters), ahead of" in next(iter(said.values()))
+    assert "regress: better in soft Dice; worse in Dice at 3 of 4 raters, Brier." in beyond
+    assert "Dice at 3 of 4 raters: threshold:0.75 (3 of 4 raters), ahead of" in next(iter(said.values()))
 
 
 def test_where_sixty_is_fifty_it_says_so(tmp_path):
@@ -279,13 +279,13 @@ def test_the_matrix_marks_what_is_claimed_and_the_diagonal(result):
         for row in table.rows
         for head, cell in zip(heads, row.cells, strict=True)
     }
-    own = cells["threshold:0.75 (3 of 4 raters)", "Dice, 3 of 4 raters"]
+    own = cells["threshold:0.75 (3 of 4 raters)", "Dice at 3 of 4 raters"]
     assert own.strong
     assert own.kind == "above own"
     assert own.strength == pytest.approx(1, abs=0.05)
     assert cells["soft", "Brier"].kind == "above"  # lower, and better
     assert cells["regress", "Brier"].kind == "below"
-    assert not cells["soft", "Dice, 2 of 4 raters"].strong
+    assert not cells["soft", "Dice at 2 of 4 raters"].strong
     assert len(differences_table(result).rows) == len(ROWS) - 1
 
 

@@ -25,7 +25,7 @@ def heading(result: ConfidenceResult, column: str) -> str:
     if not threshold:
         return result.columns[column].title
     said = result.design.titles[threshold]
-    return f"Dice, {said.partition(', ')[2] or said}"
+    return f"Dice at {said.partition(', ')[2] or said.replace('>=', '≥')}"
 
 
 def matrix_table(result: ConfidenceResult, part: str = "all") -> Table:
@@ -90,7 +90,8 @@ def _cell(
         strong=gap["says"] != "no claim",
         hint=hint,
         kind=" ".join(filter(None, ("above" if better else "below", own))),
-        strength=min(1.0, abs(gap["difference"]) / far) if far else 0.0,
+        # The root: one way that fails must not leave all the others without colour.
+        strength=float(np.sqrt(min(1.0, abs(gap["difference"]) / far))) if far else 0.0,
     )
 
 

@@ -135,7 +135,7 @@ def _sixty(result: ConfidenceResult) -> list[str]:
         found = [gap for gap in gaps if gap["says"] == verdict]
         if found:
             listed = "; ".join(f"{heading(result, gap['column'])} {_said(result, gap)}" for gap in found)
-            said.append(f"By more than chance {words} at: {listed}.")
+            said.append(f"By more than chance {words} in: {listed}.")
     if all(gap["says"] == "no claim" for gap in gaps):
         said.append("It is nowhere different from 50% by more than chance.")
     elif not any(gap["says"] == "better" for gap in gaps):
@@ -164,7 +164,7 @@ def _beyond(result: ConfidenceResult, part: str = "all") -> list[str]:
         parts = []
         for verdict in ("better", "worse"):
             columns = [heading(result, gap["column"]) for gap in of_way if gap["says"] == verdict]
-            parts += [f"{verdict} at {', '.join(columns)}"] if columns else []
+            parts += [f"{verdict} in {', '.join(columns)}"] if columns else []
         said.append(f"{way}: {'; '.join(parts) or 'no claim anywhere'}.")
     soft = [gap for gap in gaps if gap["column"] == "soft_dice"]
     if soft:
@@ -187,7 +187,7 @@ def _small(result: ConfidenceResult) -> list[str]:
         said.append(
             f"In the half with the smaller structures the same threshold is best in {kept} of {len(small)} columns"
             + (
-                "; elsewhere: "
+                "; in the others: "
                 + "; ".join(
                     f"{heading(result, name)}, {result.design.title(small[name]['row'])} ({_chance(small[name])})"
                     for name in moved
@@ -224,7 +224,7 @@ def _turned(result: ConfidenceResult, every: Mapping[str, pd.DataFrame], title: 
         f"Of the {len(claimed)} differences to the {title} that are claimed of all cases, {held} are claimed of the "
         f"smaller half alone as well, and {len(turned)} have the other sign there"
     )
-    names = ", ".join(f"{row} at {heading(result, name)}" for row, name in turned[:6])
+    names = ", ".join(f"{row} in {heading(result, name)}" for row, name in turned[:6])
     return [f"{said}{f' ({names})' if names else ''}."]
 
 
