@@ -249,15 +249,13 @@ def table(shape: tuple[int, int, int], cases: int, decisions: int, found: dict) 
         ("news alone", f"{found['news_ms']:.0f} ms"),
         ("one decision, on the disk", f"{found['one_ms']:.0f} ms"),
     ]
+    about = f"{platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.0f} from others"
     lines = [
         "# The server of a review",
         "",
-        f"`python benchmarks/review.py`, {platform.machine()}, {os.cpu_count()} cores",
+        f"`python benchmarks/review.py`, {about}. A synthetic volume of {size} voxels, {_CLASSES} classes; times as they "
+        "are met over HTTP.",
     ]
-    lines[-1] += (
-        f", load {os.getloadavg()[0]:.0f} from others. A synthetic volume of {size} voxels, {_CLASSES} classes; times as "
-    )
-    lines[-1] += "they are met over HTTP."
     lines += ["", "| what | |", "|---|---|", *(f"| {what} | {value} |" for what, value in rows), ""]
     return "\n".join(lines)
 

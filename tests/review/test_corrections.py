@@ -110,14 +110,21 @@ def test_what_nobody_touched_is_unchanged(asked, tmp_path):
     assert not (tmp_path / "back").exists()
 
 
+def shorter(label, geometry):
+    return label[1:], Geometry(label[1:].shape, geometry.spacing_mm, geometry.affine)
+
+
+def unknown(label, geometry):
+    return np.where(label == 1, 9, label), geometry
+
+
+def elsewhere(label, geometry):
+    return label, Geometry(geometry.shape, geometry.spacing_mm, geometry.affine + np.eye(4))
+
+
 @pytest.mark.parametrize(
-    ("change", "said"),
-    [
-        (lambda label, geometry: (label[1:], Geometry(label[1:].shape, geometry.spacing_mm, geometry.affine)), "shape"),
-        (lambda label, geometry: (np.where(label == 1, 9, label), geometry), "label values 9"),
-        (lambda label, geometry: (label, Geometry(geometry.shape, geometry.spacing_mm, geometry.affine + np.eye(4))), "mm from"),
-    ],
-)  # fmt: skip
+    ("change", "said"), [(shorter, "shape"), (unknown, "label values 9"), (elsewhere, "mm from")]
+)
 def test_a_mask_that_does_not_fit_is_refused_and_the_others_taken(asked, tmp_path, change, said):
     hand_out(asked, tmp_path / "out")
     path = folder_of(tmp_path / "out", ANEW) / "corrected.nii.gz"

@@ -48,6 +48,7 @@ def serve(asked: ReviewSettings, ready: Callable[[str], None]) -> None:
     except BaseException:
         listening.close()
         raise
+    session.prepare()
     secret = secrets.token_urlsafe(24)
     config = uvicorn.Config(
         application(session, secret),

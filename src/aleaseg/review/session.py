@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import random
+import threading
 from collections.abc import Mapping
 from dataclasses import asdict
 from functools import cached_property
@@ -83,7 +84,12 @@ class Session:
             self.run.path / "review" / "volumes",
             int(asked.cache_gb * 1e9),
         )
+        self._making = threading.Lock()
         self.run_stamp = (sha256_of(self.run.path / "cases.csv") or "")[:20]
+
+    def prepare(self) -> None:
+        """Make the queue before anybody asks for it."""
+        threading.Thread(target=lambda: self.queue, name="queue", daemon=True).start()
 
     def close(self) -> None:
         """Stop what runs in the background."""
@@ -92,9 +98,14 @@ class Session:
 
     # -- the cases ------------------------------------------------------------------------------------
 
-    @cached_property
+    @property
     def queue(self) -> bytes:
         """The cases and their numbers as JSON; without scores and reasons where the review is blind."""
+        with self._making:
+            return self._queue
+
+    @cached_property
+    def _queue(self) -> bytes:
         data = case_table(self.facts, self.report)
         if self.asked.blind:
             _hide(data)
