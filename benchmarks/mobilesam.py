@@ -69,7 +69,6 @@ def shuffled(dataset: Dataset) -> Iterator[Case]:
 def outlined(dataset: Dataset, weights: Path, pixels: int, seconds: float, kept: Path) -> pd.DataFrame:
     """One row a case and class: Dice, and what the case took."""
     looker = eye(dataset, weights, pixels=pixels, normalize="raw")
-    looker.load()
     rows = [json.loads(line) for line in kept.read_text().splitlines()] if kept.exists() else []
     spent = sum(row["seconds"] for row in rows)
     with kept.open("a") as file:
@@ -92,7 +91,7 @@ def outlined(dataset: Dataset, weights: Path, pixels: int, seconds: float, kept:
             file.write(json.dumps(row) + "\n")
             file.flush()
             spent += took
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=["order", "slices", "seconds", "dice"])
 
 
 def dice_table(data: Path, weights: Path, names: list[str], seconds: float, out: Path) -> list[str]:
@@ -111,9 +110,10 @@ def dice_table(data: Path, weights: Path, names: list[str], seconds: float, out:
             for pixels, each in found.items():
                 dice = each["dice"].map(lambda known: known.get(class_name)).astype(float)  # noqa: B023
                 both = dice[each["order"].isin(shared)].dropna()
-                row[f"{pixels}"] = f"{dice.mean():.3f} ({dice.notna().sum()})"
-                row[f"{pixels}, same cases"] = f"{both.mean():.3f} ({len(both)})"
-                row[f"{pixels}, s a slice"] = f"{each['seconds'].sum() / each['slices'].sum():.2f}"
+                row[f"{pixels}"] = f"{dice.mean():.3f} ({dice.notna().sum()})" if len(each) else ""
+                row[f"{pixels}, same cases"] = f"{both.mean():.3f} ({len(both)})" if len(both) else ""
+                slices = each["slices"].sum()
+                row[f"{pixels}, s a slice"] = f"{each['seconds'].sum() / slices:.2f}" if slices else ""
             rows.append(row)
     return [
         f"Mean Dice (cases). {seconds:g} seconds of a core for each data set and size. {processor()}, one thread, "
@@ -164,13 +164,14 @@ def window(mask: np.ndarray, grid: tuple[int, int]) -> tuple[slice, slice]:
     return rows, slice(int(x0 * across), max(int(np.ceil((x1 + 1) * across)), int(x0 * across) + 2))
 
 
-def looked(dataset: Dataset, weights: Path, out: Path, draw: int, share: float) -> pd.DataFrame:
-    """One row a case, input and class."""
+def looked(given: argparse.Namespace, dataset: Dataset) -> pd.DataFrame:
+    """One row a case, input and class, of the first `--most` cases."""
+    weights, out = given.weights, given.out
     out.mkdir(parents=True, exist_ok=True)
-    dealt = open_draw(Run(out), dataset, draw, share=share)
+    dealt = open_draw(Run(out), dataset, given.draw, share=given.share)
     eyes = {normalize: eye(dealt.dataset, weights, normalize=normalize) for normalize in INPUTS}
     rows = []
-    for number, case in enumerate(dealt.dataset.cases):
+    for number, case in enumerate(dealt.dataset.cases[: given.most]):
         file = out / f"{case.id}.json"
         if not file.exists():
             file.write_text(json.dumps(numbers(case, dealt.dataset, eyes)))
@@ -235,10 +236,11 @@ def of_faults(given: argparse.Namespace) -> None:
     dataset = open_dataset(given.data / name)
     kept = [case for case in shuffled(dataset) if (case.read_label().array > 0).any()][: given.cases]
     dataset = replace(dataset, cases=tuple(kept))
-    rows = looked(dataset, given.weights, given.out, given.draw, given.share)
-    axis = rows.groupby("case")["axis"].first().value_counts()
+    rows = looked(given, dataset)
+    axis_of = rows.groupby("case")["axis"].first()
+    axis = axis_of.value_counts()
     about = (
-        f"{name}: {len(kept)} cases by lot, draw {given.draw}; {axis.get('mask', 0)} wrong masks, "
+        f"{name}: {len(axis_of)} cases by lot, draw {given.draw}; {axis.get('mask', 0)} wrong masks, "
         f"{axis.get('image', 0)} bad images; 512 pixels."
     )
     lines = [about, "", *faults_tables(rows)]
@@ -256,6 +258,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=75)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--cases", type=int, default=240)
+    parser.add_argument("--most", type=int, help="look at so many of them only")
     parser.add_argument("--draw", type=int, default=0)
     parser.add_argument("--share", type=float, default=0.2)
     parser.add_argument("--write", action="store_true", help="the tables into mobilesam.md")

@@ -175,7 +175,7 @@ class MobileSAM(Boxed):
     def cost(self, shape: tuple[int, ...], classes: int) -> Cost:
         """At most: every class on every slice."""
         depth = shape[0] if len(shape) == 3 else 1
-        encoder, decoder = (1.0, 0.1) if self.settings.device == "cpu" else (0.02, 0.003)
+        encoder, decoder = (0.6, 0.04) if self.settings.device == "cpu" else (0.02, 0.003)
         share = (self._pixels / 512) ** 2
         maps = depth * classes * (self._pixels // DECODED) ** 2 * 4
         return Cost(share * depth * (encoder + decoder * classes), int(_BYTES + 300e6 * share + maps))
