@@ -253,8 +253,8 @@ def table(shape: tuple[int, int, int], cases: int, decisions: int, found: dict) 
     lines = [
         "# The server of a review",
         "",
-        f"`python benchmarks/review.py`, {about}. A synthetic volume of {size} voxels, {_CLASSES} classes; times as they "
-        "are met over HTTP.",
+        f"`python benchmarks/review.py`, {about}. A synthetic volume of {size} voxels, {_CLASSES} classes; "
+        "times as they are met over HTTP.",
     ]
     lines += ["", "| what | |", "|---|---|", *(f"| {what} | {value} |" for what, value in rows), ""]
     return "\n".join(lines)
