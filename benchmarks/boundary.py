@@ -44,7 +44,9 @@ def row(data: Path, cases: int) -> str:
     border, whole = np.median(seconds[1:], axis=0)
     share = float(np.median([one / other for one, other in seconds[1:]]))
     shape = "x".join(map(str, dataset.cases[1].read_geometry().shape))
-    return f"| {dataset.name} | {shape}, {len(dataset.classes)} | {border:.4f} | {whole:.3f} | {share:.1%} |"
+    return (
+        f"| {dataset.name} | {shape}, {len(dataset.classes)} | {border:.4f} | {whole:.3f} | {share:.1%} |"
+    )
 
 
 def main() -> None:
