@@ -66,29 +66,6 @@ def test_swapped_classes_are_found_in_two_and_three_dimensions(dims):
     assert "order:a and b=12" in scored.reasons[30]
 
 
-@pytest.mark.parametrize("measure", ["own_dice", "eye_dice"])
-def test_a_second_opinion_is_heard_and_named_by_whose_it_is(measure):
-    rng = np.random.default_rng(0)
-    records = [
-        record(
-            f"c{i:02}", rng, a={"oof_dice": 0.7 + 0.05 * rng.normal(), measure: 0.9 + 0.01 * rng.normal()}
-        )
-        for i in range(30)
-    ]
-    # Where the extractor sees outlines, the package's network is not asked as well.
-    if measure == "eye_dice":
-        for one in records:
-            one["measures"].append(row("own_dice", 0.95, "foreground"))
-    records[7]["measures"].append(row(measure, 0.5))
-    numbers = numbers_of(records, ["a", "b"])
-    population = fit_population(numbers)
-    assert population["label"]["heard"] == [True, False]
-    scored = score_population(numbers, population)
-    assert scored.label_doubt.argmax() == 7
-    assert f"{measure}:a=0.5" in scored.reasons[7]
-    assert not any(f"{other}:" in scored.reasons[7] for other in {"own_dice", "eye_dice"} - {measure})
-
-
 def test_a_new_case_without_a_mask_is_compared_with_the_population_of_those_that_have_one():
     rng = np.random.default_rng(0)
     records = [record(f"c{i:02}", rng) for i in range(30)]

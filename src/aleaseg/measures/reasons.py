@@ -67,9 +67,6 @@ _MASK: Mapping[str, Callable[[float], str]] = {
     "own_dice": lambda value: (
         f"the package's own network, shown the mask's boxes, sees another outline (Dice {value:.2f})"
     ),
-    "eye_dice": lambda value: (
-        f"the extractor, shown the mask's boxes, sees another outline (Dice {value:.2f})"
-    ),
     "softmin": lambda value: (
         f"some voxels are labelled against a confident prediction (softmin {value:.3f})"
     ),

@@ -72,24 +72,17 @@ def _signals(numbers: Numbers, statistics: Sequence[str] | None = None) -> Label
         numbers.by_class("border"),
         numbers.centroids,
         numbers.case("softmin"),
-        _second_opinion(numbers)[1],
+        _second_opinion(numbers),
         np.stack(shapes, axis=-1),
         np.stack(contrasts, axis=-1) if contrasts else None,
         tuple(statistics),
     )
 
 
-def _second_opinion(numbers: Numbers) -> tuple[str, NDArray[np.float64]]:
-    """Whose, and (N, C): of the extractor where it sees outlines, else of the package's prompted network.
-
-    On the mask-normalised image where that was looked at.
-    """
-    for measure in ("eye_dice", "own_dice"):
-        for variant in ("foreground", ""):
-            # Whether any case has it, not whether these have: cases are also looked at in parts.
-            if variant in numbers.variants(measure):
-                return measure, numbers.by_class(measure, variant)
-    return measure, numbers.by_class(measure)
+def _second_opinion(numbers: Numbers) -> NDArray[np.float64]:
+    """(N, C) of the package's prompted network, on the mask-normalised image where that was looked at."""
+    normalized = numbers.by_class("own_dice", "foreground")
+    return normalized if np.isfinite(normalized).any() else numbers.by_class("own_dice")
 
 
 def _auv_reference(values: NDArray, kind: str) -> dict[str, Any] | None:
@@ -222,8 +215,9 @@ def _cells(
     """
     columns = {"image": _image_columns(image, numbers), "mask": list[_Column]()}
     if label is not None:
-        seen = numbers.with_classes(label.classes)
-        columns["mask"] = _label_columns(label, _signals(seen, label.statistics), _second_opinion(seen)[0])
+        columns["mask"] = _label_columns(
+            label, _signals(numbers.with_classes(label.classes), label.statistics)
+        )
     found = {name: _standing_out(name, columns[name], z, ~numbers.failed) for name, z in axes.items()}
     mask_first = np.nan_to_num(axes["mask"], nan=-np.inf) >= np.nan_to_num(axes["image"], nan=-np.inf)
     cells = []
@@ -271,7 +265,7 @@ def _image_columns(reference: ImageReference, numbers: Numbers) -> list[_Column]
     ]
 
 
-def _label_columns(reference: LabelReference, signals: LabelSignals, other: str) -> list[_Column]:
+def _label_columns(reference: LabelReference, signals: LabelSignals) -> list[_Column]:
     z = reference.signal_z(signals)
     second = z["second"] if signals.second is None else signals.second
     found: list[_Column] = [("softmin", z["softmin"][:, 0], signals.softmin)]
@@ -283,7 +277,7 @@ def _label_columns(reference: LabelReference, signals: LabelSignals, other: str)
         unexpected = np.where(empty & np.isnan(expected), disagreement, expected)
         found += [
             (f"oof_dice:{name}", np.where(empty, 0.0, disagreement), signals.dice[:, c]),
-            (f"{other}:{name}", z["second"][:, c], second[:, c]),
+            (f"own_dice:{name}", z["second"][:, c], second[:, c]),
             (f"absent:{name}", z["absent"][:, c], np.full(len(size), reference.prevalence[c])),
             (f"false_positive:{name}", unexpected, signals.false_positive[:, c] / reference.volume[c]),
             (f"volume_high:{name}", np.where(size > 1, z["volume"][:, c], 0.0), size),
