@@ -15,8 +15,8 @@ __all__ = ["CLIP", "FAR_OUT", "SMALLEST_POPULATION", "RobustScale"]
 SMALLEST_POPULATION = 20
 # The largest robust z of a single number: what is absurd counts as very far.
 CLIP = 12.0
-# So far out that it is no chance: of Gaussian numbers one in 30,000.
-FAR_OUT = 4.0
+# So far out that it is no chance: of Gaussian numbers one in three million.
+FAR_OUT = 5.0
 
 # A median absolute deviation of Gaussian numbers times this is their standard deviation.
 _GAUSSIAN = 1.4826
