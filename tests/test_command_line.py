@@ -74,7 +74,7 @@ def test_the_spoilt_cases_are_the_most_doubtful(finished):
     assert cases["image_doubt"].max() > 0.5
     for fault in ("mask shifted", "classes swapped"):
         assert cases.loc[kind[fault], "label_doubt"] > max(0.5, cases.loc[kind[fault], "image_doubt"])
-    assert "sharp_w=" in cases.loc[kind["noise"], "reasons"]
+    assert "uneven_w=" in cases.loc[kind["noise"], "reasons"]
     assert "order:left and right=" in cases.loc[kind["classes swapped"], "reasons"]
 
 

@@ -150,7 +150,7 @@ def test_columns_have_titles_and_units():
     assert columns == {
         "volume_mm3": ("Area", "mm²"),
         "fov_mm3": ("Field of view", "mm²"),
-        "img_sharp_h_1": ("Sharpness down channel 1", ""),
+        "img_sharp_h_1": ("Sharpness top to bottom channel 1", ""),
         "img_odd": ("Odd", ""),
     }
     frame["depth"] = [3, 4]

@@ -3,6 +3,7 @@
 import http.client
 import json
 import os
+import shutil
 import subprocess
 import sys
 import uuid
@@ -44,8 +45,6 @@ def reviewed(tmp_path_factory, write_small):
 @pytest.fixture
 def fresh(reviewed):
     """The run without what was decided or decoded."""
-    import shutil
-
     shutil.rmtree(reviewed.path / "review", ignore_errors=True)
     return reviewed
 
@@ -133,7 +132,8 @@ def _asking():
 
 @pytest.fixture(scope="module")
 def server(reviewed):
-    """A server of the run, and somebody who has its address."""
+    """A server of the run, of which nothing is decided yet, and somebody who has its address."""
+    shutil.rmtree(reviewed.path / "review", ignore_errors=True)
     process, address = start_server(reviewed, "--rater", "ann")
     yield Asking(address)
     stop_server(process)

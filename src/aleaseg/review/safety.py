@@ -14,6 +14,8 @@ from http.cookies import CookieError, SimpleCookie
 from typing import Any
 from urllib.parse import parse_qs
 
+from aleaseg.errors import AleasegError
+
 __all__ = ["Guard"]
 
 Scope = MutableMapping[str, Any]
@@ -59,7 +61,7 @@ class Guard:
             await self._app(scope, receive, send)
             return
         if scope["type"] != "http":
-            raise RuntimeError(f"no {scope['type']} here")
+            raise AleasegError(f"no {scope['type']} here")
         headers = _Headers(scope)
         refused = self._refused(scope, headers)
         if refused is not None:

@@ -19,7 +19,7 @@ from typing import Any, Literal
 import numpy as np
 
 from aleaseg.case import Case, Dataset, file_stamps
-from aleaseg.errors import one_line
+from aleaseg.errors import AleasegError, one_line
 from aleaseg.pages.places import Sought
 from aleaseg.pages.planes import Plane
 from aleaseg.predictions import Predictions
@@ -206,7 +206,7 @@ class Volumes:
                 self._call(decode_prediction, folder, case, self._dataset, self._predictions, sought)
         except BrokenProcessPool as error:
             self._pool = None
-            raise RuntimeError("the process that decoded it was killed; it may need more memory") from error
+            raise AleasegError("the process that decoded it was killed; it may need more memory") from error
 
     def _call(self, function: Callable[..., None], *arguments: Any) -> None:
         if self._pool is None:

@@ -223,7 +223,7 @@ def test_prediction_rebuilds_the_network_and_nothing_makes_it_plain(name, made, 
         assert str(caught.value) == (
             f"{path} was written by nnUNetTrainer{name}, whose network stock nnU-Net cannot build; expected one of the "
             "plans' own network (nnUNetTrainerDUO, nnUNetTrainerDUO_EN, nnUNetTrainerDUO_RW, nnUNetTrainerEDL, "
-            "nnUNetTrainerSURE); predict with it as it "
+            "nnUNetTrainerSURE, nnUNetTrainerConfidence); predict with it as it "
             'is, where aleaseg is installed and nnUNet_extTrainer="$(aleaseg nnunet path)" is exported'
         )
         assert not os.path.lexists(tmp_path / "plain")
