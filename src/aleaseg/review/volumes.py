@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from pathlib import Path
@@ -95,11 +96,9 @@ class Volumes:
     def stamp(self, case: Case) -> str:
         """What a case is decoded from: its files and its prediction, by size and time."""
         files: dict[str, Any] = dict(file_stamps(case))
-        try:
+        with suppress(OSError):  # there is none
             found = os.stat(self._run.prediction_file(case.id))
             files["prediction"] = [found.st_size, found.st_mtime_ns]
-        except OSError:
-            pass
         about = [_VERSION, case.id, files, self._made_by]
         return hashlib.sha256(json.dumps(about).encode("utf-8", "replace")).hexdigest()[:20]
 
