@@ -147,6 +147,33 @@ def test_a_population_of_equal_images_has_a_distance():
     assert ImageReference.fit(["a", "b", "c"], odd).z(odd)[30] > 3
 
 
+# -- scales that faults do not stretch ---------------------------------------------------------------
+
+
+def test_without_anything_far_out_nothing_is_left_out():
+    values = np.random.default_rng(0).normal(3, 2, 500)
+    assert RobustScale.fit_trimmed(values) == RobustScale.fit(values)
+
+
+@pytest.mark.parametrize("share", [0.05, 0.1, 0.2])
+def test_faults_do_not_stretch_a_trimmed_scale(share):
+    rng = np.random.default_rng(0)
+    clean = rng.normal(size=2000)
+    spoilt = np.concatenate([clean, rng.normal(15, 2, round(share * 2000))])
+    wanted, plain = RobustScale.fit(clean), RobustScale.fit(spoilt)
+    assert RobustScale.fit_trimmed(spoilt) == wanted
+    assert plain.above > (1 + share) * wanted.above
+
+
+@QUICK
+@given(st.lists(st.floats(-1e3, 1e3), min_size=1, max_size=60), st.floats(1, 20))
+def test_at_least_half_of_the_numbers_count(values, base):
+    spread = [*values, *(base**power for power in range(30))]
+    scale = RobustScale.fit_trimmed(spread)
+    # The median of any half is no lower than the quartile of all.
+    assert scale.center >= np.quantile(spread, 0.25, method="lower")
+
+
 # -- masks -------------------------------------------------------------------------------------------
 
 
@@ -306,6 +333,54 @@ def test_few_clean_masks_pass_the_line(prevalence):
         for found in (signals(seed=seed, prevalence=prevalence) for seed in range(5))
     ]
     assert np.mean(shares) <= 0.06
+
+
+def bordered(found, seed=0):
+    """The same masks with borders that were measured: three statistics of shape, one of contrast that tells."""
+    rng = np.random.default_rng(seed)
+    there = (found.volume > 0)[..., None]
+    return dataclasses.replace(
+        found,
+        shape=np.where(there, rng.normal([0.2, 0.7, 2.7], 0.05, (*found.volume.shape, 3)), np.nan),
+        contrast=np.where(there, rng.normal(0.9, 0.02, (*found.volume.shape, 1)), np.nan),
+        statistics=("edge_alignment",),
+    )
+
+
+def test_borders_frozen_and_thawed():
+    found = bordered(signals(prevalence=0.5))
+    reference = LabelReference.fit(found)
+    assert reference.toward.tolist() == [[-1.0], [-1.0]]
+    thawed = LabelReference.from_dict(json.loads(json.dumps(reference.to_dict())))
+    np.testing.assert_array_equal(thawed.z(found), reference.z(found))
+
+
+@QUICK
+@given(case=st.integers(0, 59), fainter=st.floats(0, 1), clearer=st.floats(0, 1))
+def test_a_fainter_border_never_lowers_the_doubt(case, fainter, clearer):
+    found = bordered(signals())
+    reference = LabelReference.fit(found)
+    fainter, clearer = sorted((fainter, clearer))
+    low, high = (
+        reference.z(changed(found, "contrast", (case, 0, 0), value))[case] for value in (clearer, fainter)
+    )
+    assert low <= high
+
+
+def test_what_a_population_never_measured_does_not_count():
+    """A run of before there were statistics of the border, as the reference of new cases."""
+    found = dataclasses.replace(signals(), shape=np.full((60, 2, 3), np.nan))
+    reference = LabelReference.fit(found)
+    assert [part is None for part in reference.kinds[0].parts] == [False, False, False, False, True, True]
+    thawed = LabelReference.from_dict(json.loads(json.dumps(reference.to_dict())))
+    odd = dataclasses.replace(found, shape=bordered(found).shape + 50)
+    np.testing.assert_array_equal(thawed.z(odd), reference.z(found))
+
+
+def test_the_border_of_a_class_that_nobody_had_is_not_unusual():
+    found = bordered(signals(prevalence=0))
+    new = bordered(signals())
+    assert np.isnan(LabelReference.fit(found).signal_z(new)["shape"][:, 1]).all()
 
 
 def test_a_case_without_any_mask_has_no_label_doubt():

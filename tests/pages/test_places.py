@@ -109,6 +109,24 @@ def test_pieces_and_a_small_volume_are_shown_across_the_slices():
     assert places(maps(half, phantom()), [Sought("volume_low:a", "mask", values=(1,))])[0].axis != 0
 
 
+@pytest.mark.parametrize("code", ["rough", "smooth", "coarse", "ragged", "contrast"])
+def test_a_border_is_shown_on_the_border_in_its_slice(code):
+    mask = phantom()
+    (place,) = places(maps(mask, mask), [Sought(f"{code}:b", "mask", values=(2,))])
+    assert place.axis == 0
+    d, h, w = place.voxel
+    assert mask[d, h, w] == 2
+    assert {mask[d, h - 1, w], mask[d, h + 1, w], mask[d, h, w - 1], mask[d, h, w + 1]} > {2}
+
+
+@pytest.mark.parametrize("code", ["coarse_across", "ragged_across"])
+def test_a_border_across_the_slices_is_shown_across_them(code):
+    mask = phantom()
+    (place,) = places(maps(mask, mask), [Sought(f"{code}:b", "mask", values=(2,))])
+    assert place.axis != 0
+    assert mask[place.voxel] == 2
+
+
 def test_a_class_is_looked_for_alone():
     label, predicted = phantom(), phantom()
     label[2:4] = 0  # much is wrong elsewhere

@@ -4,7 +4,7 @@ A case is doubtful where it lies far out among cases of its own data set. The
 image axis asks the scan alone (how far its statistics lie, in a shrunk, robust
 Mahalanobis metric, from the centre of the population, and from the scans that are
 most like it); the label axis asks the mask (against an
-out-of-fold prediction, and by its own size, pieces and place).
+out-of-fold prediction, by its own size, pieces and place, and along its border).
 `doubt` is the larger of the two: a bad scan with a good mask is as doubtful as a
 good scan with a bad mask, and the gap between the axes says where to send the case.
 

@@ -37,7 +37,7 @@ class Kind:
             one among them, are of this kind; up to `NOTHING`: cases whose mask is empty.
         cases: how many it was fitted to.
         softmin: location and scale of softmin, as a logit that is turned round.
-        parts: those of each part that the axis is joined from.
+        parts: those of each part that the axis is joined from; None where no case of the kind has it.
         whole: those of what the axis is joined to.
     """
 
@@ -45,7 +45,7 @@ class Kind:
     upto: float
     cases: int
     softmin: RobustScale
-    parts: tuple[RobustScale, ...] = ()
+    parts: tuple[RobustScale | None, ...] = ()
     whole: RobustScale = _UNKNOWN
 
     def to_dict(self) -> dict[str, Any]:
@@ -55,7 +55,7 @@ class Kind:
             "upto": self.upto,
             "cases": self.cases,
             "softmin": self.softmin.to_dict(),
-            "parts": [part.to_dict() for part in self.parts],
+            "parts": [None if part is None else part.to_dict() for part in self.parts],
             "whole": self.whole.to_dict(),
         }
 
@@ -67,7 +67,7 @@ class Kind:
             float(entries["upto"]),
             int(entries["cases"]),
             RobustScale.from_dict(entries["softmin"]),
-            tuple(RobustScale.from_dict(part) for part in entries["parts"]),
+            tuple(None if part is None else RobustScale.from_dict(part) for part in entries["parts"]),
             RobustScale.from_dict(entries["whole"]),
         )
 

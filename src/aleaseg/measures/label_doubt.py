@@ -24,7 +24,7 @@ from aleaseg.measures.kinds import FEWEST, NOTHING, Kind, place_in, sort_kinds, 
 from aleaseg.measures.label_signals import LabelSignals
 from aleaseg.measures.robust import CLIP, SMALLEST_POPULATION, RobustScale
 
-__all__ = ["LabelReference", "mean_of_known"]
+__all__ = ["LabelReference"]
 
 _FLOORS = {
     "disagreement": 0.02,
@@ -132,7 +132,10 @@ class LabelReference:
             replace(
                 kind,
                 parts=tuple(
-                    RobustScale.fit_trimmed(part, _least(kind.upto, _WHOLE_FLOOR)) for part in told[those].T
+                    RobustScale.fit_trimmed(part, _least(kind.upto, _WHOLE_FLOOR))
+                    if np.isfinite(part).any()
+                    else None
+                    for part in told[those].T
                 ),
             )
             for kind, (_, _, those) in zip(kinds, found, strict=True)
@@ -155,14 +158,15 @@ class LabelReference:
         return np.min(np.where(signals.volume > 0, self.prevalence, NOTHING), axis=1, initial=NOTHING)
 
     def _by_kind(
-        self, scale_of: Callable[[Kind], RobustScale], values: NDArray, signals: LabelSignals
+        self, scale_of: Callable[[Kind], RobustScale | None], values: NDArray, signals: LabelSignals
     ) -> NDArray[np.float64]:
-        """(N,) robust z of numbers of whole cases, each by its kind; NaN where no kind is like it."""
+        """(N,) robust z of numbers of whole cases, each by its kind; NaN where no kind is like it, or has any."""
         place = place_in(self.kinds, self._rarest(signals))
         found = np.full(len(values), np.nan)
         for index, kind in enumerate(self.kinds):
-            rows = place == index
-            found[rows] = scale_of(kind).z(values[rows])
+            scale, rows = scale_of(kind), place == index
+            if scale is not None:
+                found[rows] = scale.z(values[rows])
         return found
 
     def _softmin(self, signals: LabelSignals) -> NDArray[np.float64]:
@@ -181,6 +185,8 @@ class LabelReference:
         # An empty mask has no Dice to compare. Where many are empty, they are compared with one
         # another by what is predicted there; where few are, that volume stands in for the overlap.
         rare = (1 - self.prevalence) * self.cases < SMALLEST_POPULATION
+        # Of a class that no case of the population has nothing is usual.
+        usual = np.isfinite(self.volume)
         overlap = np.where(there, signals.dice, np.where(rare, 1 - share, np.nan))
         return {
             # Not its logit: where the predictor is weak, overlaps spread over [0, 1] and none lies far
@@ -191,8 +197,8 @@ class LabelReference:
             "components": np.where(there, np.log(0.01 + signals.extra_components), np.nan),
             "border": np.where(there, np.log(0.02 + signals.border), np.nan),
             "second": np.where(there & self.heard, 1 - _second(signals), np.nan),
-            "shape": _of_borders(signals.shape, there),
-            "contrast": _of_borders(signals.contrast, there),
+            "shape": _of_borders(signals.shape, there & usual),
+            "contrast": _of_borders(signals.contrast, there & usual),
         }
 
     def _along(self, centroid: NDArray, a: int) -> NDArray:
@@ -205,7 +211,10 @@ class LabelReference:
         return np.where(apart, along / np.where(length > 0, length, 1), np.nan)
 
     def signal_z(self, signals: LabelSignals) -> dict[str, NDArray]:
-        """Robust z of every signal, high = doubtful: (N, C), order (N, C, C), softmin (N, 1)."""
+        """Robust z of every signal, high = doubtful: (N, C), shape (N, C, S), order (N, C, C), softmin (N, 1).
+
+        That of contrast is the mean over the statistics that are heard.
+        """
         raw = self._raw(signals)
         z: dict[str, NDArray] = {}
         for name, values in raw.items():
@@ -215,7 +224,7 @@ class LabelReference:
             z[name] = np.stack(columns, axis=1).reshape(values.shape) if columns else values
         z["volume"], z["shape"] = np.abs(z["volume"]), np.abs(z["shape"])
         # Pointing to no border is doubtful; a border that is clearer than others is not.
-        z["contrast"] = np.where(self.toward != 0, self.toward * z["contrast"], np.nan)
+        z["contrast"] = _mean_of_known(np.where(self.toward != 0, self.toward * z["contrast"], np.nan))
         z["softmin"] = self._softmin(signals)[:, None]
         along = [self._along(signals.centroid, a) for a in range(len(self.classes))]
         z["order"] = -_side_by_side(self.scales["order"]).z(np.stack(along, axis=1))
@@ -238,7 +247,7 @@ class LabelReference:
 
         Disagreement with the prediction, with the second opinion, softmin, the largest of all that is
         measured of prediction and mask, the largest of how the border is drawn, and what the image shows
-        along it: the mean of the statistics, of the class that has least.
+        along it, of the class that shows least.
         """
         apart = ("absent", "second", "shape", "contrast")
         measured = [values for name, values in z.items() if name not in apart]
@@ -249,7 +258,7 @@ class LabelReference:
             z["softmin"][:, 0],
             np.max(largest, axis=0),
             _largest(z["shape"]),
-            _largest(mean_of_known(z["contrast"])),
+            _largest(z["contrast"]),
         )
         return np.stack(parts, axis=1)
 
@@ -344,7 +353,7 @@ def _largest(z: NDArray) -> NDArray[np.float64]:
     return np.fmax.reduce(z.reshape(len(z), -1), axis=1) if z.size else np.full(len(z), np.nan)
 
 
-def mean_of_known(z: NDArray) -> NDArray[np.float64]:
+def _mean_of_known(z: NDArray) -> NDArray[np.float64]:
     """Mean along the last axis of what is known there; NaN where nothing is."""
     known = np.isfinite(z)
     with np.errstate(invalid="ignore"):

@@ -73,6 +73,8 @@ class RobustScale:
         A fifth of the cases with a fault are two fifths of the cases above the median, and make the scale
         there a third too long. What lies beyond a z of `FAR_OUT` is taken for such and teaches nothing.
 
+        At least half of the numbers always count, however far they spread.
+
         Args:
             values: any shape; NaN are left out. High = suspicious.
             floor: as in `fit`.
@@ -84,8 +86,7 @@ class RobustScale:
         found = np.asarray(values, dtype=float).ravel()
         kept = found = found[np.isfinite(found)]
         scale = cls.fit(found, floor)
-        # Each round leaves out more or nothing, so there is an end; half of the cases always stay.
-        while len(closer := kept[scale.z(kept) <= FAR_OUT]) < len(kept):
+        while len(found) / 2 <= len(closer := kept[scale.z(kept) <= FAR_OUT]) < len(kept):
             kept = closer
             scale = cls.fit(kept, floor)
         return scale

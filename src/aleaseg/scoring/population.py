@@ -19,7 +19,6 @@ from aleaseg.measures.doubt import (
     LabelSignals,
     doubt_from_z,
 )
-from aleaseg.measures.label_doubt import mean_of_known
 from aleaseg.measures.log_minmax import log_minmax, log_range
 from aleaseg.measures.reasons import LEAST_STRENGTH, Reason, joined
 from aleaseg.scoring.measure import quietly
@@ -314,5 +313,4 @@ def _border_columns(
             _BORDER_CODES[statistic], (value > scale.center, value < scale.center), strict=True
         ):
             found.append((f"{code}:{name}", np.where(side, strength, 0.0), shown))
-    contrast = mean_of_known(z["contrast"][:, c])
-    return [*found, (f"contrast:{name}", contrast, contrast)]
+    return [*found, (f"contrast:{name}", z["contrast"][:, c], z["contrast"][:, c])]

@@ -182,12 +182,13 @@ def _boundary_rows(label: NDArray, image: NDArray, dataset: Dataset) -> Iterator
     valid = None if dataset.ignore is None else label != dataset.ignore
     for name, values in dataset.classes.items():
         mask = np.isin(label, values)
-        if mask.any():
-            for measure, value in boundary_shape(mask).items():
-                yield _number(measure, value, name)
-            for number, channel in enumerate(image):
-                for measure, value in boundary_contrast(mask, channel, valid).items():
-                    yield _number(measure, value, name, str(number) if len(image) > 1 else "")
+        status = "ok" if mask.any() else "absent"
+        for measure, value in boundary_shape(mask).items():
+            yield _number(measure, value, name, status=status)
+        for number, channel in enumerate(image):
+            variant = str(number) if len(image) > 1 else ""
+            for measure, value in boundary_contrast(mask, channel, valid).items():
+                yield _number(measure, value, name, variant, status)
 
 
 def _agreement_rows(
