@@ -59,7 +59,7 @@ def boundary_shape(mask: NDArray[np.bool_]) -> dict[str, float]:
     names = BOUNDARY_SHAPE[: mask.ndim]
     if not mask.any():
         return dict.fromkeys(names, float("nan"))
-    small = np.pad(mask[ndimage.find_objects(mask.astype(np.int8))[0]], 1)
+    small = np.pad(mask[_box(mask)], 1)
     cross = ndimage.generate_binary_structure(mask.ndim, 1)
     opened = ndimage.binary_opening(small, cross)
     faces = _in_slices(small)
@@ -96,10 +96,7 @@ def boundary_contrast(
     nothing = dict.fromkeys(NO_BORDER, float("nan"))
     if not mask.any():
         return nothing
-    window = tuple(
-        slice(max(part.start - _MARGIN, 0), part.stop + _MARGIN)
-        for part in ndimage.find_objects(mask.astype(np.int8))[0]
-    )
+    window = tuple(slice(max(part.start - _MARGIN, 0), part.stop + _MARGIN) for part in _box(mask))
     inside, grey = mask[window], image[window].astype(np.float32)
     known = np.ones(inside.shape, dtype=bool) if valid is None else valid[window]
     plane = _in_plane(mask.ndim)
@@ -130,6 +127,16 @@ def _alignment(inside: NDArray[np.bool_], grey: NDArray[np.float32], known: NDAr
     total = float(np.sqrt(sum(of_image**2 for _, of_image in along)).mean())
     normal = sum(of_mask * of_image for of_mask, of_image in along) / np.maximum(steep, 1e-6)
     return float(abs(normal.mean()) / total) if total > 0 else float("nan")
+
+
+def _box(mask: NDArray[np.bool_]) -> tuple[slice, ...]:
+    """Where a mask lies that is not empty."""
+    found = []
+    for axis in range(mask.ndim):
+        others = tuple(other for other in range(mask.ndim) if other != axis)
+        filled = np.flatnonzero(mask.any(axis=others))
+        found.append(slice(int(filled[0]), int(filled[-1]) + 1))
+    return tuple(found)
 
 
 def _in_plane(dims: int) -> NDArray[np.bool_]:
