@@ -70,10 +70,9 @@ class RobustScale:
     def fit_trimmed(cls, values: ArrayLike, floor: float = 1e-6) -> RobustScale:
         """The same without what lies far above, left out again until nothing more does.
 
-        A fifth of the cases with a fault are two fifths of the cases above the median, and make the scale
-        there a third too long. What lies beyond a z of `FAR_OUT` is taken for such and teaches nothing.
-
-        At least half of the numbers always count, however far they spread.
+        Faults that lie far above, in a tenth of Gaussian cases, make the upper scale 1.22 times as long, in
+        a fifth 1.79 times. What lies beyond a z of `FAR_OUT` is taken for such and teaches nothing. At
+        least half of the numbers always count, however far they spread.
 
         Args:
             values: any shape; NaN are left out. High = suspicious.
