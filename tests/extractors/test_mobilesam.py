@@ -49,7 +49,7 @@ def test_outline_is_that_of_the_authors_code(weights, number):
     assert logits.shape == (256, 256)
     expected = golden[f"logits_{number}"][0]
     assert np.ptp(expected) > 50
-    np.testing.assert_allclose(logits.numpy(), expected, atol=1e-2)
+    np.testing.assert_allclose(logits.numpy(), expected, atol=1e-3)
     # The other three tokens are others.
     assert np.abs(logits.numpy() - golden[f"logits_{number}"][1]).max() > 1
 
