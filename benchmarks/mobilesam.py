@@ -7,7 +7,8 @@ WEIGHTS is mobile_sam.pt or the same with fused batch norms, DATA the folder of 
 
 `dice` asks with a tight box about each class on every slice that has it, raw images, at 256, 512 and
 1024 pixels; Dice is of whole volumes. Cases come in an order drawn by lot (seed 0), the same for all sizes, until
-so many seconds of a core are used up for the data set and the size. Seconds are of the process, not of the clock.
+so many seconds of a core are used up for the data set and the size; with 0 the table is of what FOLDER has.
+Seconds are of the process, not of the clock.
 
 `faults` deals known faults to a fifth of so many cases (the draw is the seed), looks at every case raw and
 normalised by its mask, and asks which number finds the faulty, and what S follows. FOLDER keeps what was
@@ -22,6 +23,7 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import date
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -73,7 +75,7 @@ def outlined(dataset: Dataset, weights: Path, pixels: int, seconds: float, kept:
     spent = sum(row["seconds"] for row in rows)
     with kept.open("a") as file:
         for number, case in enumerate(shuffled(dataset)):
-            if spent > seconds:
+            if spent >= seconds:
                 break
             if any(row["order"] == number for row in rows):
                 continue
@@ -95,7 +97,7 @@ def outlined(dataset: Dataset, weights: Path, pixels: int, seconds: float, kept:
 
 
 def dice_table(data: Path, weights: Path, names: list[str], seconds: float, out: Path) -> list[str]:
-    """The table, a row for each class: every size on its own cases, then on those that all sizes have."""
+    """The table, a row for each class: every size on its own cases, then two sizes on those that both have."""
     out.mkdir(parents=True, exist_ok=True)
     rows = []
     for name in names:
@@ -104,23 +106,34 @@ def dice_table(data: Path, weights: Path, names: list[str], seconds: float, out:
             pixels: outlined(dataset, weights, pixels, seconds, out / f"{name}_{pixels}.jsonl")
             for pixels in SIDES
         }
-        shared = set.intersection(*(set(each["order"]) for each in found.values()))
         for class_name in dataset.classes:
+            dice = {pixels: dice_of(each, class_name) for pixels, each in found.items()}
             row = {"data": name, "class": class_name}
+            row |= {
+                f"{pixels}": f"{each.mean():.3f} ({len(each)})"
+                for pixels, each in dice.items()
+                if len(each)
+            }
+            for one, other in pairwise(SIDES):
+                both = pd.concat([dice[one], dice[other]], axis=1, join="inner")
+                means = ", ".join(f"{mean:.3f}" for mean in both.mean())
+                row[f"{one}, {other} on the same"] = f"{means} ({len(both)})" if len(both) else ""
             for pixels, each in found.items():
-                dice = each["dice"].map(lambda known: known.get(class_name)).astype(float)  # noqa: B023
-                both = dice[each["order"].isin(shared)].dropna()
-                row[f"{pixels}"] = f"{dice.mean():.3f} ({dice.notna().sum()})" if len(each) else ""
-                row[f"{pixels}, same cases"] = f"{both.mean():.3f} ({len(both)})" if len(both) else ""
-                slices = each["slices"].sum()
-                row[f"{pixels}, s a slice"] = f"{each['seconds'].sum() / slices:.2f}" if slices else ""
+                row[f"s a slice, {pixels}"] = (
+                    f"{each['seconds'].sum() / each['slices'].sum():.2f}" if len(each) else ""
+                )
             rows.append(row)
     return [
-        f"Mean Dice (cases). {seconds:g} seconds of a core for each data set and size. {processor()}, one thread, "
-        f"other work beside it, {date.today()}.",
+        f"Mean Dice (cases). {processor()}, one thread, other work beside it, {date.today()}.",
         "",
-        *table_markdown(frame_table(pd.DataFrame(rows))),
+        *table_markdown(frame_table(pd.DataFrame(rows).fillna(""))),
     ]
+
+
+def dice_of(rows: pd.DataFrame, class_name: str) -> pd.Series:
+    """Case -> Dice, of those that have the class."""
+    dice = [known.get(class_name) for known in rows["dice"]]
+    return pd.Series(dice, index=rows["order"], dtype=float).dropna()
 
 
 # -- known faults ------------------------------------------------------------------------------------

@@ -197,6 +197,8 @@ def test_slice_by_slice_with_boxes_as_it_is_typed(tmp_path, typed, small):
     assert len(outlines) == 12
     assert set(outlines["variant"]) == {"foreground"}
     assert outlines["value"].between(0, 1).all()
+    about = run.manifest["columns"]["eye_dice"]
+    assert (about["direction"], about["range"]) == ("low = bad", [0, 1])
     assert "own_dice" not in set(run.measures["measure"])
     assert (tmp_path / "run" / "report" / "index.html").exists()
     refused = typed("audit", small, "-o", tmp_path / "no", *words, "--pixels", "100")

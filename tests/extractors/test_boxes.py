@@ -1,11 +1,21 @@
 """Boxes about masks: where, how far, and what is no box."""
 
 import numpy as np
+import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from aleaseg.extractors.boxes import body_box, key_slice, key_slice_box, slice_boxes, tight_box, z_range
+from aleaseg.extractors.boxes import (
+    body_box,
+    checked_box,
+    key_slice,
+    key_slice_box,
+    slice_boxes,
+    tight_box,
+    z_range,
+)
 
 masks = arrays(bool, st.tuples(*[st.integers(1, 7)] * 3))
 
@@ -51,3 +61,16 @@ def test_the_body_is_what_is_brighter():
     image[:, 4:16, 7:21] = 100
     assert body_box(image) == {2: (7.0, 4.0, 20.0, 15.0)}
     assert body_box(np.zeros((4, 5, 6))) == {2: (0.0, 0.0, 5.0, 4.0)}
+
+
+@pytest.mark.parametrize("form", [tuple, np.array, torch.tensor, lambda box: np.array([box])])
+def test_a_box_comes_in_any_form(form):
+    assert checked_box(form([1.0, 2.5, 1.0, 4.0])) == (1.0, 2.5, 1.0, 4.0)
+
+
+@pytest.mark.parametrize(
+    "box", [(1, 2, 3), (1, 2, 3, 4, 5), (3, 2, 1, 4), (1, 4, 3, 2), (float("nan"), 2, 3, 4)]
+)
+def test_what_is_no_box_is_refused(box):
+    with pytest.raises(ValueError, match=r"expected \(x0, y0, x1, y1\) with x0 <= x1 and y0 <= y1"):
+        checked_box(box)

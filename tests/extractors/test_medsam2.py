@@ -8,9 +8,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from phantom import Three, phantom
 from tiny_medsam2 import SHAPES, SIZE, TinyMedSAM2, released_form, released_names
 
-from aleaseg.case import Case, Dataset, Geometry, Voxels
+from aleaseg.case import Geometry, Voxels
 from aleaseg.errors import BadVoxels, CaseError, WeightsRefused
 from aleaseg.extractors import ExtractorSettings, NoMap
 from aleaseg.extractors.base import settled
@@ -192,28 +193,6 @@ def test_grey_levels_are_whole_and_normalised():
 # -- the extractor ---------------------------------------------------------------------------------
 
 
-def phantom(depth=12, *, label=True, classes=("left", "right")):
-    rng = np.random.default_rng(0)
-    shape = (depth, 30, 40)
-    mask = np.zeros(shape, np.uint8)
-    mask[3:8, 5:15, 6:20] = 1
-    mask[5, 20, 30] = 2  # one voxel
-    image = (mask * 50 + rng.normal(0, 10, shape)).astype(np.float32)
-    geometry = Geometry(shape, (1.0, 1.0, 1.0))
-    case = Case(
-        "c",
-        (),
-        (),
-        lambda: Voxels(image[None], geometry),
-        (lambda: Voxels(mask, geometry)) if label else None,
-        lambda: geometry,
-    )
-    from pathlib import Path
-
-    values = {name: (index + 1,) for index, name in enumerate(classes)}
-    return case, Dataset("d", Path("."), "nnunet", (case,), values, ("MRI",))
-
-
 def eye(dataset, predictions=None, **asked):
     settings = settled(ExtractorSettings("medsam2", weights="random:2", **asked), MedSAM2.traits)
     return TinyMedSAM2(settings, dataset, predictions)
@@ -284,25 +263,7 @@ def test_prompts_and_normalisations_are_separate(monkeypatch):
 
 def test_a_box_from_a_prediction(monkeypatch):
     case, dataset = phantom(label=False)
-
-    class One:
-        def __init__(self, mask):
-            self._mask = mask
-
-        def mask(self, name):
-            return self._mask if name == "left" else np.zeros_like(self._mask)
-
-    class Some:
-        source = "folder"
-
-        def read(self, case):
-            one = np.zeros((12, 30, 40), bool)
-            one[2:5, 3:9, 4:12] = True
-            other = np.zeros_like(one)
-            other[2:4] = one[2:4]
-            return [One(one), One(other), One(other)]
-
-    maps = list(eye(dataset, Some(), prompt="pseudo", normalize="raw").class_maps(case))
+    maps = list(eye(dataset, Three(), prompt="pseudo", normalize="raw").class_maps(case))
     assert maps[0].z_range == (0, 6)  # what most of the three say: slices 2 and 3, and two beyond
     assert maps[1] == NoMap("right", "no_box")  # the prediction lacks it, which says nothing of the case
 
@@ -381,6 +342,7 @@ class Refuse:
 
 sys.meta_path.insert(0, Refuse())
 import torch
+from phantom import Three, phantom
 from tiny_medsam2 import TINY
 from aleaseg.extractors.medsam2 import Volume
 from aleaseg.extractors.medsam2_keys import random_network

@@ -1,15 +1,15 @@
 """MobileSAM: both released forms load, the numbers are those of the authors' code, nothing is done twice."""
 
-import json
+import os
 import weakref
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from phantom import Three, phantom
 from safetensors.torch import save_file
 from tiny_mobilesam import (
     DECODER,
@@ -21,7 +21,7 @@ from tiny_mobilesam import (
     released_names,
 )
 
-from aleaseg.case import Case, Dataset, Geometry, Voxels
+from aleaseg.case import Geometry, Voxels
 from aleaseg.errors import CaseError, UsageError, WeightsRefused
 from aleaseg.extractors import ExtractorSettings, NoMap
 from aleaseg.extractors.base import settled
@@ -49,7 +49,7 @@ def test_outline_is_that_of_the_authors_code(weights, number):
     assert logits.shape == (256, 256)
     expected = golden[f"logits_{number}"][0]
     assert np.ptp(expected) > 50
-    np.testing.assert_allclose(logits.numpy(), expected, atol=1e-2)
+    np.testing.assert_allclose(logits.numpy(), expected, atol=1e-3)
     # The other three tokens are others.
     assert np.abs(logits.numpy() - golden[f"logits_{number}"][1]).max() > 1
 
@@ -93,22 +93,25 @@ def test_released_shapes_load_at_full_size_in_both_forms(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "key",
+    ("key", "missing"),
     [
-        "image_encoder.layers.1.blocks.0.local_conv.c.weight",
-        "image_encoder.layers.1.blocks.0.local_conv.bn.running_mean",
-        "image_encoder.neck.1.weight",
-        "mask_decoder.iou_token.weight",
-        "prompt_encoder.point_embeddings.2.weight",
+        # A norm or its convolution alone cannot be fused: weight and bias of both in one are missing.
+        ("image_encoder.layers.1.blocks.0.local_conv.c.weight", ["local_conv.weight", "local_conv.bias"]),
+        (
+            "image_encoder.layers.1.blocks.0.local_conv.bn.running_mean",
+            ["local_conv.weight", "local_conv.bias"],
+        ),
+        ("image_encoder.neck.1.weight", ["image_encoder.neck.1.weight"]),
+        ("mask_decoder.iou_token.weight", ["mask_decoder.iou_token.weight"]),
+        ("prompt_encoder.point_embeddings.2.weight", ["prompt_encoder.point_embed.2.weight"]),
     ],
 )
-def test_a_missing_key_fails_with_its_name(network, key):
+def test_a_missing_key_fails_with_its_name(network, key, missing):
     state = official_form(network)
     del state[key]
-    with pytest.raises(WeightsRefused, match=r"1 missing|[12] missing") as error:
+    with pytest.raises(WeightsRefused, match=f"{len(missing)} missing") as error:
         build(state, PIXELS[0], SIZE, DECODER)
-    named = str(error.value)
-    assert any(part in named for part in ("local_conv", "neck.1", "iou_token", "point_embed.2"))
+    assert all(name in str(error.value) for name in missing)
 
 
 def test_a_key_too_many_and_a_wrong_shape_are_named(network):
@@ -119,16 +122,17 @@ def test_a_key_too_many_and_a_wrong_shape_are_named(network):
         build({**state, "mask_decoder.iou_token.weight": torch.zeros(3)}, PIXELS[0], SIZE, DECODER)
 
 
-def test_a_file_that_would_run_code_is_refused(tmp_path):
+def test_a_file_that_would_run_code_is_refused_and_does_not_run(tmp_path):
     class Evil:
         def __reduce__(self):
-            return print, ("run",)
+            return os.mkdir, (str(tmp_path / "harm"),)
 
     torch.save({"image_encoder.neck.0.weight": Evil()}, tmp_path / "mobile_sam.pt")
     _, dataset = phantom()
     eye = real_eye(dataset, weights=str(tmp_path / "mobile_sam.pt"))
     with pytest.raises(WeightsRefused, match="would run code"):
         eye.load()
+    assert not (tmp_path / "harm").exists()
 
 
 def test_both_forms_come_through_the_extractor(tmp_path, network):
@@ -154,6 +158,8 @@ def test_what_cannot_be_is_refused(network):
         outline(state, image, (1, 1, 5, 5), pixels=512)
     with pytest.raises(ValueError, match="x0 <= x1"):
         outline(state, image, (9, 9, 3, 3))
+    with pytest.raises(ValueError, match=r"points are \(2,\) with 1 labels; expected \(P, 2\)"):
+        outline(state, image, points=np.zeros(2), labels=np.ones(1))
     with pytest.raises(ValueError, match=r"mask is \(3, 3\); expected \(256, 256\)"):
         outline(state, image, mask=np.zeros((3, 3)))
     with pytest.raises(ValueError, match="multiple of 16"):
@@ -202,27 +208,6 @@ def test_grey_levels_keep_their_place():
 
 
 # -- the extractor ---------------------------------------------------------------------------------
-
-
-def phantom(depth=12, *, label=True, classes=("left", "right")):
-    rng = np.random.default_rng(0)
-    shape = (depth, 30, 40)
-    mask = np.zeros(shape, np.uint8)
-    mask[3:8, 5:15, 6:20] = 1
-    mask[6] = 0  # a slice in between that lacks it
-    mask[5, 20, 30] = 2  # one voxel
-    image = (mask * 50 + rng.normal(0, 10, shape)).astype(np.float32)
-    geometry = Geometry(shape, (1.0, 1.0, 1.0))
-    case = Case(
-        "c",
-        (),
-        (),
-        lambda: Voxels(image[None], geometry),
-        (lambda: Voxels(mask, geometry)) if label else None,
-        lambda: geometry,
-    )
-    values = {name: (index + 1,) for index, name in enumerate(classes)}
-    return case, Dataset("d", Path("."), "nnunet", (case,), values, ("MRI",))
 
 
 def eye(dataset, predictions=None, **asked):
@@ -328,33 +313,9 @@ def test_one_box_for_all_slices_is_the_shadow():
     assert set(boxes.values()) == {(7.0, 4.0, 21.0, 11.0)}
 
 
-class Some:
-    """What three networks predicted: most of them see slices 2 and 3."""
-
-    source = "folder"
-
-    def __init__(self):
-        first = np.zeros((12, 30, 40), bool)
-        first[2:5, 3:9, 4:12] = True
-        second = first.copy()
-        second[4] = False
-        self.found = [first, second, second]
-
-    def read(self, case):
-        return [One(mask) for mask in self.found]
-
-
-class One:
-    def __init__(self, mask):
-        self._mask = mask
-
-    def mask(self, name):
-        return self._mask if name == "left" else np.zeros_like(self._mask)
-
-
 def test_a_box_from_a_prediction():
     case, dataset = phantom(label=False)
-    maps = list(eye(dataset, Some(), prompt="pseudo", normalize="raw").class_maps(case))
+    maps = list(eye(dataset, Three(), prompt="pseudo", normalize="raw").class_maps(case))
     assert maps[0].z_range == (2, 4)
     assert maps[0].overlap is None  # it was no label that told where to look
     assert maps[1] == NoMap("right", "no_box")
@@ -398,7 +359,7 @@ def test_a_case_without_label_says_so():
 )
 def test_the_contract(prompt, normalize, maps):
     case, dataset = phantom(classes=("left", "right", "nowhere"))
-    given = Some() if prompt == "pseudo" else None
+    given = Three() if prompt == "pseudo" else None
     assert len(check_extractor(eye(dataset, given, prompt=prompt, normalize=normalize), case)) == maps
 
 
@@ -418,6 +379,12 @@ def test_the_side_of_the_input_is_asked_for_known_and_refused():
         settled(ExtractorSettings("own", pixels=512), Own.traits)
 
 
+def test_the_memory_that_is_foretold_counts_what_is_kept_of_each_class():
+    _, dataset = phantom()
+    one, two = (real_eye(dataset, weights="random").cost((10, 300, 200), n).memory_bytes for n in (1, 2))
+    assert two - one == 10 * (128 * 128 * 4 + 2 * 300 * 200)  # a map of float32, a mask and an outline
+
+
 def test_identity_tells_random_weights_and_every_choice():
     _, dataset = phantom()
     one = eye(dataset).identity()
@@ -430,4 +397,3 @@ def test_identity_tells_random_weights_and_every_choice():
 def test_the_list_of_names_is_that_of_the_file(weights):
     state = read_state(weights / "mobile_sam_fused.safetensors")
     assert {key: list(tensor.shape) for key, tensor in state.items()} == released_names()
-    assert json.dumps(released_names())  # plain numbers

@@ -520,8 +520,13 @@ def respelt(path, **entries):
 
 
 class Evil:
+    """What makes a folder where it is unpickled without care."""
+
+    def __init__(self, folder):
+        self._folder = str(folder)
+
     def __reduce__(self):
-        return os.system, ("echo harm > /tmp/never",)
+        return os.mkdir, (self._folder,)
 
 
 def checkpoint(copy):
@@ -558,11 +563,12 @@ def test_a_damaged_or_unsafe_checkpoint(copy, harm):
     elif harm in ("empty", "text"):
         path.write_bytes(b"" if harm == "empty" else b"version https://git-lfs.github.com/spec/v1\n" * 5)
     elif harm == "code":
-        respelt(path, logging=Evil())
+        respelt(path, logging=Evil(path.with_name("harm")))
     else:
         respelt(path, _best_ema=Path("somewhere"))
     with pytest.raises(WeightsRefused, match=r"fold_1/checkpoint_final\.pth"):
         copy.extractor()
+    assert not path.with_name("harm").exists()
 
 
 @pytest.mark.parametrize(

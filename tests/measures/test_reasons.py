@@ -12,6 +12,7 @@ from aleaseg.measures.reasons import in_words, joined, told
 # What the population step can say of a mask or an image.
 CODES = [
     "oof_dice:liver",
+    "own_dice:liver",
     "absent:liver",
     "false_positive:liver",
     "volume_low:liver",

@@ -66,6 +66,28 @@ def test_swapped_classes_are_found_in_two_and_three_dimensions(dims):
     assert "order:a and b=12" in scored.reasons[30]
 
 
+@pytest.mark.parametrize("variant", ["", "foreground"])
+def test_the_outline_of_the_packages_own_network_is_heard_and_no_other(variant):
+    rng = np.random.default_rng(0)
+    records = [record(f"c{i:02}", rng, a={"oof_dice": 0.7 + 0.05 * rng.normal()}) for i in range(30)]
+    for one in records:
+        one["measures"].append(row("own_dice", 0.9 + 0.01 * rng.normal(), variant))
+    records[7]["measures"][-1]["value"] = 0.5
+    numbers = numbers_of(records, ["a", "b"])
+    population = fit_population(numbers)
+    assert population["label"]["heard"] == [True, False]
+    scored = score_population(numbers, population)
+    assert scored.label_doubt.argmax() == 7
+    assert "own_dice:a=0.5" in scored.reasons[7]
+    for one in records:
+        one["measures"].append(row("eye_dice", rng.uniform(), variant))
+    with_eye = numbers_of(records, ["a", "b"])
+    assert fit_population(with_eye) == population
+    again = score_population(with_eye, population)
+    np.testing.assert_array_equal(again.doubt, scored.doubt)
+    assert again.reasons == scored.reasons
+
+
 def test_a_new_case_without_a_mask_is_compared_with_the_population_of_those_that_have_one():
     rng = np.random.default_rng(0)
     records = [record(f"c{i:02}", rng) for i in range(30)]

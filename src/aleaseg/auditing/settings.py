@@ -77,7 +77,8 @@ class AuditSettings(DatasetSettings):
         str | int | None, Option("The channel a model of one channel sees.", "NAME|NUMBER", form=str)
     ] = None
     pixels: Annotated[
-        int | None, Option("Side of the extractor's input; default: its own.", "NUMBER", least=1)
+        int | None,
+        Option("Side of the image the extractor sees, in pixels; default: its own.", "NUMBER", least=1),
     ] = None
     precision: Annotated[str, Option("Of the extractor.", choices=("auto", "float32", "bfloat16"))] = "auto"
     accept_licence: Annotated[bool, Option("You accept the licence of restricted weights.", free=True)] = (

@@ -8,11 +8,37 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["Box", "body_box", "key_slice", "key_slice_box", "slice_boxes", "tight_box", "z_range"]
+__all__ = [
+    "Box",
+    "body_box",
+    "checked_box",
+    "key_slice",
+    "key_slice_box",
+    "slice_boxes",
+    "tight_box",
+    "z_range",
+]
 
 Box = tuple[float, float, float, float]
+
+
+def checked_box(box: ArrayLike) -> Box:
+    """A box that somebody gives, four numbers in any form.
+
+    Raises:
+        ValueError: it cannot be one.
+
+    >>> checked_box(np.array([[1, 2, 3, 4]]))
+    (1.0, 2.0, 3.0, 4.0)
+    """
+    corners = np.asarray(box, dtype=np.float64).reshape(-1)
+    # So that NaN is refused too.
+    if len(corners) != 4 or not (corners[0] <= corners[2] and corners[1] <= corners[3]):
+        raise ValueError(f"box is {box}; expected (x0, y0, x1, y1) with x0 <= x1 and y0 <= y1")
+    x0, y0, x1, y1 = corners.tolist()
+    return x0, y0, x1, y1
 
 
 def tight_box(mask: NDArray) -> Box | None:

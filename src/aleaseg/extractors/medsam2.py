@@ -23,7 +23,7 @@ from torch.nn.functional import interpolate
 from aleaseg.case import Case
 from aleaseg.extractors.base import ClassMap, Cost, NoMap, Traits
 from aleaseg.extractors.boxed import Boxed
-from aleaseg.extractors.boxes import Box, body_box, key_slice_box, slice_boxes, z_range
+from aleaseg.extractors.boxes import Box, body_box, checked_box, key_slice_box, slice_boxes, z_range
 from aleaseg.extractors.checkpoint import read_state
 from aleaseg.extractors.medsam2_keys import CONFIGURATION, build, random_network
 from aleaseg.extras import need
@@ -216,13 +216,11 @@ def track(
     depth = len(frames)
     if not 0 <= key_slice < depth:
         raise ValueError(f"key_slice is {key_slice}; expected 0 to {depth - 1}, the slices of frames")
-    corners = [float(value) for value in np.asarray(box, dtype=np.float64).reshape(-1)]
-    if len(corners) != 4 or corners[0] > corners[2] or corners[1] > corners[3]:
-        raise ValueError(f"box is {box}; expected (x0, y0, x1, y1) with x0 <= x1 and y0 <= y1")
+    prompt = checked_box(box)
     volume = Volume(build(state_dict, configuration), depth)
     for first in range(0, depth, batch):
         volume.encode(first, frames[first : first + batch])
-    return volume.look({key_slice: (corners[0], corners[1], corners[2], corners[3])}, 0, depth)
+    return volume.look({key_slice: prompt}, 0, depth)
 
 
 class MedSAM2(Boxed):

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from aleaseg.errors import WeightsRefused
 from aleaseg.extractors.checkpoint import load_strictly
+from aleaseg.extractors.sam_names import SAM_NAMES, rename
 from aleaseg.extras import need
 
 if TYPE_CHECKING:
@@ -37,19 +38,16 @@ CONFIGURATION: Mapping[str, Any] = {
 _POINTS = 4
 _SHARED = "prompt_encoder.shared_embedding.positional_embedding"
 _IMAGE_SHARED = "shared_image_embedding.positional_embedding"
-# One after the other. A head of three layers is proj_in, layers.0, proj_out there; one of two proj_in, proj_out.
-_HEADS = r"(output_hypernetworks_mlps\.\d+|iou_prediction_head|pred_obj_score_head|obj_ptr_proj)"
 _DOWNSAMPLER = r"^memory_encoder\.mask_downsampler\.encoder\."
+# One after the other.
 _RENAMES: tuple[tuple[str, str], ...] = (
+    *SAM_NAMES,
     (r"^image_encoder\.trunk\.", "vision_encoder.backbone."),
     (r"^image_encoder\.neck\.convs\.(\d+)\.conv\.", r"vision_encoder.neck.convs.\1."),
     (r"\.patch_embed\.proj\.", ".patch_embed.projection."),
     (r"\.norm(\d|_final_attn|)\.", r".layer_norm\1."),
     (r"\.mlp\.layers\.0\.", ".mlp.proj_in."),
     (r"\.mlp\.layers\.1\.", ".mlp.proj_out."),
-    (rf"{_HEADS}\.layers\.0\.", r"\1.proj_in."),
-    (rf"{_HEADS}\.layers\.1\.", r"\1.layers.0."),
-    (rf"{_HEADS}\.layers\.2\.", r"\1.proj_out."),
     (r"(attn.*)\.out_proj\.", r"\1.o_proj."),
     (r"^memory_encoder\.pix_feat_proj\.", "memory_encoder.feature_projection."),
     (r"^memory_encoder\.out_proj\.", "memory_encoder.projection."),
@@ -60,16 +58,7 @@ _RENAMES: tuple[tuple[str, str], ...] = (
     (_DOWNSAMPLER + r"12\.", "memory_encoder.mask_downsampler.final_conv."),
     (r"^sam_prompt_encoder\.pe_layer\.positional_encoding_gaussian_matrix$", _SHARED),
     (r"^sam_prompt_encoder\.", "prompt_encoder."),
-    (r"\.mask_downscaling\.0\.", ".mask_embed.conv1."),
-    (r"\.mask_downscaling\.1\.", ".mask_embed.layer_norm1."),
-    (r"\.mask_downscaling\.3\.", ".mask_embed.conv2."),
-    (r"\.mask_downscaling\.4\.", ".mask_embed.layer_norm2."),
-    (r"\.mask_downscaling\.6\.", ".mask_embed.conv3."),
-    (r"\.point_embeddings\.", ".point_embed."),
     (r"^sam_mask_decoder\.", "mask_decoder."),
-    (r"\.output_upscaling\.0\.", ".upscale_conv1."),
-    (r"\.output_upscaling\.1\.", ".upscale_layer_norm."),
-    (r"\.output_upscaling\.3\.", ".upscale_conv2."),
     (r"^obj_ptr_proj\.", "object_pointer_proj."),
     (r"^obj_ptr_tpos_proj\.", "temporal_positional_encoding_projection_layer."),
     (r"^maskmem_tpos_enc$", "memory_temporal_positional_encoding"),
@@ -117,9 +106,7 @@ def _name(key: str) -> str:
         place, part = divmod(int(layer[1]), 3)
         kind = "conv" if part == 0 else "layer_norm"
         return f"memory_encoder.mask_downsampler.layers.{place}.{kind}.{layer[2]}"
-    for pattern, replacement in _RENAMES:
-        key = re.sub(pattern, replacement, key)
-    return key
+    return rename(key, _RENAMES)
 
 
 def build(

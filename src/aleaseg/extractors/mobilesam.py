@@ -6,6 +6,7 @@ embedded once, all classes are looked for in it, and the embedding is let go bef
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -19,7 +20,7 @@ from torch.nn.functional import grid_sample, interpolate
 from aleaseg.case import Case
 from aleaseg.extractors.base import ClassMap, Cost, NoMap, Traits
 from aleaseg.extractors.boxed import Boxed
-from aleaseg.extractors.boxes import Box, body_box, slice_boxes
+from aleaseg.extractors.boxes import Box, body_box, checked_box, slice_boxes
 from aleaseg.extractors.checkpoint import read_state
 from aleaseg.extractors.mobilesam_keys import build, random_network
 from aleaseg.measures.label_agreement import dice
@@ -32,6 +33,9 @@ __all__ = ["PIXELS", "MobileSAM", "Placed", "outline"]
 PIXELS = (512, 256, 1024)
 """Sides of the network's input that may be asked for, the default first; it was trained at 1024."""
 _BYTES = 40_000_000
+
+_Looked = tuple[NDArray[np.float32], NDArray[np.bool_]]
+"""The logits that show a slice, and the outline on its pixels."""
 
 
 def outline(
@@ -61,7 +65,7 @@ def outline(
 
     Raises:
         WeightsRefused: the state dict is not that of the network.
-        ValueError: image, box, points or mask cannot be.
+        ValueError: image, box, points or mask cannot be, or there is no prompt.
     """
     seen = torch.as_tensor(image)
     if seen.ndim != 3 or seen.shape[2] != 3 or seen.dtype != torch.uint8 or max(seen.shape[:2]) != pixels:
@@ -70,9 +74,13 @@ def outline(
         )
     if pixels % 16:
         raise ValueError(f"pixels is {pixels}; expected a multiple of 16")
-    boxes = None if box is None else _corners(box)
+    boxes = None if box is None else torch.tensor([checked_box(box)])
     if mask is not None and tuple(mask.shape) != (pixels // DECODED, pixels // DECODED):
         raise ValueError(f"mask is {tuple(mask.shape)}; expected {(pixels // DECODED, pixels // DECODED)}")
+    if points is not None and labels is not None and tuple(points.shape) != (len(labels), 2):
+        raise ValueError(
+            f"points are {tuple(points.shape)} with {len(labels)} labels; expected (P, 2), x and y, with P labels"
+        )
     network = build(state_dict, pixels)
     with torch.inference_mode():
         embedding = network.embed(model_input(seen.permute(2, 0, 1)[None], pixels))
@@ -84,13 +92,6 @@ def outline(
             None if mask is None else torch.as_tensor(mask)[None],
         )
     return logits[0]
-
-
-def _corners(box: Any) -> Tensor:
-    corners = torch.as_tensor(np.asarray(box, dtype=np.float32)).reshape(-1)
-    if len(corners) != 4 or corners[0] > corners[2] or corners[1] > corners[3]:
-        raise ValueError(f"box is {box}; expected (x0, y0, x1, y1) with x0 <= x1 and y0 <= y1")
-    return corners[None]
 
 
 @dataclass(frozen=True)
@@ -155,6 +156,8 @@ class MobileSAM(Boxed):
         weights="mobilesam",
         licence="Apache-2.0",
         pixels=PIXELS,
+        caution="AUV is taken from MobileSAM: on breast ultrasound with known faults it followed the size of what was "
+        "drawn, and found wrong masks no better than chance. Doubt is the better guide.",
     )
     size: TinyViTSize | None = None
     decoder: dict[str, Any] | None = None
@@ -166,7 +169,7 @@ class MobileSAM(Boxed):
 
     @property
     def _pixels(self) -> int:
-        return self.settings.pixels or PIXELS[0]
+        return self.settings.pixels or self.traits.pixels[0]
 
     def identity(self) -> dict[str, Any]:
         """Also the side of the network's input."""
@@ -177,8 +180,9 @@ class MobileSAM(Boxed):
         depth = shape[0] if len(shape) == 3 else 1
         encoder, decoder = (0.6, 0.04) if self.settings.device == "cpu" else (0.02, 0.003)
         share = (self._pixels / 512) ** 2
-        maps = depth * classes * (self._pixels // DECODED) ** 2 * 4
-        return Cost(share * depth * (encoder + decoder * classes), int(_BYTES + 300e6 * share + maps))
+        # Of each class a map, and on the image's pixels mask and outline.
+        kept = classes * (depth * (self._pixels // DECODED) ** 2 * 4 + 2 * math.prod(shape))
+        return Cost(share * depth * (encoder + decoder * classes), int(_BYTES + 300e6 * share + kept))
 
     def class_maps(self, case: Case) -> Iterator[ClassMap | NoMap]:
         """One map a class on its slices, (D', h, w), h and w a quarter of the slice on the network's input.
@@ -241,13 +245,11 @@ class MobileSAM(Boxed):
     @torch.inference_mode()
     def _looked(
         self, image: NDArray[np.float32], boxes: Mapping[str, Mapping[int, Box]]
-    ) -> dict[str, dict[int, tuple[NDArray[np.float32], NDArray[np.bool_]]]]:
-        """Class -> slice -> the logits that show the slice, and the outline on its pixels."""
+    ) -> dict[str, dict[int, _Looked]]:
+        """Class -> slice -> what was seen there."""
         place = Placed(image.shape[1], image.shape[2], self._pixels)
         height, width = place.decoded
-        found: dict[str, dict[int, tuple[NDArray[np.float32], NDArray[np.bool_]]]] = {
-            name: {} for name in boxes
-        }
+        found: dict[str, dict[int, _Looked]] = {name: {} for name in boxes}
         device = self.settings.device
         for z in sorted({z for each in boxes.values() for z in each}):
             names = [name for name, each in boxes.items() if z in each]

@@ -7,11 +7,11 @@ into the convolutions and no classifier. Both become the one network here. Facts
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from aleaseg.extractors.checkpoint import load_strictly
+from aleaseg.extractors.sam_names import SAM_NAMES, rename
 
 if TYPE_CHECKING:
     import torch
@@ -25,27 +25,15 @@ _CLASSIFIER = frozenset(
     f"image_encoder.{head}.{part}" for head in ("norm_head", "head") for part in ("weight", "bias")
 )
 """Of the encoder's own training; nothing here looks at it."""
-_HEADS = r"(output_hypernetworks_mlps\.\d+|iou_prediction_head)"
-# One after the other. A head of three layers is proj_in, layers.0, proj_out there.
+# One after the other.
 _RENAMES: tuple[tuple[str, str], ...] = (
-    (rf"^mask_decoder\.{_HEADS}\.layers\.0\.", r"mask_decoder.\1.proj_in."),
-    (rf"^mask_decoder\.{_HEADS}\.layers\.1\.", r"mask_decoder.\1.layers.0."),
-    (rf"^mask_decoder\.{_HEADS}\.layers\.2\.", r"mask_decoder.\1.proj_out."),
+    *SAM_NAMES,
     (r"^(mask_decoder\.transformer\..*)\.norm(\d)\.", r"\1.layer_norm\2."),
     (r"^mask_decoder\.transformer\.norm_final_attn\.", "mask_decoder.transformer.layer_norm_final_attn."),
-    (r"^mask_decoder\.output_upscaling\.0\.", "mask_decoder.upscale_conv1."),
-    (r"^mask_decoder\.output_upscaling\.1\.", "mask_decoder.upscale_layer_norm."),
-    (r"^mask_decoder\.output_upscaling\.3\.", "mask_decoder.upscale_conv2."),
     (
         r"^prompt_encoder\.pe_layer\.positional_encoding_gaussian_matrix$",
         "prompt_encoder.shared_embedding.positional_embedding",
     ),
-    (r"^prompt_encoder\.point_embeddings\.", "prompt_encoder.point_embed."),
-    (r"^prompt_encoder\.mask_downscaling\.0\.", "prompt_encoder.mask_embed.conv1."),
-    (r"^prompt_encoder\.mask_downscaling\.1\.", "prompt_encoder.mask_embed.layer_norm1."),
-    (r"^prompt_encoder\.mask_downscaling\.3\.", "prompt_encoder.mask_embed.conv2."),
-    (r"^prompt_encoder\.mask_downscaling\.4\.", "prompt_encoder.mask_embed.layer_norm2."),
-    (r"^prompt_encoder\.mask_downscaling\.6\.", "prompt_encoder.mask_embed.conv3."),
 )
 
 
@@ -54,13 +42,7 @@ def renamed(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     from aleaseg.networks.tiny_vit import fuse_batch_norms
 
     kept = {key: tensor for key, tensor in state.items() if key not in _CLASSIFIER}
-    return {_name(key): tensor for key, tensor in fuse_batch_norms(kept).items()}
-
-
-def _name(key: str) -> str:
-    for pattern, replacement in _RENAMES:
-        key = re.sub(pattern, replacement, key)
-    return key
+    return {rename(key, _RENAMES): tensor for key, tensor in fuse_batch_norms(kept).items()}
 
 
 def build(

@@ -63,7 +63,8 @@ class Entry:
 #   model card's clause: MONAI Label's THIRD_PARTY_NOTICES.md. Sizes of the others: one catalogue that
 #   also lists the first, rightly.
 # - MobileSAM: LICENSE of ChaoningZhang/MobileSAM; hash and size of its weights/mobile_sam.pt from many
-#   repositories that pin it, several with the commit f706ad9c4eb7f219c00d9050e46328518ffb65d2.
+#   repositories that pin it, several at that repository's commit f706ad9c4eb7f219c00d9050e46328518ffb65d2.
+#   The commit of the hub's copy was read nowhere: the revision is unknown, the hash decides.
 # - SegVol: README and LICENSE of BAAI-DCAI/SegVol; stored copies of the hub's pages of BAAI/SegVol for
 #   the file's name, the revision and the rounded size.
 # - Universal Model: README and LICENSE of ljwztc/CLIP-Driven-Universal-Model.
@@ -101,8 +102,8 @@ CATALOGUE: dict[str, Entry] = {
             repository="dhkim2810/MobileSAM",
             file="mobile_sam.pt",
             licence="Apache-2.0",
-            note="the hash is that of weights/mobile_sam.pt in https://github.com/ChaoningZhang/MobileSAM, whose "
-            "licence it is; the hub's is a copy of it",
+            note="fetched from a copy on the hub, and taken only with the hash of weights/mobile_sam.pt in "
+            "https://github.com/ChaoningZhang/MobileSAM, whose licence it is",
             sha256="6dbb90523a35330fedd7f1d3dfc66f995213d81b29a5ca8108dbcdd4e37d6c2f",
             bytes=40_728_226,
         ),

@@ -121,6 +121,13 @@ _NUMBERS = (
         (0, 1),
     ),
     _measure(
+        "eye_dice",
+        "Dice with the eye's outline",
+        "Dice of the mask and the outline that the extractor sees inside its boxes",
+        Direction.LOW_BAD,
+        (0, 1),
+    ),
+    _measure(
         "false_positive_mm3",
         "False positive",
         "predicted volume where the mask is empty",
