@@ -16,7 +16,7 @@ from __future__ import annotations
 import re
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -33,7 +33,7 @@ from aleaseg.evaluation.measuring import Rules, failed_case, measure_case
 from aleaseg.evaluation.predicted import find_predictions
 from aleaseg.readers import open_dataset
 from aleaseg.readers.splits import SPLITS, to_bytes
-from aleaseg.run import Run, begin, read_json, write_aside, write_frame, write_json
+from aleaseg.run import Run, begin, write_aside, write_frame, write_json
 from aleaseg.training import PredictSettings, TrainerSettings, predict, train
 from aleaseg.work import Progress, map_cases, on_one_core
 
@@ -149,9 +149,8 @@ def _fill(settings: ConfidenceSettings, out: Path, dataset: Dataset, design: Des
         try:
             try:
                 found = _trained_and_measured(settings, out, dataset, design, cell)
-            except (
-                SettingsDiffer
-            ):  # begun where the bench's folder lay before, or by another aleaseg: done anew
+            except SettingsDiffer:
+                # Begun where the bench's folder lay before, or by another aleaseg: done anew.
                 shutil.rmtree(cell.folder(out))
                 found = _trained_and_measured(settings, out, dataset, design, cell)
         except UsageError as error:  # this way cannot be learnt from these cases
@@ -208,14 +207,11 @@ def _trained_and_measured(
 def _training(settings: ConfidenceSettings, steps: int, out: Path, cell: Cell) -> TrainerSettings:
     """The same for every way but for the way."""
     return TrainerSettings(
-        **{
-            name: getattr(settings, name)
-            for name in ("dataset", "classes", "image", "label", "scale", "fuse")
-        },
+        dataset=settings.dataset,
+        **settings.reading,
         **{
             name: getattr(settings, name) for name in ("network", "size", "patch", "batch", "learning_rate")
         },
-        groups=settings.groups,
         labels=cell.row,
         split=out / SPLITS,
         fold=cell.fold,
@@ -224,10 +220,3 @@ def _training(settings: ConfidenceSettings, steps: int, out: Path, cell: Cell) -
         seed=cell.seed,
         device=settings.device,
     )
-
-
-def finished(design: Design, out: Path, seeds: range) -> Iterator[tuple[Cell, dict[str, Any]]]:
-    """Cells that are done, with their reports."""
-    for cell in cells_of(design, seeds):
-        if cell.report(out).is_file():
-            yield cell, read_json(cell.report(out))

@@ -210,7 +210,7 @@ def _rows(
     kinds = [parse_strategy(way) for way in ways]
     taught = [way.thresholds[0] for way in kinds if way.kind == "threshold" and not way.rater_norm]
     same = distinct(levels, taught)
-    if not {**distinct(levels, [BASELINE])}:
+    if not distinct(levels, [BASELINE]):
         raise UsageError(
             "no voxel has a confidence of .5, and what is learnt of q >= .5 is what the others are compared with; "
             "check the confidences, or --scale"
