@@ -27,8 +27,8 @@ import torch
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from aleaseg.bench.confidence import Cell, run_confidence
-from aleaseg.bench.confidence_design import Design
+from aleaseg.bench.confidence import run_confidence
+from aleaseg.bench.confidence_design import Cell, Design
 from aleaseg.bench.confidence_result import read_confidence_bench
 from aleaseg.bench.confidence_tables import differences_table, heading, matrix_table, winners_table
 from aleaseg.bench.confidence_words import answers

@@ -7,8 +7,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from aleaseg.bench.confidence import CELLS, DESIGN, SIZES, cells_of
-from aleaseg.bench.confidence_design import Design, _asked, _rows, distinct, usual_thresholds
+from aleaseg.bench.confidence_design import (
+    CELLS,
+    DESIGN,
+    SIZES,
+    Design,
+    _asked,
+    _rows,
+    cells_of,
+    distinct,
+    usual_thresholds,
+)
 from aleaseg.bench.confidence_result import ELSEWHERE, read_confidence_bench, result_rows
 from aleaseg.bench.confidence_tables import beyond_table, differences_table, matrix_table
 from aleaseg.bench.confidence_words import answers, head

@@ -13,17 +13,15 @@ Predictions are deleted when they are measured; `aleaseg predict cells/.../model
 
 from __future__ import annotations
 
-import re
 import shutil
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from aleaseg.bench.benching import machine
-from aleaseg.bench.confidence_design import Design, make_design, size_rows
+from aleaseg.bench.confidence_design import DESIGN, SIZES, Cell, Design, cells_of, make_design, size_rows
 from aleaseg.bench.opening import FEWEST, usable
 from aleaseg.bench.settings import ConfidenceSettings
 from aleaseg.case import Dataset
@@ -37,33 +35,7 @@ from aleaseg.run import Run, begin, write_aside, write_frame, write_json
 from aleaseg.training import PredictSettings, TrainerSettings, predict, train
 from aleaseg.work import Progress, map_cases, on_one_core
 
-__all__ = ["Cell", "cells_of", "run_confidence"]
-
-DESIGN, SIZES, CELLS = "design.json", "sizes.csv", "cells"
-
-
-@dataclass(frozen=True)
-class Cell:
-    """A way, from a seed, without a fold."""
-
-    row: str
-    seed: int
-    fold: int
-
-    def folder(self, out: Path) -> Path:
-        """Where it lies in the bench's folder."""
-        return out / CELLS / f"{re.sub(r'[:+,]', '-', self.row)}_{self.seed}_{self.fold}"
-
-    def report(self, out: Path) -> Path:
-        """The last file: where it is, the cell is done."""
-        return self.folder(out) / "cell.json"
-
-
-def cells_of(design: Design, seeds: range) -> list[Cell]:
-    """All, seed by seed: what is finished can be compared before the last seed is."""
-    return [
-        Cell(row, seed, fold) for seed in seeds for fold in range(len(design.folds)) for row in design.rows
-    ]
+__all__ = ["run_confidence"]
 
 
 def run_confidence(

@@ -19,8 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from aleaseg.bench.confidence import DESIGN, SIZES, Cell, cells_of
-from aleaseg.bench.confidence_design import Design
+from aleaseg.bench.confidence_design import DESIGN, SIZES, Cell, Design, cells_of
 from aleaseg.errors import UsageError
 from aleaseg.evaluation.columns import metrics_at
 from aleaseg.measures.column import Column
