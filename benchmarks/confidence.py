@@ -8,7 +8,7 @@ benchmarks/confidence.md from what is finished; what stands around them a person
 
 The confidences of BUSI are SIMULATED: its data set has one mask an image. Ten masks are made of each, the boundary
 displaced by a smooth random field, and q is their mean. The target of LIDC's nodules is a SURROGATE, made here of the
-volume at a reference: whoever finds that reference best foretells it best, by construction.
+volume at a reference, and of noise: it says nothing of patients.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ import torch
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from aleaseg.bench.confidence import Cell, run_confidence
-from aleaseg.bench.confidence_design import Design
+from aleaseg.bench.confidence import run_confidence
+from aleaseg.bench.confidence_design import Cell, Design
 from aleaseg.bench.confidence_result import read_confidence_bench
 from aleaseg.bench.confidence_tables import differences_table, heading, matrix_table, winners_table
 from aleaseg.bench.confidence_words import answers

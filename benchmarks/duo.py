@@ -16,6 +16,7 @@ from pathlib import Path
 
 from aleaseg.bench.downstream import DownstreamSettings, run_downstream, write_downstream
 from aleaseg.run import Run
+from page import replace_between
 
 HERE = Path(__file__).parent
 TABLE6 = "seg,en,rw,duo,rw_renorm"
@@ -86,12 +87,7 @@ def main() -> None:
             for name, page in pages.items()
             if page.is_file()
         )
-        page = HERE / "duo.md"
-        begin, end = "<!-- tables -->", "<!-- end of tables -->"
-        head, _, rest = (
-            page.read_text() if page.exists() else f"# Does DUO help?\n\n{begin}\n{end}\n"
-        ).partition(begin)
-        page.write_text(f"{head}{begin}\n\n{tables}\n{end}{rest.partition(end)[2]}")
+        replace_between(HERE / "duo.md", "tables", f"\n{tables}\n")
 
 
 if __name__ == "__main__":

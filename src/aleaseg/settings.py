@@ -169,7 +169,7 @@ def table_or_regex(value: str | Path) -> str:
 FUSIONS = ("mean", "majority", "staple")
 """How several raters become one confidence; see `aleaseg.readers.fusing`."""
 Scale = Annotated[
-    float | None, Option("Which confidence is certain: 1, 10, 100; default: as declared.", "X")
+    float | None, Option("The number that stands for certain: 1, 10, 100; default: as declared.", "X")
 ]
 Fusion = Annotated[str | None, Option("How raters become one confidence; default: mean.", choices=FUSIONS)]
 

@@ -7,11 +7,20 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from aleaseg.bench.confidence import CELLS, DESIGN, SIZES, cells_of
-from aleaseg.bench.confidence_design import Design, _asked, _rows, distinct, usual_thresholds
+from aleaseg.bench.confidence_design import (
+    CELLS,
+    DESIGN,
+    SIZES,
+    Design,
+    _asked,
+    _rows,
+    cells_of,
+    distinct,
+    usual_thresholds,
+)
 from aleaseg.bench.confidence_result import ELSEWHERE, read_confidence_bench, result_rows
 from aleaseg.bench.confidence_tables import beyond_table, differences_table, matrix_table
-from aleaseg.bench.confidence_words import answers
+from aleaseg.bench.confidence_words import answers, head
 from aleaseg.bench.confidence_write import confidence_markdown, write_confidence
 from aleaseg.bench.settings import ConfidenceSettings
 from aleaseg.case import Confidence, Dataset
@@ -238,6 +247,37 @@ def test_the_halves_are_of_size_and_make_the_whole(result):
     assert small["mean"] == pytest.approx(values[::2].mean())  # those of even numbers
     whole = result.mean("soft", "dice@0.5")["mean"]
     assert (small["mean"] + large["mean"]) / 2 == pytest.approx(whole)
+
+
+def test_who_does_not_have_a_class_is_in_neither_half(tmp_path, made):
+    folder = tmp_path / "out"
+    shutil.copytree(made, folder)
+    sizes = read_table(folder / SIZES)
+    lacking = sizes["case"].isin(["c01", "c03"])  # of the larger half before
+    sizes.loc[lacking, "volume"] = 0.0
+    write_frame(folder / SIZES, sizes)
+    found = read_confidence_bench(Run(folder))
+    counts = {part: found.mean("soft", "soft_dice", part)["cases"] for part in ("all", "small", "large")}
+    assert counts == {"all": CASES, "small": CASES // 2, "large": CASES // 2 - 2}
+
+
+def test_what_has_no_prediction_is_told_and_counts_in_no_number_of_its_model(tmp_path, made):
+    folder = tmp_path / "out"
+    shutil.copytree(made, folder)
+    path = folder / CELLS / "soft_1_0" / "metrics.csv"
+    table = read_table(path)
+    numbers = [name for name in table if table[name].dtype == float]
+    table.loc[table["case"] == "c04", numbers] = np.nan
+    table["error"] = table["error"].astype(object)
+    table.loc[table["case"] == "c04", ["status", "error"]] = ("failed", "the file is damaged")
+    write_frame(path, table)
+    found = read_confidence_bench(Run(folder))
+    said = dict(head(found))["not measured"]
+    assert said.startswith("1 prediction(s) of 1 case(s)")
+    assert said.endswith("of soft and seed 1: the file is damaged")
+    assert found.mean("soft", "soft_dice")["cases"] == CASES - 1
+    assert found.mean("threshold:0.5", "soft_dice")["cases"] == CASES
+    assert dict(head(read_confidence_bench(Run(made))))["not measured"] == "none"
 
 
 def test_the_best_threshold_is_found_and_other_ways_are_held_against_it(result):

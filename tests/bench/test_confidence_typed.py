@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from aleaseg.bench.confidence import CELLS, DESIGN, Cell, cells_of, run_confidence
-from aleaseg.bench.confidence_design import Design
+from aleaseg.bench.confidence import run_confidence
+from aleaseg.bench.confidence_design import CELLS, DESIGN, Cell, Design, cells_of
 from aleaseg.bench.settings import ConfidenceSettings
 from aleaseg.errors import SettingsDiffer, UsageError
 from aleaseg.levels import k_of

@@ -270,6 +270,19 @@ def test_predictions_of_other_confidences_are_an_error_of_the_case(tmp_path, lea
     assert text[wrong] in found.errors["c"]
 
 
+@pytest.mark.parametrize("key", ["aleaseg_levels", "aleaseg_confidence"])
+@pytest.mark.parametrize("said", [{}, {"classes": ["left"], "steps": "many", "thresholds": "x"}, 3])
+def test_what_label_values_mean_is_never_guessed(tmp_path, learnt, balls, key, said):
+    data, out, _ = learnt
+    write_nifti(out / "c.nii.gz", np.zeros(balls.SHAPE, np.uint8), balls.geometry())
+    (out / "dataset.json").write_text(json.dumps({key: said}))
+    with pytest.raises(
+        UsageError, match=rf"'{key}' in .*dataset\.json cannot be read .*; copy the dataset"
+    ):
+        evaluate(EvaluationSettings(data, out, at=(0.2,)), tmp_path / "e", workers=1)
+    assert not (tmp_path / "e").exists()
+
+
 # -- from end to end ---------------------------------------------------------------------------------------
 
 

@@ -13,17 +13,15 @@ Predictions are deleted when they are measured; `aleaseg predict cells/.../model
 
 from __future__ import annotations
 
-import re
 import shutil
 import time
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from aleaseg.bench.benching import machine
-from aleaseg.bench.confidence_design import Design, make_design, size_rows
+from aleaseg.bench.confidence_design import DESIGN, SIZES, Cell, Design, cells_of, make_design, size_rows
 from aleaseg.bench.opening import FEWEST, usable
 from aleaseg.bench.settings import ConfidenceSettings
 from aleaseg.case import Dataset
@@ -33,37 +31,11 @@ from aleaseg.evaluation.measuring import Rules, failed_case, measure_case
 from aleaseg.evaluation.predicted import find_predictions
 from aleaseg.readers import open_dataset
 from aleaseg.readers.splits import SPLITS, to_bytes
-from aleaseg.run import Run, begin, read_json, write_aside, write_frame, write_json
+from aleaseg.run import Run, begin, write_aside, write_frame, write_json
 from aleaseg.training import PredictSettings, TrainerSettings, predict, train
 from aleaseg.work import Progress, map_cases, on_one_core
 
-__all__ = ["Cell", "cells_of", "run_confidence"]
-
-DESIGN, SIZES, CELLS = "design.json", "sizes.csv", "cells"
-
-
-@dataclass(frozen=True)
-class Cell:
-    """A way, from a seed, without a fold."""
-
-    row: str
-    seed: int
-    fold: int
-
-    def folder(self, out: Path) -> Path:
-        """Where it lies in the bench's folder."""
-        return out / CELLS / f"{re.sub(r'[:+,]', '-', self.row)}_{self.seed}_{self.fold}"
-
-    def report(self, out: Path) -> Path:
-        """The last file: where it is, the cell is done."""
-        return self.folder(out) / "cell.json"
-
-
-def cells_of(design: Design, seeds: range) -> list[Cell]:
-    """All, seed by seed: what is finished can be compared before the last seed is."""
-    return [
-        Cell(row, seed, fold) for seed in seeds for fold in range(len(design.folds)) for row in design.rows
-    ]
+__all__ = ["run_confidence"]
 
 
 def run_confidence(
@@ -149,9 +121,8 @@ def _fill(settings: ConfidenceSettings, out: Path, dataset: Dataset, design: Des
         try:
             try:
                 found = _trained_and_measured(settings, out, dataset, design, cell)
-            except (
-                SettingsDiffer
-            ):  # begun where the bench's folder lay before, or by another aleaseg: done anew
+            except SettingsDiffer:
+                # Begun where the bench's folder lay before, or by another aleaseg: done anew.
                 shutil.rmtree(cell.folder(out))
                 found = _trained_and_measured(settings, out, dataset, design, cell)
         except UsageError as error:  # this way cannot be learnt from these cases
@@ -208,14 +179,11 @@ def _trained_and_measured(
 def _training(settings: ConfidenceSettings, steps: int, out: Path, cell: Cell) -> TrainerSettings:
     """The same for every way but for the way."""
     return TrainerSettings(
-        **{
-            name: getattr(settings, name)
-            for name in ("dataset", "classes", "image", "label", "scale", "fuse")
-        },
+        dataset=settings.dataset,
+        **settings.reading,
         **{
             name: getattr(settings, name) for name in ("network", "size", "patch", "batch", "learning_rate")
         },
-        groups=settings.groups,
         labels=cell.row,
         split=out / SPLITS,
         fold=cell.fold,
@@ -224,10 +192,3 @@ def _training(settings: ConfidenceSettings, steps: int, out: Path, cell: Cell) -
         seed=cell.seed,
         device=settings.device,
     )
-
-
-def finished(design: Design, out: Path, seeds: range) -> Iterator[tuple[Cell, dict[str, Any]]]:
-    """Cells that are done, with their reports."""
-    for cell in cells_of(design, seeds):
-        if cell.report(out).is_file():
-            yield cell, read_json(cell.report(out))

@@ -6,6 +6,7 @@ thresholds of one mask are one row and one column, and what else was asked for i
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -30,15 +31,21 @@ from aleaseg.work import map_cases
 
 __all__ = [
     "BASELINE",
+    "CELLS",
+    "DESIGN",
     "PAPER",
+    "SIZES",
+    "Cell",
     "Design",
     "Sizes",
+    "cells_of",
     "distinct",
     "make_design",
     "size_rows",
     "usual_thresholds",
 ]
 
+DESIGN, SIZES, CELLS = "design.json", "sizes.csv", "cells"
 BASELINE, PAPER = 0.5, 0.6
 """What everybody takes, and what arXiv 2508.15635 found to serve better."""
 _USUAL = (0.2, 0.4, 0.5, 0.6, 0.8)
@@ -93,6 +100,30 @@ class Design:
         said = self.titles.get(f"{way.thresholds[0]:g}", "") if way.kind == "threshold" else ""
         raters = said.partition(", ")[2]
         return f"{row} ({raters})" if raters else row
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A way, from a seed, without a fold."""
+
+    row: str
+    seed: int
+    fold: int
+
+    def folder(self, out: Path) -> Path:
+        """Where it lies in the bench's folder."""
+        return out / CELLS / f"{re.sub(r'[:+,]', '-', self.row)}_{self.seed}_{self.fold}"
+
+    def report(self, out: Path) -> Path:
+        """The last file: where it is, the cell is done."""
+        return self.folder(out) / "cell.json"
+
+
+def cells_of(design: Design, seeds: range) -> list[Cell]:
+    """All, seed by seed: what is finished can be compared before the last seed is."""
+    return [
+        Cell(row, seed, fold) for seed in seeds for fold in range(len(design.folds)) for row in design.rows
+    ]
 
 
 @dataclass(frozen=True)
@@ -210,7 +241,7 @@ def _rows(
     kinds = [parse_strategy(way) for way in ways]
     taught = [way.thresholds[0] for way in kinds if way.kind == "threshold" and not way.rater_norm]
     same = distinct(levels, taught)
-    if not {**distinct(levels, [BASELINE])}:
+    if not distinct(levels, [BASELINE]):
         raise UsageError(
             "no voxel has a confidence of .5, and what is learnt of q >= .5 is what the others are compared with; "
             "check the confidences, or --scale"

@@ -19,8 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from aleaseg.bench.confidence import DESIGN, SIZES, Cell, cells_of
-from aleaseg.bench.confidence_design import Design
+from aleaseg.bench.confidence_design import DESIGN, SIZES, Cell, Design, cells_of
 from aleaseg.errors import UsageError
 from aleaseg.evaluation.columns import metrics_at
 from aleaseg.measures.column import Column
@@ -59,12 +58,13 @@ class Scores:
     Attributes:
         values: row -> column -> (seeds, classes, cases); NaN where there is none.
         group: (cases,).
-        small: (classes, cases), whether the case is in the lower half by size.
+        halves: `small` and `large` -> (classes, cases), whether the case is in that half by size; who does not have
+            the class is in neither.
     """
 
     values: Mapping[str, Mapping[str, Array]]
     group: NDArray[np.str_]
-    small: NDArray[np.bool_]
+    halves: Mapping[str, NDArray[np.bool_]]
 
     @cached_property
     def resamples(self) -> Resamples:
@@ -74,9 +74,7 @@ class Scores:
     def of(self, row: str, column: str, part: str = "all") -> Array:
         """(seeds, classes, cases) of a part of the cases."""
         found = self.values[row][column]
-        if part == "all":
-            return found
-        return np.where(self.small if part == "small" else ~self.small, found, np.nan)
+        return found if part == "all" else np.where(self.halves[part], found, np.nan)
 
     def elsewhere(self, row: str, at: Iterable[float], part: str = "all") -> Array:
         """Mean Dice over references; over those that somebody reaches, of each case."""
@@ -93,7 +91,7 @@ class ConfidenceResult:
 
     Attributes:
         about: the manifest, and `seeds` (that all rows have), `cells` (done), `wanted`, `failed` (row -> why),
-            `seconds` (of the processor, all cells together), `patch`, `batch`.
+            `seconds` (of the processor, all cells together), `patch`, `batch`, `steps`.
         design: what was compared.
         cases: a row per way, seed, case and class: every metric.
         scores: the same as arrays, of complete seeds.
@@ -139,14 +137,8 @@ class ConfidenceResult:
         if column == ELSEWHERE:
             at = self.others(first, second)
             if not at:
-                return {
-                    "difference": np.nan,
-                    "low": np.nan,
-                    "high": np.nan,
-                    "signs": "",
-                    "p": np.nan,
-                    "says": "",
-                }
+                unknown = dict.fromkeys(("difference", "low", "high", "p"), np.nan)
+                return {**unknown, "signs": "", "says": "no claim"}
             x, y = (self.scores.elsewhere(row, at, part) for row in (first, second))
             sign = 1
         else:
@@ -294,9 +286,10 @@ def _scores(
             stacked = np.stack([_grid(of_row.loc[seed][name], classes, ids) for seed in seeds])
             values[row][name] = np.where(reached[name], stacked, np.nan) if name in reached else stacked
     volume = _grid(size["volume"], classes, ids)
-    volume = np.where(volume > 0, volume, np.nan)  # who does not have the class is in neither half
-    small = volume <= np.nanmedian(volume, axis=1, keepdims=True)
-    return Scores(values, np.array([design.groups[case] for case in ids]), small)
+    volume = np.where(volume > 0, volume, np.nan)
+    middle = np.nanmedian(volume, axis=1, keepdims=True)
+    halves = {"small": volume <= middle, "large": volume > middle}
+    return Scores(values, np.array([design.groups[case] for case in ids]), halves)
 
 
 def _grid(column: pd.Series, classes: Sequence[str], ids: Sequence[str]) -> Array:

@@ -200,7 +200,7 @@ def _small(result: ConfidenceResult) -> list[str]:
     for title, every in (("baseline", result.to_baseline), ("best threshold", result.beyond)):
         said += _turned(result, every, title)
     paper = result.design.paper
-    if paper and paper not in (result.design.baseline, None) and paper in result.rows:
+    if paper in result.rows and paper != result.design.baseline:
         gaps = {gap["column"]: gap for gap in _of_row(result.to_baseline["small"], paper)}
         for name in ("soft_dice", ELSEWHERE):
             gap = gaps.get(name)
@@ -240,6 +240,19 @@ def _count(
     return held, turned
 
 
+def _not_measured(result: ConfidenceResult) -> str:
+    """Of which models a case has no numbers: its differences are over the other cases."""
+    failed = result.cases[result.cases["status"] == "failed"]
+    if failed.empty:
+        return ""
+    models = len(failed.drop_duplicates(["row", "seed", "case"]))
+    first = failed.iloc[0]
+    return (
+        f"{models} prediction(s) of {failed['case'].nunique()} case(s), which count in no number of their model; the "
+        f"first, of {first['row']} and seed {first['seed']}: {first['error']}"
+    )
+
+
 def head(result: ConfidenceResult) -> list[tuple[str, str]]:
     """How it was made: a title and a text each."""
     about, design = result.about, result.design
@@ -256,6 +269,7 @@ def head(result: ConfidenceResult) -> list[tuple[str, str]]:
             f"{about['cells']} of {about['wanted']} done; {number(about['seconds'] / 60, '.0f')} minutes of one core "
             "for those shown",
         ),
+        ("not measured", _not_measured(result) or "none"),
         ("left out", "; ".join(f"{case} ({why})" for case, why in design.left_out.items()) or "none"),
         (
             "ways that could not be learnt",

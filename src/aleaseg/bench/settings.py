@@ -197,14 +197,16 @@ class ConfidenceSettings(BenchSettings):
     _: KW_ONLY
     first: Annotated[int, Option("Seed of the folds, and of the first training.", least=0)] = 0
     folds: Annotated[
-        int, Option("By group; each case is predicted by the one that held it out.", least=2)
+        int, Option("Folds, by group; each case is predicted by the model that held it out.", least=2)
     ] = 3
-    steps: Annotated[int | None, Option("Of each training; default: a rule on the data.", least=1)] = None
+    steps: Annotated[
+        int | None, Option("Steps of each training; default: a rule on the data.", least=1)
+    ] = None
     labels: Annotated[
         tuple[str, ...] | None,
         Option(
-            "Ways to learn, as of train --labels; default: the thresholds that the data can tell apart, and every "
-            "other way.",
+            "Ways to learn, as train --labels has them; default: the thresholds that the data can tell apart, and "
+            "every other way.",
             "WAY,WAY",
             form=_ways,
         ),
@@ -212,20 +214,23 @@ class ConfidenceSettings(BenchSettings):
     at: Annotated[
         tuple[float, ...] | None,
         Option(
-            "References: what reaches these confidences; default: the thresholds that the data can tell apart.",
+            "References: the voxels whose confidence reaches these; default: the thresholds that the data can tell "
+            "apart.",
             "T,T",
             form=thresholds,
         ),
     ] = None
     seeds: Annotated[int, Option("Trainings of each way and fold.", least=1, free=True)] = 3
     network: Annotated[str, Option("small, unet, swin_unetr or umamba.", "NAME")] = "small"
-    size: Annotated[str, Option("Of the network, paper or tiny.", "NAME")] = "tiny"
+    size: Annotated[str, Option("Size of the network, paper or tiny.", "NAME")] = "tiny"
     patch: Annotated[
         tuple[int, ...] | None,
-        Option("Edges in voxels; default: by the data.", "D,H,W", form=edges),
+        Option("Edges of a patch in voxels; default: by the data.", "D,H,W", form=edges),
     ] = None
     batch: Annotated[int | None, Option("Patches a step; default: 8 in 2D, 4 in 3D.", least=1)] = None
-    learning_rate: Annotated[float | None, Option("At the start; default: 0.003.", "RATE")] = None
+    learning_rate: Annotated[
+        float | None, Option("Learning rate at the start; default: 0.003.", "RATE")
+    ] = None
 
     @property
     def numbers(self) -> range:

@@ -92,7 +92,7 @@ def downstream(settings: DownstreamSettings, out: Out) -> None:
 @bench.command(cls=Verb)
 @verb
 def confidence(settings: ConfidenceSettings, out: Out) -> None:
-    """Learn from confidences in every way, and hold every model against every reference."""
+    """Learn from confidences in every way, and score every model against every reference."""
     with progress_bars() as progress:
         from aleaseg.bench.confidence import run_confidence
         from aleaseg.bench.confidence_result import read_confidence_bench

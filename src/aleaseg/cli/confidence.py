@@ -21,7 +21,7 @@ def confidence(
         Path, typer.Option("--out", "-o", help="A new folder, DatasetNNN_NAME.", metavar="DatasetNNN_NAME")
     ],
 ) -> None:
-    """Make labels of confidences: a plain data set that stock nnU-Net trains on."""
+    """Turn confidences into labels: a data set that nnU-Net trains on."""
     with progress_bars() as progress:
         from aleaseg.labelling import write_labels
 

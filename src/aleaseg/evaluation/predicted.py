@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -141,7 +142,8 @@ def find_predictions(folder: str | Path, cases: Sequence[Case]) -> Found:
     below the other, a case is predicted twice, which is an error of the case.
 
     Raises:
-        UsageError: it is no folder, or holds no prediction of any case.
+        UsageError: it is no folder, holds no prediction of any case, or its dataset.json is damaged where it says what
+            label values mean.
     """
     root = Path(folder)
     if not root.is_dir():
@@ -172,15 +174,32 @@ def find_predictions(folder: str | Path, cases: Sequence[Case]) -> Found:
 
 
 def _level_map(root: Path) -> LevelMap | ConfidenceMap | None:
-    """What the dataset.json says that nnU-Net leaves beside predictions, or above `fold_0/validation`."""
-    for folder in (root, *root.resolve().parents[:2]):
-        try:
-            about = loads_once((folder / "dataset.json").read_bytes())
-            if CONFIDENCE_KEY in about:
-                return ConfidenceMap.from_dict(about[CONFIDENCE_KEY])
-            return LevelMap.from_dict(about[LEVELS_KEY])
-        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+    """What the dataset.json says that nnU-Net leaves beside predictions, or above `fold_0/validation`.
+
+    Raises:
+        UsageError: it says that there are confidences or levels, and not which.
+    """
+    kinds: tuple[tuple[str, type[LevelMap | ConfidenceMap]], ...] = (
+        (CONFIDENCE_KEY, ConfidenceMap),
+        (LEVELS_KEY, LevelMap),
+    )
+    for path in (folder / "dataset.json" for folder in (root, *root.resolve().parents[:2])):
+        if not path.is_file():  # a pipe is never opened: it would wait for whoever writes
             continue
+        try:
+            about: Any = loads_once(path.read_bytes())
+        except (OSError, ValueError, RecursionError):
+            continue  # whatever it is, it is none of ours
+        for key, kind in kinds:
+            if not isinstance(about, dict) or key not in about:
+                continue
+            try:
+                return kind.from_dict(about[key])
+            except (KeyError, TypeError, ValueError) as error:
+                raise UsageError(
+                    f"{key!r} in {path} cannot be read ({type(error).__name__}: {error}), so nobody knows what the "
+                    "label values mean; copy the dataset.json of the model's data set there"
+                ) from error
     return None
 
 

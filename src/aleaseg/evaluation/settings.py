@@ -61,7 +61,7 @@ class _Measuring(Settings):
     ] = False
     at: Annotated[
         tuple[float, ...] | None,
-        Option("Also against confidences that reach these: .5,.6,.8.", "T,T", form=thresholds),
+        Option("Also against the voxels whose confidence reaches these: .5,.6,.8.", "T,T", form=thresholds),
     ] = None
     scale: Scale = None
     fuse: Fusion = None
@@ -185,7 +185,9 @@ class OutcomeSettings(DatasetSettings):
     ] = None
     at: Annotated[
         tuple[float, ...] | None,
-        Option("Also masks of confidences that reach these: .5,.6,.8.", "T,T", form=thresholds),
+        Option(
+            "Also masks of the voxels whose confidence reaches these: .5,.6,.8.", "T,T", form=thresholds
+        ),
     ] = None
     folds: Annotated[int, Option("By patient.", least=2)] = 5
     repeats: Annotated[int, Option("How often the folds are dealt.", least=1)] = 5

@@ -117,7 +117,7 @@ class TrainerSettings(DatasetSettings):
     )
     size: Annotated[str, Option("Of the network, paper or tiny; default: the preset's.", "NAME")] = ""
     objective: Annotated[
-        str, Option("plain, duo, rw, en, edl, sure, ...; rw:alpha=1 sets what is open.", "NAME")
+        str, Option("plain, duo, rw, en, edl, sure, ...; rw:alpha=1 sets a parameter.", "NAME")
     ] = "plain"
     labels: Annotated[
         str | None,

@@ -158,6 +158,41 @@ def make_trainer(nnunet, monkeypatch):
 
 
 @pytest.fixture
+def found_by_nnunet():
+    """found_by_nnunet("nnUNetTrainerDUO"): what nnU-Net finds by this name, as it searches external folders."""
+
+    def find(name):
+        from nnunetv2.utilities.find_class_by_name import recursive_find_python_class
+
+        from aleaseg.plugins.nnunet import TRAINER_FOLDER
+
+        return recursive_find_python_class(
+            str(TRAINER_FOLDER),
+            name,
+            None,
+            base_folder=str(TRAINER_FOLDER),
+            cleanup_imports_from_base_folder=True,
+        )
+
+    return find
+
+
+def _targets_of(transforms, images, drawn):
+    made = [
+        transforms(image=image, segmentation=label.to(torch.int16))["segmentation"]
+        for image, label in zip(images, drawn, strict=True)
+    ]
+    several = isinstance(made[0], list)
+    return [torch.stack(level) for level in zip(*made, strict=True)] if several else torch.stack(made)
+
+
+@pytest.fixture
+def targets_of():
+    """targets_of(transforms, images, drawn): targets of (B, 1, *X) labels as nnU-Net's loader hands them over."""
+    return _targets_of
+
+
+@pytest.fixture
 def make_batch():
     """make_batch(trainer, seed, drawn): noise, and targets as nnU-Net's loader and augmentation hand them over.
 
@@ -178,12 +213,7 @@ def make_batch():
         settings = getattr(trainer, "settings", None)
         if settings is not None and settings.ordered:
             transforms = trainer.with_maps(transforms)
-        made = [
-            transforms(image=image, segmentation=label.to(torch.int16))["segmentation"]
-            for image, label in zip(images, drawn, strict=True)
-        ]
-        several = isinstance(made[0], list)
-        target = [torch.stack(level) for level in zip(*made, strict=True)] if several else torch.stack(made)
+        target = _targets_of(transforms, images, drawn)
         return {"data": images, "target": target, "keys": np.array([trainer.cases[0], trainer.cases[2]])}
 
     return make

@@ -10,12 +10,10 @@ import torch
 
 from aleaseg.errors import SettingsDiffer, UsageError
 from aleaseg.levels import ConfidenceMap
-from aleaseg.plugins.nnunet import TRAINER_FOLDER
 from aleaseg.plugins.nnunet.checkpoint import export_plain, read_checkpoint
 from aleaseg.plugins.nnunet.options import ConfidenceOptions
 
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer  # isort: skip
-from nnunetv2.utilities.find_class_by_name import recursive_find_python_class  # isort: skip
 
 WAYS = ["soft", "weight", "regress", "sample"]
 SIZE = (16, 8, 24)
@@ -68,18 +66,13 @@ def with_steps(make_trainer):
 
 
 @pytest.fixture
-def batch_of():
+def batch_of(targets_of):
     """batch_of(trainer, label): targets as nnU-Net's loader hands them over in training, without augmentation."""
 
     def make(trainer, label, seed=0):
         images = torch.randn((2, 1, *label.shape[2:]), generator=torch.Generator().manual_seed(seed))
         transforms = trainer.get_validation_transforms(trainer._get_deep_supervision_scales(), regions=None)
-        made = [
-            transforms(image=image, segmentation=one.to(torch.int16))["segmentation"]
-            for image, one in zip(images, label, strict=True)
-        ]
-        several = isinstance(made[0], list)
-        target = [torch.stack(level) for level in zip(*made, strict=True)] if several else torch.stack(made)
+        target = targets_of(transforms, images, label)
         return {"data": images, "target": target, "keys": np.array([trainer.cases[0], trainer.cases[2]])}
 
     return make
@@ -104,14 +97,8 @@ def loss_of(trainer, batch, outputs=None):
 # -- found ----------------------------------------------------------------------------------------
 
 
-def test_found_as_nnunet_searches_external_folders():
-    found = recursive_find_python_class(
-        str(TRAINER_FOLDER),
-        "nnUNetTrainerConfidence",
-        None,
-        base_folder=str(TRAINER_FOLDER),
-        cleanup_imports_from_base_folder=True,
-    )
+def test_found_as_nnunet_searches_external_folders(found_by_nnunet):
+    found = found_by_nnunet("nnUNetTrainerConfidence")
     assert issubclass(found, nnUNetTrainer)
 
 
@@ -238,7 +225,7 @@ def test_the_loss_is_what_is_computed_by_hand(
 @pytest.mark.parametrize("batch_dice", [False, True])
 @pytest.mark.parametrize("way", ["soft", "weight", "sample"])
 def test_of_certain_annotators_it_is_nnunets_loss_of_regions(
-    way, batch_dice, with_steps, plans_of, batch_of
+    way, batch_dice, with_steps, plans_of, batch_of, targets_of
 ):
     """With q of 0 and 1 alone: nnU-Net's own, which counts Dice from -1 to 0 and not from 0 to 1."""
     trainer = with_steps(way, classes=2, batch_dice=batch_dice, plans=plans_of())
@@ -248,13 +235,9 @@ def test_of_certain_annotators_it_is_nnunets_loss_of_regions(
     regions = trainer.get_validation_transforms(
         trainer._get_deep_supervision_scales(), regions=trainer.label_manager.foreground_regions
     )
-    made = [
-        regions(image=image, segmentation=one.to(torch.int16))["segmentation"]
-        for image, one in zip(found["data"], label, strict=True)
-    ]
     outputs = [one.detach().requires_grad_() for one in trainer.network(found["data"])]
     ours = loss_of(trainer, found, outputs)
-    stock = trainer.loss(outputs, [torch.stack(level) for level in zip(*made, strict=True)])
+    stock = trainer.loss(outputs, targets_of(regions, found["data"], label))
     torch.testing.assert_close(ours, stock + 1)
     for one, other in zip(
         torch.autograd.grad(ours, outputs[:2]), torch.autograd.grad(stock, outputs[:2]), strict=True
@@ -405,7 +388,7 @@ def test_a_data_set_of_anything_else_is_refused(what, told, make_trainer):
 
 
 @pytest.mark.parametrize("ignore", [False, True])
-def test_validation_is_nnunets_own_against_every_voxel_that_was_marked(ignore, with_steps):
+def test_validation_is_nnunets_own_against_every_voxel_that_was_marked(ignore, with_steps, targets_of):
     trainer = with_steps(classes=2, ignore=ignore)
     stock = stock_of(trainer)
     transforms = trainer.get_validation_transforms(
@@ -413,11 +396,7 @@ def test_validation_is_nnunets_own_against_every_voxel_that_was_marked(ignore, w
         ignore_label=trainer.label_manager.ignore_label,
     )  # fmt: skip
     images, label = torch.randn(2, 1, *SIZE), steps_of(2, ignore=ignore)
-    made = [
-        transforms(image=image, segmentation=one.to(torch.int16))["segmentation"]
-        for image, one in zip(images, label, strict=True)
-    ]
-    target = [torch.stack(level) for level in zip(*made, strict=True)]
+    target = targets_of(transforms, images, label)
     assert torch.equal(target[0][:, 0], (label[:, 0] > 0) & (label[:, 0] <= 10))
     outcome = []
     for one in (trainer, stock):

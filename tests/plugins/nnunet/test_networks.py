@@ -11,14 +11,13 @@ import torch
 from aleaseg.errors import UsageError
 from aleaseg.networks import swin_unetr
 from aleaseg.networks.mamba import Mamba
-from aleaseg.plugins.nnunet import TRAINER_FOLDER, networks
+from aleaseg.plugins.nnunet import networks
 from aleaseg.plugins.nnunet.checkpoint import export_plain, read_checkpoint
 from aleaseg.plugins.nnunet.options import DuoOptions
 from aleaseg.plugins.nnunet.trainers import nnUNetTrainerDUO
 
 from nnunetv2.training.loss.deep_supervision import DeepSupervisionWrapper  # isort: skip
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer  # isort: skip
-from nnunetv2.utilities.find_class_by_name import recursive_find_python_class  # isort: skip
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager  # isort: skip
 
 NAMES = ["SwinUNETR", "SwinUNETRDUO", "UMambaBot", "UMambaBotDUO"]
@@ -72,14 +71,8 @@ def batch_for(trainer, make_batch):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_found_as_nnunet_searches_external_folders(name):
-    found = recursive_find_python_class(
-        str(TRAINER_FOLDER),
-        f"nnUNetTrainer{name}",
-        None,
-        base_folder=str(TRAINER_FOLDER),
-        cleanup_imports_from_base_folder=True,
-    )
+def test_found_as_nnunet_searches_external_folders(name, found_by_nnunet):
+    found = found_by_nnunet(f"nnUNetTrainer{name}")
     assert found.__name__ == f"nnUNetTrainer{name}"
     assert issubclass(found, nnUNetTrainer)
 

@@ -11,11 +11,9 @@ import torch
 from aleaseg.cues import distance_map, gradient_map
 from aleaseg.losses.evidential import evidential_loss
 from aleaseg.losses.sure import VARIANTS, SureSettings, sure_terms
-from aleaseg.plugins.nnunet import TRAINER_FOLDER
 from aleaseg.plugins.nnunet.options import SureOptions
 
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer  # isort: skip
-from nnunetv2.utilities.find_class_by_name import recursive_find_python_class  # isort: skip
 
 LABELS = {"background": 0, "left": 1, "right": 2}
 IGNORED = {**LABELS, "ignore": 3}
@@ -50,14 +48,8 @@ def passes():
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_found_as_nnunet_searches_external_folders(name):
-    found = recursive_find_python_class(
-        str(TRAINER_FOLDER),
-        f"nnUNetTrainer{name}",
-        None,
-        base_folder=str(TRAINER_FOLDER),
-        cleanup_imports_from_base_folder=True,
-    )
+def test_found_as_nnunet_searches_external_folders(name, found_by_nnunet):
+    found = found_by_nnunet(f"nnUNetTrainer{name}")
     assert found.__name__ == f"nnUNetTrainer{name}"
     assert issubclass(found, nnUNetTrainer)
 

@@ -16,7 +16,6 @@ from aleaseg.run import read_table
 
 from nnunetv2.training.loss.deep_supervision import DeepSupervisionWrapper  # isort: skip
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer  # isort: skip
-from nnunetv2.utilities.find_class_by_name import recursive_find_python_class  # isort: skip
 
 LABELS = {"background": 0, "left": 1, "right": 2}
 IGNORED = {**LABELS, "ignore": 3}
@@ -44,14 +43,8 @@ def same(one, other):
 
 
 @pytest.mark.parametrize("name", ["nnUNetTrainerDUO", "nnUNetTrainerDUO_EN", "nnUNetTrainerDUO_RW"])
-def test_found_as_nnunet_searches_external_folders(name):
-    found = recursive_find_python_class(
-        str(TRAINER_FOLDER),
-        name,
-        None,
-        base_folder=str(TRAINER_FOLDER),
-        cleanup_imports_from_base_folder=True,
-    )
+def test_found_as_nnunet_searches_external_folders(name, found_by_nnunet):
+    found = found_by_nnunet(name)
     assert found.__name__ == name
     assert issubclass(found, nnUNetTrainer)
 

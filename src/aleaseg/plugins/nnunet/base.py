@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -34,7 +35,7 @@ Supervised: Any = need("nnunetv2.training.loss.deep_supervision").DeepSupervisio
 _LARGEST_GRADIENT = 12  # to which nnU-Net clips its network's
 
 
-class TrainerBase(_Stock):  # type: ignore[misc]
+class TrainerBase(_Stock, ABC):  # type: ignore[misc]
     """The stock trainer with another loss of the training steps; the loss is a subclass's.
 
     Attributes:
@@ -94,6 +95,7 @@ class TrainerBase(_Stock):  # type: ignore[misc]
         """What the log says of the method, before the options."""
         return self.method
 
+    @abstractmethod
     def _loss(self, output: Any, target: Any, ids: Sequence[str], data: Tensor) -> Tensor:
         """The loss of a step.
 
@@ -106,7 +108,6 @@ class TrainerBase(_Stock):  # type: ignore[misc]
         Raises:
             ValueError: a batch that cannot be learned from.
         """
-        raise NotImplementedError
 
     def _backward(self, loss: Tensor) -> None:
         """Gradients of a loss."""
