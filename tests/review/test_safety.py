@@ -153,6 +153,7 @@ def test_a_case_that_the_run_does_not_have(server, event):
 def test_a_body_of_no_sense_is_answered(server, body):
     assert server.post("/api/events", body)[0] == 422
     assert server.post("/api/import", body)[0] == 422
+    assert server.post("/api/prefetch", body)[0] == 422
 
 
 def test_a_body_too_large_is_refused_and_not_read(server):

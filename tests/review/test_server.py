@@ -118,6 +118,24 @@ def test_a_decision_is_there_for_all_who_ask(server, event):
     assert wrong[0] == 422
 
 
+def test_decisions_go_out_and_come_in_and_are_of_the_mask_as_it_is(server):
+    rows = f"case,rater,verdict\n{CASES[16]},tab,keep\n"
+    status, _, body = server.post("/api/import", {"name": "theirs.csv", "text": rows})
+    assert status == 200, body
+    (row,) = server.json(f"/api/events?case={file_name(CASES[16])}")["events"]
+    assert row["label_stamp"]
+    held = {one["hash"]: one["verdicts"] for one in server.json("/api/holding")["cases"]}
+    assert held[file_name(CASES[16])] == [{"class": "", "rater": "tab", "verdict": "keep", "stale": False}]
+    before = server.json("/api/holding")["last"]
+    for form in ("json", "csv"):  # what is there already is not there twice
+        _, _, text = server.get(f"/api/export.{form}")
+        sent = {"name": f"decisions.{form}", "text": text.decode()}
+        status, _, body = server.post("/api/import", sent)
+        assert status == 200, body
+        if form == "json":
+            assert server.json("/api/holding")["last"] == before
+
+
 def test_agreement_of_two(server, event):
     for number, (ann, bob) in enumerate(
         [("keep", "keep"), ("drop", "drop"), ("keep", "drop"), ("drop", "drop")]

@@ -173,7 +173,10 @@ class _Answers:
         return Response(found.content, media_type="application/octet-stream", headers=headers)
 
     async def prefetch(self, request: Request) -> Response:
-        names = json.loads(await request.body())
+        try:
+            names = json.loads(await request.body())
+        except (ValueError, RecursionError):
+            names = None
         if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
             return _json({"error": "expected a list of cases"}, 422)
         self._session.prefetch(names)
@@ -224,11 +227,12 @@ class _Answers:
         name = sent.get("case") if isinstance(sent, dict) else None
         if not isinstance(name, str) or name not in self._session.ids:
             raise ValueError(f"the run has no case {str(name)[:40]!r}")
-        of = sent.get("class", "")
-        if of and of not in self._session.dataset.classes:
-            raise ValueError(f"the data set has no class {str(of)[:80]!r}")
         blind = {"blind": True} if self._session.asked.blind else {}
-        return Event.read({**sent, **blind}, case=self._session.ids[name], **self._session.stamps(name))
+        case = self._session.ids[name]
+        event = Event.read({**sent, **blind}, case=case, **self._session.stamps(case))
+        if event.class_name and event.class_name not in self._session.dataset.classes:
+            raise ValueError(f"the data set has no class {event.class_name!r}")
+        return event
 
     # -- all of them --------------------------------------------------------------------------------------
 
@@ -257,15 +261,16 @@ class _Answers:
         return await run_in_threadpool(self._take_in, await request.body())
 
     def _take_in(self, body: bytes) -> Response:
-        cases = set(self._session.ids.values())
+        session = self._session
+        cases, classes = set(session.ids.values()), session.dataset.classes
         try:
             sent = json.loads(body)
             if not isinstance(sent, dict) or not isinstance(sent.get("text"), str):
                 raise ValueError("expected the text of a file")
             if str(sent.get("name")).lower().endswith(".csv"):
-                events = from_csv(sent["text"], cases, self._session.dataset.classes)
+                events = from_csv(sent["text"], cases, classes, session.stamps)
             else:
-                events = from_json(sent["text"], cases)
+                events = from_json(sent["text"], cases, classes)
         except (ValueError, RecursionError) as error:
             return _json({"error": f"{error}"[:300]}, 422)
         return self._keep(events)

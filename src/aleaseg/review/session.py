@@ -188,9 +188,9 @@ class Session:
 
     # -- decisions --------------------------------------------------------------------------------------
 
-    def stamps(self, name: str) -> dict[str, str]:
+    def stamps(self, case_id: str) -> dict[str, str]:
         """What is looked at when somebody decides about a case now."""
-        case = self.cases.get(name)
+        case = self.cases.get(self._names[case_id])
         if case is None:
             return {"run_stamp": self.run_stamp}
         return {
