@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -47,15 +48,16 @@ def corrections(
         return
     with progress_bars() as progress:
         from aleaseg.review.handing import hand_out
+        from aleaseg.review.judging import judged
         from aleaseg.selection.hand import known_ids
 
         named = known_ids(cases or (), set(opened.cases["case"].astype(str)), "cases") if cases else ()
         troubles = hand_out(opened, out, named, lambda done, total: progress("copy", done, total))
+        left = () if named else judged(opened).not_mended()
     show_failed(troubles, "not written")
-    say(f"To read: {out / 'reading_list.csv'}")
-    say(
-        f"Correct corrected.nii.gz in each folder, then: aleaseg corrections {run} --take {out} -o DATASET",
-    )
+    say("\n".join([*left, f"To read: {out / 'reading_list.csv'}"]))
+    back = f"aleaseg corrections {shlex.quote(str(run))} --take {shlex.quote(str(out))} -o DATASET"
+    say(f"Correct corrected.nii.gz in each folder, then: {back}")
     raise typer.Exit(1 if troubles else 0)
 
 
@@ -67,6 +69,8 @@ def _take(run: Run, folder: Path, out: Path, no_score: bool) -> None:
     say(f"{len(back.corrected)} corrected, {len(back.unchanged)} unchanged, {len(back.refused)} refused")
     if back.corrected:
         say(f"Data set: {out / 'whole'}")
+        if back.left_out:
+            say(f"Not in it, for want of an image or a mask: {', '.join(back.left_out)}")
         if not no_score:
             _score_again(run, back)
     raise typer.Exit(1 if back.refused or not back.corrected else 0)

@@ -170,7 +170,9 @@ def _payload(kind: str, payload: Any) -> Mapping[str, Any]:
         return {"text": _text(payload["text"])}
     if kind == "reasons":
         if not isinstance(payload["codes"], list):
-            raise ValueError(f"payload has the codes {str(payload['codes'])[:80]!r}; expected a list of texts")
+            raise ValueError(
+                f"payload has the codes {str(payload['codes'])[:80]!r}; expected a list of texts"
+            )
         return {"codes": [_text(code) for code in payload["codes"]]}
     return {}
 
