@@ -13,8 +13,8 @@ CASES = ["=1+1", "a;b", "ünïcödé \u2028", '"quoted"']
 
 
 SPLEEN = {
-    "uuid": "00000000-0000-4000-8000-000000000000", "at": "2026-01-01", "rater": "ann", "case": "a;b", "class": "spleen",
-    "kind": "verdict", "verdict": "keep",
+    "uuid": "00000000-0000-4000-8000-000000000000", "at": "2026-01-01", "rater": "ann", "case": "a;b",
+    "class": "spleen", "kind": "verdict", "verdict": "keep",
 }  # fmt: skip
 
 

@@ -206,6 +206,7 @@ def test_the_blind_see_no_scores_and_no_others(reviewed, start_server, stop_serv
         assert not any(queue["reasons"]["rows"])
         case = blind.json(f"/api/case/{file_name(CASES[3])}")
         assert (case["reasons"], case["statistics"], case["classes"]) == ([], [], [])
+        assert volume(blind, CASES[3])["prediction"]["places"] == []
         blind.post("/api/events", event(CASES[1], rater="cleo", verdict="keep"))
         blind.post("/api/events", event(CASES[1], rater="dora", verdict="drop"))
         said = json.dumps(blind.json("/api/holding?rater=cleo")) + json.dumps(
@@ -214,6 +215,14 @@ def test_the_blind_see_no_scores_and_no_others(reviewed, start_server, stop_serv
         assert "cleo" in said
         assert "dora" not in said
         assert all(one["blind"] for one in blind.json("/api/events?rater=cleo")["events"])
+        # What a sample says is of one's own decisions.
+        drawn = blind.json("/api/looking?rater=cleo")["drawn"]
+        first = min(drawn, key=drawn.get)
+        case = next(case for case in CASES if file_name(case) == first)
+        blind.post("/api/events", event(case, rater="dora", verdict="drop"))
+        assert blind.json("/api/looking?rater=cleo")["sample"]["size"] == (case == CASES[1])
+        assert blind.json("/api/looking?rater=dora")["sample"]["bad"] == 1
+        assert "rates" not in blind.json("/api/looking")
         assert blind.get("/api/export.csv")[0] == 404
         assert blind.json("/api/agreement") == {"blind": True}
     finally:

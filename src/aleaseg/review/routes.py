@@ -242,7 +242,7 @@ class _Answers:
         return _json(raters_of(self._session.decisions.holding()).as_json())
 
     def looking(self, request: Request) -> Response:
-        return _json(self._session.looking())
+        return _json(self._session.looking(request.query_params.get("rater")))
 
     def export(self, request: Request) -> Response:
         from starlette.responses import Response

@@ -143,6 +143,8 @@ class Session:
         stamp = self.volumes.stamp(case)
         self.volumes.ask(case, stamp)
         found: dict[str, Any] = {part: self.volumes.about(stamp, part) for part in PARTS}
+        if self.asked.blind and found["prediction"]:  # a place would tell the reason
+            found["prediction"] = {**found["prediction"], "places": []}
         error = next(filter(None, (self.volumes.error(stamp, part) for part in PARTS)), "")
         return {"stamp": stamp, "error": error, **found}
 
@@ -161,9 +163,15 @@ class Session:
             path = mosaic_file(self.report, case_id, background=kind == "background")
         return path if path.is_file() else None
 
-    def looking(self) -> dict[str, Any]:
-        """What to look at first, by case: faults that a minute finds, a place drawn by lot; and what the lot says."""
+    def looking(self, rater: str | None = None) -> dict[str, Any]:
+        """What to look at first, by case: faults that a minute finds, a place drawn by lot; and what the lot says.
+
+        Args:
+            rater: where the review is blind, of their decisions alone.
+        """
         held = self.decisions.holding()
+        if self.asked.blind:
+            held = [one for one in held if one.rater == rater]
         bad, frame = found_bad(held), self.facts.cases
         ids = list(frame["case"].astype(str))
         order = drawn_order(ids, str(self.facts.manifest.get("created") or ""))
