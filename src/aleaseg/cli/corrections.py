@@ -23,23 +23,25 @@ def corrections(
     run: Annotated[Path, typer.Argument(help="A folder made by audit or score.", metavar="RUN")],
     out: Annotated[
         Path,
-        typer.Option("--out", "-o", help="A new folder: of cases, or of a data set.", metavar="FOLDER"),
+        typer.Option(
+            "--out", "-o", help="A new folder: for the cases or, with --take, a data set.", metavar="FOLDER"
+        ),
     ],
     cases: Annotated[
         list[str] | None,
-        typer.Option(help="These instead of those that the review names.", metavar="ID,ID"),
+        typer.Option(help="These cases instead of those that the review asks for.", metavar="ID,ID"),
     ] = None,
     take: Annotated[
         Path | None,
         typer.Option(
-            help="Read the corrected masks of this folder in, into a new data set.", metavar="FOLDER"
+            help="Read corrected masks back from this folder, into a new data set.", metavar="FOLDER"
         ),
     ] = None,
     no_score: Annotated[
         bool, typer.Option("--no-score", help="With --take: do not score the corrected cases again.")
     ] = False,
 ) -> None:
-    """Cases out to 3D Slicer or ITK-SNAP, corrected masks in; the data set stays as it is."""
+    """Hand cases out to be corrected in 3D Slicer or ITK-SNAP, and take the masks back; the data set stays as it is."""
     from aleaseg.run import Run
 
     opened = Run(run)

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 __all__ = ["routes"]
 
-_FOREVER = "private, max-age=31536000, immutable"
 _REPORT, _OWN = "aleaseg.report", "aleaseg.review"
 _OWN_SCRIPTS = (
     "slices.js",
@@ -46,20 +45,9 @@ STYLES = (("page.css", "aleaseg.pages"), ("report.css", _REPORT), ("review.css",
 
 
 def routes(session: Session) -> list[Route]:
-    """Every address there is; a case is its 20 hexadecimal digits, and one of the run."""
-    from starlette.convertors import Convertor, register_url_convertor
+    """Every address there is; a case is its hexadecimal digits, and one of the run."""
     from starlette.routing import Route
 
-    class Name(Convertor[str]):
-        regex = "[0-9a-f]{20}"
-
-        def convert(self, value: str) -> str:
-            return value
-
-        def to_string(self, value: str) -> str:
-            return value
-
-    register_url_convertor("hash", Name())
     answers = _Answers(session)
 
     def get(path: str, answer: Callable[[Request], Response]) -> Route:
@@ -72,10 +60,10 @@ def routes(session: Session) -> list[Route]:
         get("/api/queue", answers.queue),
         get("/api/holding", answers.holding),
         get("/api/events", answers.events),
-        get("/api/case/{name:hash}", answers.case),
-        get("/api/case/{name:hash}/volume", answers.volume),
-        get("/api/case/{name:hash}/picture/{kind}", answers.picture),
-        get("/api/case/{name:hash}/slice/{kind}/{axis:int}/{k:int}", answers.slice),
+        get("/api/case/{name}", answers.case),
+        get("/api/case/{name}/volume", answers.volume),
+        get("/api/case/{name}/picture/{kind}", answers.picture),
+        get("/api/case/{name}/slice/{kind}/{axis:int}/{k:int}", answers.slice),
         get("/api/agreement", answers.agreement),
         get("/api/looking", answers.looking),
         get("/api/export.{form}", answers.export),
@@ -167,9 +155,7 @@ class _Answers:
         if found is None:
             volumes.ask(case, stamp)
             return _json({"error": "not decoded yet"}, 202, {"retry-after": "1"})
-        headers = {"x-shape": f"{found.size[0]},{found.size[1]}", "x-kind": found.kind, "x-stamp": stamp}
-        if request.query_params.get("v") == stamp:
-            headers["cache-control"] = _FOREVER
+        headers = {"x-shape": f"{found.size[0]},{found.size[1]}", "x-kind": found.kind}
         return Response(found.content, media_type="application/octet-stream", headers=headers)
 
     async def prefetch(self, request: Request) -> Response:
