@@ -162,7 +162,11 @@ def test_reading_changes_nothing(decisions):
 
 def test_network_drives_are_known(tmp_path):
     mounts = tmp_path / "mounts"
-    lines = ["/dev/sda / ext4 rw 0 0", "server:/x /net/my\\040data nfs4 rw 0 0", "//s/x /net/données cifs rw 0 0"]
+    lines = [
+        "/dev/sda / ext4 rw 0 0",
+        "server:/x /net/my\\040data nfs4 rw 0 0",
+        "//s/x /net/données cifs rw 0 0",
+    ]
     mounts.write_text("\n".join(lines), "utf-8")
     if sys.platform.startswith("linux"):
         assert not on_network(tmp_path / "a", mounts)

@@ -86,9 +86,7 @@ def as_volume(geometry: Geometry, *arrays: _Array) -> tuple[Geometry, list[_Arra
     return lifted, [None if array is None else np.expand_dims(array, -3) for array in arrays]
 
 
-def same_grid(
-    array: NDArray | None, shape: tuple[int, ...], what: str, notes: list[str]
-) -> NDArray | None:
+def same_grid(array: NDArray | None, shape: tuple[int, ...], what: str, notes: list[str]) -> NDArray | None:
     """An array of that shape as it is; another one is not drawn, which is noted."""
     if array is None or array.shape == shape:
         return array
