@@ -416,7 +416,7 @@ def test_the_order_that_a_lot_drew_says_how_many_are_bad(page):
     page.press("2")
     page.saved()
     page.until("document.body.dataset.whole === arguments[0]", order[1])
-    assert page.held(first) == {"": "drop"}
+    assert page.held(first)[""] == "drop"
     found = page.server.json("/api/looking")
     assert found["sample"]["size"] >= 1
     assert found["sample"]["bad"] >= 1

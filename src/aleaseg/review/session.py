@@ -16,7 +16,7 @@ import numpy as np
 
 from aleaseg.case import Case, Dataset
 from aleaseg.errors import AleasegError, UsageError
-from aleaseg.pages.javascript import significant
+from aleaseg.pages.javascript import plain
 from aleaseg.predictions import open_predictions
 from aleaseg.readers import open_dataset
 from aleaseg.report.columns import values
@@ -35,6 +35,7 @@ __all__ = ["DECISIONS", "Session", "data_set_of"]
 
 DECISIONS = Path("review") / "decisions.sqlite"
 """Where a run keeps what was decided."""
+_DIGITS = 7
 
 
 def data_set_of(run: Run) -> Dataset:
@@ -109,7 +110,9 @@ class Session:
         data = case_table(self.facts, self.report)
         if self.asked.blind:
             _hide(data)
-        return json.dumps(_plain(data), ensure_ascii=True, allow_nan=False, separators=(",", ":")).encode()
+        return json.dumps(
+            plain(data, _DIGITS), ensure_ascii=True, allow_nan=False, separators=(",", ":")
+        ).encode()
 
     def about(self) -> dict[str, Any]:
         """What the page has to know of the run."""
@@ -133,7 +136,8 @@ class Session:
         about = self.facts.of(case_id, None if picture is None else picture.ways)
         if self.asked.blind:
             about = {**about, "reasons": [], "statistics": [], "classes": []}
-        return _plain({**about, "volume": self.volume(name)})
+        found: dict[str, Any] = plain({**about, "volume": self.volume(name)}, _DIGITS)
+        return found
 
     def volume(self, name: str) -> dict[str, Any]:
         """How far a case is decoded, and what a viewer has to know of it; it is asked for."""
@@ -243,16 +247,3 @@ def _hide(data: dict[str, Any]) -> None:
         data[name] = [data[name][row] for row in order]
     for name in ("status", "group", "site", "error", "class_set"):
         data[name] = {**data[name], "codes": [data[name]["codes"][row] for row in order]}
-
-
-def _plain(value: Any) -> Any:
-    """As JSON takes it; numbers that are none become null."""
-    if value is None or isinstance(value, str | bool | int):
-        return value
-    if isinstance(value, float):
-        return significant(value, 7)
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    return _plain(value.tolist()) if hasattr(value, "tolist") else str(value)
