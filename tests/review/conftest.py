@@ -92,14 +92,16 @@ class Asking:
         return self.raw("POST", path, {**own, **more}, body)
 
 
-def start_server(run, *words, env=None):
+def start_server(run, *words, browser=None):
+    """Without a browser, or with a program in its place."""
     script = Path(sys.executable).with_name("aleaseg")
+    quiet, env = (["--no-browser"], {}) if browser is None else ([], {"BROWSER": f"{browser} %s"})
     process = subprocess.Popen(
-        [script, "review", str(run.path), "--no-browser", *words],
+        [script, "review", str(run.path), *quiet, *words],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1", **(env or {})},
+        env={**os.environ, "OMP_NUM_THREADS": "1", **env},
     )
     line = process.stdout.readline().strip()
     assert line.startswith("http://127.0.0.1:"), (line, process.stderr.read() if process.poll() else "")

@@ -83,6 +83,11 @@ test("one that is never taken is said and does not hold up the others", async ()
   await later.at(-1)();
   assert.deepEqual([seen, box.count, store.length], [["a", "c"], 0, 0]);
   assert.match(box.problem, /refused: no such case/);
+  await box.add(event("d")); // what is saved after it does not hide it
+  assert.deepEqual([seen.at(-1), box.count], ["d", 0]);
+  assert.match(box.problem, /refused: no such case/);
+  await box.add(event("bad"));
+  assert.match(box.problem, /refused: no such case/);
 });
 
 test("a browser without room keeps it as long as the page lasts", async () => {

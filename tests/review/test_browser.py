@@ -365,6 +365,13 @@ def test_two_raters_and_the_blind(page):
     page.until("!document.getElementById('history').textContent.includes('ann')")
     assert page.run("return document.getElementById('doubts').children.length") == 0
     assert "hidden" in page.text("#reasons")
+    # It begins in the middle: a place would tell the reason.
+    page.whole(case)
+    shape = page.server.json(f"/api/case/{file_name(case)}/volume")["image"]["shape"]
+    assert page.voxel() == [size // 2 for size in shape]
+    page.press("r")
+    page.still()
+    assert page.voxel() == [size // 2 for size in shape]
     page.press("2")
     page.saved()
     assert page.held(case, "<i>bob</i>") == {"": "drop"}
@@ -380,20 +387,45 @@ def test_two_raters_and_the_blind(page):
     page.until("document.querySelectorAll('#sheet .tile').length === 1")
 
 
+def told(sample):
+    """What the page says of a sample."""
+    if not sample["size"]:
+        return "Decide about the first cases of this order: they say how many of all are bad."
+    of = [
+        f"{low}" if low == high else f"{low} to {high}"
+        for low, high in ((sample["low"], sample["high"]), (sample["left_low"], sample["left_high"]))
+    ]
+    return (
+        f"Of the first {sample['size']}, all decided, {sample['bad']} bad: {of[0]} of all {sample['cases']} (95%), "
+        f"{of[1]} of them not found yet."
+    )
+
+
 def test_the_order_that_a_lot_drew_says_how_many_are_bad(page):
     page.run(
         "const sort = document.getElementById('sort'); sort.value = 'random_sample';"
         "sort.dispatchEvent(new Event('change'))"
     )
     page.until("!document.getElementById('sample').hidden")
-    drawn = page.server.json("/api/looking")["drawn"]
-    first = min(drawn, key=drawn.get)
-    page.run("location.hash = arguments[0]", first)
-    page.until("document.body.dataset.whole === arguments[0]", first)
+    found = page.server.json("/api/looking")
+    assert page.text("#sample") == told(found["sample"])
+    order = sorted(found["drawn"], key=found["drawn"].get)
+    page.run("location.hash = arguments[0]", order[0])
+    page.until("document.body.dataset.whole === arguments[0]", order[0])
+    first = page.case()
     page.press("2")
     page.saved()
-    page.until("document.getElementById('sample').textContent.includes('of all 24')")
-    page.until("document.body.dataset.whole === arguments[0]", sorted(drawn, key=drawn.get)[1])
+    page.until("document.body.dataset.whole === arguments[0]", order[1])
+    assert page.held(first)[""] == "drop"
+    found = page.server.json("/api/looking")
+    assert found["sample"]["size"] >= 1
+    assert found["sample"]["bad"] >= 1
+    assert found["sample"]["cases"] == 24
+    page.until("document.getElementById('sample').textContent === arguments[0]", told(found["sample"]))
+    assert page.text("#sample") == told(found["sample"])
+    # The list goes on in the order that was drawn.
+    page.press("j")
+    page.until("document.body.dataset.whole === arguments[0]", order[2])
 
 
 def test_files_out_and_in(page, tmp_path):

@@ -1,6 +1,8 @@
 """Cases out, corrected masks in: checked, laid over the data set, scored again; the originals stay as they are."""
 
 import hashlib
+import json
+import shutil
 import uuid
 import xml.etree.ElementTree as ElementTree
 
@@ -8,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import aleaseg
 from aleaseg.case import Geometry
 from aleaseg.errors import UsageError
 from aleaseg.readers import open_dataset
@@ -61,6 +64,9 @@ def test_out_and_in_again(asked, tmp_path, type_aleaseg):
     out = tmp_path / "to correct"
     done = type_aleaseg("corrections", asked.path, "-o", out)
     assert done.returncode == 0, done.stderr
+    said = " ".join(done.stdout.split())
+    assert "to scan again: 1 (case <07>)" in said
+    assert f"--take '{out}' -o DATASET" in said
     case = dataset_of(asked)[ANEW]
     label, predicted = case.read_label().array, np.roll(case.read_label().array, 1, axis=2)
     folder = folder_of(out, ANEW)
@@ -138,6 +144,36 @@ def test_a_mask_that_does_not_fit_is_refused_and_the_others_taken(asked, tmp_pat
         open_dataset(tmp_path / "back" / "whole")[ANEW].read_label().array,
         dataset_of(asked)[ANEW].read_label().array,
     )
+
+
+def test_masks_of_one_name_in_two_folders_stay_two(tmp_path, write_small):
+    """As `case/seg.nii.gz` is: each case gets its own correction back."""
+    data = tmp_path / "data"
+    write_small(data, ids=["a", "b"], faults=False)
+    about = read_json(data / "dataset.json")
+    about["dataset"] = {}
+    for case in ("a", "b"):
+        (data / case).mkdir()
+        about["dataset"][case] = {"images": [f"imagesTr/{case}_0000.nii.gz"], "label": f"{case}/seg.nii.gz"}
+    shutil.copytree(data / "labelsTr", tmp_path / "predictions")
+    for case in ("a", "b"):
+        (data / "labelsTr" / f"{case}.nii.gz").rename(data / case / "seg.nii.gz")
+    (data / "dataset.json").write_text(json.dumps(about))
+    run = aleaseg.audit(
+        data, tmp_path / "run", extractor="variance", predictions=str(tmp_path / "predictions")
+    )
+    hand_out(run, tmp_path / "out", ["a", "b"])
+    drawn = {}
+    for case in ("a", "b"):
+        path = folder_of(tmp_path / "out", case) / "corrected.nii.gz"
+        found = read_label(path, case)
+        drawn[case] = np.roll(found.array, 1, axis=1).astype(np.uint8)
+        write_nifti(path, drawn[case], found.geometry)
+    back = take_back(run, tmp_path / "out", tmp_path / "back")
+    assert sorted(back.corrected) == ["a", "b"]
+    whole = open_dataset(tmp_path / "back" / "whole")
+    for case in ("a", "b"):
+        np.testing.assert_array_equal(whole[case].read_label().array, drawn[case])
 
 
 def test_what_cannot_be_is_named(asked, fresh, tmp_path):

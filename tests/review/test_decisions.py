@@ -162,10 +162,16 @@ def test_reading_changes_nothing(decisions):
 
 def test_network_drives_are_known(tmp_path):
     mounts = tmp_path / "mounts"
-    mounts.write_text("/dev/sda / ext4 rw 0 0\nserver:/x /net/my\\040data nfs4 rw 0 0\n")
+    lines = [
+        "/dev/sda / ext4 rw 0 0",
+        "server:/x /net/my\\040data nfs4 rw 0 0",
+        "//s/x /net/données cifs rw 0 0",
+    ]
+    mounts.write_text("\n".join(lines), "utf-8")
     if sys.platform.startswith("linux"):
         assert not on_network(tmp_path / "a", mounts)
         assert on_network(Path("/net/my data/run/decisions.sqlite"), mounts)
+        assert on_network(Path("/net/données/run"), mounts)
         assert not on_network(Path("/net/my data2/x"), mounts)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -22,23 +23,25 @@ def corrections(
     run: Annotated[Path, typer.Argument(help="A folder made by audit or score.", metavar="RUN")],
     out: Annotated[
         Path,
-        typer.Option("--out", "-o", help="A new folder: of cases, or of a data set.", metavar="FOLDER"),
+        typer.Option(
+            "--out", "-o", help="A new folder: for the cases or, with --take, a data set.", metavar="FOLDER"
+        ),
     ],
     cases: Annotated[
         list[str] | None,
-        typer.Option(help="These instead of those that the review names.", metavar="ID,ID"),
+        typer.Option(help="These cases instead of those that the review asks for.", metavar="ID,ID"),
     ] = None,
     take: Annotated[
         Path | None,
         typer.Option(
-            help="Read the corrected masks of this folder in, into a new data set.", metavar="FOLDER"
+            help="Read corrected masks back from this folder, into a new data set.", metavar="FOLDER"
         ),
     ] = None,
     no_score: Annotated[
         bool, typer.Option("--no-score", help="With --take: do not score the corrected cases again.")
     ] = False,
 ) -> None:
-    """Cases out to 3D Slicer or ITK-SNAP, corrected masks in; the data set stays as it is."""
+    """Hand cases out to be corrected in 3D Slicer or ITK-SNAP, and take the masks back; the data set stays as it is."""
     from aleaseg.run import Run
 
     opened = Run(run)
@@ -47,15 +50,16 @@ def corrections(
         return
     with progress_bars() as progress:
         from aleaseg.review.handing import hand_out
+        from aleaseg.review.judging import judged
         from aleaseg.selection.hand import known_ids
 
         named = known_ids(cases or (), set(opened.cases["case"].astype(str)), "cases") if cases else ()
         troubles = hand_out(opened, out, named, lambda done, total: progress("copy", done, total))
+        left = () if named else judged(opened).not_mended()
     show_failed(troubles, "not written")
-    say(f"To read: {out / 'reading_list.csv'}")
-    say(
-        f"Correct corrected.nii.gz in each folder, then: aleaseg corrections {run} --take {out} -o DATASET",
-    )
+    say("\n".join([*left, f"To read: {out / 'reading_list.csv'}"]))
+    back = f"aleaseg corrections {shlex.quote(str(run))} --take {shlex.quote(str(out))} -o DATASET"
+    say(f"Correct corrected.nii.gz in each folder, then: {back}")
     raise typer.Exit(1 if troubles else 0)
 
 
@@ -67,6 +71,8 @@ def _take(run: Run, folder: Path, out: Path, no_score: bool) -> None:
     say(f"{len(back.corrected)} corrected, {len(back.unchanged)} unchanged, {len(back.refused)} refused")
     if back.corrected:
         say(f"Data set: {out / 'whole'}")
+        if back.left_out:
+            say(f"Not in it, for want of an image or a mask: {', '.join(back.left_out)}")
         if not no_score:
             _score_again(run, back)
     raise typer.Exit(1 if back.refused or not back.corrected else 0)

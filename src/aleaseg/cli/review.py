@@ -11,18 +11,26 @@ __all__ = ["review"]
 
 @verb
 def review(settings: ReviewSettings) -> None:
-    """Look at the cases in a browser and decide about them, on this machine alone; Ctrl-C ends it."""
+    """Look at the cases in a browser, on this machine alone, and decide about each; Ctrl-C ends the review."""
+    import threading
+
     from aleaseg.review.server import serve
 
-    def ready(address: str) -> None:
+    def ready(address: str, once: str) -> None:
         print(address, flush=True)  # noqa: T201
         if not settings.no_browser:
-            import webbrowser
-
             say("Decisions are kept in RUN/review at once; Ctrl-C ends the review.", stderr=True)
-            webbrowser.open(address)
+            # Aside: some browsers come back only when they are closed, and would keep the server from answering.
+            threading.Thread(target=_open, args=(once,), name="browser", daemon=True).start()
 
     try:
         serve(settings, ready)
     except KeyboardInterrupt:
         say("The review has ended; what was decided is kept.", stderr=True)
+
+
+def _open(address: str) -> None:
+    import webbrowser
+
+    if not webbrowser.open(address):
+        say("No browser could be opened: open the address above.", stderr=True)

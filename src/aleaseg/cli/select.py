@@ -53,7 +53,7 @@ def select(
     ] = None,
     use_review: Annotated[
         bool,
-        typer.Option("--use-review", help="What `aleaseg review` decided holds, whatever the score."),
+        typer.Option("--use-review", help="Go by the verdicts of `aleaseg review`, whatever the score."),
     ] = False,
     form: Annotated[
         Form, typer.Option("--as", help="What to write.", metavar="splits|dataset|csv")

@@ -11,7 +11,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["as_script", "escape", "significant"]
+__all__ = ["as_script", "escape", "plain", "significant"]
 
 
 def significant(value: float, digits: int = 5) -> float | int | None:
@@ -23,23 +23,24 @@ def significant(value: float, digits: int = 5) -> float | int | None:
     return int(short) if short.is_integer() and abs(short) < 1e15 else short
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any, digits: int = 5) -> Any:
+    """A value as JSON takes it: numbers short, null where they are not finite; arrays as lists."""
     # The usual ones first: the page of ten thousand cases sends some ten million.
     kind = type(value)
     if kind is float:
-        return significant(value)
+        return significant(value, digits)
     if kind is str or kind is int or kind is bool or value is None:
         return value
     if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): plain(item, digits) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return [plain(item, digits) for item in value]
     if isinstance(value, float):
-        return significant(value)
+        return significant(value, digits)
     if isinstance(value, int | str):
         return value
     if hasattr(value, "tolist"):
-        return _plain(value.tolist())
+        return plain(value.tolist(), digits)
     return str(value)
 
 
@@ -51,7 +52,7 @@ def escape(value: Any) -> str:
     >>> escape("</script>")
     '"\\u003c/script\\u003e"'
     """
-    text = json.dumps(_plain(value), ensure_ascii=True, allow_nan=False, separators=(",", ":"))
+    text = json.dumps(plain(value), ensure_ascii=True, allow_nan=False, separators=(",", ":"))
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 

@@ -24,6 +24,7 @@ __all__ = [
     "ct_window",
     "focus",
     "grey_png",
+    "same_grid",
     "shown_window",
     "window",
 ]
@@ -83,6 +84,14 @@ def as_volume(geometry: Geometry, *arrays: _Array) -> tuple[Geometry, list[_Arra
         return geometry, list(arrays)
     lifted = Geometry((1, *geometry.shape), (1.0, *geometry.spacing_mm), None)
     return lifted, [None if array is None else np.expand_dims(array, -3) for array in arrays]
+
+
+def same_grid(array: NDArray | None, shape: tuple[int, ...], what: str, notes: list[str]) -> NDArray | None:
+    """An array of that shape as it is; another one is not drawn, which is noted."""
+    if array is None or array.shape == shape:
+        return array
+    notes.append(f"The {what} is {array.shape}, the image {shape}: it is not drawn.")
+    return None
 
 
 def grey_png(flat: NDArray, low: float, high: float) -> str:

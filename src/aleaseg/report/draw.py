@@ -20,7 +20,7 @@ from aleaseg.pages.javascript import as_script
 from aleaseg.pages.mosaics import background_window, mosaic
 from aleaseg.pages.places import Sought
 from aleaseg.pages.planes import ways
-from aleaseg.pages.slices import case_pictures
+from aleaseg.pages.slices import case_pictures, same_grid
 from aleaseg.pages.thumbnails import thumbnail
 from aleaseg.predictions import Predictions
 from aleaseg.predictions.votes import most_votes
@@ -131,13 +131,13 @@ def _draw(
     try:
         image = case.read_image()
         spatial = image.array.shape[1:]
-        label = _same_grid(
+        label = same_grid(
             None if case.read_label is None else case.read_label().array, spatial, "mask", notes
         )
         predicted = None
         if predictions is not None:
             predicted = most_votes([one.labels() for one in predictions.read(case)])
-        predicted = _same_grid(predicted, spatial, "out-of-fold prediction", notes)
+        predicted = same_grid(predicted, spatial, "out-of-fold prediction", notes)
         q = None if case.read_confidence is None else case.read_confidence().array
         if q is not None and q.shape[1:] != spatial:
             notes.append(f"The confidences are {q.shape[1:]}, the image {spatial}: they are not drawn.")
@@ -178,15 +178,6 @@ def _write_slices(report: Path, case_id: str, slices: Mapping[bool, bytes]) -> N
             write_if_changed(path, slices[background])
         else:
             path.unlink(missing_ok=True)
-
-
-def _same_grid(
-    array: NDArray | None, shape: tuple[int, ...], what: str, notes: list[str]
-) -> NDArray | None:
-    if array is None or array.shape == shape:
-        return array
-    notes.append(f"The {what} is {array.shape}, the image {shape}: it is not drawn.")
-    return None
 
 
 def _write(report: Path, case_id: str, about: Drawn, pictures: dict[str, Any], thumb: bytes | None) -> None:

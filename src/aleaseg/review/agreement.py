@@ -24,7 +24,8 @@ class Raters:
 
     Attributes:
         raters: who decided about any case, by name, and about how many.
-        cohen: of each pair that decided about one case or more together.
+        cohen: of each pair that decided about one case or more together, the first 15 of them by name.
+        more_pairs: how many pairs beyond these there are.
         fleiss: of all, of the cases that all decided about; None with one rater.
         krippendorff: of all, of the cases that two or more decided about; None with one rater.
         disputed: ids of cases on which two say different things.
@@ -32,6 +33,7 @@ class Raters:
 
     raters: dict[str, int]
     cohen: dict[tuple[str, str], Agreement]
+    more_pairs: int
     fleiss: Agreement | None
     krippendorff: Agreement | None
     disputed: tuple[str, ...]
@@ -50,6 +52,7 @@ class Raters:
         return {
             "raters": self.raters,
             "cohen": [{"raters": list(pair), **(one(found) or {})} for pair, found in self.cohen.items()],
+            "more_pairs": self.more_pairs,
             "fleiss": one(self.fleiss),
             "krippendorff": one(self.krippendorff),
             "disputed": list(self.disputed),
@@ -78,11 +81,13 @@ def raters_of(decisions: Sequence[Decision]) -> Raters:
         ]
     ).reshape(len(of_case), len(raters))
     several = len(raters) > 1
-    pairs = list(combinations(range(len(raters)), 2))[:_PAIRS]
-    cohen = {(raters[a], raters[b]): cohen_kappa(codes[:, [a, b]]) for a, b in pairs}
+    rated = codes != MISSING
+    pairs = [(a, b) for a, b in combinations(range(len(raters)), 2) if (rated[:, a] & rated[:, b]).any()]
+    cohen = {(raters[a], raters[b]): cohen_kappa(codes[:, [a, b]]) for a, b in pairs[:_PAIRS]}
     return Raters(
         {rater: counts[rater] for rater in raters},
-        {pair: found for pair, found in cohen.items() if found.units},
+        cohen,
+        max(0, len(pairs) - _PAIRS),
         fleiss_kappa(codes) if several else None,
         krippendorff_alpha(codes) if several else None,
         tuple(sorted(case for case, verdicts in of_case.items() if len(set(verdicts.values())) > 1)),

@@ -7,6 +7,7 @@ there once.
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
 import sys
 import threading
@@ -270,7 +271,7 @@ def on_network(path: Path, mounts: Path = Path("/proc/mounts")) -> bool:
         parts = line.split(" ")
         if len(parts) < 3:
             continue
-        point = parts[1].encode("ascii", "replace").decode("unicode_escape")  # a space is \040
+        point = re.sub(r"\\([0-7]{3})", lambda found: chr(int(found[1], 8)), parts[1])  # a space is \040
         if (whole == point or whole.startswith(point.rstrip("/") + "/")) and len(point) >= len(best):
             best, kind = point, parts[2]
     return kind.startswith(_NETWORK)

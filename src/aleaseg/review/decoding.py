@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from aleaseg.case import Case, Dataset, Geometry
 from aleaseg.pages.places import Maps, Sought, places
 from aleaseg.pages.planes import planes_through
-from aleaseg.pages.slices import as_volume, shown_window
+from aleaseg.pages.slices import as_volume, same_grid, shown_window
 from aleaseg.predictions import Prediction, Predictions
 from aleaseg.predictions.votes import most_votes
 from aleaseg.review.bricks import brick_file, put
@@ -43,7 +43,7 @@ def decode_image(folder: Path, case: Case, dataset: Dataset) -> None:
     image = case.read_image()
     notes: list[str] = []
     label = None if case.read_label is None else case.read_label().array
-    label = _same_grid(label, image.array.shape[1:], "mask", notes)
+    label = same_grid(label, image.array.shape[1:], "mask", notes)
     _, (volume,) = as_volume(image.geometry, image.array)
     geometry, (label,) = as_volume(image.geometry, label)
     kind = _smallest(volume)
@@ -61,7 +61,7 @@ def decode_image(folder: Path, case: Case, dataset: Dataset) -> None:
             list(shown_window(one, label, dataset.is_ct and channel == 0))
             for channel, one in enumerate(volume)
         ],
-        "ranges": [[float(np.nanmin(one)), float(np.nanmax(one))] for one in volume],
+        "ranges": [_range(one) for one in volume],
         "mask": None,
         "notes": notes,
     }
@@ -91,8 +91,10 @@ def decode_prediction(
     notes: list[str] = []
     spatial = case.read_geometry().shape
     label = None if case.read_label is None else case.read_label().array
-    label = _same_grid(label, spatial, "mask", [])
+    label = same_grid(label, spatial, "mask", [])
     found = [] if predictions is None else predictions.read(case)
+    if predictions is not None and not found:
+        notes.append("Nothing is predicted of this case.")
     if found and any(one.shape != spatial for one in found):
         notes.append(f"The prediction is {found[0].shape}, the image {spatial}: it is not drawn.")
         found = []
@@ -130,13 +132,22 @@ def _write(path: Path, volume: NDArray, kind: np.dtype) -> None:
 
 def _smallest(volume: NDArray) -> np.dtype:
     """The smallest type that holds every voxel as it is: whole numbers where all are, else float32."""
-    low, high = float(np.nanmin(volume)), float(np.nanmax(volume))
+    low, high = float(volume.min()), float(volume.max())  # NaN where there is one: float32 then
     for kind in (np.uint8, np.int16):
         if np.iinfo(kind).min <= low and high <= np.iinfo(kind).max:
             if all(np.array_equal(np.rint(flat), flat) for one in volume for flat in one):
                 return np.dtype(kind).newbyteorder("<")
             break
     return np.dtype("<f4")
+
+
+def _range(channel: NDArray) -> list[float]:
+    """The least and the largest grey value; voxels that are no number, for which a case may be looked at, count not."""
+    low, high = float(channel.min()), float(channel.max())
+    if not np.isfinite([low, high]).all():
+        found = channel[np.isfinite(channel)]
+        low, high = (float(found.min()), float(found.max())) if found.size else (0.0, 1.0)
+    return [low, high]
 
 
 def _whole(label: NDArray) -> np.dtype:
@@ -157,12 +168,3 @@ def _planes(geometry: Geometry) -> list[dict[str, Any]]:
 def _others(axis: int) -> tuple[int, int]:
     first, second = (other for other in range(3) if other != axis)
     return first, second
-
-
-def _same_grid(
-    array: NDArray | None, shape: tuple[int, ...], what: str, notes: list[str]
-) -> NDArray | None:
-    if array is None or array.shape == shape:
-        return array
-    notes.append(f"The {what} is {array.shape}, the image {shape}: it is not drawn.")
-    return None

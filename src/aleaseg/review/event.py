@@ -12,16 +12,13 @@ from typing import Any
 __all__ = ["KINDS", "VERDICTS", "Event", "label_words"]
 
 VERDICTS = ("keep", "drop", "re-annotate", "re-scan", "use-prediction", "unsure")
-KINDS = ("open", "verdict", "reasons", "note", "place", "undo")
+KINDS = ("open", "verdict", "reasons", "note", "undo")
 
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _LONGEST = {"rater": 64, "session": 64, "class": 200}
-_LONGEST_PAYLOAD = 8000
-_SENT = {"uuid", "at", "rater", "session", "case", "class", "kind", "verdict", "payload"} | {
-    "seconds",
-    "blind",
-    "undoes",
-}
+_LONGEST_PAYLOAD = 8020  # characters as JSON: a note of 4000, each of which is escaped
+_SENT = {"uuid", "at", "rater", "session", "case", "class", "kind", "verdict", "payload"}
+_SENT |= {"seconds", "blind", "undoes"}
 
 
 def label_words(verdict: str) -> str:
@@ -50,7 +47,7 @@ class Event:
         session: of the browser.
         class_name: where it is about one class alone.
         verdict: one of `VERDICTS`, of kind `verdict`.
-        payload: of `reasons` `{"codes": [...]}`, of `note` `{"text": ...}`, of `place` `{"voxel": [d, h, w]}`.
+        payload: of `reasons` `{"codes": [...]}`, of `note` `{"text": ...}`; else empty.
         seconds: how long the case had been looked at.
         blind: whether scores and other raters were hidden.
         undoes: the uuid that an `undo` takes back.
@@ -107,6 +104,8 @@ class Event:
             raise ValueError("an undo names what it undoes, and nothing else does")
         if seconds is not None and not (isinstance(seconds, int | float) and 0 <= seconds < 1e7):
             raise ValueError(f"seconds is {seconds!r}; expected a number from 0")
+        if not isinstance(blind := sent.get("blind", False), bool):
+            raise ValueError(f"blind is {str(blind)[:80]!r}; expected true or false")
         return cls(
             uuid=str(uuid),
             at=_moment(sent.get("at")),
@@ -116,9 +115,9 @@ class Event:
             session=_line(sent.get("session", ""), "session"),
             class_name=_line(sent.get("class", ""), "class"),
             verdict=verdict,
-            payload=_payload(sent.get("payload", {})),
+            payload=_payload(str(kind), sent.get("payload", {})),
             seconds=None if seconds is None else round(float(seconds), 1),
-            blind=bool(sent.get("blind", False)),
+            blind=blind,
             undoes=undoes,
             **known,
         )
@@ -154,13 +153,32 @@ def _line(text: Any, name: str, least: int = 0) -> str:
 
 def _moment(text: Any) -> str:
     try:
-        moment = datetime.fromisoformat(text)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"at is {text!r}; expected a time in ISO 8601") from error
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds")
+        return datetime.fromisoformat(text).astimezone(UTC).isoformat(timespec="milliseconds")
+    except (TypeError, ValueError, OverflowError) as error:
+        raise ValueError(f"at is {str(text)[:80]!r}; expected a time in ISO 8601") from error
 
 
-def _payload(payload: Any) -> Mapping[str, Any]:
-    if not isinstance(payload, dict) or len(json.dumps(payload)) > _LONGEST_PAYLOAD:
-        raise ValueError(f"payload is no object of at most {_LONGEST_PAYLOAD} characters")
-    return payload
+def _payload(kind: str, payload: Any) -> Mapping[str, Any]:
+    """What an event of that kind carries: kept for good, so nothing that a later reader could stumble over."""
+    wanted = {"reasons": {"codes"}, "note": {"text"}}.get(kind, set())
+    if not isinstance(payload, dict) or set(payload) != wanted:
+        expected = ", ".join(wanted) or "nothing"
+        raise ValueError(f"payload of kind {kind} is {str(payload)[:80]!r}; expected {expected} in it")
+    if len(json.dumps(payload, ensure_ascii=False)) > _LONGEST_PAYLOAD:
+        raise ValueError(f"payload has more than {_LONGEST_PAYLOAD} characters")
+    if kind == "note":
+        return {"text": _text(payload["text"])}
+    if kind == "reasons":
+        if not isinstance(payload["codes"], list):
+            raise ValueError(
+                f"payload has the codes {str(payload['codes'])[:80]!r}; expected a list of texts"
+            )
+        return {"codes": [_text(code) for code in payload["codes"]]}
+    return {}
+
+
+def _text(text: Any) -> str:
+    if not isinstance(text, str):
+        raise ValueError(f"payload has {str(text)[:80]!r}; expected a text")
+    # Half of a character, as a text field that is full may leave it, cannot be written into a file.
+    return text.encode("utf-8", "replace").decode()

@@ -6,7 +6,7 @@ import csv
 import io
 import json
 import uuid
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from aleaseg.review.decisions import Decisions
@@ -15,7 +15,7 @@ from aleaseg.run.tables import cell
 
 __all__ = ["as_csv", "as_json", "from_csv", "from_json"]
 
-COLUMNS = ("case", "class", "rater", "verdict", "reasons", "note", "at", "seconds", "blind")
+COLUMNS = ("case", "class", "rater", "verdict", "reasons", "note", "at", "seconds", "blind", "mask")
 _STAMPS = ("image_stamp", "label_stamp", "run_stamp")
 # Of what a table says: the same row gives the same event, so that a table may be read in twice.
 _NAMESPACE = uuid.UUID("6f1d5f0e-2f27-4a52-9d5c-1c7c0d6b6a41")
@@ -31,12 +31,13 @@ def as_json(decisions: Decisions) -> str:
     return json.dumps({"aleaseg review": 1, "events": events}, indent=1, ensure_ascii=True)
 
 
-def from_json(text: str, cases: Collection[str]) -> list[Event]:
+def from_json(text: str, cases: Collection[str], classes: Collection[str]) -> list[Event]:
     """Events of `as_json`.
 
     Args:
         text: of the file.
         cases: ids of the run.
+        classes: names of its classes.
 
     Raises:
         ValueError: it is no such file, or has an event that cannot be; the message says which.
@@ -48,20 +49,23 @@ def from_json(text: str, cases: Collection[str]) -> list[Event]:
         or not isinstance(held.get("events"), list)
     ):
         raise ValueError("no decisions of a review; expected a file that the page exported")
-    return [_event(sent, number, cases) for number, sent in enumerate(held["events"], start=1)]
+    return [_event(sent, number, cases, classes) for number, sent in enumerate(held["events"], start=1)]
 
 
-def _event(sent: Any, number: int, cases: Collection[str]) -> Event:
-    if not isinstance(sent, dict) or sent.get("case") not in cases:
-        case = sent.get("case") if isinstance(sent, dict) else sent
+def _event(sent: Any, number: int, cases: Collection[str], classes: Collection[str]) -> Event:
+    case = sent.get("case") if isinstance(sent, dict) else sent
+    if not isinstance(sent, dict) or not isinstance(case, str) or case not in cases:
         raise ValueError(f"event {number} is about {str(case)[:80]!r}; expected a case of this run")
     stamps = {name: str(sent.get(name, ""))[:80] for name in _STAMPS}
     try:
-        return Event.read(
-            {key: value for key, value in sent.items() if key not in _STAMPS}, case=sent["case"], **stamps
+        event = Event.read(
+            {key: value for key, value in sent.items() if key not in _STAMPS}, case=case, **stamps
         )
     except ValueError as error:
         raise ValueError(f"event {number}: {error}") from error
+    if event.class_name and event.class_name not in classes:
+        raise ValueError(f"event {number} is about the class {event.class_name!r}; expected one of the run")
+    return event
 
 
 def as_csv(decisions: Decisions) -> str:
@@ -73,13 +77,12 @@ def as_csv(decisions: Decisions) -> str:
         key = (row["case_id"], row["class"], row["rater"])
         entry = rows.setdefault(key, dict(zip(("case", "class", "rater"), key, strict=True)))
         if row["kind"] == "verdict":
-            entry |= {name: row[name] for name in ("verdict", "at", "seconds")} | {
-                "blind": bool(row["blind"])
-            }
+            entry |= {name: row[name] for name in ("verdict", "at", "seconds")}
+            entry |= {"blind": bool(row["blind"]), "mask": row["label_stamp"]}
         elif row["kind"] == "reasons":
-            entry["reasons"] = "; ".join(map(str, row["payload"].get("codes", ())))
+            entry["reasons"] = "; ".join(row["payload"]["codes"])
         else:
-            entry["note"] = str(row["payload"].get("text", ""))
+            entry["note"] = row["payload"]["text"]
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(COLUMNS)
@@ -88,13 +91,16 @@ def as_csv(decisions: Decisions) -> str:
     return file.getvalue()
 
 
-def from_csv(text: str, cases: Collection[str], classes: Collection[str]) -> list[Event]:
+def from_csv(
+    text: str, cases: Collection[str], classes: Collection[str], stamps: Callable[[str], Mapping[str, str]]
+) -> list[Event]:
     """Events of a table: of `as_csv`, or of anybody's with the columns case, rater and verdict.
 
     Args:
         text: of the file.
         cases: ids of the run.
         classes: names of its classes.
+        stamps: case -> what it is now: a verdict whose row does not say which mask it judged is of this one.
 
     Raises:
         ValueError: a column is missing, or a row says what no event can; the message says which.
@@ -113,7 +119,7 @@ def from_csv(text: str, cases: Collection[str], classes: Collection[str]) -> lis
                 f"line {number} is about the class {plain['class'][:80]!r}; expected one of the run"
             )
         try:
-            events += _of_row(plain)
+            events += _of_row(plain, stamps)
         except ValueError as error:
             raise ValueError(f"line {number}: {error}") from error
     return events
@@ -124,7 +130,7 @@ def _plain(value: str | None) -> str:
     return text[1:] if text.startswith("'") else text
 
 
-def _of_row(row: Mapping[str, str]) -> list[Event]:
+def _of_row(row: Mapping[str, str], stamps: Callable[[str], Mapping[str, str]]) -> list[Event]:
     shared = {"rater": row["rater"], "class": row.get("class", ""), "at": row.get("at") or _START}
     shared_more: dict[str, Any] = {"session": "table", "blind": row.get("blind", "").lower() == "true"}
     said: list[dict[str, Any]] = []
@@ -136,9 +142,11 @@ def _of_row(row: Mapping[str, str]) -> list[Event]:
         said.append({"kind": "reasons", "payload": {"codes": codes}})
     if row.get("note"):
         said.append({"kind": "note", "payload": {"text": row["note"]}})
+    judged = {"label_stamp": row["mask"][:80]} if row.get("mask") else stamps(row["case"])
     events = []
     for one in said:
         sent = {**shared, **shared_more, **one}
         name = json.dumps([row["case"], sent], sort_keys=True)
-        events.append(Event.read({**sent, "uuid": str(uuid.uuid5(_NAMESPACE, name))}, case=row["case"]))
+        made = str(uuid.uuid5(_NAMESPACE, name))
+        events.append(Event.read({**sent, "uuid": made}, case=row["case"], **judged))
     return events

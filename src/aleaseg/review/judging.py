@@ -50,9 +50,22 @@ class Judged:
         if self.stale:
             lines.append(
                 f"review: {len(self.stale)} decided about a mask that has changed since, so not used: "
-                f"{', '.join(self.stale[:5])}{', ...' if self.stale[5:] else ''}"
+                f"{_few(self.stale)}"
             )
         return [*lines, *(f"review: {note}" for note in self.notes)]
+
+    def not_mended(self) -> list[str]:
+        """In lines, which cases are not corrected though somebody may have asked for it."""
+        left = {
+            "raters disagree": self.disputed,
+            "the mask has changed since it was decided about": self.stale,
+            "to scan again": tuple(case for case, verdict in self.mend if verdict == "re-scan"),
+        }
+        return [f"Not among them, {why}: {len(ids)} ({_few(ids)})" for why, ids in left.items() if ids]
+
+
+def _few(ids: tuple[str, ...]) -> str:
+    return f"{', '.join(ids[:5])}{', ...' if ids[5:] else ''}"
 
 
 def judged(run: Run) -> Judged:

@@ -30,12 +30,14 @@ class Returned:
         corrected: ids whose mask is a new one, and how many voxels of it changed.
         unchanged: ids that nobody has touched.
         refused: id -> what is wrong with its mask.
+        left_out: ids that the new data set cannot name, for they have no image or no mask.
     """
 
     path: Path
     corrected: dict[str, int]
     unchanged: tuple[str, ...]
     refused: dict[str, str]
+    left_out: tuple[str, ...] = ()
 
 
 def take_back(run: Run, folder: Path, out: Path) -> Returned:
@@ -74,9 +76,8 @@ def take_back(run: Run, folder: Path, out: Path) -> Returned:
             unchanged.append(case_id)
         else:
             corrected[case_id], labels[case_id] = changed
-    if corrected:
-        _write_data_sets(run, out, labels)
-    return Returned(out, corrected, tuple(unchanged), refused)
+    left_out = _write_data_sets(run, out, labels) if corrected else ()
+    return Returned(out, corrected, tuple(unchanged), refused, left_out)
 
 
 def _taken(case: Case, path: Path, dataset: Dataset, out: Path) -> tuple[int, str] | None:
@@ -115,22 +116,28 @@ def _taken(case: Case, path: Path, dataset: Dataset, out: Path) -> tuple[int, st
     changed = int((new.array != old.array).sum())
     if not changed:
         return None
-    name = case.label_files[0].name if len(case.label_files) == 1 else f"{path.parent.name}.nii.gz"
-    target = out / "labels" / name
-    if name.endswith((".nii", ".nii.gz")):
-        write_nifti(target, new.array, geometry)
-    elif name.lower().endswith(".png") and new.array.ndim == 2:
+    # Named by the case's folder: the masks of two cases may have the same name, in two folders of the data set.
+    name = case.label_files[0].name if len(case.label_files) == 1 else "several.nii.gz"
+    ending = next((one for one in (".nii.gz", ".nii", ".png") if name.lower().endswith(one)), "")
+    target = out / "labels" / f"{path.parent.name}{ending}"
+    if ending == ".png" and new.array.ndim == 2:
         write_png(target, new.array.astype(np.uint8 if new.array.max() < 256 else np.uint16))
+    elif ending in (".nii", ".nii.gz"):
+        write_nifti(target, new.array, geometry)
     else:
         raise CaseError(case.id, f"a mask {name}", "a NIfTI or a PNG", "convert the data set's masks")
     return changed, str(target.absolute())
 
 
-def _write_data_sets(run: Run, out: Path, labels: dict[str, str]) -> None:
+def _write_data_sets(run: Run, out: Path, labels: dict[str, str]) -> tuple[str, ...]:
+    """Write both descriptions; ids that the whole one leaves out."""
     every = [record.case for record in run.records()]
+    left_out: list[str] = []
     for name, cases in (("whole", every), ("corrected", list(labels))):
         about: dict[str, Any]
         about, _ = dataset_json(run, cases)
+        left_out += [case for case in cases if case not in about["dataset"]]
         for case, path in labels.items():
             about["dataset"][case]["label"] = path
         write_json(out / name / "dataset.json", about)
+    return tuple(left_out)

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 __all__ = ["routes"]
 
-_FOREVER = "private, max-age=31536000, immutable"
 _REPORT, _OWN = "aleaseg.report", "aleaseg.review"
 _OWN_SCRIPTS = (
     "slices.js",
@@ -46,20 +45,9 @@ STYLES = (("page.css", "aleaseg.pages"), ("report.css", _REPORT), ("review.css",
 
 
 def routes(session: Session) -> list[Route]:
-    """Every address there is; a case is its 20 hexadecimal digits, and one of the run."""
-    from starlette.convertors import Convertor, register_url_convertor
+    """Every address there is; a case is its hexadecimal digits, and one of the run."""
     from starlette.routing import Route
 
-    class Name(Convertor[str]):
-        regex = "[0-9a-f]{20}"
-
-        def convert(self, value: str) -> str:
-            return value
-
-        def to_string(self, value: str) -> str:
-            return value
-
-    register_url_convertor("hash", Name())
     answers = _Answers(session)
 
     def get(path: str, answer: Callable[[Request], Response]) -> Route:
@@ -72,10 +60,10 @@ def routes(session: Session) -> list[Route]:
         get("/api/queue", answers.queue),
         get("/api/holding", answers.holding),
         get("/api/events", answers.events),
-        get("/api/case/{name:hash}", answers.case),
-        get("/api/case/{name:hash}/volume", answers.volume),
-        get("/api/case/{name:hash}/picture/{kind}", answers.picture),
-        get("/api/case/{name:hash}/slice/{kind}/{axis:int}/{k:int}", answers.slice),
+        get("/api/case/{name}", answers.case),
+        get("/api/case/{name}/volume", answers.volume),
+        get("/api/case/{name}/picture/{kind}", answers.picture),
+        get("/api/case/{name}/slice/{kind}/{axis:int}/{k:int}", answers.slice),
         get("/api/agreement", answers.agreement),
         get("/api/looking", answers.looking),
         get("/api/export.{form}", answers.export),
@@ -167,13 +155,14 @@ class _Answers:
         if found is None:
             volumes.ask(case, stamp)
             return _json({"error": "not decoded yet"}, 202, {"retry-after": "1"})
-        headers = {"x-shape": f"{found.size[0]},{found.size[1]}", "x-kind": found.kind, "x-stamp": stamp}
-        if request.query_params.get("v") == stamp:
-            headers["cache-control"] = _FOREVER
+        headers = {"x-shape": f"{found.size[0]},{found.size[1]}", "x-kind": found.kind}
         return Response(found.content, media_type="application/octet-stream", headers=headers)
 
     async def prefetch(self, request: Request) -> Response:
-        names = json.loads(await request.body())
+        try:
+            names = json.loads(await request.body())
+        except (ValueError, RecursionError):
+            names = None
         if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
             return _json({"error": "expected a list of cases"}, 422)
         self._session.prefetch(names)
@@ -224,11 +213,12 @@ class _Answers:
         name = sent.get("case") if isinstance(sent, dict) else None
         if not isinstance(name, str) or name not in self._session.ids:
             raise ValueError(f"the run has no case {str(name)[:40]!r}")
-        of = sent.get("class", "")
-        if of and of not in self._session.dataset.classes:
-            raise ValueError(f"the data set has no class {str(of)[:80]!r}")
         blind = {"blind": True} if self._session.asked.blind else {}
-        return Event.read({**sent, **blind}, case=self._session.ids[name], **self._session.stamps(name))
+        case = self._session.ids[name]
+        event = Event.read({**sent, **blind}, case=case, **self._session.stamps(case))
+        if event.class_name and event.class_name not in self._session.dataset.classes:
+            raise ValueError(f"the data set has no class {event.class_name!r}")
+        return event
 
     # -- all of them --------------------------------------------------------------------------------------
 
@@ -238,7 +228,7 @@ class _Answers:
         return _json(raters_of(self._session.decisions.holding()).as_json())
 
     def looking(self, request: Request) -> Response:
-        return _json(self._session.looking())
+        return _json(self._session.looking(request.query_params.get("rater")))
 
     def export(self, request: Request) -> Response:
         from starlette.responses import Response
@@ -257,15 +247,16 @@ class _Answers:
         return await run_in_threadpool(self._take_in, await request.body())
 
     def _take_in(self, body: bytes) -> Response:
-        cases = set(self._session.ids.values())
+        session = self._session
+        cases, classes = set(session.ids.values()), session.dataset.classes
         try:
             sent = json.loads(body)
             if not isinstance(sent, dict) or not isinstance(sent.get("text"), str):
                 raise ValueError("expected the text of a file")
             if str(sent.get("name")).lower().endswith(".csv"):
-                events = from_csv(sent["text"], cases, self._session.dataset.classes)
+                events = from_csv(sent["text"], cases, classes, session.stamps)
             else:
-                events = from_json(sent["text"], cases)
+                events = from_json(sent["text"], cases, classes)
         except (ValueError, RecursionError) as error:
             return _json({"error": f"{error}"[:300]}, 422)
         return self._keep(events)

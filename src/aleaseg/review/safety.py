@@ -44,15 +44,24 @@ class Guard:
     Args:
         app: that is guarded.
         secret: that the address bears, and then a cookie.
+        once: that an address bears which opens the page one time. Whoever works on this machine sees what programs
+            are started with, a browser and the address in it too.
         cookie: its name; another one for each run, since cookies know no port.
         most_bytes: the largest body.
         seconds: the longest that a body may take.
     """
 
     def __init__(
-        self, app: App, secret: str, cookie: str, most_bytes: int = _MOST_BYTES, seconds: float = _SECONDS
+        self,
+        app: App,
+        secret: str,
+        cookie: str,
+        *,
+        once: str = "",
+        most_bytes: int = _MOST_BYTES,
+        seconds: float = _SECONDS,
     ) -> None:
-        self._app, self._secret, self._cookie = app, secret, cookie
+        self._app, self._secret, self._cookie, self._once = app, secret, cookie, once
         self._most_bytes, self._seconds = most_bytes, seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -103,7 +112,12 @@ class Guard:
     def _given(self, scope: Scope) -> bool:
         """Whether the address bears the secret."""
         token = parse_qs(scope["query_string"].decode("latin-1")).get("token", [""])[0]
-        return scope["method"] == "GET" and self._same(token)
+        if scope["method"] != "GET":
+            return False
+        if self._once and _same(token, self._once):
+            self._once = ""
+            return True
+        return _same(token, self._secret)
 
     def _known(self, headers: _Headers) -> bool:
         jar: SimpleCookie = SimpleCookie()
@@ -111,10 +125,7 @@ class Guard:
             jar.load(headers.only("cookie") or "")
         except CookieError:
             return False
-        return self._cookie in jar and self._same(jar[self._cookie].value)
-
-    def _same(self, token: str) -> bool:
-        return hmac.compare_digest(token.encode("utf-8", "replace"), self._secret.encode())
+        return self._cookie in jar and _same(jar[self._cookie].value, self._secret)
 
     async def _body(self, headers: _Headers, receive: Receive) -> bytes | tuple[int, str]:
         length = headers.only("content-length") or "0"
@@ -139,6 +150,10 @@ class Guard:
 _NO_SECRET = (
     "Open the address that `aleaseg review` printed: it bears a token, without which nothing is shown."
 )
+
+
+def _same(token: str, secret: str) -> bool:
+    return hmac.compare_digest(token.encode("utf-8", "replace"), secret.encode())
 
 
 class _Headers:

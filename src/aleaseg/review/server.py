@@ -20,22 +20,23 @@ __all__ = ["application", "serve"]
 _HOST = "127.0.0.1"
 
 
-def application(session: Session, secret: str) -> App:
+def application(session: Session, secret: str, once: str = "") -> App:
     """Everything that is served, behind its guard."""
     from starlette.applications import Starlette
 
     app: Any = Starlette(routes=routes(session))
     app.router.redirect_slashes = False
     # Cookies know no port: two reviews at once have two names.
-    return Guard(app, secret, f"aleaseg_{hashlib.sha256(secret.encode()).hexdigest()[:12]}")
+    return Guard(app, secret, f"aleaseg_{hashlib.sha256(secret.encode()).hexdigest()[:12]}", once=once)
 
 
-def serve(asked: ReviewSettings, ready: Callable[[str], None]) -> None:
+def serve(asked: ReviewSettings, ready: Callable[[str, str], None]) -> None:
     """Serve a review until it is interrupted.
 
     Args:
         asked: which run, and how.
-        ready: called with the address, the secret in it, once it answers.
+        ready: called with the address, the secret in it, and with one that opens the page a single time, to start
+            a browser with; as soon as the server answers.
 
     Raises:
         UsageError: the run or its data set cannot be opened, or the port is taken.
@@ -49,9 +50,9 @@ def serve(asked: ReviewSettings, ready: Callable[[str], None]) -> None:
         listening.close()
         raise
     session.prepare()
-    secret = secrets.token_urlsafe(24)
+    secret, once = secrets.token_urlsafe(24), secrets.token_urlsafe(24)
     config = uvicorn.Config(
-        application(session, secret),
+        application(session, secret, once),
         log_level="warning",
         access_log=False,
         server_header=False,
@@ -65,12 +66,12 @@ def serve(asked: ReviewSettings, ready: Callable[[str], None]) -> None:
         http="h11",
         loop="asyncio",
     )
-    address = f"http://{_HOST}:{listening.getsockname()[1]}/?token={secret}"
+    address = f"http://{_HOST}:{listening.getsockname()[1]}/?token="
 
     class Server(uvicorn.Server):
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
             await super().startup(sockets)
-            ready(address)
+            ready(address + secret, address + once)
 
     try:
         Server(config).run(sockets=[listening])

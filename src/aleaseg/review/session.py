@@ -16,7 +16,7 @@ import numpy as np
 
 from aleaseg.case import Case, Dataset
 from aleaseg.errors import AleasegError, UsageError
-from aleaseg.pages.javascript import significant
+from aleaseg.pages.javascript import plain
 from aleaseg.predictions import open_predictions
 from aleaseg.readers import open_dataset
 from aleaseg.report.columns import values
@@ -35,6 +35,7 @@ __all__ = ["DECISIONS", "Session", "data_set_of"]
 
 DECISIONS = Path("review") / "decisions.sqlite"
 """Where a run keeps what was decided."""
+_DIGITS = 7
 
 
 def data_set_of(run: Run) -> Dataset:
@@ -109,7 +110,9 @@ class Session:
         data = case_table(self.facts, self.report)
         if self.asked.blind:
             _hide(data)
-        return json.dumps(_plain(data), ensure_ascii=True, allow_nan=False, separators=(",", ":")).encode()
+        return json.dumps(
+            plain(data, _DIGITS), ensure_ascii=True, allow_nan=False, separators=(",", ":")
+        ).encode()
 
     def about(self) -> dict[str, Any]:
         """What the page has to know of the run."""
@@ -133,7 +136,8 @@ class Session:
         about = self.facts.of(case_id, None if picture is None else picture.ways)
         if self.asked.blind:
             about = {**about, "reasons": [], "statistics": [], "classes": []}
-        return _plain({**about, "volume": self.volume(name)})
+        found: dict[str, Any] = plain({**about, "volume": self.volume(name)}, _DIGITS)
+        return found
 
     def volume(self, name: str) -> dict[str, Any]:
         """How far a case is decoded, and what a viewer has to know of it; it is asked for."""
@@ -143,6 +147,8 @@ class Session:
         stamp = self.volumes.stamp(case)
         self.volumes.ask(case, stamp)
         found: dict[str, Any] = {part: self.volumes.about(stamp, part) for part in PARTS}
+        if self.asked.blind and found["prediction"]:  # a place would tell the reason
+            found["prediction"] = {**found["prediction"], "places": []}
         error = next(filter(None, (self.volumes.error(stamp, part) for part in PARTS)), "")
         return {"stamp": stamp, "error": error, **found}
 
@@ -161,9 +167,15 @@ class Session:
             path = mosaic_file(self.report, case_id, background=kind == "background")
         return path if path.is_file() else None
 
-    def looking(self) -> dict[str, Any]:
-        """What to look at first, by case: faults that a minute finds, a place drawn by lot; and what the lot says."""
+    def looking(self, rater: str | None = None) -> dict[str, Any]:
+        """What to look at first, by case: faults that a minute finds, a place drawn by lot; and what the lot says.
+
+        Args:
+            rater: where the review is blind, of their decisions alone.
+        """
         held = self.decisions.holding()
+        if self.asked.blind:
+            held = [one for one in held if one.rater == rater]
         bad, frame = found_bad(held), self.facts.cases
         ids = list(frame["case"].astype(str))
         order = drawn_order(ids, str(self.facts.manifest.get("created") or ""))
@@ -188,9 +200,9 @@ class Session:
 
     # -- decisions --------------------------------------------------------------------------------------
 
-    def stamps(self, name: str) -> dict[str, str]:
+    def stamps(self, case_id: str) -> dict[str, str]:
         """What is looked at when somebody decides about a case now."""
-        case = self.cases.get(name)
+        case = self.cases.get(self._names[case_id])
         if case is None:
             return {"run_stamp": self.run_stamp}
         return {
@@ -235,16 +247,3 @@ def _hide(data: dict[str, Any]) -> None:
         data[name] = [data[name][row] for row in order]
     for name in ("status", "group", "site", "error", "class_set"):
         data[name] = {**data[name], "codes": [data[name]["codes"][row] for row in order]}
-
-
-def _plain(value: Any) -> Any:
-    """As JSON takes it; numbers that are none become null."""
-    if value is None or isinstance(value, str | bool | int):
-        return value
-    if isinstance(value, float):
-        return significant(value, 7)
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    return _plain(value.tolist()) if hasattr(value, "tolist") else str(value)

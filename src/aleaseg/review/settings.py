@@ -19,16 +19,18 @@ class ReviewSettings(Settings):
 
     run: Annotated[str | Path, Argument("A folder made by audit or score.", "RUN")]
     _: KW_ONLY
-    no_browser: Annotated[
-        bool, Option("Open no browser; the address alone is printed, as for a tunnel.")
-    ] = False
+    no_browser: Annotated[bool, Option("Open no browser, only print the address: for a tunnel, say.")] = (
+        False
+    )
     port: Annotated[
-        int, Option("Port on 127.0.0.1; 0: the run's usual one, or any that is free.", "N", least=0)
+        int, Option("Port on 127.0.0.1; 0: the usual one of this run, or any that is free.", "N", least=0)
     ] = 0
     rater: Annotated[str | None, Option("Who decides; default: your user name.", "NAME")] = None
-    blind: Annotated[bool, Option("Hide scores, reasons and what others decided; a drawn order.")] = False
+    blind: Annotated[
+        bool, Option("Hide scores, reasons and what others decided, and shuffle the cases.")
+    ] = False
     cache_gb: Annotated[
-        float, Option("Disk that decoded cases may take, in RUN/review.", "GB", least=0.0)
+        float, Option("Disk space for decoded cases, in RUN/review/volumes.", "GB", least=0.0)
     ] = 8.0
 
     def __post_init__(self) -> None:

@@ -9,6 +9,7 @@ ALEASEG.outbox = (key, post, store = localStorage, later = (call, ms) => setTime
   const unsent = new Map(); // uuid -> event, in the order in which they happened
   let busy = false;
   let problem = ""; // why the last attempt failed
+  let refused = ""; // what will never be taken; said as long as the page lasts
   let waits = 0;
 
   for (let place = 0; place < store.length; place += 1) {
@@ -54,9 +55,7 @@ ALEASEG.outbox = (key, post, store = localStorage, later = (call, ms) => setTime
       } else if ((status === 422 || status === 409) && some.length > 1) {
         await oneByOne(some);
       } else if (status === 422 || status === 409) {
-        // It will never be taken: kept out of the way of the others, and said.
-        gone(some[0].uuid);
-        problem = `one decision was refused: ${body.error}`;
+        refuse(some[0], body);
       } else {
         problem = body && body.error ? body.error : `the server answered ${status}`;
         again = wait();
@@ -72,14 +71,19 @@ ALEASEG.outbox = (key, post, store = localStorage, later = (call, ms) => setTime
   }
 
   async function oneByOne(some) {
+    [problem, waits] = ["", 0];
     for (const event of some) {
       const { status, body } = await post([event]);
       if (status === 200) gone(event.uuid);
-      else if (status === 422 || status === 409) {
-        gone(event.uuid);
-        problem = `one decision was refused: ${body.error}`;
-      } else return;
+      else if (status === 422 || status === 409) refuse(event, body);
+      else return;
     }
+  }
+
+  // It will never be taken: kept out of the way of the others, and said.
+  function refuse(event, body) {
+    gone(event.uuid);
+    refused = `one decision was refused: ${body && body.error}`;
   }
 
   function wait() {
@@ -94,7 +98,7 @@ ALEASEG.outbox = (key, post, store = localStorage, later = (call, ms) => setTime
   const api = {
     add, flush,
     get count() { return unsent.size; },
-    get problem() { return problem; },
+    get problem() { return [problem, refused].filter(Boolean).join("; "); },
     events: () => [...unsent.values()],
     on: (listen) => listeners.push(listen),
   };

@@ -73,7 +73,7 @@ ALEASEG.panel = (parts, classes, does) => {
     noted = text ? text.payload.text : "";
     if (document.activeElement !== parts.note) parts.note.value = noted;
     pressTags();
-    const told = events.filter((one) => !["open", "place"].includes(one.kind)).reverse();
+    const told = events.filter((one) => one.kind !== "open").reverse();
     parts.history.replaceChildren(...told.map((one) => h("li", { class: one.undone ? "undone" : null },
       h("b", {}, one.rater), " ", said(one), " ", h("time", { datetime: one.at, title: one.at }, when(one.at)),
       one.seconds ? h("span", { class: "muted" }, ` after ${Math.round(one.seconds)} s`) : null,

@@ -152,7 +152,7 @@
     return h("span", { class: `badge verdict-${mine ? mine.verdict : "other"} ${verdicts.stale(of(place)) ? "stale" : ""}`, title: words.filter(Boolean).join("; ") }, text);
   }
   const sheet = ALEASEG.sheet(one, queue, byId("sheet"), { link: (place) => one.link(place), hover: () => {}, badge });
-  const controls = ALEASEG.reviewControls(one, queue, byId("queue-controls"), () => json("/api/looking"));
+  const controls = ALEASEG.reviewControls(one, queue, byId("queue-controls"), () => json(`/api/looking?${new URLSearchParams({ rater })}`));
 
   function counted() {
     const all = one.count;
@@ -230,6 +230,8 @@
     let found = first;
     for (let wait = 60; ; wait = Math.min(1000, wait * 1.5)) {
       if (here !== row) return;
+      // Where to look would tell what is doubted.
+      if (blind && found.prediction) found = { ...found, prediction: { ...found.prediction, places: [] } };
       if (found.image) {
         viewer.show(found, of(here));
         document.body.dataset.case = of(here);
@@ -279,7 +281,6 @@
   let places = [];
   function linkReasons(found) {
     places = found;
-    if (blind) return;
     document.querySelectorAll("#reasons .sentence").forEach((sentence, k) => {
       if (!found[k] || !reasons[k] || found[k].reason !== reasons[k].code) return;
       sentence.replaceWith(h("button", { type: "button", class: "sentence", title: "show it", onclick: () => viewer.look(found[k]) }, sentence.textContent));

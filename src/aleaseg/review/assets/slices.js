@@ -1,8 +1,8 @@
 // Slices of the case that is looked at, as they hang: fetched once, kept while there is room.
 "use strict";
 
-// `fetched(path)` is a promise of a response; `hash` and `stamp` say which case, and how it was then.
-ALEASEG.slices = (hash, stamp, fetched = (path) => fetch(path)) => {
+// `fetched(path)` is a promise of a response; `hash` says which case.
+ALEASEG.slices = (hash, fetched = (path) => fetch(path)) => {
   const KINDS = { "|u1": Uint8Array, "<u1": Uint8Array, "<u2": Uint16Array, "<i2": Int16Array, "<i4": Int32Array, "<f4": Float32Array };
   const MOST_BYTES = 192 << 20;
   const kept = new Map(); // key -> {data, rows, columns}; the order is that of use
@@ -32,7 +32,7 @@ ALEASEG.slices = (hash, stamp, fetched = (path) => fetch(path)) => {
   }
 
   async function load(key) {
-    const answer = await fetched(`/api/case/${hash}/slice/${key}&v=${stamp}`);
+    const answer = await fetched(`/api/case/${hash}/slice/${key}`);
     if (answer.status === 202 || over) return null;
     if (!answer.ok) throw new Error((await answer.json()).error);
     const [rows, columns] = answer.headers.get("x-shape").split(",").map(Number);

@@ -4,7 +4,7 @@
 ALEASEG.together = (dialog, parts, byCase, changed) => {
   const { h, number } = ALEASEG;
 
-  const interval = (one) => (one.value === null ? "not defined: all said one thing" : `${one.value.toFixed(2)} (95% ${one.low.toFixed(2)} to ${one.high.toFixed(2)})`.replaceAll("-", "\u2212"));
+  const interval = (one) => (!one.units ? "–" : one.value === null ? "not defined: all said one thing" : `${one.value.toFixed(2)} (95% ${one.low.toFixed(2)} to ${one.high.toFixed(2)})`.replaceAll("-", "\u2212"));
   const row = (title, one, more) => h("tr", {}, h("th", { scope: "row" }, title), h("td", {}, interval(one)), h("td", { class: "muted" }, `${number(one.units)} case${one.units === 1 ? "" : "s"}${more}`));
 
   async function open() {
@@ -18,6 +18,7 @@ ALEASEG.together = (dialog, parts, byCase, changed) => {
     }
     const raters = Object.entries(found.raters);
     const rows = found.cohen.map((one) => row(`${one.raters[0]}, ${one.raters[1]}: Cohen's κ`, one, " decided by both"));
+    if (found.more_pairs) rows.push(h("tr", {}, h("td", { colspan: 3, class: "muted" }, `${number(found.more_pairs)} more pairs are not shown`)));
     if (found.fleiss && raters.length > 2) rows.push(row("Fleiss' κ", found.fleiss, " decided by all"));
     if (found.krippendorff) rows.push(row("Krippendorff's α", found.krippendorff, " decided by two or more"));
     parts.agreement.replaceChildren(

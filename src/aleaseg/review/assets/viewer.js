@@ -14,7 +14,6 @@ ALEASEG.volumeViewer = (parts, classes, about) => {
   let voxel = [0, 0, 0];
   let main = 0; // the axis whose plane is large
   let grey = null; // which values are black and white
-  let listener = () => {};
   let drawnAt = 0;
 
   const image = () => volume.image;
@@ -41,7 +40,7 @@ ALEASEG.volumeViewer = (parts, classes, about) => {
     volume = found;
     if (!same) {
       if (source) source.stop();
-      source = slices(hash, found.stamp);
+      source = slices(hash);
       voxel = image().shape.map((length) => Math.floor(length / 2));
       main = 0;
       grey = ALEASEG.greyWindow(image().windows, image().ranges, about.channels);
@@ -130,7 +129,6 @@ ALEASEG.volumeViewer = (parts, classes, about) => {
       asked = false;
       if (volume) image().planes.forEach((_, axis) => drawPlane(axis));
       marker();
-      listener(voxel);
     });
   }
 
@@ -366,8 +364,8 @@ ALEASEG.volumeViewer = (parts, classes, about) => {
   }
 
   return {
-    show, clear, look, key, step,
+    show, clear, look, key,
     hide: (on) => { if (shown.hidden !== on) { shown.hidden = on; draw(); } },
-    voxel: () => voxel, ready: () => volume !== null, on: (call) => { listener = call; },
+    ready: () => volume !== null,
   };
 };
