@@ -36,7 +36,7 @@ def checked_box(box: ArrayLike) -> Box:
     corners = np.asarray(box, dtype=np.float64).reshape(-1)
     # So that NaN is refused too.
     if len(corners) != 4 or not (corners[0] <= corners[2] and corners[1] <= corners[3]):
-        raise ValueError(f"box is {box}; expected (x0, y0, x1, y1) with x0 <= x1 and y0 <= y1")
+        raise ValueError(f"box is {box!s}; expected (x0, y0, x1, y1) with x0 <= x1 and y0 <= y1")
     x0, y0, x1, y1 = corners.tolist()
     return x0, y0, x1, y1
 
