@@ -31,6 +31,7 @@ CASE_COLUMNS = (
     "image_doubt",
     "label_doubt",
     "auv",
+    "auv_for_size",
     "perception_scale",
     "oof_dice",
     "softmin",
@@ -105,6 +106,13 @@ _NUMBERS = (
         direction=Direction.HIGH_CERTAIN,
         role="score",
         limits=(0, 1),
+    ),
+    _measure(
+        "auv_for_size",
+        "AUV for its size",
+        "AUV of what is left of ln S when each class's volume is known; 1 = the least S for its size",
+        Direction.HIGH_BAD,
+        (0, 1),
     ),
     _measure(
         "mean_confidence",

@@ -21,7 +21,7 @@ __all__ = ["write_tables"]
 _AXES = ("d", "h", "w")
 _SIZES = ("depth", "height", "width")
 _OF_THE_CASE = ("case", "status", "group", "site", "oof_dice", "volume_mm3", "class_set", "error")
-_SCORED = ("doubt", "image_doubt", "label_doubt", "auv")
+_SCORED = ("doubt", "image_doubt", "label_doubt", "auv", "auv_for_size")
 
 
 def write_tables(
