@@ -136,7 +136,7 @@ def of_data(name: str, old: pd.DataFrame, new: pd.DataFrame) -> tuple[list[dict]
         }
     for fault, axis in sorted({*zip(new["fault"], new["axis"], strict=True)} - {("", "clean")}):
         before, after = both(fault)
-        count = int((new["fault"] == fault).sum())
+        count = str((new["fault"] == fault).sum())
         by_fault.append(
             {
                 "fault": fault,

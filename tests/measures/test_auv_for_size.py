@@ -27,7 +27,7 @@ populations = st.builds(population, st.integers(0, 999), st.integers(12, 60), st
 
 @settings(max_examples=40, deadline=None)
 @given(populations, st.floats(0.01, 100), st.floats(0.001, 1000), st.floats(-0.2, 0.4))
-def test_a_power_of_the_size_the_unit_of_volumes_and_of_S_change_nothing(case, factor, unit, power):
+def test_a_power_of_the_size_the_unit_of_volumes_and_of_the_scale_change_nothing(case, factor, unit, power):
     scales, volumes = case
     known = SizeAdjustedAuv.fit(scales, volumes)(scales, volumes)
     with np.errstate(divide="ignore"):
@@ -45,7 +45,9 @@ def test_as_plain_numpy_has_it(case):
     for c in range(scales.shape[1]):
         there = np.isfinite(scales[:, c])
         line = SizeAdjustment.fit(np.log(scales[there, c]), np.log(volumes[there, c]))
-        left[there, c] = np.log(scales[there, c]) - line.intercept - line.slopes[0] * np.log(volumes[there, c])
+        left[there, c] = (
+            np.log(scales[there, c]) - line.intercept - line.slopes[0] * np.log(volumes[there, c])
+        )
     there = np.isfinite(left).any(axis=1)
     mean = np.nansum(left, axis=1) / np.maximum(np.isfinite(left).sum(axis=1), 1)
     low, high = mean[there].min(), mean[there].max()
@@ -61,7 +63,7 @@ def test_auv_ranks_by_size_and_auv_for_its_size_does_not():
     assert abs(adjusted) < 0.15
 
 
-def test_a_map_with_little_S_for_its_size_is_the_most_uncertain():
+def test_a_map_with_a_small_scale_for_its_size_is_the_most_uncertain():
     scales, volumes = population(5, absent=0)
     scales[7] /= 5
     assert SizeAdjustedAuv.fit(scales, volumes)(scales, volumes).argmax() == 7

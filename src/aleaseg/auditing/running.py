@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from aleaseg.auditing.beginning import begin_audit, file_hashes
+from aleaseg.auditing.drifting import drift_of
 from aleaseg.auditing.eye import choose_eye, warnings_before
+from aleaseg.auditing.growth import growth_of
 from aleaseg.auditing.notes import notes_after
 from aleaseg.auditing.predicting import predict_cases, source_of
 from aleaseg.auditing.reference import open_reference
@@ -80,11 +82,13 @@ def run_audit(
     dataset = _open(settings, progress)
     reference = open_reference(settings, dataset)
     source = source_of(settings, dataset)
-    eye = choose_eye(settings, dataset, source, reference)
+    growth = growth_of(settings, run, dataset)
+    # Cases that came in are looked at as the others were, whatever would be chosen today.
+    eye = choose_eye(settings, dataset, source, run if growth else reference)
     _refuse(settings, dataset, source)
     for line in warnings_before(eye.model, dataset) if eye.model else ():
         announce(line)
-    begin_audit(run, settings, dataset)
+    begin_audit(run, settings, dataset, growth)
     result = _check(run, dataset, progress)
     dataset = join_groups(dataset, result)
     notes = predict_cases(run, dataset, settings, reference, started, progress)
@@ -104,9 +108,15 @@ def run_audit(
     run.forget_others([case.id for case in dataset.cases])
     # Without labels there may be one map a case, whatever classes the data set declares.
     classes = list(dataset.classes) if dataset.has_labels or reference or extractor.maps_classes else []
+    compared_with = run if growth else reference
     write_tables(
-        run, classes, reference.population if reference else None, every=settings.measures == "all"
+        run,
+        classes,
+        compared_with.population if compared_with else None,
+        batches=growth.batches if growth else None,
+        every=settings.measures == "all",
     )
+    notes += drift_of(run, dataset, growth, reference)
     notes += [*other_versions(run), *notes_after(run, dataset, troubles)]
     run.update_manifest(notes=notes, finished=now())
     index = None

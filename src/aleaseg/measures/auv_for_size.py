@@ -62,7 +62,9 @@ class SizeAdjustedAuv:
         lines = []
         for column, size in zip(logs.T, sizes.T, strict=True):
             usable = np.isfinite(column) & np.isfinite(size)
-            lines.append(SizeAdjustment.fit(column[usable], size[usable]) if usable.sum() >= _LEAST else None)
+            lines.append(
+                SizeAdjustment.fit(column[usable], size[usable]) if usable.sum() >= _LEAST else None
+            )
         left = _left(logs, sizes, lines)
         left = left[np.isfinite(left)]
         return cls(tuple(lines), float(left.min()), float(left.max())) if left.size else None

@@ -23,10 +23,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from aleaseg.measures.robust import RobustScale
 
-__all__ = ["ALPHA", "FEWEST", "Drift", "first_of_each", "step_down", "two_samples"]
+__all__ = ["ALPHA", "FEWEST", "QUANTILES", "Drift", "first_of_each", "step_down", "two_samples"]
 
 ALPHA = 0.01
 """The chance of any false alarm at all."""
+QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
+"""What is told of how a measure is spread."""
 FEWEST = 5
 """Below this nothing is tested: no difference could be told from chance."""
 
@@ -41,6 +43,8 @@ class Drift:
         shift: of the median, in robust standard deviations of the population; > 0 = the new lie higher.
         distance: D, in [0, 1], high = other.
         p: of D, if both were of one kind.
+        spread, spread_population: where `QUANTILES` lie, in robust standard deviations of the population
+            from its median.
     """
 
     n: int
@@ -50,6 +54,8 @@ class Drift:
     shift: float
     distance: float
     p: float
+    spread: tuple[float, ...]
+    spread_population: tuple[float, ...]
 
 
 def two_samples(new: ArrayLike, population: ArrayLike) -> Drift | None:
@@ -75,15 +81,18 @@ def two_samples(new: ArrayLike, population: ArrayLike) -> Drift | None:
         # Of many ties it has no exact p, and says that it takes the asymptotic one.
         warnings.filterwarnings("ignore", "ks_2samp: Exact calculation", RuntimeWarning)
         found = ks_2samp(ours, theirs)
-    shift = float(RobustScale.fit(theirs).z(np.median(ours)))
+    scale = RobustScale.fit(theirs)
+    spread, usual = (tuple(np.quantile(scale.z(each), QUANTILES).tolist()) for each in (ours, theirs))
     return Drift(
         len(ours),
         len(theirs),
         float(np.median(ours)),
         float(np.median(theirs)),
-        shift,
+        float(scale.z(np.median(ours))),
         float(found.statistic),
         float(found.pvalue),
+        spread,
+        usual,
     )
 
 

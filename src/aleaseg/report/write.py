@@ -18,6 +18,7 @@ from aleaseg.pages.templates import flat, write_html
 from aleaseg.predictions import Predictions, open_predictions
 from aleaseg.report.columns import values
 from aleaseg.report.draw import Wanted, draw_cases, drawn
+from aleaseg.report.drift import ruler_svg, shown_drift
 from aleaseg.report.facts import CaseFacts
 from aleaseg.report.index import index_data
 from aleaseg.report.next_step import HALF, next_step
@@ -141,6 +142,7 @@ def _context(facts: CaseFacts, notes: list[str]) -> dict[str, Any]:
     findings = checked["findings"] if isinstance(checked, dict) else checked
     findings = sorted(findings, key=lambda finding: (finding["severity"] != "error", finding["case"]))
     has = {column.name for column in columns}
+    drift, alarms = shown_drift(run)
     return {
         "styles": ["report.css"],
         "name": about.get("name") or run.path.name,
@@ -150,6 +152,11 @@ def _context(facts: CaseFacts, notes: list[str]) -> dict[str, Any]:
         "failed": int((status == "failed").sum()),
         "above_half": {"label_doubt": None, "image_doubt": None, **(population.get("above_half") or {})},
         "next": next_step(run.path.resolve(), cases),
+        "drift": drift,
+        "drift_alarms": alarms,
+        "drift_tests": (manifest.get("drift") or {}).get("tests", 0),
+        "drift_alpha": (manifest.get("drift") or {}).get("alpha", 0.0),
+        "ruler": ruler_svg(),
         "first": [(case, facts.reasons(case)) for case in cases["case"].astype(str).head(_WITHOUT_SCRIPTS)],
         "prediction": facts.prediction,
         "has": has,

@@ -95,6 +95,9 @@ _CONFOUNDS = (
     _confound("fov_mm3", "Field of view", "volume of the image, mm^3 (mm^2 in 2D)", "mm³"),
     _confound("class_set", "Class set", "which classes the mask has"),
     _confound("site", "Site", "where the scan comes from"),
+    _confound(
+        "batch", "Batch", "which arrival the case came with; 0: it was there when the population was made"
+    ),
 )
 # Numbers of measures.csv that stand for no case by themselves.
 _NUMBERS = (

@@ -140,6 +140,8 @@ def fit_population(numbers: Numbers) -> dict[str, Any] | None:
     }
     return {
         "cases": len(measured),
+        # Those that could not be measured too: who is not among them came in later.
+        "ids": list(numbers.cases),
         "classes": list(classes),
         "kind": kind,
         "auv": {
@@ -194,7 +196,9 @@ def score_population(
     for_size = nothing
     if (kept := population["auv"].get("for_size")) is not None:  # older populations have none
         of_classes = numbers.with_classes(population["classes"])
-        for_size = SizeAdjustedAuv.from_dict(kept)(of_classes.scales(kind), of_classes.by_class("volume_mm3"))
+        for_size = SizeAdjustedAuv.from_dict(kept)(
+            of_classes.scales(kind), of_classes.by_class("volume_mm3")
+        )
     failed = numbers.failed
     image = ImageReference.from_dict(population["image"])
     image_z = np.where(failed, np.nan, image.z(numbers.images(image.names)))

@@ -15,6 +15,7 @@ from aleaseg.case import Case, Dataset, file_stamps
 from aleaseg.errors import AleasegError
 from aleaseg.extractors import Extractor, ExtractorSettings, make_extractor
 from aleaseg.predictions import Predictions, open_predictions
+from aleaseg.predictions.folder import PredictionFolder
 from aleaseg.run import Run
 from aleaseg.scoring.record import score_case, unmeasured
 from aleaseg.work import map_cases
@@ -129,8 +130,8 @@ def _prediction_stamps(run: Run, dataset: Dataset) -> dict[str, str]:
     if named.get("source") in ("crossfit", "eye"):
         return {case.id: _stamp([run.prediction_file(case.id)]) for case in dataset.cases}
     if named.get("source") == "folder":
-        whole = _stamp(sorted(path for path in Path(named["path"]).rglob("*") if path.is_file()))
-        return dict.fromkeys((case.id for case in dataset.cases), whole)
+        folder = PredictionFolder(named["path"], dataset)
+        return {case.id: _stamp(folder.paths(case.id)) for case in dataset.cases}
     return dict.fromkeys((case.id for case in dataset.cases), "")
 
 
