@@ -231,7 +231,7 @@
     for (let wait = 60; ; wait = Math.min(1000, wait * 1.5)) {
       if (here !== row) return;
       // Where to look would tell what is doubted.
-      if (blind && found.prediction) found = { ...found, prediction: { ...found.prediction, places: [] } };
+      if (blind && found.prediction) found = { ...found, prediction: { ...found.prediction, places: [], doubt: null } };
       if (found.image) {
         viewer.show(found, of(here));
         document.body.dataset.case = of(here);
