@@ -2,23 +2,27 @@
 
 Two things can speak against the label of a voxel, and both do more than one:
 
-    doubt = 1 - (1 - disagreement) (1 - border / 2)
+    doubt = 1 - (1 - disagreement) (1 - border)
 
-*Disagreement* is 1 - p, p the probability that a predictor that never saw the case gives to the label that the voxel
-has. So it is large where the predictor is sure of something else, and about 1/2 along a border that it cannot place. A
-predictor that keeps labels alone is taken to be as sure as it is far from its own border:
+*Disagreement* is 1 - p, p the probability that a predictor that never saw the case gives to the label that the
+voxel has. It is large where the predictor is sure of something else, and about 1/2 along a border that it cannot
+place. A predictor that keeps labels alone is taken to be as sure as it is far from its own border:
 
-    p = 1 / (1 + exp(-s / t))    s: mm to the border of where it sees that label, positive inside; t: a voxel of a slice
+    p = 1 / (1 + exp(-s / t))    s: mm to the border of where it sees that label, positive inside
+                                 t: the edge of a voxel in the slice
 
-*Border*, of each class, is what the statistics of `aleaseg.measures.boundary` hear, at the voxels that they hear it
-from. Each is an excess: the share that would not be there if the border were as it is usual in the population.
+*Border* is what the statistics of `aleaseg.measures.boundary` hear, at the voxels that they hear it from. Each is an
+excess e, the share that would not be there if the border were as is usual in the population:
 
-    spikes, gaps   1 - usual / roughness                           what an opening takes away, what a closing fills
-    straight runs  (1 - usual / mean run) (1 - usual / this run)   on both sides of each face of the run
-    contrast       (1 - rim contrast / usual) (1 - here / usual)   within two voxels of the border, in the slice
+    spikes, gaps   e = 1 - usual / roughness                           what an opening takes away, a closing fills
+    straight runs  e = (1 - usual / mean run) (1 - usual / this run)   to both sides of each face of the run
+    contrast       e = (1 - rim contrast / usual) (1 - here / usual)   within two voxels of the border, in the slice
 
-They are joined as above, and of several classes the largest counts. The map is no probability of an error; it says where
-to look first. How well it points to known faults is measured (benchmarks/where.md). The definition is this package's own.
+    border = (1 - (1 - e) (1 - e) (1 - e)) / 2
+
+The half: along a border that is wrong one side of it is wrong, and these do not tell which. Of several classes the
+largest counts. The map is no probability of an error: it says where to look first. How well it points to known
+faults, and what else was tried, is measured (benchmarks/where.md). The definition is this package's own.
 """
 
 from __future__ import annotations
@@ -95,7 +99,7 @@ def belief(label: NDArray, predicted: NDArray, spacing_mm: Sequence[float]) -> N
 
 
 def _beyond(region: NDArray[np.bool_], spacing_mm: Sequence[float]) -> NDArray[np.float64]:
-    """mm from each voxel to the region; where there is none, farther than across the array."""
+    """From each voxel to the region, in mm; where there is none, farther than across the array."""
     if not region.any():
         far = float(np.linalg.norm(np.multiply(region.shape, spacing_mm)))
         return np.full(region.shape, far)
@@ -118,7 +122,7 @@ def border_doubt(
         valid: (*spatial), voxels that somebody looked at; None: all.
 
     Returns:
-        (*spatial) in [0, 1), 0 away from the border, and everywhere where the border is as usual.
+        (*spatial) in [0, 1/2], 0 away from the border, and everywhere where the border is as usual.
 
     Raises:
         ValueError: neither 2D nor 3D, or shapes differ.
@@ -134,7 +138,7 @@ def border_doubt(
             assert image is not None
             known = None if valid is None else valid[window]
             here = both(here, _without_contrast(small, image[number][window], contrast, known))
-    found[window] = here
+    found[window] = here / 2
     return found if valid is None else np.where(valid, found, np.float32(0))
 
 
@@ -160,8 +164,10 @@ def _straight(mask: NDArray[np.bool_], usual: UsualBorder) -> NDArray[np.float32
     volume = np.pad(mask if mask.ndim == 3 else mask[None], 1)
     found = np.zeros(volume.shape, np.float32)
     for name, pairs in (("step", _IN_SLICES), ("step_across", _ACROSS)):
+        if name not in shape:  # a picture has no planes across it
+            continue
         length = getattr(usual, name)
-        excess = _excess(length, np.exp(shape.get(name, 0.0)))
+        excess = _excess(length, np.exp(shape[name]))
         if excess > 0:
             np.maximum(found, excess * _excess(length, _longest_run(volume, pairs)), out=found)
     inside = _inside(found)

@@ -174,7 +174,7 @@ def case_pictures(
     _, (volume,) = as_volume(geometry, image)
     unsure = None if q is None else ambiguity(q)
     geometry, (label, predicted, unsure, doubt) = as_volume(geometry, label, predicted, unsure, doubt)
-    maps = Maps(volume.shape[1:], geometry.spacing_mm, label, predicted, ignore)
+    maps = Maps(volume.shape[1:], geometry.spacing_mm, label, predicted, ignore, doubt)
     first, *more = places(maps, sought)
     shown = [shown_window(one, label, is_ct and k == 0) for k, one in enumerate(volume[:_MOST_CHANNELS])]
     hung = planes_through(first.voxel, geometry)

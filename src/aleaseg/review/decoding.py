@@ -81,7 +81,7 @@ def decode_prediction(
     sought: Sequence[Sought],
     kept: DoubtMap | None = None,
 ) -> None:
-    """Write what is predicted of a case, where to look and where the doubt is, and `prediction.json`, which says that it is whole.
+    """Write what is predicted of a case, where to look and where the doubt is; `prediction.json` says that it is whole.
 
     Args:
         folder: where its image is.
@@ -115,7 +115,7 @@ def decode_prediction(
     if predicted is not None:
         about["prediction"] = predicted.dtype.str
         _write(folder / "prediction.raw", predicted, predicted.dtype)
-    maps = Maps(geometry.shape, geometry.spacing_mm, label, predicted, dataset.ignore)
+    maps = Maps(geometry.shape, geometry.spacing_mm, label, predicted, dataset.ignore, doubt)
     if label is not None and predicted is not None:
         differ = maps.difference()
         about["profile"] = [differ.sum(axis=_others(axis)).tolist() for axis in range(3)]

@@ -85,7 +85,7 @@ class DoubtMap:
             return None
         fits = part.dtype == np.uint8 and part.ndim == len(one.corner) == len(one.shape)
         inside = fits and all(
-            0 <= at and at + size <= whole
+            at >= 0 and at + size <= whole
             for at, size, whole in zip(one.corner, part.shape, one.shape, strict=True)
         )
         return one if inside else None

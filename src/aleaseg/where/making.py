@@ -28,11 +28,12 @@ def usual_borders(population: Mapping[str, Any]) -> dict[str, UsualBorder]:
 
     Returns:
         By class; contrast alone where no border at all would be far from the usual, else NaN. Empty where nothing is
-        known of masks.
+        known of masks, as in a population of an older version.
     """
-    if not population.get("label"):
+    try:
+        reference = LabelReference.from_dict(population["label"] or {})
+    except (KeyError, ValueError):
         return {}
-    reference = LabelReference.from_dict(population["label"])
     shapes, contrasts = (
         np.reshape([scale.center for scale in reference.scales[name]], (len(reference.classes), -1))
         for name in ("shape", "contrast")
@@ -45,6 +46,7 @@ def usual_borders(population: Mapping[str, Any]) -> dict[str, UsualBorder]:
             float(roughness[c]), *(float(np.exp(step[c])) for step in steps), tuple(heard[c].tolist())
         )
         for c, name in enumerate(reference.classes)
+        if np.isfinite(reference.volume[c])  # some case of the population has it
     }
 
 
