@@ -180,10 +180,10 @@ def main() -> None:
         f"`python benchmarks/where.py DATASET=RUN ...`, {platform.machine()}, one process, one thread. Faults of "
         f"medium strength are put into the masks of clean cases (at most {given.cases} of each kind) of a draw of "
         "`aleaseg bench detect`, whose out-of-fold predictions never saw them. A voxel is wrong where the fault "
-        "changed its label. The map is held against that, voxel by voxel: the area under the ROC curve, and the average "
-        "precision, which is the share of wrong voxels by chance; means over the cases of a kind, and in the last row "
-        f"over the kinds. *Around*: the box of mask and prediction and {FAR} voxels beyond. *Near*: at most {NEAR} "
-        "voxels from a border of the faulty mask.",
+        "changed its label. The map is held against that, voxel by voxel: the area under the ROC curve, and the "
+        "average precision, which is the share of wrong voxels by chance; means over the cases of a kind, and in "
+        f"the last row over the kinds. *Around*: the box of mask and prediction and {FAR} voxels beyond. *Near*: at "
+        f"most {NEAR} voxels from a border of the faulty mask.",
         "",
         "Columns: voxels at which mask and prediction differ; one less what a predictor of labels alone is taken to "
         "believe, by its distance to its own border in mm; one less the probability that the predictor gives to the "

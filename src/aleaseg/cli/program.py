@@ -37,7 +37,8 @@ app = typer.Typer(
     name="aleaseg",
     cls=Group,
     help="Find the doubtful scans and masks of a medical segmentation data set, say why, and leave them out.\n\n"
-    f"AUV and doubt lie in [0, 1], high = bad. A doubt of 0.5 is a z of 3 ({Z_MEANS}). Exit status: 0 done; 1 done, but some case could not be used; "
+    f"AUV and doubt lie in [0, 1], high = bad. A doubt of 0.5 is a z of 3 ({Z_MEANS}). "
+    "Exit status: 0 done; 1 done, but some case could not be used; "
     "2 the arguments cannot work.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,

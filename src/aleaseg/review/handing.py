@@ -9,9 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from aleaseg.case import Case, Dataset, usable_label
+from aleaseg.case import Case, usable_label
 from aleaseg.errors import UsageError, one_line
-from aleaseg.predictions import Predictions, open_predictions
 from aleaseg.readers.voxels import write_nifti
 from aleaseg.report.facts import CaseFacts
 from aleaseg.review.decisions import Decisions
@@ -20,7 +19,8 @@ from aleaseg.review.scenes import slicer_scene, snap_workspace
 from aleaseg.review.session import DECISIONS, data_set_of
 from aleaseg.review.stamps import label_stamp
 from aleaseg.run import Run, write_aside, write_json, write_table
-from aleaseg.where.files import DIFFERENCE, PREDICTION, difference, folder_name, predicted_label
+from aleaseg.where.files import DIFFERENCE, DOUBT, PREDICTION, difference, folder_name, predicted_label
+from aleaseg.where.keeping import Mapper
 
 __all__ = ["CORRECTED", "MANIFEST", "hand_out"]
 
@@ -57,7 +57,7 @@ def hand_out(
         raise UsageError(
             f"{out} holds something already; expected a new folder; corrections in it are never overwritten"
         )
-    predictions = open_predictions(run, dataset.with_cases(()))
+    mapper = Mapper.of(run, dataset)
     there = {case.id: case for case in dataset.cases}
     said = _said(run)
     rows, entries, troubles = [], dict[str, Any](), dict[str, str]()
@@ -67,7 +67,7 @@ def hand_out(
         try:
             if case_id not in there or there[case_id].read_label is None:
                 raise UsageError(f"{case_id}: found no mask in the data set; expected one to correct")
-            _write_case(folder, there[case_id], dataset, predictions, verdict)
+            _write_case(folder, there[case_id], mapper, verdict)
         except Exception as error:  # whatever one case does, the others go on; the text names it
             shutil.rmtree(folder, ignore_errors=True)
             troubles[case_id] = one_line(case_id, error)
@@ -99,14 +99,12 @@ def _asked(run: Run, cases: Sequence[str], facts: CaseFacts) -> dict[str, str]:
     return found
 
 
-def _write_case(
-    folder: Path, case: Case, dataset: Dataset, predictions: Predictions | None, verdict: str
-) -> None:
+def _write_case(folder: Path, case: Case, mapper: Mapper, verdict: str) -> None:
     image = case.read_image()
     geometry = image.geometry
     mask = usable_label(case, geometry.shape)
     assert mask is not None
-    predicted = predicted_label(case, predictions)
+    predicted = predicted_label(case, mapper.predictions)
     if predicted is None and verdict == "use-prediction":
         raise UsageError(
             f"{case.id}: found no prediction; expected one to be used; annotate it again instead"
@@ -117,10 +115,12 @@ def _write_case(
     if predicted is not None:
         for name, array in (
             (PREDICTION, predicted.astype(mask.dtype)),
-            (DIFFERENCE, difference(mask, predicted, dataset.ignore)),
+            (DIFFERENCE, difference(mask, predicted, mapper.dataset.ignore)),
         ):
             write_nifti(folder / f"{name}.nii.gz", array, geometry)
             labels.append(f"{name}.nii.gz")
+    if (kept := mapper.kept(case)) is not None:
+        write_nifti(folder / f"{DOUBT}.nii.gz", kept.doubt(), geometry)
     proposed = predicted if verdict == "use-prediction" else mask
     write_nifti(folder / CORRECTED, np.asarray(proposed).astype(mask.dtype), geometry)
     write_aside(folder / "scene.mrml", slicer_scene(_IMAGE, labels).encode())

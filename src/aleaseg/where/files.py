@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 
 from aleaseg.case import Case, Dataset, Geometry, usable_label
 from aleaseg.errors import UsageError, one_line
-from aleaseg.predictions import Predictions, open_predictions
+from aleaseg.predictions import Predictions
 from aleaseg.predictions.votes import most_votes
 from aleaseg.readers.npz import ENDING as NPZ
 from aleaseg.readers.voxels import write_nifti, write_png
 from aleaseg.run import Run, file_name, write_aside
-from aleaseg.where.keeping import kept_map, map_of, suspects
+from aleaseg.where.keeping import Mapper, suspects
 
 __all__ = [
     "DIFFERENCE",
@@ -83,7 +83,7 @@ def export_cases(
         raise UsageError(
             f"{out} holds something already; expected a new folder; no file is ever overwritten"
         )
-    predictions = open_predictions(run, dataset.with_cases(()))
+    mapper = Mapper.of(run, dataset)
     there = {case.id: case for case in dataset.cases}
     troubles = {}
     for number, case_id in enumerate(named):
@@ -91,7 +91,7 @@ def export_cases(
         try:
             if case_id not in there:
                 raise UsageError(f"{case_id}: found no such case in the data set any more; expected one")
-            _export(run, dataset, there[case_id], predictions, out / folder_name(case_id))
+            _export(mapper, there[case_id], out / folder_name(case_id))
         except OSError:
             raise  # the disk is full, or the folder is gone: no case will fare better
         except Exception as error:  # whatever one case does, the others go on; the text names it
@@ -100,17 +100,15 @@ def export_cases(
     return troubles
 
 
-def _export(run: Run, dataset: Dataset, case: Case, predictions: Predictions | None, folder: Path) -> None:
+def _export(mapper: Mapper, case: Case, folder: Path) -> None:
     geometry = case.read_geometry()
     label = usable_label(case, geometry.shape)
     if label is None:
         raise UsageError(f"{case.id}: found no mask in the data set; expected one that can be doubted")
-    kept = kept_map(run, case.id)
-    doubt = kept.doubt() if kept is not None else map_of(run, dataset, case, predictions)
-    predicted = predicted_label(case, predictions)
-    found: dict[str, NDArray] = {DOUBT: doubt}
+    found: dict[str, NDArray] = {DOUBT: (mapper.kept(case) or mapper.make(case)).doubt()}
+    predicted = predicted_label(case, mapper.predictions)
     if predicted is not None:
-        found |= {PREDICTION: predicted, DIFFERENCE: difference(label, predicted, dataset.ignore)}
+        found |= {PREDICTION: predicted, DIFFERENCE: difference(label, predicted, mapper.dataset.ignore)}
     if case.label_files and all(path.suffix.lower() == NPZ for path in case.label_files):
         _write_npz(folder / f"{DOUBT}{NPZ}", found)
         return

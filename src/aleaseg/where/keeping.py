@@ -5,14 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from functools import partial
 
-import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from aleaseg.case import Case, Dataset, most_voxels
+from aleaseg.case import Case, Dataset, file_stamps, most_voxels
 from aleaseg.errors import one_line
 from aleaseg.measures.doubt_map import UsualBorder
 from aleaseg.predictions import Predictions, open_predictions
@@ -21,7 +19,7 @@ from aleaseg.where.kept import DoubtMap
 from aleaseg.where.making import make_map, usual_borders
 from aleaseg.work import map_cases
 
-__all__ = ["LEAST", "keep_maps", "kept_map", "map_of", "suspects"]
+__all__ = ["LEAST", "Mapper", "keep_maps", "kept_map", "suspects"]
 
 LEAST = 0.02
 """A doubt of a voxel below it is none: a network is never quite sure."""
@@ -44,26 +42,58 @@ def suspects(cases: pd.DataFrame) -> list[str]:
 
 
 def kept_map(run: Run, case_id: str) -> DoubtMap | None:
-    """Where the mask of a case is doubtful; None where no map of it is kept."""
+    """Where the mask of a case was doubtful when its map was made; None where no map of it is kept."""
     return DoubtMap.read(run.map_file(case_id))
 
 
-def map_of(run: Run, dataset: Dataset, case: Case, predictions: Predictions | None) -> NDArray[np.float32]:
-    """The map of any case, as one that is kept would be: (*spatial) in [0, 1].
+@dataclass(frozen=True)
+class Mapper:
+    """Makes the maps of a run; goes to worker processes.
 
-    Args:
-        run: of its tables; without a population the prediction alone is asked.
-        dataset: of the case.
-        case: with a mask.
-        predictions: of the run.
-
-    Raises:
-        UsageError: the case has no mask.
-        CaseError: it cannot be read.
+    Attributes:
+        run: with its records.
+        dataset: without its cases.
+        predictions: of the run; None: the border alone is looked at.
+        usual: how the border of each class usually is.
+        made_from: stamp of what decides all maps.
     """
-    there = (run.path / "population.json").exists()
-    usual = usual_borders(run.population) if there else {}
-    return DoubtMap.of(make_map(case, dataset, predictions, usual), LEAST).doubt()
+
+    run: Run
+    dataset: Dataset
+    predictions: Predictions | None
+    usual: Mapping[str, UsualBorder]
+    made_from: str
+
+    @classmethod
+    def of(cls, run: Run, dataset: Dataset) -> Mapper:
+        """Of a finished run; without a population the prediction alone is asked."""
+        there = (run.path / "population.json").exists()
+        usual = usual_borders(run.population) if there else {}
+        borders = {name: [repr(value) for value in asdict(one).values()] for name, one in usual.items()}
+        made_by = run.manifest.get("predictions")
+        stamp = _digest([_VERSION, dict(dataset.classes), dataset.ignore, made_by, borders])
+        without = dataset.with_cases(())
+        return cls(Run(run.path.resolve()), without, open_predictions(run, without), usual, stamp)
+
+    def stamp(self, case: Case) -> str:
+        """What the map of a case is made from: its files and its prediction."""
+        record = self.run.record(case.id)
+        return _digest([self.made_from, file_stamps(case), "" if record is None else record.seen])
+
+    def kept(self, case: Case) -> DoubtMap | None:
+        """The map that the run keeps; None where it has none, or one of what was before."""
+        found = kept_map(self.run, case.id)
+        return found if found is not None and found.stamp == self.stamp(case) else None
+
+    def make(self, case: Case) -> DoubtMap:
+        """The map of any case.
+
+        Raises:
+            UsageError: it has no mask.
+            CaseError: it cannot be read.
+        """
+        doubt = make_map(case, self.dataset, self.predictions, self.usual)
+        return DoubtMap.of(doubt, LEAST, self.stamp(case))
 
 
 def keep_maps(
@@ -91,50 +121,29 @@ def keep_maps(
             path.unlink()
     if not wanted:
         return {}
-    usual = usual_borders(run.population)
-    without = dataset.with_cases(())
-    stamp = _stamp_of_all(run, dataset, usual)
-    stale = []
-    for case in dataset.cases:
-        if case.id in wanted and case.has_label:
-            seen = _digest([stamp, getattr(run.record(case.id), "seen", "")])
-            before = kept_map(run, case.id)
-            if before is None or before.stamp != seen:
-                stale.append((case, seen))
-    job = partial(_keep, Run(run.path.resolve()), without, open_predictions(run, without), usual)
+    mapper = Mapper.of(run, dataset)
+    suspected = [case for case in dataset.cases if case.id in wanted and case.has_label]
+    stale = [case for case in suspected if mapper.kept(case) is None]
     done = map_cases(
-        job,
+        partial(_keep, mapper),
         stale,
-        bytes_each=most_voxels([case for case, _ in stale]) * _BYTES_PER_VOXEL,
+        bytes_each=most_voxels(stale) * _BYTES_PER_VOXEL,
         workers=workers or (None if len(stale) >= _WORTH_WORKERS else 1),
         progress=progress,
     )
-    return {case.id: line for (case, _), line in done if line is not None}
+    return {case.id: line for case, line in done if line is not None}
 
 
-def _keep(
-    run: Run,
-    dataset: Dataset,
-    predictions: Predictions | None,
-    usual: Mapping[str, UsualBorder],
-    item: tuple[Case, str],
-) -> str | None:
+def _keep(mapper: Mapper, case: Case) -> str | None:
     """Make and keep one map; returns one line if that failed."""
-    case, stamp = item
+    path = mapper.run.map_file(case.id)
     try:
-        doubt = make_map(case, dataset, predictions, usual)
+        found = mapper.make(case)
     except Exception as error:  # whatever one case does, the others go on; the text names it
-        run.map_file(case.id).unlink(missing_ok=True)
+        path.unlink(missing_ok=True)
         return one_line(case.id, error)
-    DoubtMap.of(doubt, LEAST, stamp).write(run.map_file(case.id))
+    found.write(path)
     return None
-
-
-def _stamp_of_all(run: Run, dataset: Dataset, usual: Mapping[str, UsualBorder]) -> str:
-    """What decides the maps beside the files of a case, of which its record's stamp tells."""
-    borders = {name: [repr(value) for value in asdict(one).values()] for name, one in usual.items()}
-    made_by = run.manifest.get("predictions")
-    return _digest([_VERSION, dict(dataset.classes), dataset.ignore, made_by, borders])
 
 
 def _digest(parts: list[object]) -> str:
