@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from aleaseg.errors import Unreadable
 from aleaseg.measures.boundary import boundary_shape
+from aleaseg.measures.doubt import LabelReference, LabelSignals
 from aleaseg.measures.doubt_map import belief, border_doubt
 from aleaseg.readers import open_dataset
 from aleaseg.run import Run, read_json, write_json
@@ -79,6 +80,21 @@ def test_what_is_usual_is_the_median_of_the_population(mapped):
             assert found == pytest.approx(np.median([shape[key] for shape in shapes])), key
     assert usual_borders({"label": None}) == {}
     assert usual_borders({"label": {"classes": ["of an older version"]}}) == {}
+
+
+def test_contrasts_stand_at_the_number_of_their_channel():
+    """Twelve channels, in the order of their names as texts: 10 comes before 2."""
+    rng = np.random.default_rng(0)
+    names = tuple(sorted(f"rim_contrast@{channel}" for channel in range(12)))
+    values = [10.0 + float(name.partition("@")[2]) + rng.normal(0, 0.1, (30, 1)) for name in names]
+    nothing = np.zeros((30, 1))
+    signals = LabelSignals(
+        ("a",), rng.uniform(90, 110, (30, 1)), nothing + 0.9, nothing, nothing, nothing,
+        rng.normal(size=(30, 1, 3)), np.full(30, 0.8), None, rng.uniform(0.1, 0.2, (30, 1, 3)),
+        np.stack(values, axis=-1), names,
+    )  # fmt: skip
+    found = usual_borders({"label": LabelReference.fit(signals).to_dict()})["a"].contrast
+    np.testing.assert_allclose(found, 10 + np.arange(12), atol=0.2)
 
 
 def test_what_is_there_is_left_and_what_is_not_is_made_again(copy):

@@ -59,7 +59,7 @@ class DoubtMap:
 
     def doubt(self) -> NDArray[np.float32]:
         """(*shape) in [0, 1], in steps of 1/255."""
-        found: NDArray[np.float32] = self.bytes_of() / np.float32(_ONE)
+        found: NDArray[np.float32] = self.bytes_of().astype(np.float32) / np.float32(_ONE)
         return found
 
     def write(self, path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -38,16 +39,20 @@ def usual_borders(population: Mapping[str, Any]) -> dict[str, UsualBorder]:
         np.reshape([scale.center for scale in reference.scales[name]], (len(reference.classes), -1))
         for name in ("shape", "contrast")
     )
-    of_rim = [k for k, name in enumerate(reference.statistics) if name.partition("@")[0] == _CONTRAST]
-    heard = np.where(reference.toward != 0, contrasts, np.nan)[:, of_rim]
-    roughness, *steps = (shapes[:, BOUNDARY_SHAPE.index(name)] for name in BOUNDARY_SHAPE)
-    return {
-        name: UsualBorder(
-            float(roughness[c]), *(float(np.exp(step[c])) for step in steps), tuple(heard[c].tolist())
-        )
-        for c, name in enumerate(reference.classes)
-        if np.isfinite(reference.volume[c])  # some case of the population has it
-    }
+    # By the number of the channel, which none but the first of one has.
+    named = [name.partition("@")[::2] for name in reference.statistics]
+    channels = {int(channel or 0): k for k, (name, channel) in enumerate(named) if name == _CONTRAST}
+    heard = np.full((len(reference.classes), max(channels, default=-1) + 1), np.nan)
+    for channel, k in channels.items():
+        heard[:, channel] = np.where(reference.toward[:, k] != 0, contrasts[:, k], np.nan)
+    usual = {}
+    for c, name in enumerate(reference.classes):
+        if np.isfinite(reference.volume[c]):  # some case of the population has it
+            of = dict(zip(BOUNDARY_SHAPE, shapes[c].tolist(), strict=True))
+            usual[name] = UsualBorder(
+                of["roughness"], math.exp(of["step"]), math.exp(of["step_across"]), tuple(heard[c].tolist())
+            )
+    return usual
 
 
 def make_map(
