@@ -272,6 +272,7 @@ ALEASEG.volumeViewer = (parts, classes, about) => {
     const notes = [...image().notes, ...(volume.prediction ? volume.prediction.notes : [])];
     if (!volume.prediction && !volume.error) notes.push(`The ${about.prediction} is being read.`);
     if (volume.error) notes.push(volume.error);
+    if (there("doubt")) notes.push("Where the doubt is: clear where nothing speaks against the mask, yellow where most does.");
     if (image().planes.some((plane) => plane.letters[0] === "R")) notes.push("The patient's right is on the left.");
     return [notes.join(" ")];
   }
