@@ -23,6 +23,7 @@ from aleaseg.readers import open_dataset, read_headers
 from aleaseg.run import Run, now, other_versions
 from aleaseg.scoring import score_cases, write_tables
 from aleaseg.settings import called_with
+from aleaseg.where.keeping import keep_maps
 from aleaseg.work import Progress
 
 __all__ = ["Outcome", "audit", "run_audit"]
@@ -71,7 +72,7 @@ def run_audit(
     Args:
         settings: what is asked.
         run: where.
-        progress: called with stage (`headers`, `check`, `prepare`, `train`, `score`, `report`), done, total.
+        progress: called with stage (`headers`, `check`, `prepare`, `train`, `score`, `map`, `report`), done, total.
         announce: called with a line that a person should read before a long stage starts.
         page: whether to write the report.
 
@@ -117,7 +118,8 @@ def run_audit(
         every=settings.measures == "all",
     )
     notes += drift_of(run, dataset, growth, reference)
-    notes += [*other_versions(run), *notes_after(run, dataset, troubles)]
+    unmapped = keep_maps(run, dataset, progress=lambda done, total: progress("map", done, total))
+    notes += [*other_versions(run), *notes_after(run, dataset, troubles, unmapped)]
     run.update_manifest(notes=notes, finished=now())
     index = None
     if page:

@@ -18,11 +18,12 @@ __all__ = ["Maps", "Place", "Sought", "places"]
 # The plane of the slices is the sharpest and the usual one: another one has to show this much more.
 _USUAL = 1.25
 _ACROSS = (1, 2)
-# In which planes a border's fault is seen; it is everywhere along the border.
+# In which planes a border's fault is seen.
 _AT_THE_BORDER = {
     **dict.fromkeys(("rough", "smooth", "coarse", "ragged", "contrast"), (0,)),
     **dict.fromkeys(("coarse_across", "ragged_across"), _ACROSS),
 }
+_OF_ALL = ("softmin", "mask")
 # So much of what a fault is compared with, as a share of the fault, is enough to see it.
 _ENOUGH = 1 / 3
 
@@ -69,6 +70,7 @@ class Maps:
         label: (D, H, W) label values; None without.
         predicted: likewise.
         ignore: the label value that means "not annotated".
+        doubt: (D, H, W) where the mask is doubtful, in any unit; None where nobody knows.
     """
 
     shape: tuple[int, ...]
@@ -76,6 +78,7 @@ class Maps:
     label: NDArray | None
     predicted: NDArray | None
     ignore: int | None = None
+    doubt: NDArray | None = None
 
     def mask(self, values: Collection[int] = ()) -> NDArray[np.bool_]:
         """Where the label has one of the values; any, without values."""
@@ -103,6 +106,13 @@ class Maps:
         if values:
             differ = self.mask(values) != self.prediction(values)
         return differ if self.ignore is None else differ & (self.label != self.ignore)
+
+    def most_doubtful(self, region: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Where in a region the doubt is at least half of its largest there; all of it where nobody knows."""
+        if self.doubt is None or not region.any():
+            return region
+        most = self.doubt[region].max()
+        return region & (self.doubt >= most / 2) if most > 0 else region
 
 
 def places(maps: Maps, sought: Sequence[Sought] = ()) -> list[Place]:
@@ -147,7 +157,7 @@ def _place(maps: Maps, one: Sought) -> Place:
     if kind == "border" and mask.any():
         return _shown(one.code, mask & _edge(maps.shape), mask, maps)
     if kind in _AT_THE_BORDER and mask.any():
-        return _shown(one.code, _rim(mask), mask, maps, _AT_THE_BORDER[kind])
+        return _shown(one.code, maps.most_doubtful(_rim(mask)), mask, maps, _AT_THE_BORDER[kind])
     if kind == "order" and len(one.values) > 1:
         return _shown(one.code, maps.mask(one.values[:1]), maps.mask(one.values[1:]), maps)
     differ = maps.difference(one.values)
@@ -157,6 +167,8 @@ def _place(maps: Maps, one: Sought) -> Place:
     # Where they are nowhere the same, as where a whole class is missing, it is seen beside the others.
     beside = maps.agreement(one.values)
     beside = beside if beside.any() else maps.mask()
+    # What speaks of no part of the mask is looked at where most speaks against it.
+    differ = maps.most_doubtful(differ) if kind in _OF_ALL else differ
     return _shown(one.code, differ, beside, maps, _ACROSS if kind == "volume_low" else (0, *_ACROSS))
 
 

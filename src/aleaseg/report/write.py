@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from aleaseg.case import Dataset
 from aleaseg.measures.column import Column
+from aleaseg.measures.reasons import Z_MEANS
 from aleaseg.pages.files import copy_assets, write_if_changed
 from aleaseg.pages.javascript import as_script
 from aleaseg.pages.templates import flat, write_html
@@ -159,6 +160,7 @@ def _context(facts: CaseFacts, notes: list[str]) -> dict[str, Any]:
         "ruler": ruler_svg(),
         "first": [(case, facts.reasons(case)) for case in cases["case"].astype(str).head(_WITHOUT_SCRIPTS)],
         "prediction": facts.prediction,
+        "z_means": Z_MEANS,
         "has": has,
         "notes": notes,
         "columns": columns,

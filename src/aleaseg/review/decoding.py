@@ -21,6 +21,7 @@ from aleaseg.predictions import Prediction, Predictions
 from aleaseg.predictions.votes import most_votes
 from aleaseg.review.bricks import brick_file, put
 from aleaseg.run import write_json
+from aleaseg.where.kept import DoubtMap
 
 __all__ = ["decode_image", "decode_prediction"]
 
@@ -73,9 +74,14 @@ def decode_image(folder: Path, case: Case, dataset: Dataset) -> None:
 
 
 def decode_prediction(
-    folder: Path, case: Case, dataset: Dataset, predictions: Predictions | None, sought: Sequence[Sought]
+    folder: Path,
+    case: Case,
+    dataset: Dataset,
+    predictions: Predictions | None,
+    sought: Sequence[Sought],
+    kept: DoubtMap | None = None,
 ) -> None:
-    """Write what is predicted of a case, where to look, and `prediction.json`, which says that it is whole.
+    """Write what is predicted of a case, where to look and where the doubt is; `prediction.json` says that it is whole.
 
     Args:
         folder: where its image is.
@@ -83,6 +89,7 @@ def decode_prediction(
         dataset: without its cases.
         predictions: of the run; None where it has none.
         sought: the reasons of its doubt.
+        kept: where its mask is doubtful; None where the run does not say.
 
     Raises:
         CaseError: the mask or the prediction cannot be read.
@@ -99,12 +106,16 @@ def decode_prediction(
         notes.append(f"The prediction is {found[0].shape}, the image {spatial}: it is not drawn.")
         found = []
     predicted = _labels(found) if found else None
-    geometry, (label, predicted) = as_volume(case.read_geometry(), label, predicted)
-    about: dict[str, Any] = {"prediction": None, "notes": notes}
+    doubt = same_grid(None if kept is None else kept.bytes_of(), spatial, "map of doubt", notes)
+    geometry, (label, predicted, doubt) = as_volume(case.read_geometry(), label, predicted, doubt)
+    about: dict[str, Any] = {"prediction": None, "doubt": None, "notes": notes}
+    if doubt is not None:
+        about["doubt"] = doubt.dtype.str
+        _write(folder / "doubt.raw", doubt, doubt.dtype)
     if predicted is not None:
         about["prediction"] = predicted.dtype.str
         _write(folder / "prediction.raw", predicted, predicted.dtype)
-    maps = Maps(geometry.shape, geometry.spacing_mm, label, predicted, dataset.ignore)
+    maps = Maps(geometry.shape, geometry.spacing_mm, label, predicted, dataset.ignore, doubt)
     if label is not None and predicted is not None:
         differ = maps.difference()
         about["profile"] = [differ.sum(axis=_others(axis)).tolist() for axis in range(3)]

@@ -27,14 +27,22 @@ from aleaseg.predictions import Predictions
 from aleaseg.review.bricks import read_slice
 from aleaseg.review.decoding import decode_image, decode_prediction
 from aleaseg.run import Run, read_json
+from aleaseg.where.keeping import kept_map
 
 __all__ = ["PARTS", "Part", "Slice", "Volumes"]
 
 Part = Literal["image", "prediction"]
-Kind = Literal["image", "mask", "prediction"]
+Kind = Literal["image", "mask", "prediction", "doubt"]
+PART_OF: Mapping[str, Part] = {
+    "image": "image",
+    "mask": "image",
+    "prediction": "prediction",
+    "doubt": "prediction",
+}
+"""With which part each kind of slice is decoded."""
 
 # Raise it when the files themselves change, so that older ones are made anew.
-_VERSION = 1
+_VERSION = 2
 _MOST_WAITING = 8
 _TRY_AGAIN = 10.0  # seconds after which what failed is tried again where somebody asks for it
 PARTS: tuple[Part, ...] = ("image", "prediction")
@@ -96,9 +104,11 @@ class Volumes:
     def stamp(self, case: Case) -> str:
         """What a case is decoded from: its files and its prediction, by size and time."""
         files: dict[str, Any] = dict(file_stamps(case))
-        with suppress(OSError):  # there is none
-            found = os.stat(self._run.prediction_file(case.id))
-            files["prediction"] = [found.st_size, found.st_mtime_ns]
+        of_run = {"prediction": self._run.prediction_file(case.id), "doubt": self._run.map_file(case.id)}
+        for name, path in of_run.items():
+            with suppress(OSError):  # there is none
+                found = os.stat(path)
+                files[name] = [found.st_size, found.st_mtime_ns]
         about = [_VERSION, case.id, files, self._made_by]
         return hashlib.sha256(json.dumps(about).encode("utf-8", "replace")).hexdigest()[:20]
 
@@ -145,7 +155,7 @@ class Volumes:
             IndexError: there is no such axis, slice or channel.
         """
         image = self.about(stamp, "image")
-        about = self.about(stamp, "prediction" if kind == "prediction" else "image")
+        about = self.about(stamp, PART_OF[kind])
         if image is None or about is None or about[kind] is None:
             return None
         shape = image["shape"]
@@ -201,8 +211,8 @@ class Volumes:
             if part == "image":
                 self._call(decode_image, folder, case, self._dataset)
             else:
-                sought = self._sought(case.id)
-                self._call(decode_prediction, folder, case, self._dataset, self._predictions, sought)
+                more = self._sought(case.id), kept_map(self._run, case.id)
+                self._call(decode_prediction, folder, case, self._dataset, self._predictions, *more)
         except BrokenProcessPool as error:
             self._pool = None
             raise AleasegError("the process that decoded it was killed; it may need more memory") from error
