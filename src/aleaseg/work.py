@@ -91,8 +91,8 @@ class Elsewhere(Protocol):
         """
         ...
 
-    def has_gpu(self) -> bool:
-        """Whether something there may compute on `cuda`."""
+    def room(self, device: str) -> int:
+        """How many items may be worked on at a time, on `cpu` or on `cuda`."""
         ...
 
 
@@ -101,7 +101,7 @@ _elsewhere: ContextVar[Elsewhere | None] = ContextVar("elsewhere", default=None)
 
 @contextmanager
 def using(there: Elsewhere) -> Iterator[None]:
-    """Within the block, `map_cases` has its work done there. Threads and processes that begin in it know nothing of it."""
+    """Within the block `map_cases` has its work done there; what begins in it (threads, processes) knows nothing of it."""
     token = _elsewhere.set(there)
     try:
         yield
@@ -161,7 +161,7 @@ def choose_device(asked: str) -> str:
     import torch
 
     other = elsewhere()
-    there = torch.cuda.is_available() if other is None else other.has_gpu()
+    there = torch.cuda.is_available() if other is None else other.room("cuda") > 0
     if asked == "cuda" and not there and other is not None:
         raise UsageError(
             "device cuda was asked for, and no worker says that it has a GPU; start those that have one with "

@@ -73,13 +73,14 @@ class Cluster:
             if why:
                 raise AleasegError(f"worker {address} {why}")
 
-    def has_gpu(self) -> bool:
-        """Whether a worker says that it has one."""
-        if self.local:
+    def room(self, device: str) -> int:
+        """How many workers there are; on `cuda` those that say that they have a GPU, or this machine's one."""
+        if self.local and device == "cuda":
             import torch
 
-            return bool(torch.cuda.is_available())
-        return any(_gpus(about) for about in self._workers(fresh=True).values())
+            return int(torch.cuda.is_available())
+        there = self._workers(fresh=True).values()
+        return sum(device == "cpu" or _gpus(about) for about in there)
 
     def _workers(self, fresh: bool = False) -> dict[str, dict[str, Any]]:
         """Address -> what is known of each worker that fits, as it was at the last look.
@@ -132,7 +133,7 @@ class Cluster:
         deaths: dict[int, int] = {}
         try:
             while waiting or under_way:
-                while waiting and len(under_way) < self._room(len(items), bytes_each, device):
+                while waiting and len(under_way) < self._window(len(items), bytes_each, device):
                     place = waiting.popleft()
                     future = self._submit(sent, place, items[place], bytes_each, device)
                     under_way[future.key] = place, future
@@ -150,7 +151,7 @@ class Cluster:
 
     _again: Any = object()
 
-    def _room(self, items: int, bytes_each: float, device: str) -> int:
+    def _window(self, items: int, bytes_each: float, device: str) -> int:
         """How many cases may be on their way."""
         if self.local:
             # They share this machine's memory and device: no more at a time than it holds.
@@ -159,7 +160,7 @@ class Cluster:
         return max(1, _ON_THEIR_WAY * len(self._chosen(bytes_each, device)))
 
     def _chosen(self, bytes_each: float, device: str) -> list[str]:
-        """Workers to choose from: those with a GPU where one is needed; those with room for the largest case, if any."""
+        """Workers with a GPU where one is needed, and with room for the largest case where some have."""
         there = self._workers()
         chosen = [address for address, about in there.items() if device == "cpu" or _gpus(about)]
         large = [a for a in chosen if not 0 < (there[a]["memory_limit"] or 0) < bytes_each]
