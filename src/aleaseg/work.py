@@ -101,7 +101,7 @@ _elsewhere: ContextVar[Elsewhere | None] = ContextVar("elsewhere", default=None)
 
 @contextmanager
 def using(there: Elsewhere) -> Iterator[None]:
-    """Within the block `map_cases` has its work done there; what begins in it (threads, processes) knows nothing of it."""
+    """Within the block `map_cases` has its work done there. Threads and processes of the block are left alone."""
     token = _elsewhere.set(there)
     try:
         yield
@@ -148,8 +148,12 @@ def memory_bytes() -> int | None:
     return min(found, default=None)
 
 
-def choose_device(asked: str) -> str:
+def choose_device(asked: str, *, here: bool = True) -> str:
     """`cpu` or `cuda`, whichever `auto` finds.
+
+    Args:
+        asked: `auto`, `cpu` or `cuda`.
+        here: for this process itself; otherwise for what `map_cases` does, which may be done elsewhere.
 
     Raises:
         UsageError: `cuda` is asked for and is not there, or the name is unknown.
@@ -160,7 +164,7 @@ def choose_device(asked: str) -> str:
         return "cpu"
     import torch
 
-    other = elsewhere()
+    other = None if here else elsewhere()
     there = torch.cuda.is_available() if other is None else other.room("cuda") > 0
     if asked == "cuda" and not there and other is not None:
         raise UsageError(

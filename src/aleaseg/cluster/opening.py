@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +20,7 @@ from aleaseg.extras import need
 from aleaseg.work import cores, deaf_children, using
 
 if TYPE_CHECKING:
-    from distributed import Client
+    from distributed import Client, LocalCluster
 
 __all__ = ["connected", "slurm_options"]
 
@@ -105,10 +107,13 @@ def _local(count: str, folder: Path, announce: Callable[[str], None]) -> Iterato
         raise UsageError(
             f"unknown scheduler 'local:{count}'; expected a number of workers, such as local:4"
         )
+    import dask
     from distributed import Client, LocalCluster
 
     workers = int(count or cores())
     with ExitStack() as stack:
+        # A worker that was killed comes back by itself; on a busy machine that takes its time.
+        stack.enter_context(dask.config.set({"distributed.deploy.lost-worker-timeout": "5 minutes"}))
         spare = stack.enter_context(tempfile.TemporaryDirectory(prefix="aleaseg-workers-"))
         with deaf_children():
             made = LocalCluster(
@@ -124,7 +129,18 @@ def _local(count: str, folder: Path, announce: Callable[[str], None]) -> Iterato
             )
         stack.enter_context(made)
         client = stack.enter_context(Client(made, set_as_default=False))
+        stack.callback(_end_workers, made)
         yield Cluster(client, folder, local=workers, announce=announce)
+
+
+def _end_workers(made: LocalCluster) -> None:
+    """At once: asked to close, a worker would finish its case first. What it writes is whole or not there."""
+    for nanny in made.workers.values():
+        pid = nanny.pid
+        nanny.close_gracefully()  # it does not start another one
+        if pid:
+            with suppress(ProcessLookupError):
+                os.kill(pid, getattr(signal, "SIGKILL", signal.SIGTERM))
 
 
 def slurm_options(file: Path) -> tuple[int, dict[str, Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from asyncio import CancelledError
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from itertools import count
@@ -89,6 +90,8 @@ class Cluster:
             AleasegError: the scheduler is gone, or nobody has been there for a while.
         """
         now = time.monotonic()
+        if now - self._looked > _ALONE_SECONDS:
+            self._seen = now  # nobody has looked, so nobody was missed
         if not fresh and now - self._looked < _LOOK_SECONDS:
             return self._there
         if self.client.status != "running":
@@ -183,9 +186,12 @@ class Cluster:
     def _next(self, finished: SimpleQueue[Future]) -> Future:
         while True:
             try:
-                return finished.get(timeout=_LOOK_SECONDS)
+                future = finished.get(timeout=_LOOK_SECONDS)
             except Empty:
                 self._workers(fresh=True)
+            else:
+                self._seen = time.monotonic()
+                return future
 
     def _result(self, future: Future, place: int, deaths: dict[int, int]) -> Any:
         """The result; `_again` where the item is to be sent once more.
@@ -196,10 +202,10 @@ class Cluster:
         """
         from distributed.scheduler import KilledWorker
 
-        if future.status not in ("finished", "error"):
-            raise self._gone()
         try:
-            result = future.result()
+            result = self._fetched(future)
+        except CancelledError as error:
+            raise self._gone() from error
         except KilledWorker as error:
             # Workers may die before they begin, and take with them what only waited there: a worker that begins
             # keeps count, and this is for those that never do.
@@ -215,6 +221,18 @@ class Cluster:
             self._workers(fresh=True)
             return self._again
         return result
+
+    def _fetched(self, future: Future) -> Any:
+        """What a worker holds of a future; where it died meanwhile, another one makes it once more."""
+        from distributed import TimeoutError as TookLong
+
+        while True:
+            try:
+                return future.result(timeout=_LOOK_SECONDS)
+            except TookLong:
+                if future.status == "error":
+                    raise
+                self._workers(fresh=True)
 
 
 def _gpus(about: dict[str, Any]) -> bool:
