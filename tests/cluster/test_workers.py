@@ -238,18 +238,32 @@ def test_workers_see_the_same_folders_and_versions(tmp_path, monkeypatch):
     worker = SimpleNamespace(state=SimpleNamespace(nthreads=1))
     data, session = tmp_path / "data", tmp_path / "run" / ".workers.x.part"
     data.mkdir()
+    (data / "case.nii.gz").touch()
     assert "does not see the folder of the run" in task.unfit(session, worker)
     session.mkdir(parents=True)
     task.begin_session(session, [data])
     assert task.unfit(session, worker) == ""
-    (data / "case.nii.gz").touch()
-    assert task.unfit(session, worker).startswith(f"does not see {data}")
     (data / "case.nii.gz").unlink()
+    assert task.unfit(session, worker).startswith(f"does not see {data / 'case.nii.gz'}; expected")
+    (data / "case.nii.gz").touch()
     about = json.loads((session / "session.json").read_text())
     about["versions"]["torch"] = "0.1"
     (session / "session.json").write_text(json.dumps(about))
     assert "torch" in task.unfit(session, worker)
     assert "expected 0.1" in task.unfit(session, worker)
+
+
+def test_a_worker_that_turns_out_not_to_fit_is_passed_over(tmp_path, scheduler):
+    _, file, start = scheduler
+    (tmp_path / "data").mkdir()
+    start("--nthreads", 1)
+    with connected(str(file), reads=[tmp_path / "data"], writes=tmp_path / "run") as cluster:
+        (tmp_path / "data").rmdir()
+        with pytest.raises(
+            AleasegError, match=r"no worker is left: tcp://[\d.:]+ does not see .*data; expected"
+        ):
+            list(map_cases(square, range(3)))
+        assert cluster.client.status == "running"
 
 
 def test_a_changed_file_of_work_is_not_opened(tmp_path):

@@ -30,7 +30,7 @@ MOST_TRIES = 2
 """How often an item is begun: once more after its worker was killed."""
 # What differs in these may compute other numbers, or cannot read what it is sent.
 _PACKAGES = ("aleaseg", "torch", "numpy", "distributed")
-_NAMES = 1000
+_NAMES = 20
 
 
 @dataclass(frozen=True)
@@ -62,8 +62,8 @@ def begin_session(folder: Path, reads: Sequence[Path]) -> None:
         folder: of the session; exists.
         reads: files and folders that are read from.
     """
-    seen = {str(path): _glance(path) for path in reads}
-    write_json(folder / "session.json", {"versions": _versions(), "reads": seen})
+    inside = [str(path) for start in reads for path in _some_of(start) if path != folder.parent]
+    write_json(folder / "session.json", {"versions": _versions(), "reads": inside})
 
 
 def send(function: Callable[..., Any], folder: Path, name: str) -> Sent:
@@ -108,11 +108,11 @@ def unfit(folder: Path, dask_worker: Any) -> str:
                 f"has {name} {there or 'not at all'}; expected {session['versions'].get(name) or 'none'}, as where "
                 "the command was typed: install the same environment"
             )
-    for path, glance in session["reads"].items():
-        if _glance(Path(path)) != glance:
+    for path in session["reads"]:
+        if not Path(path).exists():
             return (
-                f"does not see {path} as it is where the command was typed; expected the same folder under the same "
-                "path on every machine: put it on the shared drive"
+                f"does not see {path}; expected the same folders under the same paths on every machine: put the data "
+                "on the shared drive"
             )
     return _cannot_write(folder)
 
@@ -138,16 +138,11 @@ def _versions() -> dict[str, str]:
     return found
 
 
-def _glance(path: Path) -> list[Any]:
-    """What tells a file or folder from another one, at little cost: a size, or names."""
-    try:
-        if not path.is_dir():
-            return ["file", path.stat().st_size]
-        names = sorted(entry.name for entry in os.scandir(path) if not entry.name.startswith("."))
-    except OSError:
-        return ["nothing"]
-    text = "\0".join(names[:_NAMES])
-    return ["folder", hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:20]]
+def _some_of(path: Path) -> list[Path]:
+    """A file or folder, and some of what lies in it: a drive that is not mounted leaves an empty folder."""
+    if not path.is_dir():
+        return [path]
+    return [path, *sorted(entry for entry in path.iterdir() if not entry.name.startswith("."))[:_NAMES]]
 
 
 # What this worker found itself to be, by session; and the functions of the last map.

@@ -104,12 +104,12 @@ class Cluster:
         self._there = {address: about for address, about in known.items() if address not in self._unfit}
         if self._there:
             self._seen = now
-        waited = self._revive() or now - self._seen < _ALONE_SECONDS
-        if not self._there and not waited:
-            reasons = "".join(f" ({address} {why})" for address, why in self._unfit.items())
+        may_come = self._revive() or (not self._unfit and now - self._seen < _ALONE_SECONDS)
+        if not self._there and not may_come:
+            why = "; ".join(f"{address} {why}" for address, why in self._unfit.items())
             raise AleasegError(
-                f"no worker has been at the scheduler for {_ALONE_SECONDS:g} seconds{reasons}; start some and run the "
-                "same command again: what is finished is kept"
+                f"no worker {'is left' if why else f'was there for {_ALONE_SECONDS:g} seconds'}: "
+                f"{why or 'start some with `dask worker`'}; then run the same command again: what is finished is kept"
             )
         return self._there
 
@@ -142,6 +142,8 @@ class Cluster:
                     under_way[future.key] = place, future
                     future.add_done_callback(finished.put)
                 future = self._next(finished)
+                if future is None:
+                    continue
                 place, _ = under_way.pop(future.key)
                 result = self._result(future, place, deaths)
                 if result is self._again:
@@ -160,7 +162,9 @@ class Cluster:
             # They share this machine's memory and device: no more at a time than it holds.
             most = side_by_side(items, bytes_each, device=device, workers=self.local)
             return most if most < self.local else _ON_THEIR_WAY * most
-        return max(1, _ON_THEIR_WAY * len(self._chosen(bytes_each, device)))
+        chosen = self._chosen(bytes_each, device)
+        # Nobody there now: one item asks whoever comes, unless it might be somebody who is passed over.
+        return _ON_THEIR_WAY * len(chosen) or int(not self._unfit)
 
     def _chosen(self, bytes_each: float, device: str) -> list[str]:
         """Workers with a GPU where one is needed, and with room for the largest case where some have."""
@@ -183,15 +187,13 @@ class Cluster:
             pure=False,
         )
 
-    def _next(self, finished: SimpleQueue[Future]) -> Future:
-        while True:
-            try:
-                future = finished.get(timeout=_LOOK_SECONDS)
-            except Empty:
-                self._workers(fresh=True)
-            else:
-                self._seen = time.monotonic()
-                return future
+    def _next(self, finished: SimpleQueue[Future]) -> Future | None:
+        """What is finished; None where nothing is for a while, and all is well."""
+        try:
+            return finished.get(timeout=_LOOK_SECONDS)
+        except Empty:
+            self._workers(fresh=True)
+            return None
 
     def _result(self, future: Future, place: int, deaths: dict[int, int]) -> Any:
         """The result; `_again` where the item is to be sent once more.
