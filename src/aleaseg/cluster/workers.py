@@ -226,13 +226,14 @@ class Cluster:
 
     def _fetched(self, future: Future) -> Any:
         """What a worker holds of a future; where it died meanwhile, another one makes it once more."""
+        from distributed import CommClosedError
         from distributed import TimeoutError as TookLong
 
         while True:
             try:
                 return future.result(timeout=_LOOK_SECONDS)
-            except TookLong:
-                if future.status == "error":
+            except (TookLong, CommClosedError):
+                if future.status == "error":  # the function itself raised it
                     raise
                 self._workers(fresh=True)
 
