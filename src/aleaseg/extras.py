@@ -14,6 +14,8 @@ __all__ = ["late", "need"]
 # module -> the extra of this package that brings it
 _EXTRAS = {
     "cleanlab": "compare",
+    "dask_jobqueue": "cluster",
+    "distributed": "cluster",
     "huggingface_hub": "models",
     "nnunetv2": "nnunet",
     "transformers": "models",

@@ -230,9 +230,10 @@ def draw_cases(
             if before is None or before.stamp != stamp:
                 stale.append((case, stamp, wanted))
     done = map_cases(
-        partial(_draw, Run(run.path.resolve()), report, dataset.with_cases(()), predictions),
+        partial(_draw, Run(run.path.resolve()), report.resolve(), dataset.with_cases(()), predictions),
         stale,
         workers=workers or (None if len(stale) >= _WORTH_WORKERS else 1),
         progress=progress or (lambda done, total: None),
+        killed=lambda item, error: str(error),
     )
     return {case.id: line for (case, *_), line in done if line is not None}

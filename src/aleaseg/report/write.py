@@ -23,7 +23,7 @@ from aleaseg.report.drift import ruler_svg, shown_drift
 from aleaseg.report.facts import CaseFacts
 from aleaseg.report.index import index_data
 from aleaseg.report.next_step import HALF, next_step
-from aleaseg.run import Run, file_name, read_json
+from aleaseg.run import UNMEASURED, Run, file_name, read_json
 
 __all__ = ["write_report"]
 
@@ -81,8 +81,8 @@ def write_report(
     else:
         if predictions is None:
             # Without the cases: it goes to worker processes again and again.
-            predictions = open_predictions(run, dataset.with_cases(()))
-        scored = cases["case"].astype(str)[values(cases, "status") != "failed"]
+            predictions = open_predictions(Run(run.path.resolve()), dataset.with_cases(()))
+        scored = cases["case"].astype(str)[~np.isin(values(cases, "status"), UNMEASURED)]
         doubtful = set(cases["case"].astype(str)[_doubtful(cases)].head(_WITH_SLICES))
         wanted = {case: Wanted(facts.sought(case), case in doubtful) for case in scored}
         troubles = draw_cases(run, dataset, wanted, report, predictions, progress, workers)
@@ -150,7 +150,7 @@ def _context(facts: CaseFacts, notes: list[str]) -> dict[str, Any]:
         "about": about,
         "classes": list(about.get("classes") or {}),
         "cases": len(cases),
-        "failed": int((status == "failed").sum()),
+        "failed": int(np.isin(status, UNMEASURED).sum()),
         "above_half": {"label_doubt": None, "image_doubt": None, **(population.get("above_half") or {})},
         "next": next_step(run.path.resolve(), cases),
         "drift": drift,

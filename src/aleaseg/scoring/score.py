@@ -12,7 +12,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from aleaseg.case import Case, Dataset, file_stamps
-from aleaseg.errors import AleasegError
+from aleaseg.errors import AleasegError, WorkerKilled
 from aleaseg.extractors import Extractor, ExtractorSettings, make_extractor
 from aleaseg.predictions import Predictions, open_predictions
 from aleaseg.predictions.folder import PredictionFolder
@@ -68,6 +68,14 @@ def _score(job: _Job, item: tuple[Case, str]) -> str | None:
     return record.error
 
 
+def _killed(job: _Job, item: tuple[Case, str], error: WorkerKilled) -> str:
+    """Keep a record that says so: the case is set aside, and tried again by the next call."""
+    case, seen = item
+    record = unmeasured(case, str(error), job.image_hashes.get(case.id, ""))
+    job.run.write_case(replace(record, status="killed", seen=seen))
+    return str(error)
+
+
 def score_cases(
     run: Run,
     dataset: Dataset,
@@ -108,6 +116,7 @@ def score_cases(
         # Several processes would each bring the model to the one GPU.
         device=asked.device if held and asked is not None else "cpu",
         progress=lambda done, left: progress(total - left + done, total),
+        killed=partial(_killed, job),
     )
     return {case.id: error for (case, _), error in scored if error}
 
