@@ -17,6 +17,7 @@ from aleaseg.cli.confidence import confidence
 from aleaseg.cli.corrections import corrections
 from aleaseg.cli.demo import demo
 from aleaseg.cli.evaluate import evaluate
+from aleaseg.cli.info import info
 from aleaseg.cli.nnunet import nnunet
 from aleaseg.cli.options import Group, Verb
 from aleaseg.cli.outcome import outcome
@@ -50,6 +51,7 @@ for each in (confidence, train, predict, evaluate, compare, outcome, reproduce):
     app.command(cls=Verb)(each)
 app.add_typer(nnunet, name="nnunet")
 app.add_typer(weights, name="weights")
+app.command(cls=Verb)(info)
 
 
 def _tell_version(asked: bool) -> None:
