@@ -18,6 +18,7 @@ from aleaseg.cli.corrections import corrections
 from aleaseg.cli.demo import demo
 from aleaseg.cli.evaluate import evaluate
 from aleaseg.cli.export import export
+from aleaseg.cli.info import info
 from aleaseg.cli.nnunet import nnunet
 from aleaseg.cli.options import Group, Verb
 from aleaseg.cli.outcome import outcome
@@ -53,6 +54,7 @@ for each in (confidence, train, predict, evaluate, compare, outcome, reproduce):
     app.command(cls=Verb)(each)
 app.add_typer(nnunet, name="nnunet")
 app.add_typer(weights, name="weights")
+app.command(cls=Verb)(info)
 
 
 def _tell_version(asked: bool) -> None:
