@@ -17,6 +17,7 @@ from aleaseg.cli.confidence import confidence
 from aleaseg.cli.corrections import corrections
 from aleaseg.cli.demo import demo
 from aleaseg.cli.evaluate import evaluate
+from aleaseg.cli.merge import merge
 from aleaseg.cli.nnunet import nnunet
 from aleaseg.cli.options import Group, Verb
 from aleaseg.cli.outcome import outcome
@@ -43,7 +44,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["--help", "-h"]},
 )
 
-for each in (audit, score, check, report, review, corrections, select, demo):
+for each in (audit, score, merge, check, report, review, corrections, select, demo):
     app.command(cls=Verb)(each)
 app.add_typer(bench, name="bench")
 for each in (confidence, train, predict, evaluate, compare, outcome, reproduce):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from asyncio import CancelledError
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from itertools import count
@@ -40,6 +39,8 @@ class Cluster:
         revive: called where workers are missing; returns whether somebody may come yet.
         announce: called with a line that a person should read.
     """
+
+    several = False
 
     def __init__(
         self,
@@ -202,6 +203,7 @@ class Cluster:
             AleasegError: the scheduler is gone.
             Exception: whatever the function raised.
         """
+        from distributed.client import CancelledError
         from distributed.scheduler import KilledWorker
 
         try:
@@ -226,8 +228,8 @@ class Cluster:
 
     def _fetched(self, future: Future) -> Any:
         """What a worker holds of a future; where it died meanwhile, another one makes it once more."""
-        from distributed import CommClosedError
         from distributed import TimeoutError as TookLong
+        from distributed.comm import CommClosedError
 
         while True:
             try:
