@@ -1,4 +1,4 @@
-"""Jobs of SLURM: the file a user writes, the script that becomes of it, and a scheduler of jobs that is a shell script."""
+"""Jobs of SLURM: the file a user writes, the script that becomes of it, and a shell script in place of SLURM."""
 
 import os
 import re
@@ -35,7 +35,7 @@ def test_the_page_has_a_file_for_cores_and_one_for_gpus(tmp_path):
     assert jobs == 10
     for line in ("-p cpu", "-n 1", "--cpus-per-task=4", "--mem=30G", "-t 08:00:00"):
         assert f"#SBATCH {line}\n" in script
-    assert "--nthreads 1 --nworkers 4 --memory-limit 7.45GiB" in script
+    assert "--nthreads 1 --memory-limit 7.45GiB --nworkers 4" in script
     jobs, script = script_of(on_gpus, tmp_path)
     assert jobs == 5
     assert "#SBATCH --gres=gpu:1\n" in script
@@ -67,7 +67,7 @@ def test_jobs_are_sent_do_the_work_and_are_cancelled(tmp_path, monkeypatch):
     (tools / "sbatch").write_text(
         "#!/bin/bash\n"
         f'cp "$1" {tmp_path}/sent.sh\n'
-        f'setsid bash "$1" > {tmp_path}/job.log 2>&1 &\n'
+        f"setsid bash {tmp_path}/sent.sh > {tmp_path}/job.log 2>&1 &\n"
         "echo Submitted batch job $!\n"
     )
     (tools / "scancel").write_text(f"#!/bin/bash\necho $1 >> {tmp_path}/cancelled\nkill -- -$1\n")

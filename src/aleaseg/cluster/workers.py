@@ -67,7 +67,7 @@ class Cluster:
             AleasegError: none comes, or one of them does not fit.
         """
         while not self._workers(fresh=True):
-            time.sleep(0.1)
+            time.sleep(0.2)
         found = self.client.run(unfit, self.folder, on_error="return")
         for address, why in found.items():
             if isinstance(why, Exception):
