@@ -347,7 +347,9 @@ def test_the_method_names_functions_and_tests_that_are_there():
     assert len(named) > 40
     for words, path in named:
         source = ast.parse((page.parent / path).read_text(encoding="utf-8"))
-        defined = {part.name for part in ast.walk(source) if isinstance(part, ast.FunctionDef | ast.ClassDef)}
+        defined = {
+            part.name for part in ast.walk(source) if isinstance(part, ast.FunctionDef | ast.ClassDef)
+        }
         assert set(words.split(".")) <= defined, f"{words} in {path}"
 
 

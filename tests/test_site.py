@@ -63,10 +63,11 @@ def test_every_page_is_built(site, hook):
     )
 
 
+FETCHED = {"script": "src", "img": "src", "iframe": "src", "source": "src", "link": "href"}
+
+
 class Outside(HTMLParser):
     """What a page would fetch from elsewhere by itself."""
-
-    FETCHED = {"script": "src", "img": "src", "iframe": "src", "source": "src", "link": "href"}
 
     def __init__(self):
         super().__init__()
@@ -74,7 +75,7 @@ class Outside(HTMLParser):
 
     def handle_starttag(self, tag, attrs):
         given = dict(attrs)
-        address = given.get(self.FETCHED.get(tag, ""), "") or ""
+        address = given.get(FETCHED.get(tag, ""), "") or ""
         if re.match(r"([a-z]+:)?//", address) and given.get("rel") != "canonical":
             self.found.append(address)
 
@@ -137,7 +138,7 @@ def test_search_works_from_disk_and_no_request_leaves(site, browser):
             "return [...document.querySelectorAll('.md-search-result__item a')].map((e) => e.href)"
         )
     assert any("measures/mahalanobis.html" in link for link in found), found
-    assert all(
-        name.startswith(("file:", "data:", "blob:")) for name in browser.execute_script(fetched)
-    ), json.dumps(browser.execute_script(fetched))
+    assert all(name.startswith(("file:", "data:", "blob:")) for name in browser.execute_script(fetched)), (
+        json.dumps(browser.execute_script(fetched))
+    )
     assert [entry for entry in browser.get_log("browser") if entry["level"] == "SEVERE"] == []

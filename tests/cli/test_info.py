@@ -48,7 +48,11 @@ def test_an_extra_that_is_not_there_says_what_installs_it(told, monkeypatch):
 
 
 def test_weights_that_are_here_are_named(type_aleaseg, tmp_path):
-    nothing = {"ALEASEG_WEIGHTS": str(tmp_path), "HF_HUB_CACHE": str(tmp_path), "ALEASEG_CONFIG": str(tmp_path)}
+    nothing = {
+        "ALEASEG_WEIGHTS": str(tmp_path),
+        "HF_HUB_CACHE": str(tmp_path),
+        "ALEASEG_CONFIG": str(tmp_path),
+    }
     done = type_aleaseg("info", "--json", env=nothing)
     assert json.loads(done.stdout)["weights"] == "none"
     from aleaseg.extractors.weights import CATALOGUE
