@@ -163,6 +163,7 @@ def plot(given: argparse.Namespace) -> None:
 
     mpl.use("svg")
     import matplotlib.pyplot as plt
+    from matplotlib import ticker
 
     mpl.rcParams |= {"svg.hashsalt": "aleaseg", "svg.fonttype": "none", "font.family": "sans-serif"}
     frames = [clean_rows(folder).query("input == 'raw'") for folder in given.rows]
@@ -176,8 +177,12 @@ def plot(given: argparse.Namespace) -> None:
                 mine["size"], mine["S"], s=12, color=colour, label=f"{name}, {r:+.2f}", linewidths=0
             )
         panel.set(xscale="log", xlabel="size of the object, voxels", title=frame["data"].iloc[0])
+        panel.xaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
+        panel.xaxis.set_major_formatter(ticker.StrMethodFormatter("{x:,.0f}"))
+        panel.xaxis.set_minor_locator(ticker.NullLocator())
         panel.spines[["top", "right"]].set_visible(False)
         panel.legend(frameon=False, fontsize=8)
+        panel.tick_params(labelsize=8)
     panels[0][0].set_ylabel("S")
     figure.tight_layout()
     figure.savefig(given.output, metadata={"Date": None})
