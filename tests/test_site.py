@@ -57,6 +57,9 @@ def test_every_page_has_one_place_in_the_nav(hook):
 def test_every_page_is_built(site, hook):
     for page in nav():
         assert (site / page).with_suffix(".html").is_file(), page
+    howto = (site / "howto.html").read_text("utf-8")
+    assert "no-run" not in howto  # what stands after a block's language is for the tests alone
+    assert "```" not in howto
     # A source that a page links to is a page too.
     assert "def semantic_perception_scale" in re.sub(
         r"<[^>]*>", "", (site / "src/aleaseg/spectral/scale.py.html").read_text("utf-8")
