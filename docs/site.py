@@ -16,6 +16,8 @@ from mkdocs.structure.files import File, InclusionLevel
 ROOT = Path(__file__).resolve().parent.parent
 LINK = re.compile(r"(\]\()(?![a-z]+:|#|/)([^)#\s]+)((?:#[^)\s]*)?\))")
 FENCED = re.compile(r"(^```.*?^```$)", re.M | re.S)
+# What stands after the language is for the tests; mkdocs would not see a block in it.
+OPENED = re.compile(r"^(```\w+) .*$", re.M)
 # The name that the offline plugin looks for before it asks for a copy on the network.
 WORKER = "assets/javascripts/iframe-worker.js"
 
@@ -103,5 +105,5 @@ def worker() -> str:
 
 
 def on_page_markdown(markdown, page, config, files):
-    """Bends the links."""
-    return bent(in_repository(page.file.src_uri), markdown)
+    """Bends the links, and keeps of what opens a block the language alone."""
+    return OPENED.sub(r"\1", bent(in_repository(page.file.src_uri), markdown))

@@ -1,6 +1,7 @@
 """`make docs`: a site in which every page has its place, every link leads somewhere, and nothing is fetched."""
 
 import importlib.util
+import inspect
 import json
 import re
 import subprocess
@@ -10,6 +11,8 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+
+import aleaseg
 
 pytest.importorskip("mkdocs", reason="mkdocs is not installed: pip install 'aleaseg[docs]'")
 pytest.importorskip("material", reason="mkdocs-material is not installed: pip install 'aleaseg[docs]'")
@@ -57,10 +60,23 @@ def test_every_page_has_one_place_in_the_nav(hook):
 def test_every_page_is_built(site, hook):
     for page in nav():
         assert (site / page).with_suffix(".html").is_file(), page
+    howto = (site / "howto.html").read_text("utf-8")
+    assert "no-run" not in howto  # what stands after a block's language is for the tests alone
+    assert "```" not in howto
     # A source that a page links to is a page too.
     assert "def semantic_perception_scale" in re.sub(
         r"<[^>]*>", "", (site / "src/aleaseg/spectral/scale.py.html").read_text("utf-8")
     )
+
+
+def test_the_reference_names_the_fields_that_a_function_of_settings_is_called_with(site):
+    page = (site / "reference" / "python.html").read_text("utf-8")
+    audit = page[page.index('id="aleaseg.audit"') : page.index('id="aleaseg.open_dataset"')]
+    words = re.sub(r"<[^>]*>", " ", audit)
+    assert "AuditOfFolder" not in words
+    assert "Args:" not in words  # a table, not text
+    for name in inspect.signature(aleaseg.audit).parameters:
+        assert len(re.findall(rf"\b{name}\b", words)) >= 2, name  # in the signature and in the table
 
 
 FETCHED = {"script": "src", "img": "src", "iframe": "src", "source": "src", "link": "href"}

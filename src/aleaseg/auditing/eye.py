@@ -181,6 +181,6 @@ def warnings_before(eye: Extractor, dataset: Dataset) -> list[str]:
     if seconds >= _SLOW_SECONDS:
         lines.append(
             f"{eye.settings.name} looks at {len(shapes)} cases: about {seconds / 60:.0f} minutes on one "
-            f"{'GPU' if eye.settings.device == 'cuda' else 'core'}; a run that is stopped goes on where it was."
+            f"{'GPU' if eye.settings.device == 'cuda' else 'core'}; a run that is stopped resumes."
         )
     return lines
