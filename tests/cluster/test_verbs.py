@@ -40,21 +40,12 @@ def test_parts_say_what_comes_next(place, type_aleaseg):
     assert "Part 1/2 is through with its cases; 1 of the others is not: 2." in " ".join(
         first.stdout.split()
     )
-    second = type_aleaseg(*words, "2/2")
-    assert f"aleaseg merge {folder / 'parts'}" in second.stdout.replace("\n", "").replace(
-        "merge/", "merge /"
-    )
     refused = type_aleaseg(*words, "1/2", "--scheduler", "local:2")
     assert refused.returncode == 2
     assert "leave --part or --scheduler away" in refused.stderr
     refused = type_aleaseg("merge", folder / "parts")
     assert refused.returncode == 2
     assert "cases are not scored yet" in refused.stderr
-    assert type_aleaseg(*words, "1/2").returncode == 0
-    done = type_aleaseg("merge", folder / "parts", "--no-page")
-    assert done.returncode == 0, done.stderr
-    for table in TABLES:
-        assert (folder / "parts" / table).read_bytes() == (folder / "alone" / table).read_bytes(), table
 
 
 def test_an_unknown_scheduler_is_one_line(place, type_aleaseg):

@@ -122,8 +122,7 @@ def _local(count: str, folder: Path, announce: Callable[[str], None]) -> Iterato
                 processes=True,
                 # The largest case decides how many work at a time; no worker has a limit of its own.
                 memory_limit=None,
-                dashboard_address=None,
-                worker_dashboard_address=None,
+                dashboard_address=":0",  # any free port
                 local_directory=spare,
                 silence_logs=logging.CRITICAL,
             )

@@ -1,0 +1,197 @@
+"""How well workers are kept busy, and what kills of workers change.
+
+    python benchmarks/cluster.py busy --workers 2 8 32 64 --cases 10000 --seconds 1.0
+    python benchmarks/cluster.py kills --dataset DATASET --kills 20
+
+`busy`: workers that sleep for the time of a case, as many as are asked for, in a few processes: the scheduler, the
+client and what goes between them are real, the work is not. `kills`: an audit by real `dask worker` processes, of which
+one after the other is killed by SIGKILL, and cases.csv beside that of an audit that nobody disturbed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from functools import partial
+from pathlib import Path
+
+from aleaseg.cluster.task import begin_session
+from aleaseg.cluster.workers import Cluster
+from aleaseg.work import map_cases, using
+
+BIN = Path(sys.executable).parent
+
+
+def sleeping(seconds: float, number: int) -> int:
+    time.sleep(seconds)
+    return number
+
+
+def sleepers(address: str, count: int) -> None:
+    """So many workers with one thread each in this process: they only sleep."""
+    from distributed import Worker
+
+    async def run() -> None:
+        started = [await Worker(address, nthreads=1, dashboard=False, memory_limit=0) for _ in range(count)]
+        await asyncio.gather(*(one.finished() for one in started))
+
+    asyncio.run(run())
+
+
+def of_process(pid: int) -> tuple[float, float]:
+    """Seconds of processor, and megabytes at its highest."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    ticks = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    status = Path(f"/proc/{pid}/status").read_text()
+    peak = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM"))
+    return ticks, peak / 1024
+
+
+def start_scheduler(folder: Path) -> tuple[subprocess.Popen, Path]:
+    file = folder / "scheduler.json"
+    words = [BIN / "dask", "scheduler", "--scheduler-file", file, "--port", "0", "--no-dashboard"]
+    log = (folder / "scheduler.log").open("wb")
+    process = subprocess.Popen(words, stdout=log, stderr=log)
+    while not (file.is_file() and file.read_text().rstrip().endswith("}")):
+        time.sleep(0.2)
+    return process, file
+
+
+def busy(counts: list[int], cases: int, seconds: float, most: float) -> None:
+    from distributed import Client
+
+    print(
+        "| workers | cases | s a case | cases/s | efficiency | scheduler: CPU s, MB | client: CPU s, MB | load |"
+    )
+    print("|---:|---:|---:|---:|---:|---:|---:|---:|")
+    for count in counts:
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            scheduler, file = start_scheduler(folder)
+            shares = [len(range(k, count, 4)) for k in range(min(4, count))]
+            with Client(scheduler_file=str(file), set_as_default=False) as client:
+                words = [
+                    sys.executable,
+                    __file__,
+                    "sleepers",
+                    "--address",
+                    client.scheduler.address,
+                    "--count",
+                ]
+                workers = [
+                    subprocess.Popen([*words, str(share)], stderr=subprocess.DEVNULL) for share in shares
+                ]
+                client.wait_for_workers(count)
+                session = folder / "session"
+                session.mkdir()
+                begin_session(session, [])
+                cluster = Cluster(client, session)
+                cluster._workers(fresh=True)
+                # As many cases as end in the time that there is.
+                number = min(cases, int(most * count / seconds))
+                with using(cluster):
+                    list(map_cases(partial(sleeping, 0.01), range(2 * count)))  # everybody has imported
+                    before, begun, own = of_process(scheduler.pid), time.monotonic(), time.process_time()
+                    done = sum(1 for _ in map_cases(partial(sleeping, seconds), range(number)))
+                took, after = time.monotonic() - begun, of_process(scheduler.pid)
+                own, peak = time.process_time() - own, of_process(os.getpid())[1]
+            for process in [*workers, scheduler]:
+                process.kill()
+                process.wait()
+        rate = done / took
+        print(
+            f"| {count} | {done} | {seconds:g} | {rate:.1f} | {rate * seconds / count:.3f} | "
+            f"{after[0] - before[0]:.1f}, {after[1]:.0f} | {own:.1f}, {peak:.0f} | {os.getloadavg()[0]:.1f} |",
+            flush=True,
+        )
+
+
+def kills(dataset: Path, number: int, options: list[str]) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        audit = [BIN / "aleaseg", "score", dataset, *options]
+        subprocess.run([*audit, "-o", folder / "undisturbed"], check=False, stdout=subprocess.DEVNULL)
+        scheduler, file = start_scheduler(folder)
+        log = (folder / "worker.log").open("wb")
+        words = [
+            BIN / "dask",
+            "worker",
+            "--scheduler-file",
+            file,
+            "--no-dashboard",
+            "--nthreads",
+            "1",
+            "--nworkers",
+            "2",
+        ]
+        nanny = subprocess.Popen(words, stdout=log, stderr=log)
+        verb = subprocess.Popen(
+            [*audit, "-o", folder / "disturbed", "--scheduler", file], stdout=subprocess.DEVNULL
+        )
+        killed, begun = 0, time.monotonic()
+        while verb.poll() is None:
+            time.sleep(random.uniform(0.5, 2.0))
+            at_work = [*(folder / "disturbed").glob(".workers*/map*-*")]
+            pids = subprocess.run(
+                ["pgrep", "-P", str(nanny.pid)], capture_output=True, text=True
+            ).stdout.split()
+            for pid in pids:
+                command = Path(f"/proc/{pid}/cmdline")
+                if (
+                    killed < number
+                    and at_work
+                    and command.is_file()
+                    and "spawn_main" in command.read_text()
+                ):
+                    os.kill(int(pid), signal.SIGKILL)
+                    killed += 1
+                    break
+        same = [
+            (folder / "undisturbed" / table).read_bytes() == (folder / "disturbed" / table).read_bytes()
+            for table in ("cases.csv", "scores.csv", "measures.csv")
+        ]
+        print(
+            f"{killed} workers killed in {time.monotonic() - begun:.0f} s; exit status {verb.returncode}; same: {same}"
+        )
+        for process in (nanny, scheduler):
+            process.terminate()
+            process.wait()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parts = parser.add_subparsers(dest="what", required=True)
+    one = parts.add_parser("busy")
+    one.add_argument("--workers", type=int, nargs="+", default=[2, 4, 8, 16, 32, 64])
+    one.add_argument("--cases", type=int, default=10000)
+    one.add_argument("--seconds", type=float, default=1.0, help="of a case")
+    one.add_argument(
+        "--most", type=float, default=1e9, help="seconds for each row; fewer cases where they end it"
+    )
+    one = parts.add_parser("kills")
+    one.add_argument("--dataset", type=Path, required=True)
+    one.add_argument("--kills", type=int, default=20)
+    one.add_argument("options", nargs="*", help="of the audit, after --")
+    one = parts.add_parser("sleepers")
+    one.add_argument("--address", required=True)
+    one.add_argument("--count", type=int, required=True)
+    asked = parser.parse_args()
+    if asked.what == "busy":
+        busy(asked.workers, asked.cases, asked.seconds, asked.most)
+    elif asked.what == "kills":
+        kills(asked.dataset, asked.kills, asked.options)
+    else:
+        sleepers(asked.address, asked.count)
+
+
+if __name__ == "__main__":
+    main()
