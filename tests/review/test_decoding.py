@@ -28,7 +28,7 @@ def test_voxels_that_are_no_number_are_in_no_range(tmp_path, write_small, broken
     about = json.loads((tmp_path / "out" / "image.json").read_text())
     json.dumps(about, allow_nan=False)
     assert tuple(about["ranges"][0]) == expected
-    shown = read_slice(tmp_path / "out" / "image.0.raw", image.shape, np.dtype(about["image"]), 0, 5)
+    shown = read_slice(tmp_path / "out" / "image.0.raw", image.shape, np.dtype(about["image"][0]), 0, 5)
     np.testing.assert_array_equal(shown, image[5])
 
 

@@ -19,7 +19,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from aleaseg.case import Case, Dataset, file_stamps
+from aleaseg.case import Case, Dataset, Stored, file_stamps
 from aleaseg.errors import AleasegError, one_line
 from aleaseg.pages.places import Sought
 from aleaseg.pages.planes import Plane
@@ -34,7 +34,7 @@ Part = Literal["image", "prediction"]
 Kind = Literal["image", "mask", "prediction"]
 
 # Raise it when the files themselves change, so that older ones are made anew.
-_VERSION = 1
+_VERSION = 2
 _MOST_WAITING = 8
 _TRY_AGAIN = 10.0  # seconds after which what failed is tried again where somebody asks for it
 PARTS: tuple[Part, ...] = ("image", "prediction")
@@ -154,16 +154,20 @@ class Volumes:
         if channel not in range(image["channels"]):
             raise IndexError(f"no channel {channel} of {image['channels']}")
         self._looked_at[stamp] = time.monotonic()
-        path = self._folder / stamp / (f"image.{channel}.raw" if kind == "image" else f"{kind}.raw")
+        is_image = kind == "image"
+        path = self._folder / stamp / (f"image.{channel}.raw" if is_image else f"{kind}.raw")
+        dtype = about[kind][channel] if is_image else about[kind]
         try:
-            flat = read_slice(path, shape, np.dtype(about[kind]), axis, k)
+            flat = read_slice(path, shape, np.dtype(dtype), axis, k)
         except FileNotFoundError:  # forgotten, or deleted by somebody: it is decoded again
             for part in PARTS:
                 self._about.pop((stamp, part), None)
             shutil.rmtree(self._folder / stamp, ignore_errors=True)
             return None
+        if is_image and about["scales"][channel] is not None:
+            flat, dtype = Stored.scaled(flat, about["scales"][channel]).astype("<f4"), "<f4"
         hung = replace(_plane(image["planes"][axis]), index=k).hang(flat)
-        return Slice(np.ascontiguousarray(hung).tobytes(), (hung.shape[0], hung.shape[1]), about[kind])
+        return Slice(np.ascontiguousarray(hung).tobytes(), (hung.shape[0], hung.shape[1]), dtype)
 
     def close(self) -> None:
         """Stop decoding; what is half done is taken away."""
