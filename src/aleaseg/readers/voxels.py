@@ -123,6 +123,7 @@ class ImageFiles:
         if len(parts) == 1:
             found = _grey(first, paths[0], self.channels)
         else:
+            wanted = first.channels[0].shape
             for path, part in zip(paths, parts, strict=True):
                 if len(part.channels) != 1 and not _is_grey(part.channels, path):
                     raise ShapeMismatch(
@@ -131,10 +132,10 @@ class ImageFiles:
                         "one channel per file, as this case has several files",
                         "store each channel in a file of its own",
                     )
-                if part.channels[0].shape != first.channels[0].shape:
+                if part.channels[0].shape != wanted:
                     raise ShapeMismatch(
                         case_id,
-                        f"shape {part.channels[0].shape} in {path.name} and {first.channels[0].shape} in {paths[0].name}",
+                        f"shape {part.channels[0].shape} in {path.name} and {wanted} in {paths[0].name}",
                         "one shape for all channels",
                         "resample the channels to one grid",
                     )

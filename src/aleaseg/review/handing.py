@@ -121,15 +121,16 @@ def _write_case(
         )
     write_nifti(folder / _IMAGE, image.array if len(image.array) > 1 else image.array[0], geometry)
     write_nifti(folder / _MASK, mask, geometry)
-    labels = [CORRECTED, _MASK]
+    labels, others = [CORRECTED, _MASK], list[str]()
     if predicted is not None:
         write_nifti(folder / _PREDICTION, predicted.astype(mask.dtype), geometry)
         write_nifti(folder / _DIFFERENCE, _difference(mask, predicted, dataset.ignore), geometry)
-        labels += [_PREDICTION, _DIFFERENCE]
+        labels, others = [*labels, _PREDICTION], [_DIFFERENCE]
     proposed = predicted if verdict == "use-prediction" else mask
     write_nifti(folder / CORRECTED, np.asarray(proposed).astype(mask.dtype), geometry)
-    write_aside(folder / "scene.mrml", slicer_scene(_IMAGE, labels).encode())
-    write_aside(folder / "workspace.itksnap", snap_workspace(folder, _IMAGE, labels).encode())
+    write_aside(folder / "scene.mrml", slicer_scene(_IMAGE, labels, dataset.classes, others).encode())
+    workspace = snap_workspace(folder, _IMAGE, labels, dataset.classes, others)
+    write_aside(folder / "workspace.itksnap", workspace.encode())
 
 
 def _difference(mask: NDArray, predicted: NDArray, ignore: int | None) -> NDArray[np.uint8]:

@@ -13,7 +13,7 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
 from typing import Any, Literal
 
@@ -214,7 +214,7 @@ class Volumes:
     def _call(self, function: Callable[..., None], *arguments: Any) -> None:
         if self._pool is None:
             # Spawned: a fork of a server with threads may hang.
-            self._pool = ProcessPoolExecutor(1, mp_context=get_context("spawn"))
+            self._pool = ProcessPoolExecutor(1, get_context("spawn"), _end_with_parent)
         self._pool.submit(function, *arguments).result()
 
     def _forget(self) -> None:
@@ -234,6 +234,18 @@ class Volumes:
                     self._about.pop((path.name, part), None)
                 shutil.rmtree(path, ignore_errors=True)
                 del sizes[path]
+
+
+def _end_with_parent() -> None:
+    """Have this process end when the server does, however that ends: nobody else would stop it."""
+    parent = parent_process()
+    assert parent is not None
+
+    def wait() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=wait, name="parent", daemon=True).start()
 
 
 def _plane(about: Mapping[str, Any]) -> Plane:
