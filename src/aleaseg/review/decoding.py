@@ -5,6 +5,7 @@ This runs in a process of its own: a damaged file or a large volume hurts no rea
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -20,11 +21,13 @@ from aleaseg.pages.slices import as_volume, same_grid, shown_window
 from aleaseg.predictions import Prediction, Predictions
 from aleaseg.predictions.votes import most_votes
 from aleaseg.review.bricks import EDGE, read_volume, write_volume
+from aleaseg.review.solid import coarse, steps_of
 from aleaseg.run import read_json, write_json
 
 __all__ = ["decode_image", "decode_prediction"]
 
 _LOOKED_AT = 128  # slices that say which window is usual
+_WHOLE = 30e6  # bytes up to which a browser gets a volume whole
 _Scale = tuple[float, float] | None
 
 
@@ -75,12 +78,13 @@ def decode_image(folder: Path, case: Case, dataset: Dataset) -> None:
             for number, look in enumerate(looks)
         ],
         "ranges": [one["range"] for one in written],
+        "steps": steps_of(geometry.shape, geometry.spacing_mm),
+        "whole": max(map(_sent, written)) * math.prod(geometry.shape) <= _WHOLE,
         "mask": None,
         "notes": notes,
     }
     if label is not None:
-        about["mask"] = _whole(label).str
-        write_volume(folder / "mask.raw", _slabs(label), label.shape, _whole(label))
+        about["mask"] = _write_map(folder, "mask", label, about["steps"])
         maps = Maps(geometry.shape, geometry.spacing_mm, label, None)
         about["profile"] = [one.tolist() for one in counts(maps, Maps.mask)]
     write_json(folder / "image.json", about, indent=None)
@@ -116,8 +120,8 @@ def decode_prediction(
     label = _mask_of(folder, case, geometry.shape)
     about: dict[str, Any] = {"prediction": None, "notes": notes}
     if predicted is not None:
-        about["prediction"] = predicted.dtype.str
-        write_volume(folder / "prediction.raw", _slabs(predicted), predicted.shape, predicted.dtype)
+        steps = steps_of(geometry.shape, geometry.spacing_mm)
+        about["prediction"] = _write_map(folder, "prediction", predicted, steps)
     maps = Maps(geometry.shape, geometry.spacing_mm, label, predicted, dataset.ignore)
     if label is not None and predicted is not None:
         about["profile"] = [one.tolist() for one in counts(maps, Maps.difference)]
@@ -152,6 +156,14 @@ def _slabs(volume: NDArray) -> Iterator[NDArray]:
         yield volume[first : first + EDGE]
 
 
+def _write_map(folder: Path, name: str, label: NDArray, steps: Sequence[int]) -> str:
+    """Write a label map, and the same small enough to be turned round; their type."""
+    kind = _whole(label)
+    write_volume(folder / f"{name}.raw", _slabs(label), label.shape, kind)
+    (folder / f"{name}.solid").write_bytes(coarse(label, steps).astype(kind).tobytes())
+    return kind.str
+
+
 def _write_channel(path: Path, stored: NDArray, scale: _Scale) -> dict[str, Any]:
     """Write a channel: its type in the file, the scale that is yet to be applied, the least and the largest value."""
     low, high = _range(stored, scale)
@@ -159,6 +171,11 @@ def _write_channel(path: Path, stored: NDArray, scale: _Scale) -> dict[str, Any]
     now = scale if left is None else None
     write_volume(path, (Stored.scaled(slab, now) for slab in _slabs(stored)), stored.shape, kind)
     return {"kind": kind.str, "scale": None if left is None else list(left), "range": [low, high]}
+
+
+def _sent(channel: dict[str, Any]) -> int:
+    """Bytes of a voxel on its way to the browser."""
+    return 4 if channel["scale"] else np.dtype(channel["kind"]).itemsize
 
 
 def _kind(stored: NDArray, scale: _Scale, low: float, high: float) -> tuple[np.dtype, _Scale]:

@@ -18,17 +18,18 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from aleaseg.case import Case, Dataset, Stored, file_stamps
 from aleaseg.errors import AleasegError, one_line
 from aleaseg.pages.places import Sought
 from aleaseg.pages.planes import Plane
 from aleaseg.predictions import Predictions
-from aleaseg.review.bricks import read_slice
+from aleaseg.review.bricks import read_slice, read_volume
 from aleaseg.review.decoding import decode_image, decode_prediction
 from aleaseg.run import Run, read_json
 
-__all__ = ["PARTS", "Part", "Slice", "Volumes"]
+__all__ = ["PARTS", "Kind", "Part", "Slice", "Volumes"]
 
 Part = Literal["image", "prediction"]
 Kind = Literal["image", "mask", "prediction"]
@@ -42,16 +43,16 @@ PARTS: tuple[Part, ...] = ("image", "prediction")
 
 @dataclass(frozen=True)
 class Slice:
-    """A slice as the page draws it.
+    """A slice as the page draws it, or a volume of which it draws slices.
 
     Attributes:
-        content: (rows, columns), little-endian, row by row from the top.
-        size: rows and columns.
+        content: (rows, columns) or (D, H, W), little-endian, row by row from the top.
+        size: its shape.
         kind: of the numbers, as NumPy writes it, such as `<i2`.
     """
 
     content: bytes
-    size: tuple[int, int]
+    size: tuple[int, ...]
     kind: str
 
 
@@ -145,12 +146,47 @@ class Volumes:
             IndexError: there is no such axis, slice or channel.
         """
         image = self.about(stamp, "image")
+        if image is not None and (
+            axis not in range(len(image["planes"])) or k not in range(image["shape"][axis])
+        ):
+            raise IndexError(f"no slice {k} across axis {axis} of a volume of {tuple(image['shape'])}")
+
+        def read(path: Path, dtype: np.dtype) -> NDArray:
+            assert image is not None
+            flat = read_slice(path, image["shape"], dtype, axis, k)
+            return replace(_plane(image["planes"][axis]), index=k).hang(flat)
+
+        return self._read(stamp, kind, channel, read)
+
+    def whole(self, stamp: str, kind: Kind, channel: int = 0) -> Slice | None:
+        """All of a small volume as it is stored, axis 0 the slowest; None as for a slice, and where it is large."""
+        image = self.about(stamp, "image")
+        if image is None or not image["whole"]:
+            return None
+        return self._read(
+            stamp, kind, channel, lambda path, dtype: read_volume(path, image["shape"], dtype)
+        )
+
+    def solid(self, stamp: str, kind: Kind) -> Slice | None:
+        """A label map small enough to be turned round, axis 0 the slowest; None as for a slice."""
+        image = self.about(stamp, "image")
+        if image is None or kind == "image":
+            return None
+        shape = [-(-size // step) for size, step in zip(image["shape"], image["steps"], strict=True)]
+        return self._read(
+            stamp,
+            kind,
+            0,
+            lambda path, dtype: np.fromfile(path.with_suffix(".solid"), dtype).reshape(shape),
+        )
+
+    def _read(
+        self, stamp: str, kind: Kind, channel: int, read: Callable[[Path, np.dtype], NDArray]
+    ) -> Slice | None:
+        image = self.about(stamp, "image")
         about = self.about(stamp, "prediction" if kind == "prediction" else "image")
         if image is None or about is None or about[kind] is None:
             return None
-        shape = image["shape"]
-        if axis not in range(len(image["planes"])) or k not in range(shape[axis]):
-            raise IndexError(f"no slice {k} across axis {axis} of a volume of {tuple(shape)}")
         if channel not in range(image["channels"]):
             raise IndexError(f"no channel {channel} of {image['channels']}")
         self._looked_at[stamp] = time.monotonic()
@@ -158,16 +194,15 @@ class Volumes:
         path = self._folder / stamp / (f"image.{channel}.raw" if is_image else f"{kind}.raw")
         dtype = about[kind][channel] if is_image else about[kind]
         try:
-            flat = read_slice(path, shape, np.dtype(dtype), axis, k)
+            found = read(path, np.dtype(dtype))
         except FileNotFoundError:  # forgotten, or deleted by somebody: it is decoded again
             for part in PARTS:
                 self._about.pop((stamp, part), None)
             shutil.rmtree(self._folder / stamp, ignore_errors=True)
             return None
         if is_image and about["scales"][channel] is not None:
-            flat, dtype = Stored.scaled(flat, about["scales"][channel]).astype("<f4"), "<f4"
-        hung = replace(_plane(image["planes"][axis]), index=k).hang(flat)
-        return Slice(np.ascontiguousarray(hung).tobytes(), (hung.shape[0], hung.shape[1]), dtype)
+            found, dtype = Stored.scaled(found, about["scales"][channel]).astype("<f4"), "<f4"
+        return Slice(np.ascontiguousarray(found).tobytes(), found.shape, dtype)
 
     def close(self) -> None:
         """Stop decoding; what is half done is taken away."""
