@@ -63,16 +63,27 @@ test("a turn is a turn: nothing is stretched, and a drag to the right moves the 
   assert.ok(surface.turn(0, -0.1)[2][1] < 0); // the head, y = -1, comes towards the viewer
 });
 
+test("what there is stands in the middle of the picture", () => {
+  const { middle, radius } = surface.around([Float32Array.from([1, 2, 3, 5, 2, 3]), Float32Array.from([3, 2, 0])]);
+  near(middle, [3, 2, 1.5]);
+  near([radius], [2.5]);
+  assert.deepEqual([...surface.around([new Float32Array(0)]).middle], [0, 0, 0]);
+  const points = { at: Float32Array.from([100, 50, 9]), normal: Float32Array.from([0, 0, 1]) };
+  const onto = { width: 20, height: 20, pixels: new Uint8ClampedArray(1600), hit: new Int32Array(400) };
+  surface.draw(points, surface.turn(0.3, 0.2), [100, 50, 9], 3, 0.1, () => [9, 9, 9], onto);
+  assert.equal(onto.hit[10 * 20 + 10], 0);
+});
+
 test("the nearer one is seen, and what is drawn can be pointed at", () => {
   const points = { at: Float32Array.from([0, 0, -5, 0, 0, 5]), normal: Float32Array.from([0, 0, 1, 0, 0, 1]) };
   const onto = { width: 20, height: 20, pixels: new Uint8ClampedArray(1600), hit: new Int32Array(400) };
   const colours = (k) => [[200, 0, 0], [0, 200, 0]][k];
-  surface.draw(points, surface.turn(0, 0), 1, 2, colours, onto);
+  surface.draw(points, surface.turn(0, 0), [0, 0, 0], 1, 2, colours, onto);
   const middle = 10 * 20 + 10;
   assert.equal(onto.hit[middle], 1);
   assert.ok(onto.pixels[4 * middle + 1] > 100 && onto.pixels[4 * middle] === 0);
   assert.equal(onto.hit[0], -1);
-  surface.draw(points, surface.turn(Math.PI, 0), 1, 2, colours, onto); // from behind both normals point away
+  surface.draw(points, surface.turn(Math.PI, 0), [0, 0, 0], 1, 2, colours, onto); // from behind both normals point away
   assert.ok(onto.hit.every((one) => one === -1));
 });
 

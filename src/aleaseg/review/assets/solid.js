@@ -58,6 +58,14 @@ ALEASEG.surface = (() => {
     });
   }
 
+  // The middle of points, as a place, and how far from it the farthest one lies.
+  function around(each) {
+    const [low, high] = [[Infinity, Infinity, Infinity], [-Infinity, -Infinity, -Infinity]];
+    for (const at of each) for (let p = 0; p < at.length; p += 1) [low[p % 3], high[p % 3]] = [Math.min(low[p % 3], at[p]), Math.max(high[p % 3], at[p])];
+    const middle = low.map((one, k) => (high[k] >= one ? (one + high[k]) / 2 : 0));
+    return { middle, radius: Math.hypot(...low.map((one, k) => (high[k] >= one ? (high[k] - one) / 2 : 0))) || 1 };
+  }
+
   // A turn about the upright axis of the screen, then one about the axis from left to right; rows of a matrix.
   function turn(about, over) {
     const [c, s, C, S] = [Math.cos(about), Math.sin(about), Math.cos(over), Math.sin(over)];
@@ -65,20 +73,21 @@ ALEASEG.surface = (() => {
   }
 
   // Points into pixels (four bytes each, and `hit`, the number of the point that is seen there or -1).
-  // `scale`: pixels of a mm; `edge`: of a voxel, in mm; `colours(k)`: [r, g, b] of a point.
-  function draw({ at, normal }, turned, scale, edge, colours, { width, height, pixels, hit }) {
+  // `middle`: what stands in the middle of the picture; `scale`: pixels of a mm; `edge`: of a voxel, in mm; `colours(k)`: [r, g, b] of a point.
+  function draw({ at, normal }, turned, middle, scale, edge, colours, { width, height, pixels, hit }) {
     const depth = new Float32Array(width * height).fill(-Infinity);
     const half = Math.max(1, Math.ceil(0.62 * edge * scale));
     hit.fill(-1);
     pixels.fill(0);
     const [X, Y, Z] = turned;
+    const [mx, my, mz] = turned.map((row) => row[0] * middle[0] + row[1] * middle[1] + row[2] * middle[2]);
     for (let k = 0, p = 0; p < at.length; k += 1, p += 3) {
       const [nx, ny, nz] = [normal[p], normal[p + 1], normal[p + 2]];
       const facing = Z[0] * nx + Z[1] * ny + Z[2] * nz;
       if (facing < -0.3) continue;
-      const x = Math.round(width / 2 + scale * (X[0] * at[p] + X[1] * at[p + 1] + X[2] * at[p + 2]));
-      const y = Math.round(height / 2 + scale * (Y[0] * at[p] + Y[1] * at[p + 1] + Y[2] * at[p + 2]));
-      const z = Z[0] * at[p] + Z[1] * at[p + 1] + Z[2] * at[p + 2];
+      const x = Math.round(width / 2 + scale * (X[0] * at[p] + X[1] * at[p + 1] + X[2] * at[p + 2] - mx));
+      const y = Math.round(height / 2 + scale * (Y[0] * at[p] + Y[1] * at[p + 1] + Y[2] * at[p + 2] - my));
+      const z = Z[0] * at[p] + Z[1] * at[p + 1] + Z[2] * at[p + 2] - mz;
       // Light from the viewer's left shoulder.
       const light = 0.4 + 0.6 * Math.max(0, 0.86 * facing - 0.36 * (X[0] * nx + X[1] * ny + X[2] * nz) - 0.36 * (Y[0] * nx + Y[1] * ny + Y[2] * nz));
       const [r, g, b] = colours(k);
@@ -97,7 +106,7 @@ ALEASEG.surface = (() => {
     }
   }
 
-  return { axes, points, alone, turn, draw };
+  return { axes, points, alone, around, turn, draw };
 })();
 
 // `dialog` with a place for pictures and one for controls; `go(voxel)`: the reader points at something.
@@ -107,8 +116,8 @@ ALEASEG.solid = (dialog, { pictures, controls }, classes, about, go) => {
   const GREY = [150, 156, 164];
   const rgb = (hex) => [1, 3, 5].map((from) => parseInt(hex.slice(from, from + 2), 16));
   let maps = []; // {kind, title, map, points, alone, hit, canvas}
-  let [around, over, zoom] = [0.5, -0.35, 1];
-  let [axes, edge, image] = [null, 1, null];
+  let [sideways, over, zoom] = [0.5, -0.35, 1];
+  let [axes, edge, image, field] = [null, 1, null, null];
   let differing = false;
 
   async function load(hash, kind) {
@@ -133,6 +142,7 @@ ALEASEG.solid = (dialog, { pictures, controls }, classes, about, go) => {
     for (const one of classes) if (hidden.has(one.name)) for (const value of one.values) empty[value] = 1;
     maps = kinds.map(([kind, title], place) => ({ kind, title, map: loaded[place], canvas: canvas(title) })).filter((one) => one.map);
     for (const one of maps) one.points = surface.points(one.map, axes, empty);
+    field = surface.around(maps.map((one) => one.points.at));
     if (maps.length > 1) maps.forEach((one, place) => { one.alone = surface.alone(one.points, maps[1 - place].map); });
     pictures.replaceChildren(...(maps.length ? maps.map((one) => h("figure", { class: "solid" }, one.canvas, h("figcaption", {}, one.title))) : ["There is no mask and no prediction."]));
     controls.replaceChildren(...(maps.length > 1 ? [h("label", { class: "toggle" }, h("input", { type: "checkbox", checked: differing, onchange: (event) => {
@@ -175,7 +185,7 @@ ALEASEG.solid = (dialog, { pictures, controls }, classes, about, go) => {
   }
 
   function turnBy(about_, over_) {
-    around += about_;
+    sideways += about_;
     over = Math.max(-Math.PI / 2, Math.min(Math.PI / 2, over + over_));
     paint();
   }
@@ -204,12 +214,11 @@ ALEASEG.solid = (dialog, { pictures, controls }, classes, about, go) => {
     const pen = element.getContext("2d");
     const pixels = pen.createImageData(width, height);
     one.hit = new Int32Array(width * height);
-    const turned = surface.turn(around, over);
-    const field = Math.hypot(...[0, 1, 2].map((k) => axes.reduce((sum, axis, a) => sum + Math.abs(axis[k]) * one.map.shape[a], 0)));
-    const scale = (zoom * Math.min(width, height)) / field;
+    const turned = surface.turn(sideways, over);
+    const scale = (0.45 * zoom * Math.min(width, height)) / (field.radius + edge);
     const hues = new Map(classes.flatMap((each) => each.values.map((value) => [value, rgb(each.mask)])));
     const colours = (k) => (differing && one.alone && !one.alone[k] ? GREY : hues.get(one.points.value[k]) || GREY);
-    surface.draw(one.points, turned, scale, edge, colours, { width, height, pixels: pixels.data, hit: one.hit });
+    surface.draw(one.points, turned, field.middle, scale, edge, colours, { width, height, pixels: pixels.data, hit: one.hit });
     pen.putImageData(pixels, 0, 0);
     if (image.affine) letters(pen, turned, width, height);
   }

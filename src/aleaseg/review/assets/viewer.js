@@ -265,9 +265,9 @@ ALEASEG.volumeViewer = (parts, classes, about, solid) => {
     }
     if (image().planes.length > 1) list.push(box("cross", "cross-hair", "C"));
     list.push(box("close", "close-up", "Z"), box("voxels", "voxels", "V"));
-    list.push(h("label", {}, "window ", h("select", { class: "preset", onchange: (event) => windowed(() => grey.choose(channel, Number(event.target.value))) },
+    list.push(h("span", { class: "windowing" }, h("label", {}, "window ", h("select", { class: "preset", onchange: (event) => windowed(() => grey.choose(channel, Number(event.target.value))) },
       grey.presets(channel).map(([name], place) => h("option", { value: place }, name)))), end("low"), end("high"),
-    h("span", { class: "clipped muted", title: "so much of this slice lies at or beyond the ends of the window" }));
+    h("span", { class: "clipped muted", title: "so much of this slice lies at or beyond the ends of the window" })));
     if (image().channels > 1) {
       list.push(h("select", { "aria-label": "Channel", class: "channel", onchange: (event) => {
         channel = Number(event.target.value);
