@@ -98,7 +98,7 @@ class Stored:
         if scale is None:
             return stored
         working = np.float32 if stored.dtype.itemsize <= 2 or stored.dtype == np.float32 else np.float64
-        values = stored.astype(working)
+        values: NDArray[np.floating] = stored.astype(working)
         with np.errstate(over="ignore", invalid="ignore"):
             values *= working(scale[0])
             values += working(scale[1])

@@ -1,4 +1,4 @@
-"""Images of other kinds in a real browser, each with its run: two channels, numbers with a scale, a picture in colour."""
+"""Images of other kinds in a real browser, each with a run of its own: channels, numbers with a scale, colour."""
 
 import nibabel
 import numpy as np
