@@ -166,7 +166,9 @@ def _chromium(profile):
     ):
         options.add_argument(argument)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    return webdriver.Chrome(options=options, service=Service(driver))
+    browser = webdriver.Chrome(options=options, service=Service(driver))
+    browser.set_script_timeout(120)  # a machine may be busy
+    return browser
 
 
 @pytest.fixture(scope="module")

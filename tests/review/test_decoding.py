@@ -10,6 +10,7 @@ import pytest
 from aleaseg.pages.planes import planes_through
 from aleaseg.readers import open_dataset
 from aleaseg.readers.voxels import read_image, write_nifti
+from aleaseg.review import decoding
 from aleaseg.review.bricks import read_slice
 from aleaseg.review.decoding import decode_image, decode_prediction
 from aleaseg.review.solid import coarse, steps_of
@@ -106,6 +107,21 @@ def test_what_is_shown_are_the_values_of_the_file(
             np.testing.assert_array_equal(shown, plane.cut(image.array[0]))
         whole = volumes.whole("x", "image")
         np.testing.assert_array_equal(np.frombuffer(whole.content, sent), image.array.ravel())
+    finally:
+        volumes.close()
+
+
+def test_a_large_volume_is_not_sent_whole(tmp_path, write_small, monkeypatch):
+    write_small(tmp_path / "data", cases=1, faults=False)
+    dataset = open_dataset(tmp_path / "data")
+    monkeypatch.setattr(decoding, "_WHOLE", 1000)
+    decode_image(tmp_path / "run" / "x", dataset["g0_00"], dataset.with_cases(()))
+    volumes = Volumes(SimpleNamespace(manifest={}), dataset, None, lambda _: (), tmp_path / "run", 10**9)
+    try:
+        with pytest.raises(IndexError, match="slice by slice"):
+            volumes.whole("x", "image")
+        assert volumes.slice("x", "image", 0, 0) is not None
+        assert volumes.slice("x", "prediction", 0, 0) is None
     finally:
         volumes.close()
 

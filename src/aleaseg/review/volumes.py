@@ -159,10 +159,16 @@ class Volumes:
         return self._read(stamp, kind, channel, read)
 
     def whole(self, stamp: str, kind: Kind, channel: int = 0) -> Slice | None:
-        """All of a small volume as it is stored, axis 0 the slowest; None as for a slice, and where it is large."""
+        """All of a small volume as it is stored, axis 0 the slowest; None as for a slice.
+
+        Raises:
+            IndexError: it is too large to be sent whole, or there is no such channel.
+        """
         image = self.about(stamp, "image")
-        if image is None or not image["whole"]:
+        if image is None:
             return None
+        if not image["whole"]:
+            raise IndexError(f"a volume of {tuple(image['shape'])} is sent slice by slice")
         return self._read(
             stamp, kind, channel, lambda path, dtype: read_volume(path, image["shape"], dtype)
         )
