@@ -277,10 +277,10 @@ def test_a_server_that_was_killed_has_kept_what_it_acknowledged(
         stop_server(process)
 
 
-@pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGKILL])
-def test_what_decodes_ends_with_the_server(reviewed, start_server, asking, end):
+@pytest.mark.parametrize(("end", "case"), [(signal.SIGTERM, CASES[21]), (signal.SIGKILL, CASES[22])])
+def test_what_decodes_ends_with_the_server(reviewed, start_server, asking, end, case):
     process, address = start_server(reviewed)
-    volume(asking(address), CASES[8], "image")
+    volume(asking(address), case, "image")  # nobody has looked at it yet, so something has to decode it
     tasks = Path(f"/proc/{process.pid}/task")
     if not tasks.exists():
         process.kill()
