@@ -5,7 +5,7 @@ PACKAGE := .venv/.package
 STAMP := .venv/.installed
 NNUNET := nnunetv2 acvl-utils dynamic-network-architectures batchgenerators batchgeneratorsv2
 
-.PHONY: install demo test test-all lint wheel clean
+.PHONY: install demo docs test test-all lint wheel clean
 
 install: $(STAMP)
 
@@ -25,6 +25,11 @@ $(STAMP): $(PACKAGE)
 demo: $(PACKAGE)
 	$(BIN)/aleaseg demo -o demo
 
+# The documentation as a site that opens from disk; a link that leads nowhere is an error.
+docs: $(STAMP)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build
+	@echo "Open $(CURDIR)/site/index.html"
+
 test: $(STAMP) lint
 	$(BIN)/python -m pytest -n auto --dist loadfile -m "not slow"
 
@@ -41,4 +46,4 @@ wheel: $(STAMP)
 	$(BIN)/python -m build --wheel
 
 clean:
-	rm -rf .venv demo dist
+	rm -rf .venv demo dist site

@@ -38,7 +38,7 @@ from aleaseg.extractors import ClassMap, Extractor, ExtractorSettings, checked, 
 from aleaseg.extractors.boxes import slice_boxes
 from aleaseg.measures.adjusted import size_adjusted
 from aleaseg.measures.auv import aggregate, aleatoric_uncertainty_value
-from aleaseg.metrics.detection import auroc
+from aleaseg.metrics import Resamples, auroc, interval, nested
 from aleaseg.pages.markdown import table_markdown
 from aleaseg.pages.tables import frame_table
 from aleaseg.readers import open_dataset
@@ -230,7 +230,16 @@ def faults_tables(rows: pd.DataFrame) -> list[str]:
             row = {"input": normalize, "number": name}
             for target in ("mask", "image"):
                 kept = axis.isin(["clean", target]) & values.notna()
-                row[f"wrong {target}s"] = f"{float(auroc(values[kept], axis[kept] == target)):.2f}"
+                once = np.zeros(kept.sum(), dtype=int)
+                found = nested(
+                    auroc,
+                    values[kept],
+                    axis[kept] == target,
+                    once,
+                    Resamples.make(once, values.index[kept]),
+                )
+                low, high = interval(found.replicates)
+                row[f"wrong {target}s"] = f"{found.point:.2f} ({low:.2f}-{high:.2f})"
             detection.append(row)
         clean = mine[mine["axis"] == "clean"]
         for class_name, each in clean.groupby("class"):

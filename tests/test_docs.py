@@ -18,7 +18,7 @@ from aleaseg.cli import app
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
-PAGES = [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted(DOCS.rglob("*.md"))]
 # Its snippets are run against a larger run by tests/selection/test_docs.py.
 RUN_ELSEWHERE = DOCS / "select.md"
 COMMANDS = typer.main.get_command(app).commands
@@ -338,6 +338,18 @@ def test_links_lead_somewhere(page):
         if fragment:
             headings = re.findall(r"^#+ (.+)$", prose(there), re.M)
             assert fragment in map(anchor, headings), f"{name(page)}: {target}"
+
+
+def test_the_method_names_functions_and_tests_that_are_there():
+    page = DOCS / "method.md"
+    named = re.findall(r"\[`([\w.]+)`\]\((\S+\.py)\)", page.read_text(encoding="utf-8"))
+    assert len(named) > 40
+    for words, path in named:
+        source = ast.parse((page.parent / path).read_text(encoding="utf-8"))
+        defined = {
+            part.name for part in ast.walk(source) if isinstance(part, ast.FunctionDef | ast.ClassDef)
+        }
+        assert set(words.split(".")) <= defined, f"{words} in {path}"
 
 
 def test_pages_name_no_machine():

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from aleaseg.selection import select as select
     from aleaseg.spectral import semantic_perception_scale as semantic_perception_scale
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _FACE = {
     "Case": "aleaseg.case",

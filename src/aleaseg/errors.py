@@ -10,7 +10,8 @@
     ├── CaseError             one case is bad; the others go on (exit status 1)
     │   ├── Unreadable        a file cannot be read as what it says it is
     │   ├── ShapeMismatch     image and label (or prediction) do not fit
-    │   └── BadVoxels         NaN, infinite, constant or non-integer voxels
+    │   ├── BadVoxels         NaN, infinite, constant or non-integer voxels
+    │   └── WorkerKilled      whatever worked on the case was killed, twice
     └── MissingExtra          an optional package is not installed
 
 A case error always says four things: the case, what came, what was expected,
@@ -34,6 +35,7 @@ __all__ = [
     "Unreadable",
     "UsageError",
     "WeightsRefused",
+    "WorkerKilled",
     "one_line",
     "one_of",
 ]
@@ -115,6 +117,10 @@ class ShapeMismatch(CaseError):
 
 class BadVoxels(CaseError):
     """The file could be read, but its values cannot be used."""
+
+
+class WorkerKilled(CaseError):
+    """The process that worked on the case was killed, and so was the next one."""
 
 
 def one_line(case_id: str, error: Exception) -> str:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 from collections.abc import Callable, Mapping
 from types import ModuleType
 from typing import Any
 
 from aleaseg.errors import MissingExtra
 
-__all__ = ["late", "need"]
+__all__ = ["installed", "late", "need"]
 
 # module -> the extra of this package that brings it
 _EXTRAS = {
     "cleanlab": "compare",
+    "dask_jobqueue": "cluster",
+    "distributed": "cluster",
     "huggingface_hub": "models",
     "nnunetv2": "nnunet",
     "transformers": "models",
@@ -38,6 +41,14 @@ def need(module: str) -> ModuleType:
         root = module.partition(".")[0]
         line = f"pip install 'aleaseg[{_EXTRAS[root]}]'" if root in _EXTRAS else f"pip install {root}"
         raise MissingExtra(f"{module} is needed for this and is not installed; run: {line}") from error
+
+
+def installed() -> dict[str, bool]:
+    """Extra -> whether all that it brings is there. Nothing is imported."""
+    found: dict[str, bool] = {}
+    for module, extra in _EXTRAS.items():
+        found[extra] = found.get(extra, True) and importlib.util.find_spec(module) is not None
+    return dict(sorted(found.items()))
 
 
 def late(package: str, face: Mapping[str, str]) -> Callable[[str], Any]:

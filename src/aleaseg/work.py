@@ -2,7 +2,8 @@
 
 A process holds one case at a time. How many work side by side follows from the cores that this process
 may use (a SLURM job's or a container's, not the node's) and from what the largest case needs of the
-memory. An executor does the work: processes on this machine, threads, or one after the other.
+memory. An executor does the work: processes on this machine, threads, or one after the other; or, where
+a verb is told to work elsewhere, the workers of a cluster (see `aleaseg.cluster`).
 """
 
 from __future__ import annotations
@@ -13,26 +14,33 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from pickle import PicklingError
 from typing import Protocol, TypeVar
 
-from aleaseg.errors import UsageError
+from aleaseg.errors import UsageError, WorkerKilled
 
 __all__ = [
+    "Elsewhere",
     "Executor",
+    "Lost",
     "Progress",
     "choose_device",
     "cores",
     "deaf_children",
+    "elsewhere",
     "in_processes",
     "in_threads",
     "map_cases",
     "memory_bytes",
+    "name_of",
     "on_one_core",
     "serially",
     "side_by_side",
+    "using",
 ]
 
 T = TypeVar("T")
@@ -57,6 +65,53 @@ class Executor(Protocol):
     ) -> Iterator[tuple[int, R]]:
         """Do it."""
         ...
+
+
+@dataclass(frozen=True)
+class Lost:
+    """Stands for the result of an item whose workers were killed.
+
+    Attributes:
+        found: what happened, such as `two workers that were killed, the last on node7`.
+    """
+
+    found: str
+
+
+class Elsewhere(Protocol):
+    """Does the work of every map in a block of `using`, and knows itself how much of it goes side by side."""
+
+    def __call__(
+        self, function: Callable[[T], R], items: Sequence[T], *, bytes_each: float, device: str
+    ) -> Iterator[tuple[int, R | Lost]]:
+        """Yields an item's place and result as they come, and `Lost` for one that killed its workers.
+
+        Raises:
+            PicklingError: the function cannot be sent.
+        """
+        ...
+
+    def room(self, device: str) -> int:
+        """How many items may be worked on at a time, on `cpu` or on `cuda`."""
+        ...
+
+
+_elsewhere: ContextVar[Elsewhere | None] = ContextVar("elsewhere", default=None)
+
+
+@contextmanager
+def using(there: Elsewhere) -> Iterator[None]:
+    """Within the block `map_cases` has its work done there. Threads and processes of the block are left alone."""
+    token = _elsewhere.set(there)
+    try:
+        yield
+    finally:
+        _elsewhere.reset(token)
+
+
+def elsewhere() -> Elsewhere | None:
+    """Who does the work of maps; None: this machine."""
+    return _elsewhere.get()
 
 
 def cores() -> int:
@@ -93,8 +148,12 @@ def memory_bytes() -> int | None:
     return min(found, default=None)
 
 
-def choose_device(asked: str) -> str:
+def choose_device(asked: str, *, here: bool = True) -> str:
     """`cpu` or `cuda`, whichever `auto` finds.
+
+    Args:
+        asked: `auto`, `cpu` or `cuda`.
+        here: for this process itself; otherwise for what `map_cases` does, which may be done elsewhere.
 
     Raises:
         UsageError: `cuda` is asked for and is not there, or the name is unknown.
@@ -105,7 +164,13 @@ def choose_device(asked: str) -> str:
         return "cpu"
     import torch
 
-    there = torch.cuda.is_available()
+    other = None if here else elsewhere()
+    there = torch.cuda.is_available() if other is None else other.room("cuda") > 0
+    if asked == "cuda" and not there and other is not None:
+        raise UsageError(
+            "device cuda was asked for, and no worker says that it has a GPU; start those that have one with "
+            "`--resources GPU=1`, or use `--device cpu`"
+        )
     if asked == "cuda" and not there:
         raise UsageError("device cuda was asked for, and torch finds no GPU; use `--device cpu`")
     return "cuda" if there else "cpu"
@@ -183,6 +248,16 @@ def _placed(function: Callable[[T], R], place: int, item: T) -> tuple[int, R]:
     return place, function(item)
 
 
+def name_of(item: object) -> str:
+    """What an item is called: a case, or a tuple that begins with one, by its id; all else as it is written.
+
+    >>> name_of(("case_3", 0.5)), name_of(7)
+    ('case_3', '7')
+    """
+    first = item[0] if isinstance(item, tuple) and item else item
+    return str(getattr(first, "id", first))
+
+
 def map_cases(
     function: Callable[[T], R],
     items: Sequence[T],
@@ -191,12 +266,15 @@ def map_cases(
     device: str = "cpu",
     workers: int | None = None,
     executor: Executor = in_processes,
+    here: bool = False,
     progress: Callable[[int, int], None] = lambda done, total: None,
+    killed: Callable[[T, WorkerKilled], R] | None = None,
 ) -> Iterator[tuple[T, R]]:
     """Do something with every item, side by side, and yield each with its result as they are finished.
 
-    A worker that dies was short of memory most likely: what it and the others left is done here, one
-    after the other; so is what cannot be sent to a process.
+    In a block of `using` the work is done there. Here, a worker that dies was short of memory most likely:
+    what it and the others left is done in this process, one after the other; so is, here and there, what
+    cannot be sent.
 
     Args:
         function: of one item; importable by name (or a partial of such), since it crosses to processes.
@@ -204,23 +282,60 @@ def map_cases(
         items: cases, or what stands for them.
         bytes_each: what one item holds at its highest.
         device: where it computes; a GPU has room for one process.
-        workers: how many side by side at most; None: one per core.
-        executor: who does the work; with one worker it is done here.
+        workers: how many side by side at most on this machine; None: one per core; 1: in this process.
+        executor: who does the work of several workers on this machine.
+        here: on this machine whatever `using` says, since what is done is quick and its result large.
         progress: called with how many are done, and of how many.
+        killed: the result of an item that killed whoever worked on it, twice; None: that ends the map.
+
+    Raises:
+        WorkerKilled: see `killed`.
     """
     total, done = len(items), 0
     if items:
         progress(0, total)
     left = dict(enumerate(items))
-    count = side_by_side(total, bytes_each, device=device, workers=workers)
-    if count > 1:
-        with suppress(BrokenProcessPool, PicklingError):
-            for place, result in executor(function, items, count):
-                done += 1
-                progress(done, total)
-                yield left.pop(place), result
+    with suppress(BrokenProcessPool, PicklingError):
+        for place, result in _side_by_side(
+            function, items, bytes_each, device, workers, executor, None if here else elsewhere()
+        ):
+            item = left.pop(place)
+            made = _of_lost(item, result, killed) if isinstance(result, Lost) else result
+            done += 1
+            progress(done, total)
+            yield item, made
     for item in list(left.values()):
         result = function(item)
         done += 1
         progress(done, total)
         yield item, result
+
+
+def _side_by_side(
+    function: Callable[[T], R],
+    items: Sequence[T],
+    bytes_each: float,
+    device: str,
+    workers: int | None,
+    executor: Executor,
+    there: Elsewhere | None,
+) -> Iterator[tuple[int, R | Lost]]:
+    """Places and results from whoever does the work; nothing where it is to be done in this process."""
+    if there is not None and items and workers != 1:
+        yield from there(function, items, bytes_each=bytes_each, device=device)
+        return
+    count = side_by_side(len(items), bytes_each, device=device, workers=workers)
+    if there is None and count > 1:
+        yield from executor(function, items, count)
+
+
+def _of_lost(item: T, lost: Lost, killed: Callable[[T, WorkerKilled], R] | None) -> R:
+    error = WorkerKilled(
+        name_of(item),
+        lost.found,
+        "a worker that lives until the case is done",
+        "give workers more memory and run the same command again, or leave the case out",
+    )
+    if killed is None:
+        raise error
+    return killed(item, error)

@@ -1,6 +1,7 @@
 """Reasons: a code and a number in a cell, a sentence for people, there and back."""
 
 import re
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -68,6 +69,18 @@ def test_words_follow_numbers():
     assert "larger than usual" in in_words("volume_high:liver=1.2")[0]
     assert "very large" in in_words("volume_high:liver=2.4")[0]
     assert "the largest holds 15%" in in_words("components:liver=0.85")[0]
+    assert "the largest holds 99.60%" in in_words("components:liver=0.004")[0]
+    assert "99.70% of the cases" in in_words("absent:liver=0.997")[0]
+    assert "against a confident prediction" in in_words("softmin=0.004")[0]
+    assert "less sure of the labels than usual" in in_words("softmin=0.73")[0]
+    assert "sees another outline" in in_words("own_dice:liver=0.42")[0]
+    assert "differs more than usual" in in_words("own_dice:liver=0.93")[0]
+
+
+def test_z_is_explained_in_the_same_words_everywhere():
+    root = Path(__file__).parents[2]
+    for page in ("docs/measures/doubt.md", "docs/index.md", "docs/report.md"):
+        assert reasons.Z_MEANS in (root / page).read_text("utf-8"), page
 
 
 @pytest.mark.parametrize("kind", ["noise", "sharp_d", "skew"])

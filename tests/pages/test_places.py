@@ -1,5 +1,7 @@
 """The plane that is shown is one that shows the fault."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -125,6 +127,30 @@ def test_a_border_across_the_slices_is_shown_across_them(code):
     (place,) = places(maps(mask, mask), [Sought(f"{code}:b", "mask", values=(2,))])
     assert place.axis != 0
     assert mask[place.voxel] == 2
+
+
+@pytest.mark.parametrize("code", ["rough", "coarse", "contrast", "coarse_across"])
+def test_a_border_is_looked_at_where_it_is_most_doubtful(code):
+    mask = phantom()
+    rim = np.argwhere(mask == 2)
+    at = tuple(rim[np.lexsort(rim.T[::-1])][0])  # a corner of it
+    doubt = np.where(mask == 2, 10, 0).astype(np.uint8)
+    doubt[at] = 200
+    known = dataclasses.replace(maps(mask, mask), doubt=doubt)
+    (place,) = places(known, [Sought(f"{code}:b", "mask", values=(2,))])
+    assert place.voxel == at
+
+
+@pytest.mark.parametrize("code", ["softmin", "mask"])
+def test_what_speaks_of_no_part_is_looked_at_where_most_speaks_against_the_mask(code):
+    label, predicted = phantom(), phantom()
+    predicted[2:4] = 0  # much differs, and nobody is sure
+    label[18, 25, 24], predicted[18, 25, 24] = 2, 1
+    doubt = np.where(label != predicted, 0.3, 0)
+    doubt[18, 25, 24] = 0.99
+    known = dataclasses.replace(maps(label, predicted), doubt=doubt)
+    (place,) = places(known, [Sought(code, "mask")])
+    assert place.voxel == (18, 25, 24)
 
 
 def test_a_class_is_looked_for_alone():

@@ -4,8 +4,10 @@ import dataclasses
 
 import numpy as np
 
+from aleaseg.measures.reasons import Z_MEANS
 from aleaseg.report import write_report
 from aleaseg.run import file_name
+from aleaseg.where.kept import DoubtMap
 
 
 def by_doubt(fake):
@@ -74,6 +76,37 @@ def test_where_annotators_are_unsure_is_shown_when_asked_for(page, tmp_path, mad
     assert "clear where all agree" in page.texts("#planes-caption")[0]
     page.press("u")
     assert page.run(shown) == 0
+
+
+def test_where_the_doubt_is_is_shown_when_asked_for(page, tmp_path, made):
+    """Of a case without a map there is nothing to ask for."""
+    page.open_case(page.fake.ids[0])
+    assert page.run("return document.querySelectorAll('[data-toggle=doubt]').length") == 0
+    fake = made.made_run(tmp_path / "run")
+    doubt = np.zeros(made.SHAPE, np.float32)
+    doubt[3, 4, 2:5] = 0.9
+    DoubtMap.of(doubt, 0.02).write(fake.run.map_file(fake.ids[0]))
+    page.path = write_report(
+        fake.run, fake.dataset.with_cases(fake.dataset.cases[:1]), predictions=fake.predictions, workers=1
+    )
+    page.open_case(fake.ids[0])
+    shown = "return document.querySelectorAll('#planes image.doubt').length"
+    assert page.run(shown) == 0
+    page.click("[data-toggle=doubt]")
+    assert page.run(shown) == 3
+    assert "clear where nothing speaks against it" in page.texts("#planes-caption")[0]
+    page.press("d")
+    assert page.run(shown) == 0
+
+
+def test_z_is_explained_where_it_stands(page):
+    page.open_case(page.fake.ids[1])
+    found = page.run(
+        "return [...document.querySelectorAll('#statistics thead th, .verdict small')]"
+        ".filter((e) => e.textContent.includes('obust z')).map((e) => e.title)"
+    )
+    assert len(found) >= 2
+    assert set(found) == {Z_MEANS}
 
 
 def test_letters_lie_at_the_edges_of_the_picture(page):

@@ -3,10 +3,12 @@
 import functools
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from aleaseg.pages.places import Sought
 from aleaseg.report.draw import Wanted, draw_cases, drawn, mosaic_file, pictures_file, thumbnail_file
+from aleaseg.where.kept import DoubtMap
 
 
 @pytest.fixture
@@ -39,6 +41,23 @@ def test_pictures_are_made_once_and_again_when_something_changes(fake, report):
     draw(fake, report, workers=1, progress=lambda *numbers: calls.append(numbers))
     assert calls[-1] == (2, 2)
     assert pictures_file(report, record.case).stat().st_mtime_ns > times[pictures_file(report, record.case)]
+
+
+def test_a_new_map_of_doubt_is_drawn_and_one_on_another_grid_is_named(fake, report, made):
+    one = fake.ids[:1]
+    draw(fake, report, one, workers=1)
+    assert "doubt" not in pictures_file(report, one[0]).read_text()
+    for shape, said in (
+        (made.SHAPE, '"doubt":"data:image/png'),
+        ((9, 9, 9), "The map of doubt is (9, 9, 9)"),
+    ):
+        DoubtMap.of(np.full(shape, 0.5, np.float32), 0.02).write(fake.run.map_file(one[0]))
+        calls = []
+        draw(fake, report, one, workers=1, progress=lambda *numbers, calls=calls: calls.append(numbers))
+        assert calls[-1] == (1, 1)
+        assert said in pictures_file(report, one[0]).read_text().replace(": ", ":").replace(
+            "doubt is(", "doubt is ("
+        )
 
 
 def test_other_reasons_are_drawn_anew(fake, report):

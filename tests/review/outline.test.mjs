@@ -81,6 +81,14 @@ test("the difference tells mask alone, prediction alone and two classes, and not
   assert.deepEqual([...new Int32Array(pixels.buffer)], [0, 1, 0, 1, 0, 0]);
 });
 
+test("the colours of doubt are those of the report: clear at 0, half as dense at a quarter, yellow at 1", () => {
+  const pixels = new Uint8ClampedArray(4 * 5);
+  outline.fill(Uint8Array.from([0, 1, 64, 128, 255]), outline.heat(0.7), pixels);
+  // As pages/overlay.py draws them, the first one unseen.
+  const expected = [[68, 1, 84, 0], [68, 2, 85, 11], [59, 81, 138, 89], [34, 144, 139, 126], [253, 231, 37, 178]];
+  expected.forEach((colour, place) => colour.forEach((value, part) => assert.ok(Math.abs(pixels[4 * place + part] - value) <= 1, `${place} ${part}`)));
+});
+
 test("a window: presets by kind, width and level by hand, each channel its own", () => {
   const grey = greyWindow([[0, 10], [5, 6]], [[-1000, 3000], [0, 8]], ["CT", "PET"]);
   assert.deepEqual(plain(grey.presets(0).map(([name]) => name)), ["usual", "soft tissue", "lung", "bone", "brain", "whole range", "background"]);

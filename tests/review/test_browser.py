@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 
+from aleaseg.pages.overlay import translucent
 from aleaseg.pages.planes import planes_through
 from aleaseg.readers import open_dataset
 from aleaseg.run import file_name
+from aleaseg.where.keeping import kept_map, suspects
 
 
 def dataset_of(run):
@@ -80,6 +82,39 @@ def test_outlines_and_differences_lie_over_the_image(page):
     page.run("document.body.dispatchEvent(new KeyboardEvent('keyup', {key: ' ', bubbles: true}))")
     page.still()
     assert (page.main_pixels() != bare).any()
+
+
+def test_where_the_doubt_is_lies_over_the_image_of_a_suspect(page, reviewed):
+    """Each voxel has the colour of its doubt over its grey value; a case that is no suspect has no map."""
+    case, fine = suspects(reviewed.cases)[0], reviewed.cases.sort_values("doubt")["case"].iloc[0]
+    page.open(case)
+    only_grey(page)
+    bare = page.main_pixels().astype(float)
+    page.press("h")
+    page.still()
+    assert page.run("return document.querySelector('[data-toggle=doubt]').checked")
+    page.run(
+        "const slider = document.querySelector('#toggles .opacity'); slider.value = 1;"
+        "slider.dispatchEvent(new Event('input'))"
+    )
+    page.still()
+    voxel, pixels = page.voxel(), page.main_pixels().astype(float)
+    geometry = dataset_of(reviewed)[case].read_geometry()
+    plane = next(one for one in planes_through(voxel, geometry) if one.axis == page.axis())
+    doubt = plane.cut(kept_map(reviewed, case).doubt())
+    height, width = doubt.shape[0] * plane.spacing_mm[0], doubt.shape[1] * plane.spacing_mm[1]
+    scale = min(pixels.shape[1] / width, pixels.shape[0] / height)
+    left, top = (pixels.shape[1] - width * scale) / 2, (pixels.shape[0] - height * scale) / 2
+    rows = (top + (np.arange(doubt.shape[0]) + 0.5) * plane.spacing_mm[0] * scale).astype(int)
+    columns = (left + (np.arange(doubt.shape[1]) + 0.5) * plane.spacing_mm[1] * scale).astype(int)
+    at = np.ix_(rows, columns)
+    over = translucent(doubt, 1).astype(float)
+    part = over[..., 3:] / 255
+    expected = part * over[..., :3] + (1 - part) * bare[at][..., :3]
+    assert (doubt > 0.3).any()
+    np.testing.assert_allclose(pixels[at][..., :3], expected, atol=4)
+    page.open(fine)
+    assert page.run("return document.querySelector('[data-toggle=doubt]')") is None
 
 
 def test_the_wheel_the_pointer_and_the_keys_move_through_the_volume(page):

@@ -15,6 +15,7 @@ from aleaseg.review.bricks import read_slice
 from aleaseg.review.decoding import decode_image, decode_prediction
 from aleaseg.review.solid import coarse, steps_of
 from aleaseg.review.volumes import Volumes
+from aleaseg.where.kept import DoubtMap
 
 
 @pytest.mark.parametrize(
@@ -46,6 +47,23 @@ def test_an_image_of_nothing_has_a_range(tmp_path, write_small):
     dataset = open_dataset(tmp_path / "data")
     decode_image(tmp_path / "out", dataset["g0_00"], dataset.with_cases(()))
     assert json.loads((tmp_path / "out" / "image.json").read_text())["ranges"] == [[0, 1]]
+
+
+def test_the_map_of_doubt_is_written_as_it_is_kept(tmp_path, write_small):
+    write_small(tmp_path / "data", cases=1, faults=False)
+    dataset = open_dataset(tmp_path / "data")
+    (tmp_path / "out").mkdir()
+    shape = dataset["g0_00"].read_geometry().shape
+    doubt = np.random.default_rng(0).random(shape).astype(np.float32)
+    for kept, said in ((DoubtMap.of(doubt, 0.1), "|u1"), (DoubtMap.of(doubt[1:], 0.1), None), (None, None)):
+        decode_prediction(tmp_path / "out", dataset["g0_00"], dataset.with_cases(()), None, (), kept)
+        about = json.loads((tmp_path / "out" / "prediction.json").read_text())
+        assert about["doubt"] == said
+        if said:
+            shown = read_slice(tmp_path / "out" / "doubt.raw", shape, np.dtype(said), 1, 7)
+            np.testing.assert_array_equal(shown, kept.bytes_of()[:, 7])
+        elif kept is not None:
+            assert "The map of doubt is" in about["notes"][0]
 
 
 def test_a_case_of_which_nothing_is_predicted_says_so(tmp_path, write_small):

@@ -234,6 +234,8 @@ def test_the_blind_see_no_scores_and_no_others(reviewed, start_server, stop_serv
         case = blind.json(f"/api/case/{file_name(CASES[3])}")
         assert (case["reasons"], case["statistics"], case["classes"]) == ([], [], [])
         assert volume(blind, CASES[3])["prediction"]["places"] == []
+        assert volume(blind, CASES[3])["prediction"]["doubt"] is None
+        assert blind.get(f"/api/case/{file_name(CASES[3])}/slice/doubt/0/3")[0] == 404
         blind.post("/api/events", event(CASES[1], rater="cleo", verdict="keep"))
         blind.post("/api/events", event(CASES[1], rater="dora", verdict="drop"))
         said = json.dumps(blind.json("/api/holding?rater=cleo")) + json.dumps(

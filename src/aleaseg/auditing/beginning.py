@@ -7,8 +7,10 @@ from dataclasses import asdict
 from os import PathLike
 from pathlib import Path
 
+from aleaseg.auditing.growth import Growth
 from aleaseg.auditing.settings import AuditSettings
 from aleaseg.case import Dataset
+from aleaseg.errors import SettingsDiffer
 from aleaseg.run import Run, begin, sha256_of
 
 __all__ = ["KIND", "begin_audit", "file_hashes"]
@@ -16,8 +18,18 @@ __all__ = ["KIND", "begin_audit", "file_hashes"]
 KIND = "audit"
 
 
-def begin_audit(run: Run, settings: AuditSettings, dataset: Dataset) -> None:
+# What may change where cases are compared anew, or with a population that is not theirs.
+_OF_THE_CASES = ("cases", "case_ids", "groups_and_sites")
+
+
+def begin_audit(run: Run, settings: AuditSettings, dataset: Dataset, growth: Growth | None = None) -> None:
     """Start a run, or make sure that the one there was made with the same settings, of the same data.
+
+    Args:
+        run: the folder.
+        settings: of the audit.
+        dataset: as it is now.
+        growth: what came in since the run's population was made: the others have to be the same.
 
     Raises:
         SettingsDiffer: it was made with others, or of other data.
@@ -25,34 +37,49 @@ def begin_audit(run: Run, settings: AuditSettings, dataset: Dataset) -> None:
     """
     classes = {name: list(values) for name, values in dataset.classes.items()}
     about = {"classes": classes, "ignore": dataset.ignore, "channels": list(dataset.channels)}
+    then = [case for case in dataset.cases if growth is None or case.id in growth.before]
     asked = {
         **settings.asked(),
-        "cases": len(dataset.cases),
-        "case_ids": _hash("\0".join(case.id for case in dataset.cases)),
+        "cases": len(then),
+        "case_ids": _hash("\0".join(case.id for case in then)),
         "labels": classes,
         "ignore": dataset.ignore,
         "channels": list(dataset.channels),
-        "groups_and_sites": _hash("\0".join(f"{case.group}\1{case.site}" for case in dataset.cases)),
+        "groups_and_sites": _hash("\0".join(f"{case.group}\1{case.site}" for case in then)),
         "reference_population": _reference_hash(settings.reference),
     }
-    begin(
-        run.path,
-        KIND,
-        asked,
-        usual={**AuditSettings("").asked(), **_renamed(run)},
-        about={
-            "dataset": {
-                "path": str(dataset.root),
-                "name": dataset.name,
-                "layout": dataset.layout,
-                **about,
-                "cases": len(dataset.cases),
-                **_stated(dataset),
+    anew = settings.refit or settings.reference is not None
+    try:
+        new = begin(
+            run.path,
+            KIND,
+            asked,
+            free=_OF_THE_CASES if anew else (),
+            usual={**AuditSettings("").asked(), **_renamed(run)},
+            about={
+                "dataset": {
+                    "path": str(dataset.root),
+                    "name": dataset.name,
+                    "layout": dataset.layout,
+                    **about,
+                    "cases": len(dataset.cases),
+                    **_stated(dataset),
+                },
+                "crossfit": None,
+                "predictions": None,
             },
-            "crossfit": None,
-            "predictions": None,
-        },
-    )
+        )
+    except SettingsDiffer as error:
+        if run.manifest["settings"].get("case_ids") == asked["case_ids"]:
+            raise
+        raise SettingsDiffer(
+            f"{error}; or, where cases of then are gone or have other groups, say `--refit` to compare all anew"
+        ) from None
+    if not new and (growth is not None or anew):
+        run.update_manifest(
+            dataset={**run.manifest["dataset"], "cases": len(dataset.cases)},
+            arrivals=list(growth.arrivals) if growth else None,
+        )
 
 
 def _stated(dataset: Dataset) -> dict[str, object]:

@@ -83,7 +83,7 @@ def choose_eye(
         window=chosen.window,
         channel=channel_number(chosen.channel, dataset),
         pixels=chosen.pixels,
-        device=choose_device(chosen.device),
+        device=choose_device(chosen.device, here=False),
         precision=chosen.precision,
         accept_licence=chosen.accept_licence,
         cache=None if chosen.cache is None else str(chosen.cache),

@@ -9,7 +9,9 @@ from aleaseg.run import Run
 __all__ = ["notes_after"]
 
 
-def notes_after(run: Run, dataset: Dataset, troubles: dict[str, str]) -> list[str]:
+def notes_after(
+    run: Run, dataset: Dataset, troubles: dict[str, str], unmapped: dict[str, str]
+) -> list[str]:
     """What a reader of the numbers has to know, one sentence or two each."""
     manifest = run.manifest
     notes = []
@@ -30,6 +32,11 @@ def notes_after(run: Run, dataset: Dataset, troubles: dict[str, str]) -> list[st
     if troubles:
         notes.append(
             f"{len(troubles)} cases could not be used, or only in part; each is named, with what to do."
+        )
+    if unmapped:
+        first = next(iter(unmapped.values()))
+        notes.append(
+            f"Of {len(unmapped)} suspects it could not be mapped where the doubt is; the first: {first}"
         )
     if manifest["extractor"]["title"] != manifest["extractor"]["name"]:
         notes.append(

@@ -54,7 +54,7 @@ def _ask_the_eye(run: Run, dataset: Dataset, settings: AuditSettings, progress: 
         run,
         dataset,
         channel=channel_number(settings.channel, dataset) or 0,
-        device=choose_device(settings.device),
+        device=choose_device(settings.device, here=False),
         progress=lambda done, total: progress("look", done, total),
     )
     run.update_manifest(predictions={"source": "eye", **about})
@@ -92,7 +92,7 @@ def _crossfit(
             steps=settings.steps,
             budget_seconds=budget,
             seed=settings.seed,
-            device=choose_device(settings.device),
+            device=choose_device(settings.device, here=False),
             inside=settings.measures == "all",
         ),
         progress=progress,

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from aleaseg.auditing.beginning import begin_audit, file_hashes
+from aleaseg.auditing.drifting import drift_of
 from aleaseg.auditing.eye import choose_eye, warnings_before
+from aleaseg.auditing.growth import growth_of
 from aleaseg.auditing.notes import notes_after
 from aleaseg.auditing.predicting import predict_cases, source_of
 from aleaseg.auditing.reference import open_reference
@@ -21,6 +23,7 @@ from aleaseg.readers import open_dataset, read_headers
 from aleaseg.run import Run, now, other_versions
 from aleaseg.scoring import score_cases, write_tables
 from aleaseg.settings import called_with
+from aleaseg.where.keeping import keep_maps
 from aleaseg.work import Progress
 
 __all__ = ["Outcome", "audit", "run_audit"]
@@ -69,7 +72,7 @@ def run_audit(
     Args:
         settings: what is asked.
         run: where.
-        progress: called with stage (`headers`, `check`, `prepare`, `train`, `score`, `report`), done, total.
+        progress: called with stage (`headers`, `check`, `prepare`, `train`, `score`, `map`, `report`), done, total.
         announce: called with a line that a person should read before a long stage starts.
         page: whether to write the report.
 
@@ -80,11 +83,13 @@ def run_audit(
     dataset = _open(settings, progress)
     reference = open_reference(settings, dataset)
     source = source_of(settings, dataset)
-    eye = choose_eye(settings, dataset, source, reference)
+    growth = growth_of(settings, run, dataset)
+    # Cases that came in are looked at as the others were, whatever would be chosen today.
+    eye = choose_eye(settings, dataset, source, run if growth else reference)
     _refuse(settings, dataset, source)
     for line in warnings_before(eye.model, dataset) if eye.model else ():
         announce(line)
-    begin_audit(run, settings, dataset)
+    begin_audit(run, settings, dataset, growth)
     result = _check(run, dataset, progress)
     dataset = join_groups(dataset, result)
     notes = predict_cases(run, dataset, settings, reference, started, progress)
@@ -104,10 +109,17 @@ def run_audit(
     run.forget_others([case.id for case in dataset.cases])
     # Without labels there may be one map a case, whatever classes the data set declares.
     classes = list(dataset.classes) if dataset.has_labels or reference or extractor.maps_classes else []
+    compared_with = run if growth else reference
     write_tables(
-        run, classes, reference.population if reference else None, every=settings.measures == "all"
+        run,
+        classes,
+        compared_with.population if compared_with else None,
+        batches=growth.batches if growth else None,
+        every=settings.measures == "all",
     )
-    notes += [*other_versions(run), *notes_after(run, dataset, troubles)]
+    notes += drift_of(run, dataset, growth, reference)
+    unmapped = keep_maps(run, dataset, progress=lambda done, total: progress("map", done, total))
+    notes += [*other_versions(run), *notes_after(run, dataset, troubles, unmapped)]
     run.update_manifest(notes=notes, finished=now())
     index = None
     if page:

@@ -35,7 +35,7 @@ def two_numbers(value: str | tuple[float, float] | list[float]) -> tuple[float, 
 
 @dataclass(frozen=True)
 class AuditSettings(DatasetSettings):
-    """What decides the numbers of a run, and two things that do not: `accept_licence` and `cache`."""
+    """What decides the numbers of a run, and three things that do not: `accept_licence`, `cache` and `refit`."""
 
     _: KW_ONLY
     predictions: Annotated[
@@ -106,6 +106,10 @@ class AuditSettings(DatasetSettings):
     reference: Annotated[
         str | PathLike[str] | None, Option("A run to compare these cases with.", "RUN", form=whole_path)
     ] = None
+    refit: Annotated[
+        bool,
+        Option("Compare all cases anew; else those that came in meet the population as it was.", free=True),
+    ] = False
     measures: Annotated[
         str,
         Option(

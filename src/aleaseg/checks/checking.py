@@ -51,7 +51,7 @@ def check(
     Args:
         dataset: as `open_dataset` gives it.
         progress: called with (cases done, cases in all) after each case.
-        workers: threads; by default one per core, four at most (each holds one case in memory).
+        workers: threads; by default one per core, two at least and four at most (each holds one case in memory).
 
     Returns:
         Errors: pairs missing either way, files that cannot be read, shapes or
@@ -63,11 +63,12 @@ def check(
     """
     # Inflating and reducing release the interpreter lock, so threads are enough; each holds a case in memory.
     seen = map_cases(
-        partial(_look, dataset, nnunet.is_for_nnunet(dataset)),
+        partial(_look, dataset.with_cases(()), nnunet.is_for_nnunet(dataset)),
         dataset.cases,
-        workers=workers or min(4, cores()),
+        workers=workers or max(2, min(4, cores())),
         executor=in_threads,
         progress=progress or (lambda done, total: None),
+        killed=lambda case, error: _Looked((_unforeseen(case, error.found),)),
     )
     looked = {case.id: one for case, one in seen}
     hashes = {case.id: looked[case.id].image_hash for case in dataset.cases}

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from aleaseg.auditing.settings import AuditOfFolder
 from aleaseg.cli.options import verb
+from aleaseg.cli.sharing import Scheduler, shared_out
 from aleaseg.cli.terminal import progress_bars, say, show_outcome
 from aleaseg.errors import UsageError
 
@@ -20,21 +22,22 @@ Fast = Annotated[
 
 
 @verb
-def audit(settings: AuditOfFolder, fast: Fast = False) -> None:
+def audit(settings: AuditOfFolder, fast: Fast = False, scheduler: Scheduler = None) -> None:
     """Find the doubtful cases of a data set: check, score, compare, and a page that shows them."""
-    _audit(settings, fast, page=True)
+    _audit(settings, fast, scheduler, page=True)
 
 
 @verb
-def score(settings: AuditOfFolder, fast: Fast = False) -> None:
+def score(settings: AuditOfFolder, fast: Fast = False, scheduler: Scheduler = None) -> None:
     """Score a data set as audit does, without the page."""
-    _audit(settings, fast, page=False)
+    _audit(settings, fast, scheduler, page=False)
 
 
-def _audit(settings: AuditOfFolder, fast: bool, page: bool) -> None:
+def _audit(settings: AuditOfFolder, fast: bool, scheduler: str | None, page: bool) -> None:
     if fast:
         settings = _without_training(settings)
-    with progress_bars() as progress:
+    reads = [settings.dataset, settings.reference, _folder(settings.predictions), _folder(settings.weights)]
+    with progress_bars() as progress, shared_out(scheduler, reads, settings.out):
         from aleaseg.auditing.running import run_audit
         from aleaseg.run import Run
 
@@ -47,6 +50,11 @@ def _audit(settings: AuditOfFolder, fast: bool, page: bool) -> None:
         )
     show_outcome(outcome)
     raise typer.Exit(1 if outcome.findings or outcome.troubles else 0)
+
+
+def _folder(named: str | Path | None) -> Path | None:
+    """What a setting names, where it is a path and no word."""
+    return Path(named) if named and Path(named).is_absolute() else None
 
 
 def _without_training(settings: AuditOfFolder) -> AuditOfFolder:

@@ -11,6 +11,7 @@ import typer
 
 from aleaseg.bench.settings import ConfidenceSettings, DetectSettings, DownstreamSettings, RatersSettings
 from aleaseg.cli.options import Group, Verb, verb
+from aleaseg.cli.sharing import Scheduler, shared_out
 from aleaseg.cli.terminal import as_typed, progress_bars, say, show_table
 from aleaseg.errors import UsageError
 
@@ -42,9 +43,9 @@ bench = typer.Typer(
 
 @bench.command(cls=Verb)
 @verb
-def detect(settings: DetectSettings, out: Out) -> None:
+def detect(settings: DetectSettings, out: Out, scheduler: Scheduler = None) -> None:
     """Put known faults into the data, in memory, and see which measure finds which."""
-    with progress_bars() as progress:
+    with progress_bars() as progress, shared_out(scheduler, [settings.dataset], out):
         from aleaseg.bench.benching import run_bench
         from aleaseg.bench.write import summary_rows
         from aleaseg.run import Run
@@ -58,9 +59,9 @@ def detect(settings: DetectSettings, out: Out) -> None:
 
 @bench.command(cls=Verb)
 @verb
-def raters(settings: RatersSettings, out: Out) -> None:
+def raters(settings: RatersSettings, out: Out, scheduler: Scheduler = None) -> None:
     """See which measures follow the disagreement of several raters."""
-    with progress_bars() as progress:
+    with progress_bars() as progress, shared_out(scheduler, [settings.dataset], out):
         from aleaseg.bench.raters import run_raters, write_raters
         from aleaseg.run import Run
 
@@ -74,9 +75,9 @@ def raters(settings: RatersSettings, out: Out) -> None:
 
 @bench.command(cls=Verb)
 @verb
-def downstream(settings: DownstreamSettings, out: Out) -> None:
+def downstream(settings: DownstreamSettings, out: Out, scheduler: Scheduler = None) -> None:
     """Train with and without the doubtful cases, and see whether leaving them out helps."""
-    with progress_bars() as progress:
+    with progress_bars() as progress, shared_out(scheduler, [settings.dataset], out):
         from aleaseg.bench.downstream import run_downstream, write_downstream
         from aleaseg.run import Run
 
@@ -91,9 +92,9 @@ def downstream(settings: DownstreamSettings, out: Out) -> None:
 
 @bench.command(cls=Verb)
 @verb
-def confidence(settings: ConfidenceSettings, out: Out) -> None:
+def confidence(settings: ConfidenceSettings, out: Out, scheduler: Scheduler = None) -> None:
     """Learn from confidences in every way, and score every model against every reference."""
-    with progress_bars() as progress:
+    with progress_bars() as progress, shared_out(scheduler, [settings.dataset], out):
         from aleaseg.bench.confidence import run_confidence
         from aleaseg.bench.confidence_result import read_confidence_bench
         from aleaseg.bench.confidence_tables import matrix_table

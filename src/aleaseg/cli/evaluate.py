@@ -8,6 +8,7 @@ import typer
 
 from aleaseg.cli.evaluated import Out, show_comparison, show_evaluation
 from aleaseg.cli.options import verb
+from aleaseg.cli.sharing import Scheduler, shared_out
 from aleaseg.cli.terminal import as_typed, progress_bars, say
 from aleaseg.evaluation.settings import EvaluationSettings
 
@@ -18,9 +19,11 @@ __all__ = ["evaluate"]
 def evaluate(
     settings: EvaluationSettings,
     out: Out,
+    scheduler: Scheduler = None,
 ) -> None:
     """Measure predictions against a reference: Dice, IoU, HD95, ASSD, NSD, ECE, AURC, with intervals."""
-    with progress_bars() as progress:
+    reads = [settings.reference, settings.predictions, settings.against, *settings.noisy]
+    with progress_bars() as progress, shared_out(scheduler, reads, out):
         from aleaseg.evaluation import evaluate as measure
         from aleaseg.evaluation import evaluate_against
 

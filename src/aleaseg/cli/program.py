@@ -17,6 +17,8 @@ from aleaseg.cli.confidence import confidence
 from aleaseg.cli.corrections import corrections
 from aleaseg.cli.demo import demo
 from aleaseg.cli.evaluate import evaluate
+from aleaseg.cli.export import export
+from aleaseg.cli.info import info
 from aleaseg.cli.nnunet import nnunet
 from aleaseg.cli.options import Group, Verb
 from aleaseg.cli.outcome import outcome
@@ -28,6 +30,7 @@ from aleaseg.cli.select import select
 from aleaseg.cli.terminal import STOPPED, guarded, say
 from aleaseg.cli.train import train
 from aleaseg.cli.weights import weights
+from aleaseg.measures.reasons import Z_MEANS
 
 __all__ = ["app", "main"]
 
@@ -35,7 +38,8 @@ app = typer.Typer(
     name="aleaseg",
     cls=Group,
     help="Find the doubtful scans and masks of a medical segmentation data set, say why, and leave them out.\n\n"
-    "AUV and doubt lie in [0, 1], high = bad. Exit status: 0 done; 1 done, but some case could not be used; "
+    f"AUV and doubt lie in [0, 1], high = bad. A doubt of 0.5 is a z of 3 ({Z_MEANS}). "
+    "Exit status: 0 done; 1 done, but some case could not be used; "
     "2 the arguments cannot work.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -43,13 +47,14 @@ app = typer.Typer(
     context_settings={"help_option_names": ["--help", "-h"]},
 )
 
-for each in (audit, score, check, report, review, corrections, select, demo):
+for each in (audit, score, check, report, review, export, corrections, select, demo):
     app.command(cls=Verb)(each)
 app.add_typer(bench, name="bench")
 for each in (confidence, train, predict, evaluate, compare, outcome, reproduce):
     app.command(cls=Verb)(each)
 app.add_typer(nnunet, name="nnunet")
 app.add_typer(weights, name="weights")
+app.command(cls=Verb)(info)
 
 
 def _tell_version(asked: bool) -> None:

@@ -22,6 +22,7 @@ def report(
         from aleaseg.readers import open_dataset
         from aleaseg.report import write_report
         from aleaseg.run import Run
+        from aleaseg.where.keeping import keep_maps
 
         opened = Run(run)
         settings = opened.manifest["settings"]
@@ -30,5 +31,7 @@ def report(
         except AleasegError:
             dataset = None
             say("The data set is gone: the page has no pictures.", stderr=True)
+        if dataset is not None:
+            keep_maps(opened, dataset, progress=lambda done, total: progress("map", done, total))
         index = write_report(opened, dataset, progress=lambda done, total: progress("report", done, total))
     say(f"Page: {index.resolve().as_uri()}")

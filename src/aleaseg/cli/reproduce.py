@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from aleaseg.cli.options import verb
+from aleaseg.cli.sharing import Scheduler, shared_out
 from aleaseg.cli.terminal import as_typed, progress_bars, say, show_table
 from aleaseg.reproduce.settings import ReproduceSettings
 
@@ -36,12 +37,13 @@ def reproduce(
     accept_licence: Annotated[
         bool, typer.Option("--accept-licence", help="You accept the licence of restricted weights.")
     ] = False,
+    scheduler: Scheduler = None,
 ) -> None:
     """Run the paper's experiments as grids that resume, each to its table beside the paper's numbers."""
     if dry_run:
         _show_costs(what, settings, out)
         return
-    with progress_bars() as progress:
+    with progress_bars() as progress, shared_out(scheduler, [settings.data], out):
         from aleaseg.reproduce import reproduce as run_cells
 
         found = run_cells(

@@ -43,6 +43,7 @@ _STAGES = {
     "train": "Cross-fitting",
     "look": "Looking at masks",
     "score": "Scoring cases",
+    "map": "Mapping the doubt",
     "report": "Drawing pages",
     "draws": "Draws",
     "swap-in": "Swapping in",

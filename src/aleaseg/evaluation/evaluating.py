@@ -287,6 +287,7 @@ def _measure(
         bytes_each=bytes_each,
         workers=workers or (None if worth else 1),
         progress=lambda done, total: progress("evaluate", done, total),
+        killed=lambda item, error: failed_case(item[0].id, item[0].group, str(error), rules),
     ):
         yield rows
 

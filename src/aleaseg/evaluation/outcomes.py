@@ -161,6 +161,7 @@ def _features(
         bytes_each=most * _BYTES_PER_VOXEL,
         workers=workers or (None if most * len(todo) > _WORTH_VOXELS else 1),
         progress=lambda done, total: progress("features", done, total),
+        killed=lambda item, error: str(error),
     ):
         if isinstance(found, str):
             failed[case.id] = found

@@ -71,6 +71,6 @@ def give_opinions(
     bare = dataset.with_cases(())
     todo = [case for case in dataset.cases if case.has_label]
     ask = partial(_ask, Run(run.path.resolve()), bare, settings)
-    asked = map_cases(ask, todo, device=device, progress=progress)
+    asked = map_cases(ask, todo, device=device, progress=progress, killed=lambda case, error: str(error))
     failed = {case.id: trouble for case, trouble in asked if trouble is not None}
     return {"network": Own(settings, bare).identity(), "failed": failed}

@@ -149,6 +149,7 @@ def _each(
         bytes_each=most * _BYTES_PER_VOXEL,
         workers=workers or (None if most * len(items) > _WORTH_VOXELS else 1),
         progress=lambda done, total: progress("label", done, total),
+        killed=lambda item, error: _One(failed=str(error)),
     )
     return {case.id: one for (case, _), one in done}
 

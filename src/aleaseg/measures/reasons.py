@@ -10,10 +10,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-__all__ = ["LEAST_STRENGTH", "WAYS", "Reason", "Told", "in_words", "joined", "merged", "told"]
+__all__ = ["LEAST_STRENGTH", "WAYS", "Z_MEANS", "Reason", "Told", "in_words", "joined", "merged", "told"]
 
 LEAST_STRENGTH = 3.0
 """Robust z below which nothing stands out: there a doubt is 0.5."""
+Z_MEANS = "z: how many robust standard deviations beyond the usual of this data set"
+"""What z is, wherever it is shown: on the page, in the review, in the help of the program and in the docs."""
 Reason = tuple[str, float, float]
 """Code, strength (robust z, high = doubtful), number shown."""
 
@@ -62,22 +64,40 @@ def _overlap(value: float) -> str:
     return f"the mask and the prediction {how} (Dice {value:.2f})"
 
 
+def _outline(value: float) -> str:
+    how = "another outline" if value < 0.7 else "an outline that differs more than usual"
+    return f"the package's own network, shown the mask's boxes, sees {how} (Dice {value:.2f})"
+
+
+def _softmin(value: float) -> str:
+    how = (
+        "some voxels are labelled against a confident prediction"
+        if value < 0.1
+        else "some voxels are labelled against the prediction"
+        if value < 0.5
+        else "the prediction is less sure of the labels than usual"
+    )
+    return f"{how} (softmin {value:.3f})"
+
+
+def _share(value: float) -> str:
+    """A share in percent; near to none and to all with the digits that tell it from them."""
+    digits = 0 if 0.01 <= value <= 0.99 or value in (0, 1) else 2
+    return f"{value:.{digits}%}"
+
+
 _MASK: Mapping[str, Callable[[float], str]] = {
     "oof_dice": _overlap,
-    "own_dice": lambda value: (
-        f"the package's own network, shown the mask's boxes, sees another outline (Dice {value:.2f})"
-    ),
-    "softmin": lambda value: (
-        f"some voxels are labelled against a confident prediction (softmin {value:.3f})"
-    ),
+    "own_dice": _outline,
+    "softmin": _softmin,
     "false_positive": lambda value: (
         f"the mask is empty, but {value:.2g} times the usual size is predicted there"
     ),
-    "absent": lambda value: f"the mask is empty, although {value:.0%} of the cases have this class",
+    "absent": lambda value: f"the mask is empty, although {_share(value)} of the cases have this class",
     "volume_low": lambda value: f"the mask is {_size(value)}",
     "volume_high": lambda value: f"the mask is {_size(value)}",
-    "components": lambda value: f"the mask is in pieces, the largest holds {1 - value:.0%}",
-    "border": lambda value: f"{value:.0%} of the mask lies on the border of the image: is it cut off?",
+    "components": lambda value: f"the mask is in pieces, the largest holds {_share(1 - value)}",
+    "border": lambda value: f"{_share(value)} of the mask lies on the border of the image: is it cut off?",
     "rough": lambda value: (
         f"the border is rougher than usual ({value:.1%} of the mask is thin spikes and edges)"
     ),
@@ -91,11 +111,11 @@ _MASK: Mapping[str, Callable[[float], str]] = {
         f"the border has more corners than usual (straight for {value:.1f} voxels on average)"
     ),
     "coarse_across": lambda value: (
-        "across the slices the border runs straight for longer than usual "
+        "between the slices the border runs straight for longer than usual "
         f"({value:.1f} voxels; repeated slices, a coarser grid?)"
     ),
     "ragged_across": lambda value: (
-        "across the slices the border jumps more often than usual "
+        "between the slices the border jumps more often than usual "
         f"(straight for {value:.1f} voxels; missing slices?)"
     ),
     "contrast": lambda value: "the image shows no clear border where the mask ends",

@@ -18,11 +18,12 @@ __all__ = ["Maps", "Place", "Sought", "counts", "places"]
 # The plane of the slices is the sharpest and the usual one: another one has to show this much more.
 _USUAL = 1.25
 _ACROSS = (1, 2)
-# In which planes a border's fault is seen; it is everywhere along the border.
+# In which planes a border's fault is seen.
 _AT_THE_BORDER = {
     **dict.fromkeys(("rough", "smooth", "coarse", "ragged", "contrast"), (0,)),
     **dict.fromkeys(("coarse_across", "ragged_across"), _ACROSS),
 }
+_OF_ALL = ("softmin", "mask")
 # So much of what a fault is compared with, as a share of the fault, is enough to see it.
 _ENOUGH = 1 / 3
 _PART = 4 << 20  # voxels that are worked on at a time
@@ -70,6 +71,7 @@ class Maps:
         label: (D, H, W) label values; None without.
         predicted: likewise.
         ignore: the label value that means "not annotated".
+        doubt: (D, H, W) where the mask is doubtful, in any unit; None where nobody knows.
         first: where in the volume the part begins.
     """
 
@@ -78,6 +80,7 @@ class Maps:
     label: NDArray | None
     predicted: NDArray | None
     ignore: int | None = None
+    doubt: NDArray | None = None
     first: int = 0
 
     def parts(self) -> Iterator[Maps]:
@@ -88,11 +91,12 @@ class Maps:
 
     def part(self, first: int, end: int) -> Maps:
         """The slices from `first` to before `end`."""
-        label, predicted = (
-            None if array is None else array[first:end] for array in (self.label, self.predicted)
+        label, predicted, doubt = (
+            None if array is None else array[first:end]
+            for array in (self.label, self.predicted, self.doubt)
         )
-        shape = (end - first, *self.shape[1:])
-        return replace(self, shape=shape, label=label, predicted=predicted, first=self.first + first)
+        shape, at = (end - first, *self.shape[1:]), self.first + first
+        return replace(self, shape=shape, label=label, predicted=predicted, doubt=doubt, first=at)
 
     def mask(self, values: Collection[int] = ()) -> NDArray[np.bool_]:
         """Where the label has one of the values; any, without values."""
@@ -147,6 +151,17 @@ def counts(maps: Maps, which: _Which) -> tuple[NDArray[np.intp], ...]:
     return tuple(found)
 
 
+def most_doubtful(maps: Maps, which: _Which) -> _Which:
+    """Of what is meant, where the doubt is at least half of its largest there; all of it where nobody knows."""
+    if maps.doubt is None:
+        return which
+    each = (part.doubt[which(part)].max(initial=0) for part in maps.parts() if part.doubt is not None)
+    most = float(max(each, default=0))
+    if most <= 0:
+        return which
+    return lambda part: which(part) & (np.asarray(part.doubt) >= most / 2)
+
+
 def places(maps: Maps, sought: Sequence[Sought] = ()) -> list[Place]:
     """Where to look, one place for each reason in their order; at least one.
 
@@ -196,6 +211,9 @@ def _place(maps: Maps, one: Sought) -> Place:
     def both(part: Maps) -> NDArray[np.bool_]:
         return part.agreement(values)
 
+    def rim(part: Maps) -> NDArray[np.bool_]:
+        return _rim(mask(part))
+
     marked = _any(maps, mask)
     if kind == "components" and marked:
         main = _largest_piece(maps.mask(values))
@@ -208,7 +226,7 @@ def _place(maps: Maps, one: Sought) -> Place:
         deep = maps.first + maps.shape[0]
         return _shown(one.code, lambda part: mask(part) & _edge(part, deep), mask, maps)
     if kind in _AT_THE_BORDER and marked:
-        return _shown(one.code, lambda part: _rim(mask(part)), mask, maps, _AT_THE_BORDER[kind])
+        return _shown(one.code, most_doubtful(maps, rim), mask, maps, _AT_THE_BORDER[kind])
     if kind == "order" and len(values) > 1:
         first, second = values[:1], values[1:]
         return _shown(one.code, lambda part: part.mask(first), lambda part: part.mask(second), maps)
@@ -217,7 +235,9 @@ def _place(maps: Maps, one: Sought) -> Place:
         return Place(one.code, found.voxel, found.axis)
     # Where they are nowhere the same, as where a whole class is missing, it is seen beside the others.
     beside: _Which = both if _any(maps, both) else Maps.mask
-    return _shown(one.code, differ, beside, maps, _ACROSS if kind == "volume_low" else (0, *_ACROSS))
+    # What speaks of no part of the mask is looked at where most speaks against it.
+    fault = most_doubtful(maps, differ) if kind in _OF_ALL else differ
+    return _shown(one.code, fault, beside, maps, _ACROSS if kind == "volume_low" else (0, *_ACROSS))
 
 
 def _shown(

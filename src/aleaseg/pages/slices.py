@@ -145,6 +145,7 @@ def case_pictures(
     is_ct: bool = False,
     sought: Sequence[Sought] = (),
     q: NDArray[np.float32] | None = None,
+    doubt: NDArray[np.float32] | None = None,
 ) -> dict[str, Any]:
     """Planes through the place of the first reason, and one through each place that they do not show.
 
@@ -158,6 +159,7 @@ def case_pictures(
         is_ct: whether the first channel is a CT in Hounsfield units.
         sought: the reasons of the case's doubt, the most important one first.
         q: confidences of annotators, (class, D, H, W) or (class, H, W); None: nobody stated any.
+        doubt: where the mask is doubtful, (D, H, W) or (H, W) in [0, 1]; None: nobody knows.
 
     Returns:
         `windows`, the grey values that are black and white in each channel;
@@ -165,19 +167,20 @@ def case_pictures(
         place; `others`, those of the other reasons; each with its grey pictures (one per
         channel, four at most), sizes in voxels and mm, orientation letters, the paths of
         both kinds of outline by class, the place of the voxel, and the close-up's frame; where
-        there are confidences `unsure`, a translucent picture of 4 q (1 - q);
+        there are confidences `unsure`, a translucent picture of 4 q (1 - q), and of the doubt `doubt`;
         and `places`, for each reason its code and the plane (counted over both lists).
     """
     flat = image.ndim == 3
     _, (volume,) = as_volume(geometry, image)
     unsure = None if q is None else ambiguity(q)
-    geometry, (label, predicted, unsure) = as_volume(geometry, label, predicted, unsure)
-    maps = Maps(volume.shape[1:], geometry.spacing_mm, label, predicted, ignore)
+    geometry, (label, predicted, unsure, doubt) = as_volume(geometry, label, predicted, unsure, doubt)
+    maps = Maps(volume.shape[1:], geometry.spacing_mm, label, predicted, ignore, doubt)
     first, *more = places(maps, sought)
     shown = [shown_window(one, label, is_ct and k == 0) for k, one in enumerate(volume[:_MOST_CHANNELS])]
     hung = planes_through(first.voxel, geometry)
     hung.sort(key=lambda plane: plane.axis != first.axis)
-    draw = _Drawer(volume[:_MOST_CHANNELS], shown, maps, classes, flat, unsure)
+    over = {"unsure": unsure, "doubt": doubt}
+    draw = _Drawer(volume[:_MOST_CHANNELS], shown, maps, classes, flat, over)
     planes, others = [draw(plane, first) for plane in hung], list[dict[str, Any]]()
     at = {(plane.axis, plane.index): number for number, plane in enumerate(hung)}
     found = [{"reason": first.reason, "plane": 0}]
@@ -216,7 +219,7 @@ class _Drawer:
     maps: Maps
     classes: Mapping[str, Sequence[int]]
     flat: bool
-    unsure: NDArray | None
+    over: Mapping[str, NDArray | None]
 
     def __call__(self, plane: Plane, place: Place) -> dict[str, Any]:
         label, predicted = self.maps.label, self.maps.predicted
@@ -236,5 +239,5 @@ class _Drawer:
             "oof": _outlines(predicted, self.classes, plane),
             "cross": [column, row],
             "focus": focus(plane, (label, predicted)),
-            **({} if self.unsure is None else {"unsure": overlay_png(plane.cut(self.unsure), 1)}),
+            **{name: overlay_png(plane.cut(one), 1) for name, one in self.over.items() if one is not None},
         }

@@ -20,7 +20,7 @@ from aleaseg.training.planning import plan_preprocessing, screened
 from aleaseg.training.preprocessing import check_values
 from aleaseg.training.schedule import default_steps
 from aleaseg.training.settings import PRESETS
-from aleaseg.work import Progress, side_by_side
+from aleaseg.work import Progress, elsewhere, side_by_side
 
 __all__ = ["CrossfitSettings", "crossfit", "plan_crossfit"]
 
@@ -143,7 +143,12 @@ def crossfit(
     again = plan_file(run).exists()
     plan = FoldPlan.read(run) if again else plan_crossfit(run, dataset, settings, progress)
     todo = [fold for fold in range(len(plan.folds)) if not fold_file(run, fold, ".json").exists()]
-    workers = side_by_side(len(plan.folds), device=settings.device, workers=settings.workers)
+    there = elsewhere()
+    workers = (
+        side_by_side(len(plan.folds), device=settings.device, workers=settings.workers)
+        if there is None
+        else max(1, min(len(plan.folds), there.room(settings.device)))
+    )
     seconds = None
     if settings.budget_seconds is not None:
         left = settings.budget_seconds - (time.monotonic() - started)

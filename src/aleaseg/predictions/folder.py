@@ -84,6 +84,10 @@ class PredictionFolder:
     def __len__(self) -> int:
         return sum(case.id in self._files for case in self.dataset.cases)
 
+    def paths(self, case_id: str) -> list[Path]:
+        """The files of a case, whichever of them is read."""
+        return list(self._files.get(case_id, ()))
+
     def oddities(self) -> list[str]:
         """What is odd about a few of the label maps: all are the masks themselves, or all are empty."""
         copied, empty = [], []

@@ -113,7 +113,12 @@ def catch_up(
     alone = replace(plan, groups={}, files=None, failed={})
     predict = partial(_predict, Run(run.path.resolve()), alone)
     for (case, _), outcome in map_cases(
-        predict, todo, device=plan.device, workers=workers, progress=progress
+        predict,
+        todo,
+        device=plan.device,
+        workers=workers,
+        progress=progress,
+        killed=lambda item, error: str(error),
     ):
         if outcome is not None:
             failed[case.id] = outcome

@@ -9,13 +9,14 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
+from functools import partial
 from queue import SimpleQueue
 from typing import Any
 
 from aleaseg.errors import AleasegError
 from aleaseg.run import Run
 from aleaseg.training.foldplan import FoldPlan, fold_file
-from aleaseg.work import Progress
+from aleaseg.work import Progress, elsewhere, map_cases
 
 __all__ = ["run_folds"]
 
@@ -39,6 +40,9 @@ def run_folds(
     sizes = [len(fold) for fold in plan.folds]
     per_fold = [plan.steps + size for size in sizes]
     done = {fold: (0 if fold in todo else per_fold[fold]) for fold in range(len(sizes))}
+    if todo and elsewhere() is not None:
+        _run_elsewhere(run, plan, todo, seconds, progress)
+        return
     messages: Messages = SimpleQueue()
     running: dict[int, subprocess.Popen[str]] = {}
     waiting = list(todo)
@@ -56,6 +60,30 @@ def run_folds(
             progress("train", sum(done.values()), sum(per_fold))
     finally:
         _end(list(running.values()))
+
+
+def _run_elsewhere(
+    run: Run, plan: FoldPlan, todo: Sequence[int], seconds: float | None, progress: Progress
+) -> None:
+    """Each fold by a worker, as a process of its own there; how far they are is told when one is finished."""
+    fold = partial(_run_fold, Run(run.path.resolve()), seconds)
+    before, steps = len(plan.folds) - len(todo), sum(plan.steps + len(held) for held in plan.folds)
+
+    def tell(done: int, total: int) -> None:
+        progress("train", steps * (before + done) // len(plan.folds), steps)
+
+    for _ in map_cases(fold, todo, device=plan.device, progress=tell):
+        pass
+
+
+def _run_fold(run: Run, seconds: float | None, fold: int) -> None:
+    messages: Messages = SimpleQueue()
+    process = _start(run, fold, seconds)
+    try:
+        _listen(fold, process, messages)
+        _finished(run, fold, process.wait())
+    finally:
+        _end([process])
 
 
 def _start(run: Run, fold: int, seconds: float | None) -> subprocess.Popen[str]:

@@ -184,7 +184,11 @@ def _reading(
     looked = [
         one
         for _, one in map_cases(
-            partial(_look, declaration.ignore), found.paths, workers=min(4, cores()), executor=in_threads
+            partial(_look, declaration.ignore),
+            found.paths,
+            workers=min(4, cores()),
+            executor=in_threads,
+            here=True,
         )
         if one is not None
     ]

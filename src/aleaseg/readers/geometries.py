@@ -38,7 +38,9 @@ def read_headers(
         dataset: as it was opened.
         progress: called with (cases done, cases in all).
     """
-    read = map_cases(_read, dataset.cases, workers=_THREADS, executor=in_threads, progress=progress)
+    read = map_cases(
+        _read, dataset.cases, workers=_THREADS, executor=in_threads, here=True, progress=progress
+    )
     known = {case.id: found for case, found in read}
     return dataset.with_cases([known[case.id] for case in dataset.cases])
 

@@ -25,12 +25,13 @@ from aleaseg.pages.thumbnails import thumbnail
 from aleaseg.predictions import Predictions
 from aleaseg.predictions.votes import most_votes
 from aleaseg.run import Run, file_name
+from aleaseg.where.keeping import kept_map
 from aleaseg.work import map_cases
 
 __all__ = ["Drawn", "Wanted", "draw_cases", "drawn", "mosaic_file", "pictures_file", "thumbnail_file"]
 
 # Raise it when the pictures themselves change, so that older ones are made anew.
-_VERSION = 5
+_VERSION = 6
 # Starting a process costs seconds (it imports scipy and the readers); a few cases are faster without.
 _WORTH_WORKERS = 40
 
@@ -106,7 +107,7 @@ def _stamp(run: Run, case: Case, settings: list[Any]) -> str:
     """What the pictures of a case are made from: files and finished record, by size and time."""
     parts = list(settings)
     read = (*case.image_files, *case.label_files, *case.confidence_files)
-    files = [*read, run.prediction_file(case.id), run.case_file(case.id)]
+    files = [*read, run.prediction_file(case.id), run.case_file(case.id), run.map_file(case.id)]
     for path in files:
         try:
             found = os.stat(path)
@@ -121,6 +122,7 @@ def _one_line(error: BaseException) -> str:
 
 
 def _draw(
+    run: Run,
     report: Path,
     dataset: Dataset,
     predictions: Predictions | None,
@@ -142,8 +144,12 @@ def _draw(
         if q is not None and q.shape[1:] != spatial:
             notes.append(f"The confidences are {q.shape[1:]}, the image {spatial}: they are not drawn.")
             q = None
+        kept = kept_map(run, case.id)
+        doubt = same_grid(None if kept is None else kept.doubt(), spatial, "map of doubt", notes)
         about = dataset.classes, dataset.ignore, dataset.is_ct
-        pictures = case_pictures(image.array, image.geometry, label, predicted, *about, wanted.sought, q)
+        pictures = case_pictures(
+            image.array, image.geometry, label, predicted, *about, wanted.sought, q, doubt
+        )
         small = thumbnail(pictures["planes"][0])
         slices = _slices(image, label, pictures["windows"][0], dataset) if wanted.slices else {}
     # Whatever one damaged case raises, its page says so and the other pages are made.
@@ -224,9 +230,10 @@ def draw_cases(
             if before is None or before.stamp != stamp:
                 stale.append((case, stamp, wanted))
     done = map_cases(
-        partial(_draw, report, dataset.with_cases(()), predictions),
+        partial(_draw, Run(run.path.resolve()), report.resolve(), dataset.with_cases(()), predictions),
         stale,
         workers=workers or (None if len(stale) >= _WORTH_WORKERS else 1),
         progress=progress or (lambda done, total: None),
+        killed=lambda item, error: str(error),
     )
     return {case.id: line for (case, *_), line in done if line is not None}

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from aleaseg.measures.reasons import Z_MEANS
 from aleaseg.pages.figures import auv_histograms, spectra
 from aleaseg.pages.thumbnails import line_colours
 from aleaseg.report.columns import for_page, values
@@ -66,6 +67,7 @@ def case_table(facts: CaseFacts, report: Path) -> dict[str, Any]:
             for name, (mask, predicted) in zip(facts.classes, colours, strict=True)
         ],
         "half": HALF,
+        "z": Z_MEANS,
         "reasons": _reasons(facts, ids, pictures),
     }
     for name in ("status", "group", "site", "error", "class_set"):

@@ -12,16 +12,18 @@ from numpy.typing import NDArray
 
 from aleaseg.case import Dataset
 from aleaseg.measures.column import Column
+from aleaseg.measures.reasons import Z_MEANS
 from aleaseg.pages.files import copy_assets, write_if_changed
 from aleaseg.pages.javascript import as_script
 from aleaseg.pages.templates import flat, write_html
 from aleaseg.predictions import Predictions, open_predictions
 from aleaseg.report.columns import values
 from aleaseg.report.draw import Wanted, draw_cases, drawn
+from aleaseg.report.drift import ruler_svg, shown_drift
 from aleaseg.report.facts import CaseFacts
 from aleaseg.report.index import index_data
 from aleaseg.report.next_step import HALF, next_step
-from aleaseg.run import Run, file_name, read_json
+from aleaseg.run import UNMEASURED, Run, file_name, read_json
 
 __all__ = ["write_report"]
 
@@ -79,8 +81,8 @@ def write_report(
     else:
         if predictions is None:
             # Without the cases: it goes to worker processes again and again.
-            predictions = open_predictions(run, dataset.with_cases(()))
-        scored = cases["case"].astype(str)[values(cases, "status") != "failed"]
+            predictions = open_predictions(Run(run.path.resolve()), dataset.with_cases(()))
+        scored = cases["case"].astype(str)[~np.isin(values(cases, "status"), UNMEASURED)]
         doubtful = set(cases["case"].astype(str)[_doubtful(cases)].head(_WITH_SLICES))
         wanted = {case: Wanted(facts.sought(case), case in doubtful) for case in scored}
         troubles = draw_cases(run, dataset, wanted, report, predictions, progress, workers)
@@ -141,17 +143,24 @@ def _context(facts: CaseFacts, notes: list[str]) -> dict[str, Any]:
     findings = checked["findings"] if isinstance(checked, dict) else checked
     findings = sorted(findings, key=lambda finding: (finding["severity"] != "error", finding["case"]))
     has = {column.name for column in columns}
+    drift, alarms = shown_drift(run)
     return {
         "styles": ["report.css"],
         "name": about.get("name") or run.path.name,
         "about": about,
         "classes": list(about.get("classes") or {}),
         "cases": len(cases),
-        "failed": int((status == "failed").sum()),
+        "failed": int(np.isin(status, UNMEASURED).sum()),
         "above_half": {"label_doubt": None, "image_doubt": None, **(population.get("above_half") or {})},
         "next": next_step(run.path.resolve(), cases),
+        "drift": drift,
+        "drift_alarms": alarms,
+        "drift_tests": (manifest.get("drift") or {}).get("tests", 0),
+        "drift_alpha": (manifest.get("drift") or {}).get("alpha", 0.0),
+        "ruler": ruler_svg(),
         "first": [(case, facts.reasons(case)) for case in cases["case"].astype(str).head(_WITHOUT_SCRIPTS)],
         "prediction": facts.prediction,
+        "z_means": Z_MEANS,
         "has": has,
         "notes": notes,
         "columns": columns,

@@ -23,6 +23,7 @@ from aleaseg.predictions.votes import most_votes
 from aleaseg.review.bricks import EDGE, read_volume, write_volume
 from aleaseg.review.solid import coarse, steps_of
 from aleaseg.run import read_json, write_json
+from aleaseg.where.kept import DoubtMap
 
 __all__ = ["decode_image", "decode_prediction"]
 
@@ -91,9 +92,14 @@ def decode_image(folder: Path, case: Case, dataset: Dataset) -> None:
 
 
 def decode_prediction(
-    folder: Path, case: Case, dataset: Dataset, predictions: Predictions | None, sought: Sequence[Sought]
+    folder: Path,
+    case: Case,
+    dataset: Dataset,
+    predictions: Predictions | None,
+    sought: Sequence[Sought],
+    kept: DoubtMap | None = None,
 ) -> None:
-    """Write what is predicted of a case, where to look, and `prediction.json`, which says that it is whole.
+    """Write what is predicted of a case, where to look and where the doubt is; `prediction.json` says that it is whole.
 
     Args:
         folder: where its image is.
@@ -101,6 +107,7 @@ def decode_prediction(
         dataset: without its cases.
         predictions: of the run; None where it has none.
         sought: the reasons of its doubt.
+        kept: where its mask is doubtful; None where the run does not say.
 
     Raises:
         CaseError: the mask or the prediction cannot be read.
@@ -116,13 +123,17 @@ def decode_prediction(
         found = []
     predicted = _labels(found) if found else None
     del found
-    geometry, (predicted,) = as_volume(geometry, predicted)
+    doubt = same_grid(None if kept is None else kept.bytes_of(), geometry.shape, "map of doubt", notes)
+    geometry, (predicted, doubt) = as_volume(geometry, predicted, doubt)
     label = _mask_of(folder, case, geometry.shape)
-    about: dict[str, Any] = {"prediction": None, "notes": notes}
+    about: dict[str, Any] = {"prediction": None, "doubt": None, "notes": notes}
+    if doubt is not None:
+        about["doubt"] = doubt.dtype.str
+        write_volume(folder / "doubt.raw", _slabs(doubt), doubt.shape, doubt.dtype)
     if predicted is not None:
         steps = steps_of(geometry.shape, geometry.spacing_mm)
         about["prediction"] = _write_map(folder, "prediction", predicted, steps)
-    maps = Maps(geometry.shape, geometry.spacing_mm, label, predicted, dataset.ignore)
+    maps = Maps(geometry.shape, geometry.spacing_mm, label, predicted, dataset.ignore, doubt)
     if label is not None and predicted is not None:
         about["profile"] = [one.tolist() for one in counts(maps, Maps.difference)]
     about["places"] = [asdict(place) for place in places(maps, sought)]

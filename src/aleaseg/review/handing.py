@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from aleaseg.case import Case, Dataset, usable_label
+from aleaseg.case import Case, usable_label
 from aleaseg.errors import UsageError, one_line
-from aleaseg.predictions import Predictions, open_predictions
-from aleaseg.predictions.votes import most_votes
 from aleaseg.readers.voxels import write_nifti
 from aleaseg.report.facts import CaseFacts
 from aleaseg.review.decisions import Decisions
@@ -22,18 +18,15 @@ from aleaseg.review.judging import judged
 from aleaseg.review.scenes import slicer_scene, snap_workspace
 from aleaseg.review.session import DECISIONS, data_set_of
 from aleaseg.review.stamps import label_stamp
-from aleaseg.run import Run, file_name, write_aside, write_json, write_table
+from aleaseg.run import Run, write_aside, write_json, write_table
+from aleaseg.where.files import DIFFERENCE, DOUBT, PREDICTION, difference, folder_name, predicted_label
+from aleaseg.where.keeping import Mapper
 
 __all__ = ["CORRECTED", "MANIFEST", "hand_out"]
 
 CORRECTED = "corrected.nii.gz"
 MANIFEST = "corrections.json"
-_IMAGE, _MASK, _PREDICTION, _DIFFERENCE = (
-    "image.nii.gz",
-    "mask.nii.gz",
-    "prediction.nii.gz",
-    "disagreement.nii.gz",
-)
+_IMAGE, _MASK = "image.nii.gz", "mask.nii.gz"
 _COLUMNS = ("case", "folder", "verdict", "doubt", "label_doubt", "reasons", "raters", "note")
 _DRAWN_ANEW = ("re-annotate", "use-prediction")
 
@@ -64,17 +57,17 @@ def hand_out(
         raise UsageError(
             f"{out} holds something already; expected a new folder; corrections in it are never overwritten"
         )
-    predictions = open_predictions(run, dataset.with_cases(()))
+    mapper = Mapper.of(run, dataset)
     there = {case.id: case for case in dataset.cases}
     said = _said(run)
     rows, entries, troubles = [], dict[str, Any](), dict[str, str]()
     for number, (case_id, verdict) in enumerate(verdicts.items()):
         progress(number, len(verdicts))
-        folder = out / _folder_name(case_id)
+        folder = out / folder_name(case_id)
         try:
             if case_id not in there or there[case_id].read_label is None:
                 raise UsageError(f"{case_id}: found no mask in the data set; expected one to correct")
-            _write_case(folder, there[case_id], dataset, predictions, verdict)
+            _write_case(folder, there[case_id], mapper, verdict)
         except Exception as error:  # whatever one case does, the others go on; the text names it
             shutil.rmtree(folder, ignore_errors=True)
             troubles[case_id] = one_line(case_id, error)
@@ -106,15 +99,12 @@ def _asked(run: Run, cases: Sequence[str], facts: CaseFacts) -> dict[str, str]:
     return found
 
 
-def _write_case(
-    folder: Path, case: Case, dataset: Dataset, predictions: Predictions | None, verdict: str
-) -> None:
+def _write_case(folder: Path, case: Case, mapper: Mapper, verdict: str) -> None:
     image = case.read_image()
     geometry = image.geometry
     mask = usable_label(case, geometry.shape)
     assert mask is not None
-    found = [] if predictions is None else predictions.read(case)
-    predicted = most_votes([one.labels() for one in found])
+    predicted = predicted_label(case, mapper.predictions)
     if predicted is None and verdict == "use-prediction":
         raise UsageError(
             f"{case.id}: found no prediction; expected one to be used; annotate it again instead"
@@ -123,21 +113,21 @@ def _write_case(
     write_nifti(folder / _MASK, mask, geometry)
     labels, others = [CORRECTED, _MASK], list[str]()
     if predicted is not None:
-        write_nifti(folder / _PREDICTION, predicted.astype(mask.dtype), geometry)
-        write_nifti(folder / _DIFFERENCE, _difference(mask, predicted, dataset.ignore), geometry)
-        labels, others = [*labels, _PREDICTION], [_DIFFERENCE]
+        for name, array in (
+            (PREDICTION, predicted.astype(mask.dtype)),
+            (DIFFERENCE, difference(mask, predicted, mapper.dataset.ignore)),
+        ):
+            write_nifti(folder / f"{name}.nii.gz", array, geometry)
+        labels, others = [*labels, f"{PREDICTION}.nii.gz"], [f"{DIFFERENCE}.nii.gz"]
+    if (kept := mapper.kept(case)) is not None:
+        write_nifti(folder / f"{DOUBT}.nii.gz", kept.doubt(), geometry)
     proposed = predicted if verdict == "use-prediction" else mask
     write_nifti(folder / CORRECTED, np.asarray(proposed).astype(mask.dtype), geometry)
-    write_aside(folder / "scene.mrml", slicer_scene(_IMAGE, labels, dataset.classes, others).encode())
-    workspace = snap_workspace(folder, _IMAGE, labels, dataset.classes, others)
+    write_aside(
+        folder / "scene.mrml", slicer_scene(_IMAGE, labels, mapper.dataset.classes, others).encode()
+    )
+    workspace = snap_workspace(folder, _IMAGE, labels, mapper.dataset.classes, others)
     write_aside(folder / "workspace.itksnap", workspace.encode())
-
-
-def _difference(mask: NDArray, predicted: NDArray, ignore: int | None) -> NDArray[np.uint8]:
-    """1 where the mask alone is, 2 where the prediction alone is, 3 where they are two classes."""
-    differ = (mask != predicted) if ignore is None else (mask != predicted) & (mask != ignore)
-    found = np.where(predicted == 0, 1, np.where(mask == 0, 2, 3))
-    return np.where(differ, found, 0).astype(np.uint8)
 
 
 def _said(run: Run) -> dict[str, dict[str, list[str]]]:
@@ -174,9 +164,3 @@ def _row(
         "raters": " | ".join(said.get("reasons", [])),
         "note": " | ".join(said.get("note", [])),
     }
-
-
-def _folder_name(case: str) -> str:
-    """A name that every file system takes: the id where it is one, else what of it can stand and a part of its hash."""
-    plain = re.sub(r"[^A-Za-z0-9._-]", "_", case)[:60].lstrip(".") or "case"
-    return plain if plain == case else f"{plain}-{file_name(case)[:8]}"

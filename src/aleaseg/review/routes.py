@@ -13,13 +13,14 @@ from aleaseg.review.agreement import raters_of
 from aleaseg.review.event import VERDICTS, Event, label_words
 from aleaseg.review.export import as_csv, as_json, from_csv, from_json
 from aleaseg.review.session import Session
+from aleaseg.review.volumes import PART_OF
 
 if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
     from starlette.routing import Route
 
-    from aleaseg.review.volumes import Kind, Part, Slice
+    from aleaseg.review.volumes import Kind, Slice
 
 __all__ = ["routes"]
 
@@ -156,11 +157,12 @@ class _Answers:
         name, kind = request.path_params["name"], request.path_params["kind"]
         case = self._session.cases.get(name)
         channel = request.query_params.get("channel", "0")
-        if case is None or kind not in ("image", "mask", "prediction") or not channel.isdecimal():
+        kinds = ("image", "mask", "prediction", *(() if self._session.asked.blind else ("doubt",)))
+        if case is None or kind not in kinds or not channel.isdecimal():
             return _nothing()
         volumes = self._session.volumes
         stamp = volumes.stamp(case)
-        part: Part = "prediction" if kind == "prediction" else "image"
+        part = PART_OF[kind]
         if error := volumes.error(stamp, part):
             return _json({"error": error}, 500)
         try:

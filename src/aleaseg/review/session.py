@@ -148,7 +148,7 @@ class Session:
         self.volumes.ask(case, stamp)
         found: dict[str, Any] = {part: self.volumes.about(stamp, part) for part in PARTS}
         if self.asked.blind and found["prediction"]:  # a place would tell the reason
-            found["prediction"] = {**found["prediction"], "places": []}
+            found["prediction"] = {**found["prediction"], "places": [], "doubt": None}
         error = next(filter(None, (self.volumes.error(stamp, part) for part in PARTS)), "")
         return {"stamp": stamp, "error": error, **found}
 

@@ -28,14 +28,22 @@ from aleaseg.predictions import Predictions
 from aleaseg.review.bricks import read_slice, read_volume
 from aleaseg.review.decoding import decode_image, decode_prediction
 from aleaseg.run import Run, read_json
+from aleaseg.where.keeping import kept_map
 
 __all__ = ["PARTS", "Kind", "Part", "Slice", "Volumes"]
 
 Part = Literal["image", "prediction"]
-Kind = Literal["image", "mask", "prediction"]
+Kind = Literal["image", "mask", "prediction", "doubt"]
+PART_OF: Mapping[str, Part] = {
+    "image": "image",
+    "mask": "image",
+    "prediction": "prediction",
+    "doubt": "prediction",
+}
+"""With which part each kind of slice is decoded."""
 
 # Raise it when the files themselves change, so that older ones are made anew.
-_VERSION = 2
+_VERSION = 3
 _MOST_WAITING = 8
 _TRY_AGAIN = 10.0  # seconds after which what failed is tried again where somebody asks for it
 PARTS: tuple[Part, ...] = ("image", "prediction")
@@ -97,9 +105,11 @@ class Volumes:
     def stamp(self, case: Case) -> str:
         """What a case is decoded from: its files and its prediction, by size and time."""
         files: dict[str, Any] = dict(file_stamps(case))
-        with suppress(OSError):  # there is none
-            found = os.stat(self._run.prediction_file(case.id))
-            files["prediction"] = [found.st_size, found.st_mtime_ns]
+        of_run = {"prediction": self._run.prediction_file(case.id), "doubt": self._run.map_file(case.id)}
+        for name, path in of_run.items():
+            with suppress(OSError):  # there is none
+                found = os.stat(path)
+                files[name] = [found.st_size, found.st_mtime_ns]
         about = [_VERSION, case.id, files, self._made_by]
         return hashlib.sha256(json.dumps(about).encode("utf-8", "replace")).hexdigest()[:20]
 
@@ -174,9 +184,15 @@ class Volumes:
         )
 
     def solid(self, stamp: str, kind: Kind) -> Slice | None:
-        """A label map small enough to be turned round, axis 0 the slowest; None as for a slice."""
+        """A label map small enough to be turned round, axis 0 the slowest; None as for a slice.
+
+        Raises:
+            IndexError: it is no label map.
+        """
         image = self.about(stamp, "image")
-        if image is None or kind == "image":
+        if kind not in ("mask", "prediction"):
+            raise IndexError(f"the {kind} is no label map")
+        if image is None:
             return None
         shape = [-(-size // step) for size, step in zip(image["shape"], image["steps"], strict=True)]
         return self._read(
@@ -190,7 +206,7 @@ class Volumes:
         self, stamp: str, kind: Kind, channel: int, read: Callable[[Path, np.dtype], NDArray]
     ) -> Slice | None:
         image = self.about(stamp, "image")
-        about = self.about(stamp, "prediction" if kind == "prediction" else "image")
+        about = self.about(stamp, PART_OF[kind])
         if image is None or about is None or about[kind] is None:
             return None
         if channel not in range(image["channels"]):
@@ -246,8 +262,8 @@ class Volumes:
             if part == "image":
                 self._call(decode_image, folder, case, self._dataset)
             else:
-                sought = self._sought(case.id)
-                self._call(decode_prediction, folder, case, self._dataset, self._predictions, sought)
+                more = self._sought(case.id), kept_map(self._run, case.id)
+                self._call(decode_prediction, folder, case, self._dataset, self._predictions, *more)
         except BrokenProcessPool as error:
             self._pool = None
             raise AleasegError("the process that decoded it was killed; it may need more memory") from error

@@ -12,6 +12,7 @@ from aleaseg.run.folder import Run as Run
 from aleaseg.run.manifest import now as now
 from aleaseg.run.manifest import other_versions as other_versions
 from aleaseg.run.manifest import versions as versions
+from aleaseg.run.record import UNMEASURED as UNMEASURED
 from aleaseg.run.record import Measured as Measured
 from aleaseg.run.record import Record as Record
 from aleaseg.run.tables import open_table as open_table

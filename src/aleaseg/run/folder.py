@@ -2,6 +2,7 @@
 
 cases/            one file per finished case, the truth (names are hashes of ids)
 spectra/          the energies behind each case's S
+maps/             of each suspect, where its mask is doubtful
 manifest.json     what was asked, with which code and hashes; every column's direction
 population.json   the frozen reference: what new cases are compared with
 measures.csv scores.csv cases.csv       derived tables
@@ -31,6 +32,7 @@ __all__ = ["Run"]
 
 _ID_FIRST = '{"case": '
 _LONGEST_ID = 8192
+_OF_CASES = {"cases": "json", "spectra": "json", "maps": "npz", "predictions": "safetensors"}
 
 
 class Run:
@@ -63,6 +65,10 @@ class Run:
     def prediction_file(self, case_id: str) -> Path:
         """Where cross-fitting keeps the out-of-fold logits of a case."""
         return self.path / "predictions" / f"{file_name(case_id)}.safetensors"
+
+    def map_file(self, case_id: str) -> Path:
+        """Where it is kept of a suspect where its mask is doubtful."""
+        return self.path / "maps" / f"{file_name(case_id)}.npz"
 
     def write_case(self, record: Record, spectra: Mapping[str, Sequence[float]] | None = None) -> None:
         """Keep a finished case: its spectra (class -> energies) first, since with the record it is finished."""
@@ -108,7 +114,7 @@ class Run:
     def forget_others(self, cases: Collection[str]) -> None:
         """Delete what is kept of cases that are not among these."""
         names = {file_name(case) for case in cases}
-        for folder, ending in (("cases", "json"), ("spectra", "json"), ("predictions", "safetensors")):
+        for folder, ending in _OF_CASES.items():
             for path in (self.path / folder).glob(f"[!.]*.{ending}"):
                 if path.stem not in names:
                     path.unlink()

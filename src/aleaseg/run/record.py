@@ -10,9 +10,11 @@ from typing import Any, Literal, NamedTuple
 from aleaseg.errors import NewerVersion, UsageError
 from aleaseg.run.files import read_json, write_json
 
-__all__ = ["Measured", "Record"]
+__all__ = ["UNMEASURED", "Measured", "Record"]
 
 _VERSION = 2
+UNMEASURED = ("failed", "killed")
+"""Statuses of a record without numbers."""
 
 
 class Measured(NamedTuple):
@@ -39,7 +41,8 @@ class Record:
 
     Attributes:
         case: its id.
-        status: `ok`; `partly`: something could not be used; `failed`: nothing could be measured.
+        status: `ok`; `partly`: something could not be used; `failed`: nothing could be measured;
+            `killed`: whatever worked on it was killed, twice.
         error: what could not be used, and what to do; None where all is well.
         group, site: as the data set has them.
         files: path -> size in bytes and time in ns, of what was read.
@@ -56,7 +59,7 @@ class Record:
     """
 
     case: str
-    status: Literal["ok", "partly", "failed"] = "ok"
+    status: Literal["ok", "partly", "failed", "killed"] = "ok"
     error: str | None = None
     group: str = ""
     site: str = ""

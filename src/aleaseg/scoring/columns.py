@@ -31,6 +31,7 @@ CASE_COLUMNS = (
     "image_doubt",
     "label_doubt",
     "auv",
+    "auv_for_size",
     "perception_scale",
     "oof_dice",
     "softmin",
@@ -94,6 +95,9 @@ _CONFOUNDS = (
     _confound("fov_mm3", "Field of view", "volume of the image, mm^3 (mm^2 in 2D)", "mm³"),
     _confound("class_set", "Class set", "which classes the mask has"),
     _confound("site", "Site", "where the scan comes from"),
+    _confound(
+        "batch", "Batch", "which arrival the case came with; 0: it was there when the population was made"
+    ),
 )
 # Numbers of measures.csv that stand for no case by themselves.
 _NUMBERS = (
@@ -105,6 +109,13 @@ _NUMBERS = (
         direction=Direction.HIGH_CERTAIN,
         role="score",
         limits=(0, 1),
+    ),
+    _measure(
+        "auv_for_size",
+        "AUV for its size",
+        "AUV of what is left of ln S when each class's volume is known; 1 = the least S for its size",
+        Direction.HIGH_BAD,
+        (0, 1),
     ),
     _measure(
         "mean_confidence",

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from aleaseg.run import Record
+from aleaseg.run import UNMEASURED, Record
 
 __all__ = ["Key", "Numbers"]
 
@@ -64,7 +64,7 @@ class Numbers:
         vectors: dict[tuple[str, str], dict[int, Sequence[float | None]]] = {}
         for index, record in enumerate(records):
             cases.append(record.case)
-            failed.append(record.status == "failed")
+            failed.append(record.status in UNMEASURED)
             models.append(record.model)
             for name, about in record.class_maps.items():
                 kinds.setdefault(name, {})[index] = about["kind"]

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aleaseg.measures.auv import COLLAPSED_BELOW, AuvReference, aggregate, aleatoric_uncertainty_value
+from aleaseg.measures.auv_for_size import SizeAdjustedAuv
 from aleaseg.measures.boundary import BOUNDARY_SHAPE, NO_BORDER
 from aleaseg.measures.doubt import (
     SMALLEST_POPULATION,
@@ -32,13 +33,14 @@ class Scored:
     """What the population step adds, in the order of the records; NaN where it does not apply.
 
     Attributes:
-        auv, image_doubt, label_doubt, doubt: (N,).
+        auv, auv_for_size, image_doubt, label_doubt, doubt: (N,).
         class_auv: (N, C).
         scale: (N,) S of the case, mean over the present classes.
         reasons: one cell per case.
     """
 
     auv: NDArray[np.float64]
+    auv_for_size: NDArray[np.float64]
     class_auv: NDArray[np.float64]
     scale: NDArray[np.float64]
     image_doubt: NDArray[np.float64]
@@ -94,6 +96,14 @@ def _auv_reference(values: NDArray, kind: str) -> dict[str, Any] | None:
     return AuvReference.fit(usable).to_dict() if (usable >= COLLAPSED_BELOW).any() else None
 
 
+def _for_size(numbers: Numbers, kind: str) -> dict[str, Any] | None:
+    """None without masks, and where the maps are grey values: their variance is another measure."""
+    if kind == "intensity" or not numbers.classes:
+        return None
+    found = SizeAdjustedAuv.fit(numbers.scales(kind), numbers.by_class("volume_mm3"))
+    return None if found is None else found.to_dict()
+
+
 def _auv(values: NDArray, reference: Mapping[str, Any] | None, kind: str) -> NDArray[np.float64]:
     """High = uncertain: from S by Eq. 6, from a variance by the same log and min-max, not turned round."""
     if reference is None:
@@ -130,9 +140,15 @@ def fit_population(numbers: Numbers) -> dict[str, Any] | None:
     }
     return {
         "cases": len(measured),
+        # Those that could not be measured too: who is not among them came in later.
+        "ids": list(numbers.cases),
         "classes": list(classes),
         "kind": kind,
-        "auv": {"case": _auv_reference(aggregate(scales), kind), "classes": columns},
+        "auv": {
+            "case": _auv_reference(aggregate(scales), kind),
+            "classes": columns,
+            "for_size": _for_size(measured, kind),
+        },
         "image": ImageReference.fit(names, measured.images(names)).to_dict(),
         "label": label,
     }
@@ -165,11 +181,24 @@ def score_population(
     nothing = np.full(len(numbers), np.nan)
     if population is None:
         return Scored(
-            nothing, np.full(scales.shape, np.nan), scale, nothing, nothing, nothing, [""] * len(numbers)
+            nothing,
+            nothing,
+            np.full(scales.shape, np.nan),
+            scale,
+            nothing,
+            nothing,
+            nothing,
+            [""] * len(numbers),
         )
     auv = _auv(aggregate(scales), population["auv"]["case"], kind)
     by_class = [population["auv"]["classes"].get(name) for name in (numbers.classes or [""])]
     class_auv = np.stack([_auv(c, r, kind) for c, r in zip(scales.T, by_class, strict=True)], axis=1)
+    for_size = nothing
+    if (kept := population["auv"].get("for_size")) is not None:  # older populations have none
+        of_classes = numbers.with_classes(population["classes"])
+        for_size = SizeAdjustedAuv.from_dict(kept)(
+            of_classes.scales(kind), of_classes.by_class("volume_mm3")
+        )
     failed = numbers.failed
     image = ImageReference.from_dict(population["image"])
     image_z = np.where(failed, np.nan, image.z(numbers.images(image.names)))
@@ -190,7 +219,7 @@ def score_population(
         for part in parts:
             of_part = {name: z[part] for name, z in axes.items()}
             cells[part] = _cells(numbers.take(part), of_part, image, label)
-    return Scored(auv, class_auv, scale, image_doubt, label_doubt, doubt, cells)
+    return Scored(auv, for_size, class_auv, scale, image_doubt, label_doubt, doubt, cells)
 
 
 # The axis that decides is explained first, and the other one is not left out.

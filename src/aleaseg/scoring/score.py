@@ -12,9 +12,10 @@ from pathlib import Path
 from uuid import uuid4
 
 from aleaseg.case import Case, Dataset, file_stamps
-from aleaseg.errors import AleasegError
+from aleaseg.errors import AleasegError, WorkerKilled
 from aleaseg.extractors import Extractor, ExtractorSettings, make_extractor
 from aleaseg.predictions import Predictions, open_predictions
+from aleaseg.predictions.folder import PredictionFolder
 from aleaseg.run import Run
 from aleaseg.scoring.record import score_case, unmeasured
 from aleaseg.work import map_cases
@@ -67,6 +68,14 @@ def _score(job: _Job, item: tuple[Case, str]) -> str | None:
     return record.error
 
 
+def _killed(job: _Job, item: tuple[Case, str], error: WorkerKilled) -> str:
+    """Keep a record that says so: the case is set aside, and tried again by the next call."""
+    case, seen = item
+    record = unmeasured(case, str(error), job.image_hashes.get(case.id, ""))
+    job.run.write_case(replace(record, status="killed", seen=seen))
+    return str(error)
+
+
 def score_cases(
     run: Run,
     dataset: Dataset,
@@ -107,6 +116,7 @@ def score_cases(
         # Several processes would each bring the model to the one GPU.
         device=asked.device if held and asked is not None else "cpu",
         progress=lambda done, left: progress(total - left + done, total),
+        killed=partial(_killed, job),
     )
     return {case.id: error for (case, _), error in scored if error}
 
@@ -129,8 +139,8 @@ def _prediction_stamps(run: Run, dataset: Dataset) -> dict[str, str]:
     if named.get("source") in ("crossfit", "eye"):
         return {case.id: _stamp([run.prediction_file(case.id)]) for case in dataset.cases}
     if named.get("source") == "folder":
-        whole = _stamp(sorted(path for path in Path(named["path"]).rglob("*") if path.is_file()))
-        return dict.fromkeys((case.id for case in dataset.cases), whole)
+        folder = PredictionFolder(named["path"], dataset)
+        return {case.id: _stamp(folder.paths(case.id)) for case in dataset.cases}
     return dict.fromkeys((case.id for case in dataset.cases), "")
 
 

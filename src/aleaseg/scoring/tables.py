@@ -21,11 +21,16 @@ __all__ = ["write_tables"]
 _AXES = ("d", "h", "w")
 _SIZES = ("depth", "height", "width")
 _OF_THE_CASE = ("case", "status", "group", "site", "oof_dice", "volume_mm3", "class_set", "error")
-_SCORED = ("doubt", "image_doubt", "label_doubt", "auv")
+_SCORED = ("doubt", "image_doubt", "label_doubt", "auv", "auv_for_size")
 
 
 def write_tables(
-    run: Run, classes: Sequence[str], reference: Mapping[str, Any] | None = None, *, every: bool = False
+    run: Run,
+    classes: Sequence[str],
+    reference: Mapping[str, Any] | None = None,
+    *,
+    batches: Mapping[str, int] | None = None,
+    every: bool = False,
 ) -> Scored:
     """Compare all finished cases and write measures.csv, scores.csv, cases.csv and population.json.
 
@@ -33,6 +38,8 @@ def write_tables(
         run: with finished cases.
         classes: names, in order.
         reference: a frozen population; None: the cases are their own.
+        batches: case -> the arrival that it came with, from 1, where a data set has grown since its population
+            was frozen.
         every: also every_measure.csv, a column for each of `MEASURES`.
 
     Returns:
@@ -48,6 +55,7 @@ def write_tables(
     scored = score_population(numbers, population)
     # Behind the columns that every run has: what annotators stated, where they did, and the image's statistics.
     behind = [
+        *(["batch"] if batches else []),
         *(name for name in STATED if name in measured),
         *sorted(name for name in measured if name.startswith("img_")),
     ]
@@ -55,7 +63,7 @@ def write_tables(
     write_table(
         run.path / "cases.csv",
         [*CASE_COLUMNS, *behind, "error"],
-        _cases(numbers, facts, scored, behind),
+        _cases(numbers, facts, scored, behind, batches or {}),
     )
     columns_of_all = _write_every(run, numbers) if every and population is not None else []
     run.update_manifest(
@@ -180,11 +188,16 @@ def _scores(numbers: Numbers, facts: Sequence[_Facts], scored: Scored) -> Iterat
 
 
 def _cases(
-    numbers: Numbers, facts: Sequence[_Facts], scored: Scored, behind: Sequence[str]
+    numbers: Numbers,
+    facts: Sequence[_Facts],
+    scored: Scored,
+    behind: Sequence[str],
+    batches: Mapping[str, int],
 ) -> Iterator[dict[str, Any]]:
     """Rows of cases.csv, a case each."""
     softmin = numbers.case("softmin")
     columns = {name: numbers.case(name) for name in behind}
+    columns["batch"] = np.array([batches.get(case, 0) for case in numbers.cases])
     for index, about in enumerate(facts):
         dims = len(about.shape)
         sizes = dict(zip(_SIZES[-dims:], about.shape, strict=True)) if dims else {}

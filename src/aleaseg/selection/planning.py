@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from aleaseg.errors import SelectionRefused, UsageError
 from aleaseg.measures.column import Column
-from aleaseg.run import Run
+from aleaseg.run import UNMEASURED, Run
 from aleaseg.selection.cutting import Cut, Verdict, judge
 from aleaseg.selection.hand import known_ids, read_ids
 from aleaseg.selection.harm import Harm, count, present, refusals
@@ -265,7 +265,7 @@ def _by_class(scores: Sequence[Row], by: str, sign: int, only: str | None) -> di
 
 
 def _by_case(rows: Sequence[Row], column: str, sign: int) -> dict[str, float]:
-    values = {row["case"]: _number(row[column]) for row in rows if row.get("status") != "failed"}
+    values = {row["case"]: _number(row[column]) for row in rows if row.get("status") not in UNMEASURED}
     return {case: sign * value for case, value in values.items() if value is not None}
 
 

@@ -206,6 +206,7 @@ def make_copies(
         bytes_each=max(voxels, default=0) * each,
         workers=workers,
         progress=progress,
+        killed=lambda case, error: {"failed": str(error)},
     )
     found = {case.id: about for case, about in made}
     return {case.id: found[case.id] for case in cases}

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +25,7 @@ from aleaseg.training.objectives import is_evidential
 from aleaseg.training.prediction import Prediction
 from aleaseg.training.region_prediction import RegionPrediction, level_map_of
 from aleaseg.training.settings import PredictSettings
-from aleaseg.work import Progress, choose_device
+from aleaseg.work import Progress, choose_device, map_cases, serially
 
 __all__ = ["Predicted", "predict"]
 
@@ -73,7 +75,10 @@ def predict(
     models, run = _members(settings), Run(out)
     model = models[0]
     cases, failed = _cases(settings, models, cases)
-    asking = _asking(settings, models)
+    device = choose_device(settings.device, here=False)
+    job = _Job(replace(settings, device=device), uuid4().hex)
+    _opened.clear()
+    _opened[job.token] = model, _asking(job.settings, models)
     masks, twice = _files(cases, run.path)
     failed |= twice
     weights = [one.sha256 for one in models]
@@ -85,21 +90,57 @@ def predict(
         usual={**PredictSettings("", "").asked(), "weights": None},
     )
     write_json(run.path / "dataset.json", _dataset_json(model, list(masks.values())), indent=4)
-    todo = [case for case in cases if case.id in masks]
-    for done, case in enumerate(todo, start=1):
-        # The mask comes last: where it is, the case is done.
-        if not masks[case.id].exists():
-            try:
-                image, prediction = _predicted(case, model, asking, settings)
-            except Exception as error:  # whatever one case does, the others go on; the text names it
-                failed[case.id] = one_line(case.id, error)
-                del masks[case.id]
-            else:
-                _write(case, image, prediction, masks[case.id], settings.probabilities)
-        progress("predict", done, len(todo))
+    # The mask comes last: where it is, the case is done.
+    todo = [
+        (case, masks[case.id].resolve())
+        for case in cases
+        if case.id in masks and not masks[case.id].exists()
+    ]
+    before, total = len(masks) - len(todo), len(masks)
+    progress("predict", before, total)
+    # Here one network takes all cores.
+    predicted = map_cases(
+        partial(_predict_case, job),
+        todo,
+        device=device,
+        executor=serially,
+        progress=lambda done, left: progress("predict", before + done, total),
+        killed=lambda item, error: str(error),
+    )
+    for (case, _), trouble in predicted:
+        if trouble is not None:
+            failed[case.id] = trouble
+            del masks[case.id]
+    _opened.clear()
     notes = _trained_on(cases, models)
     run.update_manifest(failed=failed, notes=notes, finished=now())
     return Predicted(run.path, masks, failed, tuple(notes))
+
+
+@dataclass(frozen=True)
+class _Job:
+    settings: PredictSettings
+    token: str
+
+
+# What a process opened for the job at hand.
+_opened: dict[str, tuple[Model, Asking]] = {}
+
+
+def _predict_case(job: _Job, item: tuple[Case, Path]) -> str | None:
+    """Predict one case and write its mask; returns why it has none."""
+    case, mask = item
+    if job.token not in _opened:
+        _opened.clear()
+        models = _members(job.settings)
+        _opened[job.token] = models[0], _asking(job.settings, models)
+    model, asking = _opened[job.token]
+    try:
+        image, prediction = _predicted(case, model, asking, job.settings)
+    except Exception as error:  # whatever one case does, the others go on; the text names it
+        return one_line(case.id, error)
+    _write(case, image, prediction, mask, job.settings.probabilities)
+    return None
 
 
 def _trained_on(cases: Sequence[Case], models: Sequence[Model]) -> list[str]:
@@ -176,7 +217,7 @@ def _asking(settings: PredictSettings, models: Sequence[Model]) -> Asking:
         settings.passes,
         settings.flips,
         settings.seed,
-        choose_device(settings.device),
+        settings.device,
         regions=models[0].plan.strategy is not None,
     )
 

@@ -26,7 +26,7 @@ ALEASEG.cards = (one, all, hooks) => {
         one.plane(row) ? h("span", { class: "plane" }, one.plane(row)) : null),
       h("div", { class: "about" },
         h("span", { class: "top-line" }, h("a", { class: "id", href: hooks.link(row, axis) }, one.data.case[row]), hooks.flag(row)),
-        reasons.length ? h("ul", {}, reasons.slice(0, 3).map((reason) => h("li", { title: reason.detail || null, class: `is-${reason.axis}` }, reason.sentence)))
+        reasons.length ? h("ul", {}, reasons.slice(0, 3).map((reason) => h("li", { title: reason.detail ? `${reason.detail} (${one.data.z})` : null, class: `is-${reason.axis}` }, reason.sentence)))
           : few ? null : h("p", { class: "others" }, "Nothing single stands out."),
         reasons.length > 3 ? h("span", { class: "others" }, `and ${reasons.length - 3} more`) : null,
         few ? h("span", { class: "muted" }, `${one.title("oof_dice")} ${score(one.value("oof_dice", row))}`)

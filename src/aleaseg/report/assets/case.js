@@ -136,7 +136,7 @@
     verdict.append(data.reasons.length
       ? h("ul", { class: "reasons" }, data.reasons.map((reason) => h("li", { class: `is-${reason.axis}` },
         h("b", { class: "axis" }, reason.axis), " ", h("span", { class: "sentence" }, reason.sentence),
-        reason.detail ? h("small", {}, ` ${reason.detail.replace("-", "−")}`) : null)))
+        reason.detail ? h("small", { title: index.z }, ` ${reason.detail.replace("-", "−")}`) : null)))
       : h("p", { class: "muted" }, data.error ? "" : "Nothing stands out."));
     classes(data.classes);
     statistics(data.statistics);
@@ -175,7 +175,7 @@
       more.setAttribute("aria-expanded", String(!folded.hidden));
     } }, `${rest.length} statistics of the image that do not stand out`);
     byId("statistics").append(
-      h("thead", {}, h("tr", {}, h("td"), ["Value", "Median", "Stands above", "Robust z", "Direction"].map((title) => h("th", { scope: "col" }, title)))),
+      h("thead", {}, h("tr", {}, h("td"), ["Value", "Median", "Stands above", "Robust z", "Direction"].map((title) => h("th", { scope: "col", title: title.endsWith(" z") ? index.z : null }, title)))),
       body, folded);
     byId("statistics-more").replaceChildren(...(rest.length ? [more] : []));
   }

@@ -17,7 +17,7 @@ ALEASEG.controls = (one, queue, host, status) => {
     onclick: () => queue.set({ down: !state.down }),
   }, "↕");
   const kinds = { all: "all", ...(one.has("doubt") ? { suspects: "suspects", image: "image", label: "label" } : {}), flagged: "flagged" };
-  if (one.data.status.texts.includes("failed")) kinds.failed = "not scored";
+  if (one.data.status.texts.some((status) => status === "failed" || status === "killed")) kinds.failed = "not scored";
   const shown = chips(kinds, "all", (show) => queue.set({ show }));
   shown.setAttribute("aria-label", "Which cases");
   const views = chips({ pictures: "pictures", table: "table" }, "pictures", (view) => queue.set({ view }));

@@ -112,7 +112,7 @@ const ALEASEG = (() => {
       }),
       count: data.case.length,
       has: (name) => Object.hasOwn(data.numbers, name),
-      failed: (row) => text("status", row) === "failed",
+      failed: (row) => ["failed", "killed"].includes(text("status", row)),
       link: (row, asked) => source.link(data.hash[row], asked),
       title: (name) => (column[name] ? column[name].title : name),
       head: (name) => (column[name] ? column[name].short : name),

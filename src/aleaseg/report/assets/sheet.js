@@ -4,7 +4,7 @@
 // `hooks`: link(row), hover(row or null), badge(row) -> element or null.
 ALEASEG.sheet = (one, queue, host, hooks) => {
   const { h, meter, thumb } = ALEASEG;
-  const columns = ["doubt", "image_doubt", "label_doubt", "auv", "perception_scale", "oof_dice", "softmin", "volume_mm3"]
+  const columns = ["doubt", "image_doubt", "label_doubt", "auv", "auv_for_size", "perception_scale", "oof_dice", "softmin", "volume_mm3"]
     .filter(one.has);
   const { state } = queue;
   const canvas = h("div", { class: "canvas" });

@@ -4,7 +4,7 @@
 // `parts`: the elements heading, toggles, planes, caption. `classes`: [{name, mask, oof}], a colour for each.
 ALEASEG.viewer = (parts, classes, predictionName) => {
   const { h, svg, number } = ALEASEG;
-  const shown = { mask: true, oof: true, unsure: false, cross: false, close: false, voxels: false, channel: 0, hidden: new Set() };
+  const shown = { mask: true, oof: true, doubt: false, unsure: false, cross: false, close: false, voxels: false, channel: 0, hidden: new Set() };
   const colours = Object.fromEntries(classes.map((one) => [one.name, one]));
   const NAMES = { mask: "mask", oof: predictionName };
   let pictures = null;
@@ -32,6 +32,7 @@ ALEASEG.viewer = (parts, classes, predictionName) => {
     parts.caption.textContent = [
       many ? `Planes ${why}.` : "", ...(pictures.notes || []),
       `Black to white: ${pictures.windows.map(([low, high]) => `${number(low)} to ${number(high)}`).join("; ")}.`,
+      has("doubt") ? "Doubt of the mask, voxel by voxel: clear where nothing speaks against it, yellow where a sure prediction or an unusual border does." : "",
       has("unsure") ? "Annotators unsure: 4 q (1 − q), clear where all agree, yellow where they are of two minds." : "",
       pictures.planes.some((plane) => plane.letters[0] === "R") ? "The patient's right is on the left." : "",
     ].filter(Boolean).join(" ");
@@ -85,6 +86,7 @@ ALEASEG.viewer = (parts, classes, predictionName) => {
       } }), kind ? h("i", { class: kind }) : null, title, keyName ? h("kbd", {}, keyName) : null);
     const list = [];
     for (const [key, key_] of [["mask", "m"], ["oof", "p"]]) if (has(key)) list.push(box(key, NAMES[key], `line-${key}`, key_));
+    if (has("doubt")) list.push(box("doubt", "where the doubt is", "line-doubt", "d"));
     if (has("unsure")) list.push(box("unsure", "annotators unsure", "line-unsure", "u"));
     if (pictures.planes.length > 1) list.push(box("cross", "cross-hairs", "", "c"));
     if (pictures.planes.some((plane) => plane.focus.length)) list.push(box("close", "close-up", "", "z"));
@@ -140,8 +142,8 @@ ALEASEG.viewer = (parts, classes, predictionName) => {
       "aria-label": [id, plane.name || "image", where, ...missing].filter(Boolean).join(", "),
     });
     root.append(svg("image", { href: image, width: fullWidth, height: fullHeight, preserveAspectRatio: "none", class: shown.voxels ? "voxels" : null }));
-    if (plane.unsure && shown.unsure) {
-      root.append(svg("image", { href: plane.unsure, width: fullWidth, height: fullHeight, preserveAspectRatio: "none", class: shown.voxels ? "unsure voxels" : "unsure" }));
+    for (const name of ["unsure", "doubt"].filter((each) => plane[each] && shown[each])) {
+      root.append(svg("image", { href: plane[name], width: fullWidth, height: fullHeight, preserveAspectRatio: "none", class: shown.voxels ? `${name} voxels` : name }));
     }
     // Paths count half voxels. All halos first: none may lie on another class's line.
     const lines = svg("g", { transform: `scale(${dx / 2} ${dy / 2})`, class: "outlines" });
@@ -163,7 +165,7 @@ ALEASEG.viewer = (parts, classes, predictionName) => {
     return figure;
   }
 
-  const KEYS = { m: "mask", p: "oof", u: "unsure", c: "cross", z: "close", v: "voxels" };
+  const KEYS = { m: "mask", p: "oof", d: "doubt", u: "unsure", c: "cross", z: "close", v: "voxels" };
   function key(name) {
     const box = KEYS[name] && parts.toggles.querySelector(`[data-toggle=${KEYS[name]}]`);
     if (box) box.click();

@@ -84,6 +84,19 @@ ALEASEG.outline = (() => {
     return (Math.round(255 * opacity) << 24) | ((value & 255) << 16) | (value & 0xff00) | (value >> 16);
   }
 
+  // Viridis (van der Walt and Smith, 2015, public domain) for the numbers 0 to 255: clear at 0, half as dense at a quarter.
+  const VIRIDIS = ["440154", "482878", "3e4989", "31688e", "26828e", "1f9e89", "35b779", "6ece58", "b5de2b", "fde725"];
+  function heat(densest) {
+    const parts = (hex) => [0, 2, 4].map((at) => parseInt(hex.slice(at, at + 2), 16));
+    return Int32Array.from({ length: 256 }, (_, value) => {
+      const at = (value / 255) * (VIRIDIS.length - 1);
+      const low = Math.min(VIRIDIS.length - 2, Math.floor(at));
+      const [from, to] = [parts(VIRIDIS[low]), parts(VIRIDIS[low + 1])];
+      const [red, green, blue] = from.map((one, k) => Math.round(one + (at - low) * (to[k] - one)));
+      return (Math.round(255 * densest * Math.sqrt(value / 255)) << 24) | (blue << 16) | (green << 8) | red;
+    });
+  }
+
   // Label values in colours: `colours` by value.
   function fill(data, colours, pixels) {
     const words = new Int32Array(pixels.buffer, pixels.byteOffset, data.length);
@@ -99,5 +112,5 @@ ALEASEG.outline = (() => {
     }
   }
 
-  return { table, trace, grey, clipped, colour, fill, difference };
+  return { table, trace, grey, clipped, colour, heat, fill, difference };
 })();

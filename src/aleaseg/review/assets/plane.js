@@ -25,7 +25,7 @@ ALEASEG.plane = (hooks) => {
     return { scale, left: canvas.width / 2 - at.x * scale, top: canvas.height / 2 - at.y * scale };
   }
 
-  // `what`: slice, mask, prediction ({data, rows, columns} or null), window, spacing [down, across] in mm, letters,
+  // `what`: slice, mask, prediction, doubt ({data, rows, columns} or null), window, spacing [down, across] in mm, letters,
   // caption, title, cross [row, column] or null, voxels, layers (see viewer.js), focus.
   function draw(what) {
     if (!drawn || what.slice !== drawn.slice || what.mask !== drawn.mask || what.prediction !== drawn.prediction) paths = null;
@@ -49,14 +49,16 @@ ALEASEG.plane = (hooks) => {
 
   function paintOver() {
     const { rows, columns } = drawn.slice;
-    const { layers, mask, prediction } = drawn;
+    const { layers, mask, prediction, doubt } = drawn;
     over.width = 0; // clears it
     const filled = layers.difference && mask && prediction;
-    if (!filled && !(layers.fill && ((layers.mask && mask) || (layers.prediction && prediction)))) return;
+    const heated = layers.doubt && doubt;
+    if (!heated && !filled && !(layers.fill && ((layers.mask && mask) || (layers.prediction && prediction)))) return;
     [over.width, over.height] = [columns, rows];
     const pen = over.getContext("2d");
     const pixels = pen.createImageData(columns, rows);
-    if (filled) outline.difference(mask.data, prediction.data, layers.hiddenValues, layers.ignore, layers.differences, pixels.data);
+    if (heated) outline.fill(doubt.data, layers.heat, pixels.data);
+    else if (filled) outline.difference(mask.data, prediction.data, layers.hiddenValues, layers.ignore, layers.differences, pixels.data);
     else if (layers.mask && mask) outline.fill(mask.data, layers.fills, pixels.data);
     else outline.fill(prediction.data, layers.fills, pixels.data);
     pen.putImageData(pixels, 0, 0);

@@ -232,7 +232,7 @@
     for (let wait = 60; ; wait = Math.min(1000, wait * 1.5)) {
       if (here !== row) return;
       // Where to look would tell what is doubted.
-      if (blind && found.prediction) found = { ...found, prediction: { ...found.prediction, places: [] } };
+      if (blind && found.prediction) found = { ...found, prediction: { ...found.prediction, places: [], doubt: null } };
       if (found.image) {
         viewer.show(found, of(here));
         document.body.dataset.case = of(here);
@@ -274,7 +274,8 @@
       return;
     }
     list.replaceChildren(...(found ? found.reasons : []).map((reason) => h("li", { class: `is-${reason.axis}` },
-      h("b", { class: "axis" }, reason.axis), " ", h("span", { class: "sentence", title: reason.detail || null }, reason.sentence))));
+      h("b", { class: "axis" }, reason.axis), " ", h("span", { class: "sentence" }, reason.sentence),
+      reason.detail ? h("small", { title: data.z }, ` ${reason.detail.replace("-", "−")}`) : null)));
     if (found && found.error) list.append(h("li", { class: "bad" }, found.error));
     else if (found && !found.reasons.length) list.append(h("li", { class: "muted" }, "Nothing stands out."));
   }

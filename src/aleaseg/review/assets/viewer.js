@@ -6,7 +6,7 @@
 ALEASEG.volumeViewer = (parts, classes, about, solid) => {
   const { h, number, outline, slices } = ALEASEG;
   const DIFFERENCES = ["#ff5a52", "#4aa8ff", "#e05cff"]; // the mask alone, the prediction alone, two classes
-  const shown = { mask: true, prediction: true, difference: false, fill: false, cross: true, voxels: false, close: false, hidden: false };
+  const shown = { mask: true, prediction: true, difference: false, doubt: false, fill: false, cross: true, voxels: false, close: false, hidden: false };
   const hiddenClasses = new Set();
   let opacity = 0.9;
   let channel = 0;
@@ -119,8 +119,8 @@ ALEASEG.volumeViewer = (parts, classes, about, solid) => {
   }
 
   // -- drawing ---------------------------------------------------------------------------------
-  const KINDS = ["image", "mask", "prediction"];
-  const there = (kind) => kind === "image" || (kind === "prediction" ? volume.prediction && volume.prediction.prediction : image().mask);
+  const KINDS = ["image", "mask", "prediction", "doubt"];
+  const there = (kind) => kind === "image" || (kind === "mask" ? image().mask : volume.prediction && volume.prediction[kind]);
 
   let asked = false;
   function draw() {
@@ -177,8 +177,9 @@ ALEASEG.volumeViewer = (parts, classes, about, solid) => {
     }
     const all = shown.hidden;
     return {
-      mask: shown.mask && !all, prediction: shown.prediction && !all, difference: shown.difference && !all,
+      mask: shown.mask && !all, prediction: shown.prediction && !all, difference: shown.difference && !all, doubt: shown.doubt && !all,
       fill: shown.fill && !all, hidden: all, opacity, hiddenClasses, hiddenValues, fills, ignore: about.ignore,
+      heat: outline.heat(0.7 * opacity),
       differences: DIFFERENCES.map((hex) => outline.colour(hex, 0.6 * opacity)),
       classes: classes.map((one) => ({ name: one.name, mask: one.mask, prediction: one.oof, inside: outline.table(one.values) })),
     };
@@ -191,7 +192,7 @@ ALEASEG.volumeViewer = (parts, classes, about, solid) => {
     const name = image().flat ? "" : plane.name;
     sliders[axis].value = voxel[axis];
     views[axis].draw({
-      slice: found.image, mask: found.mask || null, prediction: found.prediction || null,
+      slice: found.image, mask: found.mask || null, prediction: found.prediction || null, doubt: found.doubt || null,
       window: grey.of(channel), spacing: plane.spacing_mm, letters: plane.letters, layers: layers(), voxels: shown.voxels,
       cross: shown.cross && !shown.hidden && image().planes.length > 1 ? toPicture(axis, voxel) : null,
       caption: [name ? `${name} ` : "", h("span", { class: "muted" }, where)],
@@ -221,6 +222,7 @@ ALEASEG.volumeViewer = (parts, classes, about, solid) => {
       `value ${number(found.image.data[place], 5)}`,
       found.mask ? `mask ${classOf(found.mask.data[place])}` : "",
       found.prediction ? `${about.prediction} ${classOf(found.prediction.data[place])}` : "",
+      found.doubt ? `doubt here ${(found.doubt.data[place] / 255).toFixed(2)}` : "",
       `voxel ${(image().flat ? at.slice(1) : at).join(", ")}`,
       mm ? `R ${mm[0].toFixed(1)}, A ${mm[1].toFixed(1)}, S ${mm[2].toFixed(1)} mm` : "",
     ].filter(Boolean).join(" · ");
@@ -257,6 +259,7 @@ ALEASEG.volumeViewer = (parts, classes, about, solid) => {
     if (image().mask) list.push(box("mask", "mask", "→", "line-mask"));
     if (there("prediction")) list.push(box("prediction", about.prediction, "←", "line-oof"));
     if (image().mask && there("prediction")) list.push(box("difference", "difference", "D"));
+    if (there("doubt")) list.push(box("doubt", "where the doubt is", "H", "line-doubt"));
     if (image().mask || there("prediction")) {
       list.push(box("fill", "filled", "S"), h("label", {}, "opacity ", h("input", { type: "range", min: 0.1, max: 1, step: 0.1, value: opacity, class: "opacity", oninput: (event) => {
         opacity = Number(event.target.value);
@@ -288,6 +291,7 @@ ALEASEG.volumeViewer = (parts, classes, about, solid) => {
     const notes = [...image().notes, ...(volume.prediction ? volume.prediction.notes : [])];
     if (!volume.prediction && !volume.error) notes.push(`The ${about.prediction} is being read.`);
     if (volume.error) notes.push(volume.error);
+    if (there("doubt")) notes.push("Where the doubt is: clear where nothing speaks against the mask, yellow where most does.");
     if (image().planes.some((plane) => plane.letters[0] === "R")) notes.push("The patient's right is on the left.");
     return [notes.join(" ")];
   }
@@ -373,7 +377,7 @@ ALEASEG.volumeViewer = (parts, classes, about, solid) => {
     const does = {
       ArrowUp: () => step(-many), ArrowDown: () => step(many), PageUp: () => step(-10), PageDown: () => step(10),
       ArrowLeft: () => set("prediction"), ArrowRight: () => set("mask"),
-      c: () => set("cross"), z: () => set("close"), v: () => set("voxels"), d: () => set("difference"), s: () => set("fill"),
+      c: () => set("cross"), z: () => set("close"), v: () => set("voxels"), d: () => set("difference"), h: () => set("doubt"), s: () => set("fill"),
       w: () => windowed(() => grey.next(channel)), "+": () => views[main].zoom(1.25), "-": () => views[main].zoom(0.8),
       t: () => { const button = parts.toggles.querySelector("#solid-button"); if (button) button.click(); },
       x: () => lead((main + 1) % image().planes.length),

@@ -1,0 +1,311 @@
+"""Maps on the workers of a cluster: real processes, killed for real."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("distributed", reason="the extra `cluster` is not installed")
+pytestmark = pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no SIGKILL on this system")
+
+from aleaseg.cluster import connected  # noqa: E402
+from aleaseg.errors import AleasegError, UsageError, WorkerKilled  # noqa: E402
+from aleaseg.work import elsewhere, map_cases  # noqa: E402
+
+HERE = os.getpid()
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
+
+
+def square(number):
+    return number * number, os.getpid()
+
+
+def threads(number):
+    import numpy  # noqa: F401
+    from threadpoolctl import threadpool_info
+
+    return {pool["num_threads"] for pool in threadpool_info()}, os.environ["OMP_NUM_THREADS"]
+
+
+def one_in_three_kills(number):
+    if number % 3 == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return number
+
+
+def killed_once(folder, number):
+    """The first two that are begun kill their worker; the next try lives."""
+    seen = Path(folder) / f"seen_{number}"
+    if number < 2 and not seen.exists():
+        seen.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return number
+
+
+def slow(seconds, number):
+    time.sleep(seconds)
+    return number
+
+
+def refuse(number):
+    raise UsageError(f"{number} cannot work")
+
+
+def alive(pid):
+    try:
+        return "Z" not in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+
+
+def dask(*words, folder):
+    with (folder / f"{words[0]}.log").open("ab") as log:
+        return subprocess.Popen(
+            [Path(sys.executable).with_name("dask"), *map(str, words)],
+            cwd=folder,
+            env=ENVIRONMENT,
+            stdout=log,
+            stderr=log,
+        )
+
+
+@pytest.fixture(scope="module")
+def local(tmp_path_factory):
+    """Two workers of this machine, and the folder they write to."""
+    folder = tmp_path_factory.mktemp("local")
+    (folder / "data").mkdir()
+    with connected("local:2", reads=[folder / "data"], writes=folder / "run") as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def scheduler(tmp_path):
+    """A scheduler that somebody has started, its file, and a call that starts workers."""
+    file, started = tmp_path / "scheduler.json", []
+    started.append(
+        dask("scheduler", "--scheduler-file", file, "--port", 0, "--no-dashboard", folder=tmp_path)
+    )
+
+    def start(*words):
+        started.append(dask("worker", "--scheduler-file", file, "--no-dashboard", *words, folder=tmp_path))
+        return started[-1]
+
+    deadline = time.monotonic() + 60
+    while not (file.is_file() and file.read_text().endswith("}")):
+        assert time.monotonic() < deadline, (tmp_path / "scheduler.log").read_text()
+        time.sleep(0.1)
+    yield started[0], file, start
+    for process in started:
+        process.kill()
+        process.wait()
+
+
+def test_every_item_is_done_once_and_not_here(local):
+    told = []
+    found = dict(map_cases(square, range(20), progress=lambda *n: told.append(n)))
+    assert {number: result for number, (result, _) in found.items()} == {n: n * n for n in range(20)}
+    assert os.getpid() not in {pid for _, pid in found.values()}
+    assert told == [(done, 20) for done in range(21)]
+
+
+def test_a_worker_has_one_thread(local):
+    assert [result for _, result in map_cases(threads, range(2))] == [({1}, "1")] * 2
+
+
+def test_what_is_asked_of_this_machine_is_done_here(local):
+    for asked in ({"here": True, "workers": 1}, {"workers": 1}):
+        assert {pid for _, (_, pid) in map_cases(square, range(3), **asked)} == {os.getpid()}
+
+
+def test_what_cannot_be_sent_is_done_here(local):
+    import threading
+
+    lock = threading.Lock()
+    assert dict(map_cases(lambda number: (lock.locked(), number), range(3))) == {
+        number: (False, number) for number in range(3)
+    }
+
+
+def test_an_error_of_the_function_ends_the_map_in_its_own_words(local):
+    with pytest.raises(UsageError, match=r"\d cannot work"):
+        list(map_cases(refuse, range(5)))
+
+
+def test_no_more_at_a_time_than_memory_holds(local, monkeypatch):
+    from aleaseg import work
+
+    monkeypatch.setattr(work, "memory_bytes", lambda: 100)
+    assert local._window(10, 60, "cpu") == 1
+    assert local._window(10, 1, "cpu") == 4
+
+
+def test_items_are_sent_in_a_window(local):
+    sent = []
+
+    class Items(list):
+        def __getitem__(self, place):
+            sent.append(place)
+            return super().__getitem__(place)
+
+    next(local(square, Items(range(1000)), bytes_each=0, device="cpu"))
+    assert len(sent) <= 8
+
+
+def test_a_killed_workers_items_are_done_again(local, tmp_path):
+    found = dict(map_cases(partial(killed_once, tmp_path), range(8)))
+    assert found == {number: number for number in range(8)}
+    assert len([*tmp_path.iterdir()]) == 2
+
+
+def test_what_kills_twice_is_set_aside_by_name_and_the_others_go_on(local):
+    found = dict(map_cases(one_in_three_kills, range(6), killed=lambda item, error: str(error)))
+    for number in (1, 4):
+        assert found.pop(number).startswith(
+            f"{number}: found 2 workers killed while they were at it; expected"
+        )
+    assert found == {number: number for number in (0, 2, 3, 5)}
+    with pytest.raises(WorkerKilled, match=r"^1: found"):
+        list(map_cases(one_in_three_kills, [1]))
+
+
+def test_the_session_leaves_nothing(tmp_path):
+    before = elsewhere()
+    with connected("local:1", writes=tmp_path / "run"):
+        (session,) = (tmp_path / "run").iterdir()
+        assert session.name.startswith(".workers.")
+        assert elsewhere() is not before
+    assert elsewhere() is before
+    assert [*(tmp_path / "run").iterdir()] == []
+
+
+@pytest.mark.parametrize("asked", ["nonsense", "local:0", "local:many", "slurm:absent.yaml"])
+def test_what_no_scheduler_is_called_is_refused(tmp_path, asked):
+    with (
+        pytest.raises(UsageError, match=r"unknown scheduler|cannot be read"),
+        connected(asked, writes=tmp_path),
+    ):
+        pass
+
+
+def test_nobody_answers(tmp_path, monkeypatch):
+    from aleaseg.cluster import opening
+
+    monkeypatch.setattr(opening, "_CONNECT_SECONDS", 1)
+    answers = pytest.raises(AleasegError, match=r"no scheduler answers at tcp://127\.0\.0\.1:9")
+    with answers, connected("tcp://127.0.0.1:9", writes=tmp_path):
+        pass
+
+
+def test_workers_that_somebody_started(tmp_path, scheduler):
+    server, file, start = scheduler
+    start("--nthreads", 1, "--nworkers", 2)
+    with connected(str(file), reads=[tmp_path], writes=tmp_path / "run") as cluster:
+        found = dict(map_cases(killed_once_in(tmp_path), range(10)))
+        assert found == {number: number for number in range(10)}
+        assert cluster.room("cuda") == 0
+        # The scheduler goes away in the middle.
+        on_its_way = map_cases(partial(slow, 0.5), range(50))
+        next(on_its_way)
+        server.kill()
+        with pytest.raises(AleasegError, match="the scheduler is gone; what is finished is kept"):
+            list(on_its_way)
+
+
+def killed_once_in(folder):
+    (folder / "seen").mkdir(exist_ok=True)
+    return partial(killed_once, folder / "seen")
+
+
+def test_a_worker_that_cannot_do_the_work_says_so_before_the_first_case(tmp_path, scheduler):
+    _, file, start = scheduler
+    start("--nthreads", 2)
+    refused = pytest.raises(AleasegError, match="has 2 threads; expected one")
+    with refused, connected(str(file), writes=tmp_path / "run"):
+        pass
+
+
+def test_workers_see_the_same_folders_and_versions(tmp_path, monkeypatch):
+    from types import SimpleNamespace
+
+    from aleaseg.cluster import task
+
+    worker = SimpleNamespace(state=SimpleNamespace(nthreads=1))
+    data, session = tmp_path / "data", tmp_path / "run" / ".workers.x.part"
+    data.mkdir()
+    (data / "case.nii.gz").touch()
+    assert "does not see the folder of the run" in task.unfit(session, worker)
+    session.mkdir(parents=True)
+    task.begin_session(session, [data])
+    assert task.unfit(session, worker) == ""
+    (data / "case.nii.gz").unlink()
+    assert task.unfit(session, worker).startswith(f"does not see {data / 'case.nii.gz'}; expected")
+    (data / "case.nii.gz").touch()
+    about = json.loads((session / "session.json").read_text())
+    about["versions"]["torch"] = "0.1"
+    (session / "session.json").write_text(json.dumps(about))
+    assert "torch" in task.unfit(session, worker)
+    assert "expected 0.1" in task.unfit(session, worker)
+
+
+def test_a_worker_that_turns_out_not_to_fit_is_passed_over(tmp_path, scheduler):
+    _, file, start = scheduler
+    (tmp_path / "data").mkdir()
+    start("--nthreads", 1)
+    with connected(str(file), reads=[tmp_path / "data"], writes=tmp_path / "run") as cluster:
+        (tmp_path / "data").rmdir()
+        with pytest.raises(
+            AleasegError, match=r"no worker is left: tcp://[\d.:]+ does not see .*data; expected"
+        ):
+            list(map_cases(square, range(3)))
+        assert cluster.client.status == "running"
+
+
+def test_a_changed_file_of_work_is_not_opened(tmp_path):
+    from aleaseg.cluster import task
+
+    sent = task.send(square, tmp_path, "map0")
+    (tmp_path / "map0.pickle").write_bytes(b"something else")
+    with pytest.raises(ValueError, match="is not what was sent"):
+        task._function(sent)
+
+
+def test_ctrl_c_leaves_no_worker_behind(tmp_path):
+    code = (
+        "from functools import partial\n"
+        "import sys, time\n"
+        "from aleaseg.cluster import connected\n"
+        "from aleaseg.work import map_cases\n"
+        "if __name__ == '__main__':\n"
+        "    with connected('local:2', writes=sys.argv[1]) as cluster:\n"
+        "        print(*cluster.client.run(__import__('os').getpid).values(), flush=True)\n"
+        "        list(map_cases(time.sleep, [600, 600, 600]))\n"
+    )
+    script = tmp_path / "script.py"
+    script.write_text(code)
+    for how in (signal.SIGINT, signal.SIGKILL):
+        process = subprocess.Popen(
+            [sys.executable, script, tmp_path / "run"],
+            env=ENVIRONMENT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            start_new_session=True,
+        )
+        with process.stdout as said:
+            pids = list(map(int, said.readline().split()))
+        assert len(pids) == 2
+        assert all(map(alive, pids))
+        time.sleep(0.5)
+        # A terminal sends Ctrl-C to all of them.
+        (os.killpg if how == signal.SIGINT else os.kill)(process.pid, how)
+        process.wait(60)
+        deadline = time.monotonic() + 30
+        while any(map(alive, pids)):
+            assert time.monotonic() < deadline, how
+            time.sleep(0.1)

@@ -1,0 +1,176 @@
+"""A data set that grows: new cases are scored, old ones stay; drift is told; all is compared anew when asked."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from aleaseg.case import Geometry
+from aleaseg.readers.voxels import read_label, write_nifti
+from aleaseg.run import Run, read_table
+
+
+def add(folder, small_case, ids, *, seed, change=lambda image: image):
+    """Put more small cases into a data set."""
+    for number, case in enumerate(ids):
+        image, label = small_case(number, seed)
+        geometry = Geometry(image.shape, (2.0, 1.0, 1.0), None)
+        write_nifti(folder / "imagesTr" / f"{case}_0000.nii.gz", change(image).astype(np.float32), geometry)
+        write_nifti(folder / "labelsTr" / f"{case}.nii.gz", label, geometry)
+
+
+def shift(data, predictions):
+    """Predictions of what has none: the masks a voxel lower, every third one two."""
+    predictions.mkdir(exist_ok=True)
+    for number, path in enumerate(sorted(data.glob("labelsTr/*.nii.gz"))):
+        if not (predictions / path.name).exists():
+            label = read_label(path, path.stem)
+            moved = np.roll(label.array, 2 if number % 3 == 0 else 1, 1).astype(np.uint8)
+            write_nifti(predictions / path.name, moved, label.geometry)
+
+
+def lines(run):
+    """Case -> its row of cases.csv, as text, without what only grown runs have."""
+    table = read_table(run / "cases.csv").drop(columns="batch", errors="ignore")
+    return dict(zip(table["case"], table.to_csv(index=False).splitlines()[1:], strict=True))
+
+
+@pytest.fixture(scope="module")
+def grown(tmp_path_factory, write_small, small_case, type_aleaseg):
+    """30 cases audited, 12 alike and then 10 with blurred images brought in; the folders of each stage."""
+    folder = tmp_path_factory.mktemp("grown")
+    data, run = folder / "data", folder / "run"
+    write_small(data, 30, ids=[f"old_{number:02d}" for number in range(30)], faults=False)
+    shift(data, folder / "predicted")
+    asked = ("audit", data, "-o", run, "--predictions", folder / "predicted")
+    stages = [type_aleaseg(*asked)]
+    shutil.copytree(run, folder / "first")
+    add(data, small_case, [f"mid_{number:02d}" for number in range(12)], seed=3)
+    shift(data, folder / "predicted")
+    stages.append(type_aleaseg(*asked))
+    shutil.copytree(run, folder / "second")
+    from scipy.ndimage import gaussian_filter
+
+    add(
+        data,
+        small_case,
+        [f"new_{number:02d}" for number in range(10)],
+        seed=5,
+        change=lambda image: gaussian_filter(image, 1.5),
+    )
+    shift(data, folder / "predicted")
+    stages.append(type_aleaseg(*asked))
+    for stage in stages:
+        assert stage.returncode == 0, stage.stderr
+    return folder, stages
+
+
+def test_what_was_there_stays_as_it_was(grown):
+    folder, _ = grown
+    first, now = lines(folder / "first"), lines(folder / "run")
+    assert len(first) == 30
+    assert len(now) == 52
+    assert {case: now[case] for case in first} == first
+    populations = [(folder / stage / "population.json").read_bytes() for stage in ("first", "run")]
+    assert populations[0] == populations[1]
+
+
+def test_each_batch_is_named(grown):
+    folder, _ = grown
+    batch = read_table(folder / "run" / "cases.csv").set_index("case")["batch"]
+    assert set(batch[batch.index.str.startswith("old")]) == {0}
+    assert set(batch[batch.index.str.startswith("mid")]) == {1}
+    assert set(batch[batch.index.str.startswith("new")]) == {2}
+    arrivals = Run(folder / "run").manifest["arrivals"]
+    assert [len(each["cases"]) for each in arrivals] == [12, 10]
+    assert Run(folder / "run").manifest["dataset"]["cases"] == 52
+
+
+def test_cases_of_the_same_kind_raise_no_alarm(grown):
+    folder, stages = grown
+    drift = Run(folder / "second").manifest["drift"]
+    assert drift["cases"] == 12
+    assert drift["tests"] > 30
+    assert drift["alarms"] == 0
+    assert "12 cases came in since the population was made" in " ".join(stages[1].stdout.split())
+    assert "No drift" in stages[1].stdout
+
+
+def test_blurred_scans_raise_one_that_says_what_differs(grown):
+    folder, stages = grown
+    drift = read_table(folder / "run" / "drift.csv")
+    latest = drift[drift["part"] == "batch 2"].set_index("measure")
+    sharp = latest.loc["img_sharp_h"]
+    assert sharp["drifts"]
+    assert sharp["shift"] < -2
+    assert sharp["p_adjusted"] <= 0.01
+    assert sharp["new_50"] == pytest.approx(sharp["shift"])
+    assert not drift["drifts"][drift["measure"] == "volume_mm3"].any()
+    said = " ".join(stages[2].stdout.split())
+    assert "Drift: the new cases differ from the population in" in said
+    assert "The scans are of another kind" in said
+    assert "(batch 2) lower by" in said
+
+
+def test_called_again_nothing_changes(grown, type_aleaseg):
+    folder, _ = grown
+    again = folder / "again"
+    shutil.copytree(folder / "run", again)
+    before = {name: (again / name).read_bytes() for name in ("cases.csv", "drift.csv", "population.json")}
+    done = type_aleaseg("audit", folder / "data", "-o", again, "--predictions", folder / "predicted")
+    assert done.returncode == 0
+    assert {name: (again / name).read_bytes() for name in before} == before
+    assert len(Run(again).manifest["arrivals"]) == 2
+
+
+def test_a_refit_compares_all_anew_as_a_new_run_would(grown, type_aleaseg):
+    folder, _ = grown
+    refitted, fresh = folder / "refitted", folder / "fresh"
+    shutil.copytree(folder / "run", refitted)
+    asked = ("audit", folder / "data", "--predictions", folder / "predicted")
+    assert type_aleaseg(*asked, "-o", refitted, "--refit").returncode == 0
+    assert type_aleaseg(*asked, "-o", fresh).returncode == 0
+    assert (refitted / "cases.csv").read_bytes() == (fresh / "cases.csv").read_bytes()
+    population = json.loads((refitted / "population.json").read_text())
+    assert population == json.loads((fresh / "population.json").read_text())
+    assert population["cases"] == 52
+    manifest = Run(refitted).manifest
+    assert manifest["arrivals"] is None
+    assert manifest["drift"] is None
+    assert manifest["settings"]["cases"] == 52
+    assert not (refitted / "drift.csv").exists()
+
+
+def test_cases_that_are_gone_need_a_word(grown, type_aleaseg):
+    folder, _ = grown
+    run, kept = folder / "fewer", {}
+    shutil.copytree(folder / "run", run)
+    asked = ("audit", folder / "data", "--predictions", folder / "predicted", "-o", run)
+    try:
+        for path in (*folder.glob("data/*/old_07*"),):
+            kept[path] = path.read_bytes()
+            path.unlink()
+        done = type_aleaseg(*asked)
+        assert done.returncode == 2
+        assert "--refit" in done.stderr
+        assert type_aleaseg(*asked, "--refit").returncode == 0
+    finally:
+        for path, content in kept.items():
+            path.write_bytes(content)
+    assert "old_07" not in lines(run)
+
+
+def test_drift_against_another_run(grown, tmp_path, small_case, type_aleaseg):
+    folder, _ = grown
+    data = tmp_path / "data"
+    add(data, small_case, [f"x_{number:02d}" for number in range(6)], seed=9)
+    shutil.copy(folder / "data" / "dataset.json", data / "dataset.json")
+    shift(data, tmp_path / "predicted")
+    asked = ("audit", data, "--predictions", tmp_path / "predicted", "--reference", folder / "first")
+    done = type_aleaseg(*asked, "-o", tmp_path / "run")
+    assert done.returncode == 0, done.stderr
+    drift = read_table(tmp_path / "run" / "drift.csv")
+    assert set(drift["part"]) == {"all"}
+    assert not drift["drifts"].any()
+    assert set(drift["n_population"]) <= {30, 29}

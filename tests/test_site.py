@@ -1,0 +1,143 @@
+"""`make docs`: a site in which every page has its place, every link leads somewhere, and nothing is fetched."""
+
+import importlib.util
+import json
+import re
+import subprocess
+import sys
+import time
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("mkdocs", reason="mkdocs is not installed: pip install 'aleaseg[docs]'")
+pytest.importorskip("material", reason="mkdocs-material is not installed: pip install 'aleaseg[docs]'")
+
+ROOT = Path(__file__).resolve().parent.parent
+DOCS = ROOT / "docs"
+
+
+def build(folder, *, root=ROOT):
+    """The site in `folder`, as `make docs` makes it."""
+    words = [sys.executable, "-m", "mkdocs", "build", "--site-dir", folder]
+    return subprocess.run(words, cwd=root, capture_output=True, text=True, timeout=600)
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """The built site."""
+    folder = tmp_path_factory.mktemp("site")
+    done = build(folder)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder
+
+
+@pytest.fixture(scope="module")
+def hook():
+    """docs/site.py."""
+    spec = importlib.util.spec_from_file_location("docs_site", DOCS / "site.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def nav():
+    """The pages of the nav, as mkdocs.yml has them."""
+    text = (ROOT / "mkdocs.yml").read_text(encoding="utf-8").partition("\nnav:\n")[2]
+    return re.findall(r"(\S+\.md)$", text, re.M)
+
+
+def test_every_page_has_one_place_in_the_nav(hook):
+    pages = [hook.in_site(path.relative_to(ROOT).as_posix()) for path in DOCS.rglob("*.md")]
+    pages += map(hook.in_site, hook.outside())
+    assert sorted(nav()) == sorted(pages)
+
+
+def test_every_page_is_built(site, hook):
+    for page in nav():
+        assert (site / page).with_suffix(".html").is_file(), page
+    # A source that a page links to is a page too.
+    assert "def semantic_perception_scale" in re.sub(
+        r"<[^>]*>", "", (site / "src/aleaseg/spectral/scale.py.html").read_text("utf-8")
+    )
+
+
+class Outside(HTMLParser):
+    """What a page would fetch from elsewhere by itself."""
+
+    FETCHED = {"script": "src", "img": "src", "iframe": "src", "source": "src", "link": "href"}
+
+    def __init__(self):
+        super().__init__()
+        self.found = []
+
+    def handle_starttag(self, tag, attrs):
+        given = dict(attrs)
+        address = given.get(self.FETCHED.get(tag, ""), "") or ""
+        if re.match(r"([a-z]+:)?//", address) and given.get("rel") != "canonical":
+            self.found.append(address)
+
+
+def test_nothing_is_fetched_from_elsewhere(site):
+    for page in site.rglob("*.html"):
+        parser = Outside()
+        parser.feed(page.read_text("utf-8"))
+        assert not parser.found, page
+    for style in site.rglob("*.css"):
+        assert not re.search(r"(url\(|@import )[\"']?(https?:)?//", style.read_text("utf-8")), style
+
+
+def test_a_link_that_leads_nowhere_and_a_page_without_a_place_are_errors(tmp_path):
+    import shutil
+
+    for name in ("docs/site.py", "docs/index.md", "mkdocs.yml"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        shutil.copy(ROOT / name, tmp_path / name)
+    text = (ROOT / "mkdocs.yml").read_text("utf-8").partition("\nnav:\n")[0]
+    (tmp_path / "mkdocs.yml").write_text(f"{text}\nnav:\n  - index.md\n  - more.md\n")
+    (tmp_path / "docs/index.md").write_text("# A\n\n[there](more.md#here)\n")
+    (tmp_path / "docs/more.md").write_text("# B\n\n## Here\n")
+    assert build(tmp_path / "site", root=tmp_path).returncode == 0
+    (tmp_path / "docs/more.md").write_text("# B\n")
+    done = build(tmp_path / "site", root=tmp_path)
+    assert done.returncode == 1
+    assert "'#here'" in done.stdout + done.stderr
+    (tmp_path / "docs/more.md").write_text("# B\n\n## Here\n\n[nowhere](nowhere.md)\n")
+    assert build(tmp_path / "site", root=tmp_path).returncode == 1
+    (tmp_path / "docs/more.md").write_text("# B\n\n## Here\n")
+    (tmp_path / "docs/third.md").write_text("# C\n")
+    assert build(tmp_path / "site", root=tmp_path).returncode == 1
+
+
+def test_links_are_bent_as_the_site_lies(hook):
+    text = "[a](../benchmarks/duo.md#b) [s](../src/aleaseg/order.py) [c](audit.md)\n"
+    assert hook.bent("docs/duo.md", text) == (
+        "[a](benchmarks/duo.md#b) [s](src/aleaseg/order.py.md) [c](audit.md)\n"
+    )
+    assert hook.bent("README.md", "![p](docs/images/page.png)") == "![p](images/page.png)"
+    assert hook.bent("benchmarks/duo.md", "[x](../docs/measures/index.md)") == "[x](../measures/index.md)"
+    fenced = "```\n[a](../benchmarks/duo.md)\n```"
+    assert hook.bent("docs/duo.md", fenced) == fenced
+    assert hook.bent("docs/duo.md", "[n](../nowhere.md)") == "[n](../nowhere.md)"
+
+
+def test_search_works_from_disk_and_no_request_leaves(site, browser):
+    browser.get((site / "index.html").as_uri())
+    fetched = "return performance.getEntriesByType('resource').map((e) => e.name)"
+    browser.execute_script(
+        "const s = document.querySelector('input.md-search__input'); s.focus(); s.value = 'Mahalanobis';"
+        "for (const kind of ['input', 'keyup']) s.dispatchEvent(new Event(kind, {bubbles: true}))"
+    )
+    until = time.monotonic() + 60
+    found = []
+    while not found and time.monotonic() < until:
+        time.sleep(0.2)
+        found = browser.execute_script(
+            "return [...document.querySelectorAll('.md-search-result__item a')].map((e) => e.href)"
+        )
+    assert any("measures/mahalanobis.html" in link for link in found), found
+    assert all(name.startswith(("file:", "data:", "blob:")) for name in browser.execute_script(fetched)), (
+        json.dumps(browser.execute_script(fetched))
+    )
+    assert [entry for entry in browser.get_log("browser") if entry["level"] == "SEVERE"] == []
