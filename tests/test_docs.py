@@ -28,6 +28,7 @@ GROUPS = {
 PAGE_OF = {verb: DOCS / f"{verb}.md" for verb in COMMANDS} | {
     "score": DOCS / "audit.md",
     "predict": DOCS / "train.md",
+    "merge": DOCS / "cluster.md",
 }
 
 BLOCK = re.compile(r"^```([^\n]*)\n(.*?)^```$", re.M | re.S)

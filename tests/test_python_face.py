@@ -166,32 +166,3 @@ def test_a_frame_to_cut_by(finished):
     assert set(run.scores["class"]) == {"left", "right"}
     with pytest.raises(errors.UsageError, match="does not exist; expected a folder written by"):
         _ = aleaseg.Run(finished.dataset).cases
-
-
-@pytest.mark.slow
-def test_the_wheel_holds_everything(tmp_path):
-    import zipfile
-
-    root = ROOT.parent.parent
-    pytest.importorskip("build", reason="build is not installed")
-    done = subprocess.run(
-        [sys.executable, "-m", "build", "--wheel", "--no-isolation", "-o", tmp_path, root],
-        capture_output=True,
-        text=True,
-    )
-    if done.returncode and "hatchling" in done.stdout + done.stderr:
-        done = subprocess.run(
-            [sys.executable, "-m", "build", "--wheel", "-o", tmp_path, root], capture_output=True, text=True
-        )
-    assert done.returncode == 0, done.stdout + done.stderr
-    (wheel,) = tmp_path.glob("aleaseg-*.whl")
-    names = set(zipfile.ZipFile(wheel).namelist())
-    there = {
-        f"aleaseg/{path.relative_to(ROOT).as_posix()}"
-        for path in ROOT.rglob("*")
-        if path.is_file() and "__pycache__" not in path.parts
-    }
-    assert there <= names
-    assert any(name.startswith("aleaseg/report/assets/") for name in names)
-    assert any(name.endswith("entry_points.txt") for name in names)
-    assert not any(name.startswith("tests/") for name in names)

@@ -63,10 +63,11 @@ def test_every_page_is_built(site, hook):
     )
 
 
+FETCHED = {"script": "src", "img": "src", "iframe": "src", "source": "src", "link": "href"}
+
+
 class Outside(HTMLParser):
     """What a page would fetch from elsewhere by itself."""
-
-    FETCHED = {"script": "src", "img": "src", "iframe": "src", "source": "src", "link": "href"}
 
     def __init__(self):
         super().__init__()
@@ -74,7 +75,7 @@ class Outside(HTMLParser):
 
     def handle_starttag(self, tag, attrs):
         given = dict(attrs)
-        address = given.get(self.FETCHED.get(tag, ""), "") or ""
+        address = given.get(FETCHED.get(tag, ""), "") or ""
         if re.match(r"([a-z]+:)?//", address) and given.get("rel") != "canonical":
             self.found.append(address)
 

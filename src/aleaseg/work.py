@@ -91,6 +91,9 @@ class Elsewhere(Protocol):
         """
         ...
 
+    several: bool
+    """Whether other processes do other items of the same maps, in the same folder, at the same time."""
+
     def room(self, device: str) -> int:
         """How many items may be worked on at a time, on `cpu` or on `cuda`."""
         ...

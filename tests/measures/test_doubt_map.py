@@ -83,6 +83,18 @@ def test_belief_says_who_agrees_and_falls_with_distance(seed, dims):
     np.testing.assert_allclose(belief(label, predicted, (2.0,) * dims), found, atol=1e-6)
 
 
+def test_what_lies_far_from_all_that_is_marked_changes_nothing():
+    """A small thing in a large picture is told as in a small one."""
+    label, predicted = np.zeros((60, 70), int), np.zeros((60, 70), int)
+    label[30:36, 30:37], predicted[31:38, 29:36] = 1, 1
+    found = belief(label, predicted, (1.0, 1.0))
+    near = np.s_[15:52, 14:53]
+    np.testing.assert_allclose(found[near], believed(label[near], predicted[near], (1.0, 1.0)), atol=1e-5)
+    found[near] = 1
+    assert (found > 1 - 1e-5).all()
+    assert (belief(np.zeros((5, 5), int), np.zeros((5, 5), int), (1.0, 1.0)) == 1).all()
+
+
 def test_a_label_that_is_predicted_nowhere_is_not_believed():
     label = np.zeros((6, 6), int)
     label[2:4, 2:4] = 2

@@ -167,10 +167,12 @@ def test_no_doubts_no_maps(copy):
 
 def test_what_nobody_annotated_is_not_doubtful(mapped):
     dataset = dataset_of(mapped)
-    ignoring = dataclasses.replace(dataset, ignore=2, classes={"c1": dataset.classes["c1"]})
+    (name, values), (_, (unseen,)) = dataset.classes.items()
+    ignoring = dataclasses.replace(dataset, ignore=unseen, classes={name: values})
     case = dataset[SHIFTED]
     found = make_map(case, ignoring, None, usual_borders(mapped.population))
-    assert not found[case.read_label().array == 2].any()
+    assert found.any()
+    assert not found[case.read_label().array == unseen].any()
 
 
 # -- on disk -------------------------------------------------------------------------------------------

@@ -24,7 +24,7 @@ from aleaseg.run import Run, now, other_versions
 from aleaseg.scoring import score_cases, write_tables
 from aleaseg.settings import called_with
 from aleaseg.where.keeping import keep_maps
-from aleaseg.work import Progress
+from aleaseg.work import Progress, elsewhere
 
 __all__ = ["Outcome", "audit", "run_audit"]
 
@@ -66,6 +66,7 @@ def run_audit(
     progress: Progress = lambda stage, done, total: None,
     announce: Callable[[str], None] = lambda text: None,
     page: bool = True,
+    tables: bool = True,
 ) -> Outcome:
     """All stages, each going on where it was left.
 
@@ -75,6 +76,7 @@ def run_audit(
         progress: called with stage (`headers`, `check`, `prepare`, `train`, `score`, `map`, `report`), done, total.
         announce: called with a line that a person should read before a long stage starts.
         page: whether to write the report.
+        tables: whether to compare the cases with one another when all are scored, and to write tables and page.
 
     Raises:
         UsageError: the arguments cannot work, or the run was made with others.
@@ -103,6 +105,8 @@ def run_audit(
         result.image_hashes,
         progress=lambda done, total: progress("score", done, total),
     )
+    if not tables:
+        return Outcome(run, result.errors, scored, None)
     # What could not be trained on has no prediction: the fault is the case's, and it is named.
     troubles = {**((run.manifest.get("crossfit") or {}).get("failed") or {}), **scored}
     # Records of cases that are no longer in the data set would stay in the population.
@@ -138,7 +142,13 @@ def _open(settings: AuditSettings, progress: Progress) -> Dataset:
 
 
 def _check(run: Run, dataset: Dataset, progress: Progress) -> CheckResult:
-    result = check(dataset, progress=lambda done, total: progress("check", done, total))
+    other = elsewhere()
+    shared = (run.path / "checked").is_dir() or (other is not None and other.several)
+    result = check(
+        dataset,
+        progress=lambda done, total: progress("check", done, total),
+        kept=run.path / "checked" if shared else None,
+    )
     write_check(run.path, result)
     run.update_manifest(check={"errors": len(result.errors), "notes": len(result.notes)})
     return result

@@ -7,17 +7,18 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from aleaseg.case import Case, Dataset, Finding, Geometry, Voxels
+from aleaseg.case import Case, Dataset, Finding, Voxels
 from aleaseg.checks import confidence, nnunet
 from aleaseg.checks.closing import as_json, finding_row
 from aleaseg.checks.far_out import far_out
+from aleaseg.checks.looked import Looked, kept_or_looked
 from aleaseg.checks.result import CheckResult
 from aleaseg.checks.turned import geometry_advice
 from aleaseg.errors import BadVoxels, CaseError, ShapeMismatch
@@ -32,19 +33,12 @@ __all__ = ["check", "join_groups", "same_image_groups", "summary", "write_check"
 _COLUMNS = ("case", "severity", "check", "expected", "found", "advice", "files")
 
 
-@dataclass(frozen=True)
-class _Looked:
-    findings: tuple[Finding, ...]
-    image_hash: str | None = None
-    geometry: Geometry | None = None
-    certain: confidence.Certain | None = None
-
-
 def check(
     dataset: Dataset,
     *,
     progress: Callable[[int, int], None] | None = None,
     workers: int | None = None,
+    kept: Path | None = None,
 ) -> CheckResult:
     """Look at every case of a data set, never stopping at a fault.
 
@@ -52,6 +46,8 @@ def check(
         dataset: as `open_dataset` gives it.
         progress: called with (cases done, cases in all) after each case.
         workers: threads; by default one per core, two at least and four at most (each holds one case in memory).
+        kept: a folder where what is seen of each case is kept; what is there, of files that did not change, is
+            not looked at again. None: nothing is kept.
 
     Returns:
         Errors: pairs missing either way, files that cannot be read, shapes or
@@ -62,13 +58,15 @@ def check(
         and what nnU-Net would refuse of a data set that is declared for it.
     """
     # Inflating and reducing release the interpreter lock, so threads are enough; each holds a case in memory.
+    bare = dataset.with_cases(())
+    look = partial(_look, bare, nnunet.is_for_nnunet(dataset))
     seen = map_cases(
-        partial(_look, dataset.with_cases(()), nnunet.is_for_nnunet(dataset)),
+        look if kept is None else partial(kept_or_looked, kept.resolve(), bare, look),
         dataset.cases,
         workers=workers or max(2, min(4, cores())),
         executor=in_threads,
         progress=progress or (lambda done, total: None),
-        killed=lambda case, error: _Looked((_unforeseen(case, error.found),)),
+        killed=lambda case, error: Looked((_unforeseen(case, error.found),)),
     )
     looked = {case.id: one for case, one in seen}
     hashes = {case.id: looked[case.id].image_hash for case in dataset.cases}
@@ -151,7 +149,7 @@ def write_check(run: str | Path, result: CheckResult) -> None:
     write_json(Path(run) / "check.json", as_json(result))
 
 
-def _look(dataset: Dataset, for_nnunet: bool, case: Case) -> _Looked:
+def _look(dataset: Dataset, for_nnunet: bool, case: Case) -> Looked:
     """All that one case says by itself."""
     findings: list[Finding] = []
     image = label = certain = None
@@ -174,8 +172,8 @@ def _look(dataset: Dataset, for_nnunet: bool, case: Case) -> _Looked:
     except Exception as error:
         found = f"{type(error).__name__}: {' '.join(str(error).split())[:160]}"
         findings.append(_unforeseen(case, found))
-        return _Looked(tuple(findings))
-    return _Looked(tuple(findings), digest, None if image is None else image.geometry, certain)
+        return Looked(tuple(findings))
+    return Looked(tuple(findings), digest, None if image is None else image.geometry, certain)
 
 
 def _confidence(case: Case, image: Voxels | None, findings: list[Finding]) -> confidence.Certain | None:

@@ -10,7 +10,7 @@ import typer
 
 from aleaseg.auditing.settings import AuditOfFolder
 from aleaseg.cli.options import verb
-from aleaseg.cli.sharing import Scheduler, shared_out
+from aleaseg.cli.sharing import Scheduler, Share, share, shared_out
 from aleaseg.cli.terminal import progress_bars, say, show_outcome
 from aleaseg.errors import UsageError
 
@@ -22,32 +22,47 @@ Fast = Annotated[
 
 
 @verb
-def audit(settings: AuditOfFolder, fast: Fast = False, scheduler: Scheduler = None) -> None:
+def audit(
+    settings: AuditOfFolder, fast: Fast = False, scheduler: Scheduler = None, part: Share = None
+) -> None:
     """Find the doubtful cases of a data set: check, score, compare, and a page that shows them."""
-    _audit(settings, fast, scheduler, page=True)
+    _audit(settings, fast, scheduler, part, page=True)
 
 
 @verb
-def score(settings: AuditOfFolder, fast: Fast = False, scheduler: Scheduler = None) -> None:
+def score(
+    settings: AuditOfFolder, fast: Fast = False, scheduler: Scheduler = None, part: Share = None
+) -> None:
     """Score a data set as audit does, without the page."""
-    _audit(settings, fast, scheduler, page=False)
+    _audit(settings, fast, scheduler, part, page=False)
 
 
-def _audit(settings: AuditOfFolder, fast: bool, scheduler: str | None, page: bool) -> None:
+def _audit(
+    settings: AuditOfFolder, fast: bool, scheduler: str | None, part: str | None, page: bool
+) -> None:
     if fast:
         settings = _without_training(settings)
     reads = [settings.dataset, settings.reference, _folder(settings.predictions), _folder(settings.weights)]
-    with progress_bars() as progress, shared_out(scheduler, reads, settings.out):
+    then = f"aleaseg merge {settings.out}"
+    with (
+        share(part, scheduler, settings.out, "_score", then),
+        progress_bars() as progress,
+        shared_out(scheduler, reads, settings.out),
+    ):
         from aleaseg.auditing.running import run_audit
-        from aleaseg.run import Run
+        from aleaseg.run import Run, SharedRun
 
         outcome = run_audit(
             settings,
-            Run(settings.out),
+            Run(settings.out) if part is None else SharedRun(settings.out),
             progress=progress,
             announce=lambda text: say(text, wrap=True, stderr=True),
             page=page,
+            tables=part is None,
         )
+    if part is not None:
+        say(f"Part {part} has nothing left to do. When all are through: {then}", wrap=True)
+        raise typer.Exit(0)
     show_outcome(outcome)
     raise typer.Exit(1 if outcome.findings or outcome.troubles else 0)
 

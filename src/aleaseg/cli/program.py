@@ -19,6 +19,7 @@ from aleaseg.cli.demo import demo
 from aleaseg.cli.evaluate import evaluate
 from aleaseg.cli.export import export
 from aleaseg.cli.info import info
+from aleaseg.cli.merge import merge
 from aleaseg.cli.nnunet import nnunet
 from aleaseg.cli.options import Group, Verb
 from aleaseg.cli.outcome import outcome
@@ -47,7 +48,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["--help", "-h"]},
 )
 
-for each in (audit, score, check, report, review, export, corrections, select, demo):
+for each in (audit, score, merge, check, report, review, export, corrections, select, demo):
     app.command(cls=Verb)(each)
 app.add_typer(bench, name="bench")
 for each in (confidence, train, predict, evaluate, compare, outcome, reproduce):

@@ -162,11 +162,13 @@ def slurm_options(file: Path) -> tuple[int, dict[str, Any]]:
             f"slurm:{file} does not say how many jobs to start; expected `jobs: 10` beside the options of "
             "dask_jobqueue.SLURMCluster (queue, cores, processes, memory, walltime)"
         )
+    if missing := [name for name in ("cores", "memory") if not found.get(name)]:
+        raise UsageError(f"slurm:{file} does not say {' and '.join(missing)} of a job")
     # A process holds one case at a time, on one thread.
-    options = {"processes": found.get("cores", 1), **found}
-    if options["processes"] != options.get("cores", 1):
+    options = {"processes": found["cores"], "scheduler_options": {"dashboard_address": ":0"}, **found}
+    if options["processes"] != options["cores"]:
         raise UsageError(
-            f"slurm:{file} asks for {options['processes']} processes on {options.get('cores', 1)} cores; expected as "
+            f"slurm:{file} asks for {options['processes']} processes on {options['cores']} cores; expected as "
             "many of one as of the other: a worker has one thread. Where a case needs more memory than a core's "
             "share, ask for fewer cores, or for more memory"
         )

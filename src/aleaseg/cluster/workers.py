@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from asyncio import CancelledError
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from itertools import count
@@ -41,6 +40,8 @@ class Cluster:
         announce: called with a line that a person should read.
     """
 
+    several = False
+
     def __init__(
         self,
         client: Client,
@@ -66,7 +67,7 @@ class Cluster:
             AleasegError: none comes, or one of them does not fit.
         """
         while not self._workers(fresh=True):
-            time.sleep(0.1)
+            time.sleep(0.2)
         found = self.client.run(unfit, self.folder, on_error="return")
         for address, why in found.items():
             if isinstance(why, Exception):
@@ -202,6 +203,7 @@ class Cluster:
             AleasegError: the scheduler is gone.
             Exception: whatever the function raised.
         """
+        from distributed.client import CancelledError
         from distributed.scheduler import KilledWorker
 
         try:
@@ -226,8 +228,8 @@ class Cluster:
 
     def _fetched(self, future: Future) -> Any:
         """What a worker holds of a future; where it died meanwhile, another one makes it once more."""
-        from distributed import CommClosedError
         from distributed import TimeoutError as TookLong
+        from distributed.comm import CommClosedError
 
         while True:
             try:

@@ -42,6 +42,7 @@ _NEAR = 2  # voxels to either side of a border that a contrast belongs to
 _RING = 3
 _AROUND = 2.0  # voxels: the Gaussian within which the contrast of a place is told
 _MARGIN = _RING + 4
+_SURE = 12  # voxels from all that is marked
 _NOTHING = float("nan")
 # Pairs of axes: faces that look along the first one, in runs along the second.
 _IN_SLICES = ((1, 2), (2, 1))
@@ -75,7 +76,7 @@ def belief(label: NDArray, predicted: NDArray, spacing_mm: Sequence[float]) -> N
     """What a predictor that keeps no probabilities is taken to believe of each voxel's label.
 
     Args:
-        label: (*spatial) label values, 2D or 3D, slices first.
+        label: (*spatial) label values, 2D or 3D, slices first; 0 is the background.
         predicted: (*spatial) label values.
         spacing_mm: of each axis.
 
@@ -83,6 +84,16 @@ def belief(label: NDArray, predicted: NDArray, spacing_mm: Sequence[float]) -> N
         (*spatial) in [0, 1], above 1/2 where both are the same, below where they differ; 0 for a label that the
         predictor sees nowhere.
     """
+    found = np.ones(label.shape, np.float32)
+    marked = (label != 0) | (predicted != 0)
+    if marked.any():
+        # Farther out both see the background, and nobody doubts it.
+        window = _window(marked, _SURE)
+        found[window] = _believed(label[window], predicted[window], spacing_mm)
+    return found
+
+
+def _believed(label: NDArray, predicted: NDArray, spacing_mm: Sequence[float]) -> NDArray[np.float32]:
     step = min(spacing_mm[-2:])
     found = np.zeros(label.shape, np.float32)
     for value in np.unique(label):

@@ -10,12 +10,12 @@ from functools import partial
 import numpy as np
 
 from aleaseg.case import Case, Dataset, file_stamps, usable_image, usable_label
-from aleaseg.errors import one_line
+from aleaseg.errors import UsageError, one_line
 from aleaseg.predictions.learning import learning_file
 from aleaseg.predictions.networks import fold_network, fold_units, predict_case, write_prediction
 from aleaseg.run import Run, file_name
 from aleaseg.training.foldplan import FoldPlan
-from aleaseg.work import map_cases
+from aleaseg.work import elsewhere, map_cases
 
 __all__ = ["catch_up", "folds_of_groups"]
 
@@ -93,6 +93,12 @@ def catch_up(
         for case_id in cases
         if known.get(case_id) != stamps[case_id] or not run.prediction_file(case_id).exists()
     ]
+    other = elsewhere()
+    if other is not None and other.several and any(known.get(case) != stamps[case] for case in stale):
+        raise UsageError(
+            f"the files of {sum(known.get(case) != stamps[case] for case in stale)} case(s) changed since the networks "
+            "were trained; audit once without --part, and then go on with parts"
+        )
     failed = {
         name: text
         for name, text in plan.failed.items()
@@ -117,6 +123,8 @@ def catch_up(
         todo,
         device=plan.device,
         workers=workers,
+        # Where several do the same at the same time, these few have no prediction yet, and will hardly get one.
+        here=other is not None and other.several,
         progress=progress,
         killed=lambda item, error: str(error),
     ):

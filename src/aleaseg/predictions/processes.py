@@ -77,6 +77,8 @@ def _run_elsewhere(
 
 
 def _run_fold(run: Run, seconds: float | None, fold: int) -> None:
+    if fold_file(run, fold, ".json").exists():  # by another process that shares the folder
+        return
     messages: Messages = SimpleQueue()
     process = _start(run, fold, seconds)
     try:

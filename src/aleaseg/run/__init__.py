@@ -9,6 +9,7 @@ from aleaseg.run.files import sha256_of as sha256_of
 from aleaseg.run.files import write_aside as write_aside
 from aleaseg.run.files import write_json as write_json
 from aleaseg.run.folder import Run as Run
+from aleaseg.run.folder import SharedRun as SharedRun
 from aleaseg.run.manifest import now as now
 from aleaseg.run.manifest import other_versions as other_versions
 from aleaseg.run.manifest import versions as versions

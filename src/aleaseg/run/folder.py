@@ -9,6 +9,7 @@ measures.csv scores.csv cases.csv       derived tables
 check.json check.csv                    what the check found
 models/ predictions/                    of cross-fitting
 report/ selection/                      the page, the cuts
+checked/ parts/                         where an audit is done in parts: of the check, and which are through
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from aleaseg.run.tables import read_table
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Run"]
+__all__ = ["Run", "SharedRun"]
 
 _ID_FIRST = '{"case": '
 _LONGEST_ID = 8192
@@ -132,6 +133,10 @@ class Run:
         manifest: dict[str, Any] = read_json(self.manifest_file)
         return manifest
 
+    def resolved(self) -> Run:
+        """The same by its whole path, for processes that may be elsewhere."""
+        return Run(self.path.resolve())
+
     def update_manifest(self, **entries: Any) -> None:
         """Put entries into the manifest, the others kept."""
         manifest = read_json(self.manifest_file) if self.manifest_file.exists() else {}
@@ -159,6 +164,27 @@ class Run:
     def measures(self) -> pd.DataFrame:
         """Long: case, class, measure, variant, value, status."""
         return read_table(self.path / "measures.csv")
+
+
+class SharedRun(Run):
+    """A run that several processes fill at the same time: what one says for the manifest, it alone knows."""
+
+    def __init__(self, path: str | PathLike[str], entries: Mapping[str, Any] | None = None) -> None:
+        super().__init__(path)
+        self._entries = dict(entries or {})
+
+    @property
+    def manifest(self) -> dict[str, Any]:
+        """As it is on disk, and what this process has to say."""
+        return {**super().manifest, **self._entries}
+
+    def resolved(self) -> SharedRun:
+        """The same by its whole path."""
+        return SharedRun(self.path.resolve(), self._entries)
+
+    def update_manifest(self, **entries: Any) -> None:
+        """Remember entries; nothing is written."""
+        self._entries.update(entries)
 
 
 def _whole(path: Path) -> Record | None:

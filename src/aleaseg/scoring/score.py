@@ -106,7 +106,7 @@ def score_cases(
         held = extractor.cost(_largest(dataset.cases), max(1, len(dataset.classes))).memory_bytes
     todo = [(case, seen[case.id]) for case in dataset.cases if not _finished(run, case, seen[case.id])]
     # Worker processes are kept between calls, and stay where the first call was made.
-    job = _Job(Run(run.path.resolve()), dataset.with_cases(()), asked, image_hashes, uuid4().hex)
+    job = _Job(run.resolved(), dataset.with_cases(()), asked, image_hashes, uuid4().hex)
     total = len(dataset.cases)
     progress(total - len(todo), total)
     scored = map_cases(
