@@ -81,7 +81,8 @@ def _display(scene: Element, number: int, colours: str | None) -> str:
 
 
 def _node(scene: Element, tag: str, node_id: str, name: str, *, hidden: bool = True, **more: str) -> None:
-    SubElement(scene, tag, id=node_id, name=name, hideFromEditors=str(hidden).lower(), **more)
+    about = {"id": node_id, "name": name, "hideFromEditors": str(hidden).lower()}
+    SubElement(scene, tag, {**about, **more})
 
 
 def snap_workspace(
