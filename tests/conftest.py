@@ -1,5 +1,6 @@
 """What all tests share."""
 
+import importlib.util
 import json
 import os
 import shutil
@@ -142,8 +143,7 @@ def _small_case():
     return small_case
 
 
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory):
+def _chromium(profile):
     """A real browser without a window; the test skips where there is none."""
     program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     driver = shutil.which("chromedriver")
@@ -162,13 +162,51 @@ def browser(tmp_path_factory):
         "--disable-background-networking",
         "--no-first-run",
         "--window-size=1400,1000",
-        f"--user-data-dir={tmp_path_factory.mktemp('profile')}",
+        f"--user-data-dir={profile}",
     ):
         options.add_argument(argument)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
     browser = webdriver.Chrome(options=options, service=Service(driver))
+    browser.set_script_timeout(120)  # a machine may be busy
+    return browser
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    """A real browser without a window."""
+    browser = _chromium(tmp_path_factory.mktemp("profile"))
     yield browser
     browser.quit()
+
+
+@pytest.fixture
+def another_browser(tmp_path):
+    """A second one, which shares nothing with the first."""
+    browser = _chromium(tmp_path / "profile")
+    yield browser
+    browser.quit()
+
+
+@pytest.fixture(scope="session")
+def barriers():
+    """barriers(browser): what axe-core finds on the page that stands in somebody's way, serious or critical."""
+    found = importlib.util.find_spec("axe_core_python")
+    if found is None:
+        pytest.skip("axe-core-python is not installed")
+    script = (Path(found.origin).parent / "axe.min.js").read_text("utf-8")
+
+    def look(browser):
+        # By the debugger: the page's own policy lets nothing in.
+        browser.execute_cdp_cmd("Runtime.evaluate", {"expression": script})
+        said = browser.execute_async_script(
+            "const done = arguments[0];"
+            "axe.run(document).then((result) => done([result.passes.length, result.violations.map((one) => ("
+            "[one.impact, one.id, one.nodes.map((node) => node.html).slice(0, 5)]))]))"
+        )
+        assert said[0] > 20, "it looked at nothing"
+        return [one for one in said[1] if one[0] in ("serious", "critical")]
+
+    return look
 
 
 @pytest.fixture

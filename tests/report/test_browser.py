@@ -321,6 +321,16 @@ def test_the_table_is_a_table_to_a_screen_reader(page):
     assert within(page, "listitem", "list")
 
 
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_nothing_stands_in_the_way_of_who_cannot_see_or_point(page, barriers, scheme):
+    page.emulate(1400, scheme)
+    assert barriers(page.browser) == []
+    page.click("#sheet-controls [data-choice=table]")
+    assert barriers(page.browser) == []
+    page.open_case(page.fake.ids[0])
+    assert barriers(page.browser) == []
+
+
 def test_the_first_stop_skips_to_the_cases(page):
     from selenium.webdriver.common.keys import Keys
 

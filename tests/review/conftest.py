@@ -1,5 +1,6 @@
 """A run of small cases with predictions on disk, a server of it as a user starts one, and who asks it."""
 
+import base64
 import http.client
 import json
 import os
@@ -17,6 +18,8 @@ import aleaseg
 from aleaseg.case import Geometry
 from aleaseg.readers.voxels import read_image, read_label, write_nifti
 from aleaseg.run import file_name
+
+WAIT = 60  # seconds
 
 
 @pytest.fixture(scope="session")
@@ -152,3 +155,129 @@ def event():
         return {**made, "case": file_name(case), "kind": kind, **verdict, **more}
 
     return make
+
+
+class Page:
+    """The page of a review, as its reader has it."""
+
+    def __init__(self, browser, server):
+        self.browser, self.server = browser, server
+
+    def run(self, script, *arguments):
+        return self.browser.execute_script(script, *arguments)
+
+    def until(self, condition, *arguments):
+        from selenium.webdriver.support.ui import WebDriverWait
+
+        script = f"return {condition}"
+        return WebDriverWait(self.browser, WAIT, 0.05).until(
+            lambda here: here.execute_script(script, *arguments)
+        )
+
+    def find(self, selector):
+        return self.browser.find_element("css selector", selector)
+
+    def text(self, selector):
+        return self.run("return document.querySelector(arguments[0]).textContent", selector)
+
+    def press(self, *keys):
+        """Keys go to what has the focus."""
+        from selenium.webdriver.common.action_chains import ActionChains
+
+        ActionChains(self.browser).send_keys(*keys).perform()
+
+    def open(self, case=None):
+        self.browser.get("about:blank")
+        self.browser.get(self.server.address)
+        self.until("document.body && document.body.dataset.ready")
+        if case is not None:
+            self.run("location.hash = arguments[0]", file_name(case))
+        self.whole(case)
+
+    def whole(self, case=None):
+        """Until a case is there with its prediction, and drawn."""
+        name = None if case is None else file_name(case)
+        self.until(
+            "document.body.dataset.whole && document.body.dataset.whole === (arguments[0] || location.hash.slice(1))"
+            " && document.getElementById('planes').dataset.drawn",
+            name,
+        )
+        self.still()
+
+    def still(self):
+        """Until nothing is drawn any more."""
+        self.browser.execute_async_script(
+            "const done = arguments[0]; let last = null, still = 0;"
+            "const step = () => {"
+            "  const drawn = document.getElementById('planes').dataset.drawn;"
+            "  still = drawn === last ? still + 1 : 0; last = drawn;"
+            "  if (still >= 6) done(); else setTimeout(step, 30);"
+            "}; step();"
+        )
+
+    def case(self):
+        return self.text("#case-id")
+
+    def saved(self):
+        self.until("document.body.dataset.unsent === '0'")
+
+    def held(self, case, rater="ann"):
+        """What the server holds of a case for a rater: class -> verdict."""
+        for one in self.server.json("/api/holding")["cases"]:
+            if one["hash"] == file_name(case):
+                return {
+                    each["class"]: each["verdict"] for each in one["verdicts"] if each["rater"] == rater
+                }
+        return {}
+
+    def voxel(self):
+        return [
+            int(part)
+            for part in self.run("return document.getElementById('planes').dataset.voxel").split(",")
+        ]
+
+    def axis(self):
+        """Which one the large plane lies across."""
+        return self.run(
+            "return [...document.querySelectorAll('.plane')].findIndex((one) => one.classList.contains('main'))"
+        )
+
+    def size(self, width=None, scheme=None):
+        features = [] if scheme is None else [{"name": "prefers-color-scheme", "value": scheme}]
+        self.browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "", "features": features})
+        if width is None:
+            self.browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+        else:
+            size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+            self.browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+
+    def main_pixels(self):
+        """The large plane as it stands on the screen: (rows, columns, RGBA)."""
+        found = self.run(
+            "const canvas = document.querySelector('.plane.main canvas');"
+            "const {data, width, height} = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);"
+            "return [width, height, btoa(Array.from(data, (one) => String.fromCharCode(one)).join(''))];"
+        )
+        return np.frombuffer(base64.b64decode(found[2]), np.uint8).reshape(found[1], found[0], 4)
+
+
+@pytest.fixture
+def page(browser, server):
+    browser.get_log("browser")
+    browser.get("about:blank")
+    here = Page(browser, server)
+    here.open()
+    yield here
+    here.size()
+    here.run("localStorage.clear()")
+    complaints = [
+        entry["message"] for entry in browser.get_log("browser") if entry["level"] in ("SEVERE", "WARNING")
+    ]
+    # What these tests do themselves: they read canvases.
+    assert [one for one in complaints if "willReadFrequently" not in one] == []
+
+
+@pytest.fixture(name="Page", scope="session")
+def _page():
+    """Page(browser, server): the page of a review, as its reader has it."""
+    return Page

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aleaseg.review.bricks import brick_file, put, read_slice
+from aleaseg.review.bricks import EDGE, read_slice, read_volume, write_volume
 
 SIZES = st.integers(1, 70)
 
@@ -15,11 +15,9 @@ SIZES = st.integers(1, 70)
 def test_every_slice_is_the_volume_s(tmp_path_factory, shape, kind, data):
     volume = np.random.default_rng(0).integers(0, 200, shape).astype(kind)
     path = tmp_path_factory.mktemp("bricks") / "volume.raw"
-    bricks = brick_file(path, shape, np.dtype(kind))
-    step = data.draw(st.integers(1, 40))
-    for first in range(0, shape[0], step):
-        put(bricks, first, volume[first : first + step])
-    bricks.flush()
+    slabs = (volume[first : first + EDGE] for first in range(0, shape[0], EDGE))
+    write_volume(path, slabs, shape, np.dtype(kind))
+    np.testing.assert_array_equal(read_volume(path, shape, np.dtype(kind)), volume)
     for axis in range(3):
         k = data.draw(st.integers(0, shape[axis] - 1))
         found = read_slice(path, shape, np.dtype(kind), axis, k)
@@ -28,6 +26,6 @@ def test_every_slice_is_the_volume_s(tmp_path_factory, shape, kind, data):
 
 
 def test_a_slice_beyond_the_volume_is_none_of_it(tmp_path):
-    brick_file(tmp_path / "a", (4, 5, 6), np.dtype("u1")).flush()
+    write_volume(tmp_path / "a", [np.ones((4, 5, 6), np.uint8)], (4, 5, 6), np.dtype("u1"))
     with pytest.raises(IndexError):
         read_slice(tmp_path / "a", (4, 5, 6), np.dtype("u1"), 0, 4)

@@ -194,19 +194,79 @@ def test_without_anything_to_correct_it_says_what_to_do(fresh, tmp_path, type_al
     assert "aleaseg review" in done.stderr
 
 
-def test_scenes_name_the_files_and_nothing_else(tmp_path):
-    names = ["corrected.nii.gz", "mask.nii.gz"]
-    scene = ElementTree.fromstring(slicer_scene("image.nii.gz", names).partition("?>")[2])
-    files = {one.get("id"): one.get("fileName") for one in scene if one.tag == "VolumeArchetypeStorage"}
-    assert list(files.values()) == ["image.nii.gz", *names]
+CLASSES = {"whole": (1, 3), "left 'a'": (1,), "right": (3,)}
+LABELS, OTHERS = ["corrected.nii.gz", "mask.nii.gz"], ["disagreement.nii.gz"]
+
+
+def parsed(text):
+    return ElementTree.fromstring(text.partition("?>")[2])
+
+
+def test_a_scene_of_slicer_holds_together():
+    """Every reference has its node; every label map its file, its colours; the first lies over the image."""
+    scene = parsed(slicer_scene("image.nii.gz", LABELS, CLASSES, OTHERS))
+    ids = {one.get("id"): one for one in scene}
+    assert len(ids) == len(scene)
+    named = {}
     for node in scene:
-        if node.tag != "VolumeArchetypeStorage":
-            storage = node.get("references").removeprefix("storage:").rstrip(";")
-            assert files[storage].startswith(node.get("name"))
+        for each in filter(None, node.get("references", "").split(";")):
+            role, _, target = each.partition(":")
+            assert target in ids
+            named[node.get("id"), role] = ids[target]
+    volumes = [one for one in scene if one.tag in ("Volume", "LabelMapVolume")]
+    files = [named[one.get("id"), "storage"].get("fileName") for one in volumes]
+    assert files == ["image.nii.gz", *LABELS, *OTHERS]
+    assert all(name.startswith(one.get("name")) for one, name in zip(volumes, files, strict=True))
+    tables = [named[one.get("id"), "display"].get("colorNodeID") for one in volumes[1:]]
+    assert tables == ["vtkMRMLColorTableNode1"] * 2 + ["vtkMRMLColorTableNodeLabels"]
+    views = [one for one in scene if one.tag == "SliceComposite"]
+    assert [one.get("singletonTag") for one in views] == ["Red", "Green", "Yellow"]
+    for view in views:
+        assert named[view.get("id"), "backgroundVolume"] is volumes[0]
+        assert named[view.get("id"), "labelVolume"] is volumes[1]
+
+
+def test_slicer_reads_as_many_colours_as_are_announced():
+    table = next(one for one in parsed(slicer_scene("i.nii", LABELS, CLASSES)) if one.tag == "ColorTable")
+    # The size is known before the colours come, and the type before the size.
+    assert [name for name in table.keys() if name in ("type", "numcolors", "colors")] == [  # noqa: SIM118
+        "type", "numcolors", "colors"
+    ]  # fmt: skip
+    words = table.get("colors").split()
+    assert len(words) == 6 * int(table.get("numcolors"))
+    rows = [words[place : place + 6] for place in range(0, len(words), 6)]
+    assert [int(row[0]) for row in rows] == [0, 1, 2, 3]
+    assert [row[1] for row in rows] == ["'background'", "'left_a'", "'label_2'", "'right'"]
+    assert [row[5] for row in rows] == ["0", "1", "0", "1"]
+    assert all(0 <= float(part) <= 1 for row in rows for part in row[2:])
+    # A label value that is a code of thousands gets no table.
+    far = parsed(slicer_scene("i.nii", LABELS, {"a": (70000,)}))
+    assert all(one.tag != "ColorTable" for one in far)
+
+
+def entries(folder):
+    return {one.get("key"): one.get("value") for one in folder.findall("entry")}
+
+
+def test_a_workspace_of_itk_snap_holds_together(tmp_path):
     folder = tmp_path / "a <b> & 'c'"
-    registry = ElementTree.fromstring(snap_workspace(folder, "image.nii.gz", names).partition("?>")[2])
-    layers = registry.find("folder[@key='Layers']")
-    paths = [layer.find("entry[@key='AbsolutePath']").get("value") for layer in layers]
-    assert paths == [str(folder / name) for name in ("image.nii.gz", *names)]
-    roles = [layer.find("entry[@key='Role']").get("value") for layer in layers]
-    assert roles == ["MainRole", "SegmentationRole", "SegmentationRole"]
+    registry = parsed(snap_workspace(folder, "image.nii.gz", LABELS, CLASSES, OTHERS))
+    assert {one.tag for one in registry.iter()} == {"registry", "folder", "entry"}
+    assert entries(registry)["SaveLocation"] == str(folder)
+    layers = registry.find("folder[@key='Layers']").findall("folder")
+    assert [one.get("key") for one in layers] == [f"Layer[{k:03d}]" for k in range(4)]
+    paths = [entries(one)["AbsolutePath"] for one in layers]
+    assert paths == [str(folder / name) for name in ("image.nii.gz", *LABELS, *OTHERS)]
+    roles = [entries(one)["Role"] for one in layers]
+    assert roles == ["MainRole", "SegmentationRole", "SegmentationRole", "OverlayRole"]
+    # Without a table of labels ITK-SNAP would take away all it has, and nobody could draw.
+    iris = layers[0].find("folder[@key='ProjectMetaData']/folder[@key='IRIS']")
+    table = iris.find("folder[@key='LabelTable']")
+    found = [entries(one) for one in table.findall("folder")]
+    assert entries(table)["NumberOfElements"] == str(len(found)) == "2"
+    assert [(one["Index"], one["Label"]) for one in found] == [("1", "left 'a'"), ("3", "right")]
+    for one in found:
+        assert all(0 <= int(part) <= 255 for part in one["Color"].split())
+        assert len(one["Color"].split()) == 3
+        assert one["Flags"] == "1 1"
+    assert entries(iris.find("folder[@key='LabelState']"))["DrawingLabel"] == "1"

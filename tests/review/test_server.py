@@ -1,13 +1,16 @@
 """What the page is answered: slices as they hang, decisions of several raters, nothing of others when blind."""
 
 import json
+import signal
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from aleaseg.pages.planes import planes_through
 from aleaseg.readers import open_dataset
+from aleaseg.review.solid import coarse
 from aleaseg.run import file_name
 
 CASES = [f"case <{number:02d}>" for number in range(24)]
@@ -53,6 +56,31 @@ def test_slices_are_the_files_as_they_hang(server, reviewed):
     assert found["prediction"]["profile"] == [
         differ.sum(axis=tuple({0, 1, 2} - {axis})).tolist() for axis in range(3)
     ]
+
+
+def answered(server, path):
+    status, headers, body = server.get(path)
+    assert status == 200, body
+    return np.frombuffer(body, np.dtype(headers["x-kind"])).reshape(
+        [int(n) for n in headers["x-shape"].split(",")]
+    )
+
+
+def test_a_small_volume_is_sent_whole_and_small_enough_to_be_turned(server, reviewed):
+    case = dataset_of(reviewed)[CASES[4]]
+    label = case.read_label().array
+    image = volume(server, CASES[4])["image"]
+    assert image["whole"]
+    path = f"/api/case/{file_name(CASES[4])}"
+    np.testing.assert_array_equal(answered(server, f"{path}/whole/image"), case.read_image().array[0])
+    np.testing.assert_array_equal(answered(server, f"{path}/whole/mask"), label)
+    moved = np.roll(label, 1, axis=2)
+    np.testing.assert_array_equal(answered(server, f"{path}/whole/prediction"), moved)
+    np.testing.assert_array_equal(
+        answered(server, f"{path}/solid/prediction"), coarse(moved, image["steps"])
+    )
+    assert server.get(f"{path}/whole/image?channel=1")[0] == 404
+    assert server.get(f"{path}/solid/else")[0] == 404
 
 
 def test_where_to_look_follows_the_reasons(server):
@@ -249,6 +277,26 @@ def test_a_server_that_was_killed_has_kept_what_it_acknowledged(
         assert [one["uuid"] for one in found] == [one["uuid"] for one in sent]
     finally:
         stop_server(process)
+
+
+@pytest.mark.parametrize(("end", "case"), [(signal.SIGTERM, CASES[21]), (signal.SIGKILL, CASES[22])])
+def test_what_decodes_ends_with_the_server(reviewed, start_server, asking, end, case):
+    process, address = start_server(reviewed)
+    volume(asking(address), case, "image")  # nobody has looked at it yet, so something has to decode it
+    tasks = Path(f"/proc/{process.pid}/task")
+    if not tasks.exists():
+        process.kill()
+        pytest.skip("no /proc here")
+    workers = [int(pid) for path in tasks.glob("*/children") for pid in path.read_text().split()]
+    assert workers
+    process.send_signal(end)
+    process.wait(20)
+    process.stdout.close()
+    process.stderr.close()
+    late = time.monotonic() + 30
+    while left := [pid for pid in workers if Path(f"/proc/{pid}").exists()]:
+        assert time.monotonic() < late, left
+        time.sleep(0.1)
 
 
 def test_a_port_that_is_taken_is_named(server, reviewed, type_aleaseg):

@@ -17,6 +17,7 @@ _BEYOND = 1e-3
 # Several channels in half precision, or scaled to bytes.
 _SUM = 0.02
 _FEW = 1e-3
+_PIECE = 1 << 20
 
 
 def refuse_range(maps: NDArray, path: Path, case: Case) -> None:
@@ -77,16 +78,24 @@ def as_meant(label: NDArray, dataset: Dataset) -> NDArray:
     """Where there is one class, a mask of 0 and 255 as 0 and 1; and, where nothing declares its value, any."""
     if dataset.values != (1,):
         return label
-    foreground = np.unique(label[label != 0])
+    found = _distinct(label)
+    foreground = found[found != 0]
     free = dataset.layout == "folder"
     if len(foreground) == 1 and (free or foreground[0] == 255):
         return (label != 0).astype(label.dtype)
     return label
 
 
+def _distinct(label: NDArray) -> NDArray:
+    """The values of a label map, sorted: piece by piece, since sorting copies."""
+    flat = label.reshape(-1)
+    pieces = [np.unique(flat[first : first + _PIECE]) for first in range(0, flat.size, _PIECE)]
+    return np.unique(np.concatenate(pieces)) if pieces else flat
+
+
 def unknown_values(label: NDArray, dataset: Dataset) -> list[int]:
     """Label values that mean nothing in the data set, sorted."""
-    found = np.unique(label)
+    found = _distinct(label)
     known = [0, *dataset.declared, *dataset.values]
     return [int(value) for value in found[~np.isin(found, known)]]
 

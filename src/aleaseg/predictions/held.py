@@ -14,7 +14,7 @@ from aleaseg.case import Case
 from aleaseg.errors import CaseError, Unreadable
 from aleaseg.predictions.claims import refuse_range
 from aleaseg.predictions.prediction import Kind
-from aleaseg.readers.voxels import read_image, read_label
+from aleaseg.readers.voxels import ImageFiles, read_label
 
 __all__ = ["PICTURES", "Held", "read_held"]
 
@@ -98,7 +98,10 @@ def _from_image(path: Path, case: Case) -> tuple[NDArray, Kind]:
     try:
         if path.suffix.lower() in PICTURES:
             return read_label(path, case.id).array[None], "label"
-        array = read_image([path], case.id).array
+        found = ImageFiles((path,), case.id).stored()
+        if len(found.channels) == 1 and found.scales == (None,) and found.channels[0].dtype.kind in "iu":
+            return found.channels[0][None], "label"
+        array = found.values().array
     except CaseError as error:
         raise Unreadable(case.id, error.found, "a prediction", "predict the case again") from error
     # NaN is no whole number either.

@@ -19,7 +19,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from aleaseg.case import Finding, Geometry, Voxels
+from aleaseg.case import Finding, Geometry, Stored
 from aleaseg.errors import Unreadable
 from aleaseg.readers.files import COPY_AGAIN, first_bytes, inflated_at_most, refuse_text
 from aleaseg.readers.headers import note, spare_bytes
@@ -114,10 +114,8 @@ def header_file(path: Path, case: str) -> Path:
     )
 
 
-def read_voxels(path: Path, case: str) -> Voxels:
-    """Voxels with the header's scaling applied, (channel, *spatial), slowest axis first.
-
-    Without scaling the type on disk is kept; with scaling it is a float type.
+def read_voxels(path: Path, case: str) -> Stored:
+    """Voxels in the type on disk and the header's scaling, slowest axis first.
 
     Raises:
         Unreadable: the file is no NIfTI, damaged, or cut off.
@@ -130,17 +128,11 @@ def read_voxels(path: Path, case: str) -> Voxels:
         array = array.reshape(-1, *header.geometry.shape)
     else:
         array = raw.view(header.dtype).reshape(header.channels, *header.geometry.shape)
-    if not array.dtype.isnative:
-        array = array.astype(array.dtype.newbyteorder("="))
-    if header.slope is not None:
-        # float32 holds what 16 bits hold; wider types are scaled in double.
-        working = np.float32 if array.dtype.itemsize <= 2 or array.dtype == np.float32 else np.float64
-        array = array.astype(working)
-        with np.errstate(over="ignore", invalid="ignore"):
-            array *= working(header.slope)
-            array += working(header.intercept)
+        if not array.dtype.isnative:  # turned round where they lie: the bytes are ours
+            array = array.byteswap(inplace=True).view(array.dtype.newbyteorder("="))
+    scale = None if header.slope is None else (header.slope, header.intercept)
     more = (spare_bytes(spare, header.n_bytes, path, case),) if spare else ()
-    return Voxels(array, header.geometry, (*header.notes, *more))
+    return Stored(tuple(array), (scale,) * len(array), header.geometry, (*header.notes, *more))
 
 
 def _stream(path: Path, zipped: bool) -> BinaryIO:

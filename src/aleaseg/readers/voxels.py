@@ -10,6 +10,7 @@ from __future__ import annotations
 import gzip
 import io
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from aleaseg.case import Case, Finding, Geometry, Voxels
+from aleaseg.case import Case, Finding, Geometry, Stored, Voxels
 from aleaseg.errors import BadVoxels, ShapeMismatch, Unreadable
 from aleaseg.readers import itk, nifti
 from aleaseg.readers.beside import exif_orientation
@@ -28,6 +29,7 @@ from aleaseg.readers.segments import read_segments
 from aleaseg.run import write_aside
 
 __all__ = [
+    "ImageFiles",
     "count_channels",
     "lazy_case",
     "read_geometry",
@@ -71,7 +73,7 @@ def lazy_case(
         id=case_id,
         image_files=images,
         label_files=() if label is None else (label,),
-        read_image=partial(read_image, images, case_id, channels),
+        read_image=ImageFiles(images, case_id, channels),
         read_label=read,
         read_geometry=partial(read_geometry, images[0], case_id),
     )
@@ -94,38 +96,63 @@ def read_image(paths: Sequence[Path], case_id: str, channels: int | None = None)
         Unreadable: a file cannot be read as what it says it is.
         ShapeMismatch: the channels differ in shape, or there are too many or too few.
     """
-    parts = [_read(path, case_id) for path in paths]
-    first, geometry = parts[0].array, parts[0].geometry
-    if len(parts) == 1:
-        array = _grey(first, paths[0], channels)
-    else:
-        for path, part in zip(paths, (part.array for part in parts), strict=True):
-            if len(part) != 1 and not _is_grey(part, path):
-                raise ShapeMismatch(
-                    case_id,
-                    f"{len(part)} channels in {path}",
-                    "one channel per file, as this case has several files",
-                    "store each channel in a file of its own",
-                )
-            if part.shape[1:] != first.shape[1:]:
-                raise ShapeMismatch(
-                    case_id,
-                    f"shape {part.shape[1:]} in {path.name} and {first.shape[1:]} in {paths[0].name}",
-                    "one shape for all channels",
-                    "resample the channels to one grid",
-                )
-        array = np.concatenate([part.array[:1] for part in parts])
-    if channels is not None and len(array) != channels:
-        raise ShapeMismatch(
-            case_id,
-            f"{len(array)} channel(s) in {', '.join(path.name for path in paths)}",
-            f"{channels} channel(s), as in the other cases",
-            "add what is missing, or leave the case out",
-        )
-    with np.errstate(over="ignore"):  # beyond float32 is infinite, which the check tells
-        array = np.ascontiguousarray(array, dtype=np.float32)
-    apart = _channels_apart(paths, [part.geometry for part in parts], case_id)
-    return Voxels(array, geometry, (*(told for part in parts for told in part.notes), *apart))
+    return ImageFiles(tuple(paths), case_id, channels)()
+
+
+@dataclass(frozen=True)
+class ImageFiles:
+    """The files of an image: see `read_image`, which gives its values."""
+
+    paths: tuple[Path, ...]
+    case_id: str
+    channels: int | None = None
+
+    def __call__(self) -> Voxels:
+        """The values, in float32."""
+        return self.stored().values()
+
+    def stored(self) -> Stored:
+        """What the files hold, in their own types.
+
+        Raises:
+            CaseError: as `read_image` does.
+        """
+        paths, case_id = self.paths, self.case_id
+        parts = [_read(path, case_id) for path in paths]
+        first = parts[0]
+        if len(parts) == 1:
+            found = _grey(first, paths[0], self.channels)
+        else:
+            wanted = first.channels[0].shape
+            for path, part in zip(paths, parts, strict=True):
+                if len(part.channels) != 1 and not _is_grey(part.channels, path):
+                    raise ShapeMismatch(
+                        case_id,
+                        f"{len(part.channels)} channels in {path}",
+                        "one channel per file, as this case has several files",
+                        "store each channel in a file of its own",
+                    )
+                if part.channels[0].shape != wanted:
+                    raise ShapeMismatch(
+                        case_id,
+                        f"shape {part.channels[0].shape} in {path.name} and {wanted} in {paths[0].name}",
+                        "one shape for all channels",
+                        "resample the channels to one grid",
+                    )
+            found = replace(
+                first,
+                channels=tuple(part.channels[0] for part in parts),
+                scales=tuple(part.scales[0] for part in parts),
+            )
+        if self.channels is not None and len(found.channels) != self.channels:
+            raise ShapeMismatch(
+                case_id,
+                f"{len(found.channels)} channel(s) in {', '.join(path.name for path in paths)}",
+                f"{self.channels} channel(s), as in the other cases",
+                "add what is missing, or leave the case out",
+            )
+        apart = _channels_apart(paths, [part.geometry for part in parts], case_id)
+        return replace(found, notes=(*(told for part in parts for told in part.notes), *apart))
 
 
 def read_label(
@@ -150,15 +177,14 @@ def read_label(
         BadVoxels: values that are no whole numbers.
     """
     found = _read(path, case_id, indices=True)
-    array = found.array
-    if len(array) > 1 and not _is_grey(array, path):
+    if len(found.channels) > 1 and not _is_grey(found.channels, path):
         raise Unreadable(
             case_id,
-            f"{len(array)} channels that differ, in {path}",
+            f"{len(found.channels)} channels that differ, in {path}",
             "one whole number per voxel",
             "store the number of the class, not a colour or one layer per class",
         )
-    label = _whole(array[0], path, case_id)
+    label = _whole(Stored.scaled(found.channels[0], found.scales[0]), path, case_id)
     if label.size and (label == label.flat[0]).all() and itk.opacity_varies(path):
         raise BadVoxels(
             case_id,
@@ -190,7 +216,7 @@ def count_channels(path: Path, case_id: str) -> int:
     """
     count = _header(path, case_id)[1]
     if count == 3 and _is_flat(path):
-        return len(_grey(_read(path, case_id).array, path, None))
+        return len(_grey(_read(path, case_id), path, None).channels)
     return count
 
 
@@ -261,18 +287,20 @@ def _is_nifti(path: Path, case: str) -> bool:
     return found[1].lower() in (".nii.gz", ".nii", ".img", ".img.gz")
 
 
-def _read(path: Path, case: str, *, indices: bool = False) -> Voxels:
-    """The voxels of one file, (channel, *spatial), in the type on disk; `indices`: of a palette, not its colours."""
+def _read(path: Path, case: str, *, indices: bool = False) -> Stored:
+    """The voxels of one file; `indices`: of a palette, not its colours."""
     if _is_nifti(path, case):
-        voxels = nifti.read_voxels(path, case)
+        stored = nifti.read_voxels(path, case)
     else:
         flat = itk.read_flat_indices(path, case) if indices else None
         voxels = itk.read_voxels(path, case) if flat is None else Voxels(*flat)
-    geometry, notes = stated_spacing(voxels.geometry, path, case, flat=_is_flat(path))
+        array = voxels.array
+        stored = Stored(tuple(array), (None,) * len(array), voxels.geometry, voxels.notes)
+    geometry, notes = stated_spacing(stored.geometry, path, case, flat=_is_flat(path))
     turned = exif_orientation(path) if _is_flat(path) else None
     if turned:
         notes = (*notes, _turned(turned, path, case))
-    return Voxels(voxels.array, geometry, (*voxels.notes, *notes))
+    return replace(stored, geometry=geometry, notes=(*stored.notes, *notes))
 
 
 def _header(path: Path, case: str) -> tuple[Geometry, int]:
@@ -297,40 +325,44 @@ def _turned(how: str, path: Path, case: str) -> Finding:
     )
 
 
-def _is_grey(array: NDArray, path: Path) -> bool:
+def _is_grey(channels: Sequence[NDArray], path: Path) -> bool:
     """Whether three channels of a picture are one gray picture."""
     return (
-        len(array) == 3
+        len(channels) == 3
         and _is_flat(path)
-        and np.array_equal(array[0], array[1])
-        and np.array_equal(array[0], array[2])
+        and np.array_equal(channels[0], channels[1])
+        and np.array_equal(channels[0], channels[2])
     )
 
 
-def _grey(array: NDArray, path: Path, channels: int | None) -> NDArray:
+def _grey(found: Stored, path: Path, channels: int | None) -> Stored:
     """One channel where colour says nothing; three where three are wanted."""
-    if channels == 3 and len(array) == 1 and _is_flat(path):
-        return np.repeat(array, 3, axis=0)
-    return array[:1] if channels != 3 and _is_grey(array, path) else array
+    if channels == 3 and len(found.channels) == 1 and _is_flat(path):
+        return replace(found, channels=found.channels * 3, scales=found.scales * 3)
+    if channels != 3 and _is_grey(found.channels, path):
+        return replace(found, channels=found.channels[:1], scales=found.scales[:1])
+    return found
 
 
 def _whole(array: NDArray, path: Path, case: str) -> NDArray[Any]:
     """Whole numbers in the smallest of int16 and int32 that holds them."""
     if array.dtype.kind == "f":
-        broken = ~np.isfinite(array) | (np.floor(array) != array)
-        if broken.any():
-            values = np.unique(array[broken])[:4]
+        # Slice by slice: the array may be the largest thing in memory.
+        broken = [flat[~np.isfinite(flat) | (np.floor(flat) != flat)] for flat in np.atleast_1d(array)]
+        if any(one.size for one in broken):
+            found = np.concatenate(broken)
+            values = np.unique(found)[:4]
             raise BadVoxels(
                 case,
                 f"label values that are no whole numbers ({', '.join(f'{value:.4g}' for value in values)}) "
-                f"at {int(broken.sum())} voxels in {path}",
+                f"at {found.size} voxels in {path}",
                 "whole numbers",
                 "write the mask again with nearest-neighbour interpolation and an integer type",
             )
     low, high = (array.min(), array.max()) if array.size else (0, 0)
     for kind in (np.int16, np.int32):
         if low >= np.iinfo(kind).min and high <= np.iinfo(kind).max:
-            return array.astype(kind)
+            return array.astype(kind, copy=False)
     raise BadVoxels(
         case, f"label values up to {high:.4g} in {path}", "values below 2^31", "number the classes"
     )

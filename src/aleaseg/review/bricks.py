@@ -7,38 +7,56 @@ touches one layer of bricks, whichever axis it lies across.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["brick_file", "put", "read_slice"]
+__all__ = ["EDGE", "read_slice", "read_volume", "write_volume"]
 
-_EDGE = 32
+EDGE = 32
+"""Voxels along a brick."""
 _Bricks = tuple[tuple[int, ...], tuple[int, ...]]  # how many, and how large each is, per axis
 
 
 def _bricks(shape: Sequence[int]) -> _Bricks:
-    edges = tuple(min(_EDGE, size) for size in shape)
+    edges = tuple(min(EDGE, size) for size in shape)
     return tuple(math.ceil(size / edge) for size, edge in zip(shape, edges, strict=True)), edges
 
 
-def brick_file(path: Path, shape: Sequence[int], dtype: np.dtype) -> NDArray:
-    """A new file of bricks, mapped for writing: (bricks along D, H, W, brick D, H, W), all 0."""
-    counts, edges = _bricks(shape)
-    return np.memmap(path, dtype=dtype, mode="w+", shape=(*counts, *edges))
+def write_volume(path: Path, slabs: Iterable[NDArray], shape: Sequence[int], dtype: np.dtype) -> None:
+    """A new file of bricks: (bricks along D, H, W, brick D, H, W).
+
+    Args:
+        path: of the file.
+        slabs: all slices across axis 0, `EDGE` at a time; nothing else of the volume has to be in memory.
+        shape: of the volume.
+        dtype: of the file.
+    """
+    (_, rows, columns), (depth, height, width) = _bricks(shape)
+    layer = np.zeros((depth, rows * height, columns * width), dtype)
+    with open(path, "wb") as file:
+        for slab in slabs:
+            layer[len(slab) :] = 0
+            with np.errstate(over="ignore"):  # what is beyond float32 is infinite
+                layer[: len(slab), : slab.shape[1], : slab.shape[2]] = slab
+            cut = layer.reshape(depth, rows, height, columns, width).transpose(1, 3, 0, 2, 4)
+            file.write(np.ascontiguousarray(cut).data)
 
 
-def put(bricks: NDArray, first: int, slab: NDArray) -> None:
-    """Write slices (n, H, W) across axis 0, from slice `first` on."""
-    _, rows, columns, depth, height, width = bricks.shape
-    padded = np.pad(
-        slab, ((0, 0), (0, rows * height - slab.shape[1]), (0, columns * width - slab.shape[2]))
-    )
-    for k, flat in enumerate(padded, start=first):
-        cut = flat.reshape(rows, height, columns, width).transpose(0, 2, 1, 3)
-        bricks[k // depth, :, :, k % depth] = cut
+def read_volume(path: Path, shape: Sequence[int], dtype: np.dtype) -> NDArray:
+    """All of it, as an array of its own."""
+    (layers, rows, columns), (depth, height, width) = _bricks(shape)
+    whole = np.empty(shape, dtype)
+    with open(path, "rb") as file:
+        for first in range(0, layers * depth, depth):
+            read = np.fromfile(file, dtype, rows * columns * depth * height * width)
+            layer = read.reshape(rows, columns, depth, height, width).transpose(2, 0, 3, 1, 4)
+            layer = layer.reshape(depth, rows * height, columns * width)
+            into = whole[first : first + depth]
+            into[:] = layer[: len(into), : shape[1], : shape[2]]
+    return whole
 
 
 def read_slice(path: Path, shape: Sequence[int], dtype: np.dtype, axis: int, k: int) -> NDArray:

@@ -111,20 +111,23 @@ def _write_case(folder: Path, case: Case, mapper: Mapper, verdict: str) -> None:
         )
     write_nifti(folder / _IMAGE, image.array if len(image.array) > 1 else image.array[0], geometry)
     write_nifti(folder / _MASK, mask, geometry)
-    labels = [CORRECTED, _MASK]
+    labels, others = [CORRECTED, _MASK], list[str]()
     if predicted is not None:
         for name, array in (
             (PREDICTION, predicted.astype(mask.dtype)),
             (DIFFERENCE, difference(mask, predicted, mapper.dataset.ignore)),
         ):
             write_nifti(folder / f"{name}.nii.gz", array, geometry)
-            labels.append(f"{name}.nii.gz")
+        labels, others = [*labels, f"{PREDICTION}.nii.gz"], [f"{DIFFERENCE}.nii.gz"]
     if (kept := mapper.kept(case)) is not None:
         write_nifti(folder / f"{DOUBT}.nii.gz", kept.doubt(), geometry)
     proposed = predicted if verdict == "use-prediction" else mask
     write_nifti(folder / CORRECTED, np.asarray(proposed).astype(mask.dtype), geometry)
-    write_aside(folder / "scene.mrml", slicer_scene(_IMAGE, labels).encode())
-    write_aside(folder / "workspace.itksnap", snap_workspace(folder, _IMAGE, labels).encode())
+    write_aside(
+        folder / "scene.mrml", slicer_scene(_IMAGE, labels, mapper.dataset.classes, others).encode()
+    )
+    workspace = snap_workspace(folder, _IMAGE, labels, mapper.dataset.classes, others)
+    write_aside(folder / "workspace.itksnap", workspace.encode())
 
 
 def _said(run: Run) -> dict[str, dict[str, list[str]]]:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from starlette.responses import Response
     from starlette.routing import Route
 
+    from aleaseg.review.volumes import Kind, Slice
+
 __all__ = ["routes"]
 
 _REPORT, _OWN = "aleaseg.report", "aleaseg.review"
@@ -29,6 +31,7 @@ _OWN_SCRIPTS = (
     "window.js",
     "plane.js",
     "viewer.js",
+    "solid.js",
     "outbox.js",
     "verdicts.js",
     "panel.js",
@@ -63,6 +66,8 @@ def routes(session: Session) -> list[Route]:
         get("/api/case/{name}/volume", answers.volume),
         get("/api/case/{name}/picture/{kind}", answers.picture),
         get("/api/case/{name}/slice/{kind}/{axis:int}/{k:int}", answers.slice),
+        get("/api/case/{name}/whole/{kind}", answers.whole),
+        get("/api/case/{name}/solid/{kind}", answers.solid),
         get("/api/agreement", answers.agreement),
         get("/api/looking", answers.looking),
         get("/api/export.{form}", answers.export),
@@ -134,10 +139,22 @@ class _Answers:
         return _nothing() if path is None else FileResponse(path, media_type="image/webp")
 
     def slice(self, request: Request) -> Response:
+        def read(stamp: str, kind: Kind, channel: int) -> Slice | None:
+            asked = request.path_params
+            return self._session.volumes.slice(stamp, kind, asked["axis"], asked["k"], channel)
+
+        return self._voxels(request, read)
+
+    def whole(self, request: Request) -> Response:
+        return self._voxels(request, self._session.volumes.whole)
+
+    def solid(self, request: Request) -> Response:
+        return self._voxels(request, lambda stamp, kind, _: self._session.volumes.solid(stamp, kind))
+
+    def _voxels(self, request: Request, read: Callable[[str, Kind, int], Slice | None]) -> Response:
         from starlette.responses import Response
 
-        asked = request.path_params
-        name, kind = asked["name"], asked["kind"]
+        name, kind = request.path_params["name"], request.path_params["kind"]
         case = self._session.cases.get(name)
         channel = request.query_params.get("channel", "0")
         kinds = ("image", "mask", "prediction", *(() if self._session.asked.blind else ("doubt",)))
@@ -149,13 +166,13 @@ class _Answers:
         if error := volumes.error(stamp, part):
             return _json({"error": error}, 500)
         try:
-            found = volumes.slice(stamp, kind, asked["axis"], asked["k"], int(channel[:4]))
+            found = read(stamp, kind, int(channel[:4]))
         except IndexError:
             return _nothing()
         if found is None:
             volumes.ask(case, stamp)
             return _json({"error": "not decoded yet"}, 202, {"retry-after": "1"})
-        headers = {"x-shape": f"{found.size[0]},{found.size[1]}", "x-kind": found.kind}
+        headers = {"x-shape": ",".join(map(str, found.size)), "x-kind": found.kind}
         return Response(found.content, media_type="application/octet-stream", headers=headers)
 
     async def prefetch(self, request: Request) -> Response:

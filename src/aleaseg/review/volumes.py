@@ -13,23 +13,24 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
-from aleaseg.case import Case, Dataset, file_stamps
+from aleaseg.case import Case, Dataset, Stored, file_stamps
 from aleaseg.errors import AleasegError, one_line
 from aleaseg.pages.places import Sought
 from aleaseg.pages.planes import Plane
 from aleaseg.predictions import Predictions
-from aleaseg.review.bricks import read_slice
+from aleaseg.review.bricks import read_slice, read_volume
 from aleaseg.review.decoding import decode_image, decode_prediction
 from aleaseg.run import Run, read_json
 from aleaseg.where.keeping import kept_map
 
-__all__ = ["PARTS", "Part", "Slice", "Volumes"]
+__all__ = ["PARTS", "Kind", "Part", "Slice", "Volumes"]
 
 Part = Literal["image", "prediction"]
 Kind = Literal["image", "mask", "prediction", "doubt"]
@@ -42,7 +43,7 @@ PART_OF: Mapping[str, Part] = {
 """With which part each kind of slice is decoded."""
 
 # Raise it when the files themselves change, so that older ones are made anew.
-_VERSION = 2
+_VERSION = 3
 _MOST_WAITING = 8
 _TRY_AGAIN = 10.0  # seconds after which what failed is tried again where somebody asks for it
 PARTS: tuple[Part, ...] = ("image", "prediction")
@@ -50,16 +51,16 @@ PARTS: tuple[Part, ...] = ("image", "prediction")
 
 @dataclass(frozen=True)
 class Slice:
-    """A slice as the page draws it.
+    """A slice as the page draws it, or a volume of which it draws slices.
 
     Attributes:
-        content: (rows, columns), little-endian, row by row from the top.
-        size: rows and columns.
+        content: (rows, columns) or (D, H, W), little-endian, row by row from the top.
+        size: its shape.
         kind: of the numbers, as NumPy writes it, such as `<i2`.
     """
 
     content: bytes
-    size: tuple[int, int]
+    size: tuple[int, ...]
     kind: str
 
 
@@ -155,25 +156,75 @@ class Volumes:
             IndexError: there is no such axis, slice or channel.
         """
         image = self.about(stamp, "image")
+        if image is not None and (
+            axis not in range(len(image["planes"])) or k not in range(image["shape"][axis])
+        ):
+            raise IndexError(f"no slice {k} across axis {axis} of a volume of {tuple(image['shape'])}")
+
+        def read(path: Path, dtype: np.dtype) -> NDArray:
+            assert image is not None
+            flat = read_slice(path, image["shape"], dtype, axis, k)
+            return replace(_plane(image["planes"][axis]), index=k).hang(flat)
+
+        return self._read(stamp, kind, channel, read)
+
+    def whole(self, stamp: str, kind: Kind, channel: int = 0) -> Slice | None:
+        """All of a small volume as it is stored, axis 0 the slowest; None as for a slice.
+
+        Raises:
+            IndexError: it is too large to be sent whole, or there is no such channel.
+        """
+        image = self.about(stamp, "image")
+        if image is None:
+            return None
+        if not image["whole"]:
+            raise IndexError(f"a volume of {tuple(image['shape'])} is sent slice by slice")
+        return self._read(
+            stamp, kind, channel, lambda path, dtype: read_volume(path, image["shape"], dtype)
+        )
+
+    def solid(self, stamp: str, kind: Kind) -> Slice | None:
+        """A label map small enough to be turned round, axis 0 the slowest; None as for a slice.
+
+        Raises:
+            IndexError: it is no label map.
+        """
+        image = self.about(stamp, "image")
+        if kind not in ("mask", "prediction"):
+            raise IndexError(f"the {kind} is no label map")
+        if image is None:
+            return None
+        shape = [-(-size // step) for size, step in zip(image["shape"], image["steps"], strict=True)]
+        return self._read(
+            stamp,
+            kind,
+            0,
+            lambda path, dtype: np.fromfile(path.with_suffix(".solid"), dtype).reshape(shape),
+        )
+
+    def _read(
+        self, stamp: str, kind: Kind, channel: int, read: Callable[[Path, np.dtype], NDArray]
+    ) -> Slice | None:
+        image = self.about(stamp, "image")
         about = self.about(stamp, PART_OF[kind])
         if image is None or about is None or about[kind] is None:
             return None
-        shape = image["shape"]
-        if axis not in range(len(image["planes"])) or k not in range(shape[axis]):
-            raise IndexError(f"no slice {k} across axis {axis} of a volume of {tuple(shape)}")
         if channel not in range(image["channels"]):
             raise IndexError(f"no channel {channel} of {image['channels']}")
         self._looked_at[stamp] = time.monotonic()
-        path = self._folder / stamp / (f"image.{channel}.raw" if kind == "image" else f"{kind}.raw")
+        is_image = kind == "image"
+        path = self._folder / stamp / (f"image.{channel}.raw" if is_image else f"{kind}.raw")
+        dtype = about[kind][channel] if is_image else about[kind]
         try:
-            flat = read_slice(path, shape, np.dtype(about[kind]), axis, k)
+            found = read(path, np.dtype(dtype))
         except FileNotFoundError:  # forgotten, or deleted by somebody: it is decoded again
             for part in PARTS:
                 self._about.pop((stamp, part), None)
             shutil.rmtree(self._folder / stamp, ignore_errors=True)
             return None
-        hung = replace(_plane(image["planes"][axis]), index=k).hang(flat)
-        return Slice(np.ascontiguousarray(hung).tobytes(), (hung.shape[0], hung.shape[1]), about[kind])
+        if is_image and about["scales"][channel] is not None:
+            found, dtype = Stored.scaled(found, about["scales"][channel]).astype("<f4"), "<f4"
+        return Slice(np.ascontiguousarray(found).tobytes(), found.shape, dtype)
 
     def close(self) -> None:
         """Stop decoding; what is half done is taken away."""
@@ -220,7 +271,7 @@ class Volumes:
     def _call(self, function: Callable[..., None], *arguments: Any) -> None:
         if self._pool is None:
             # Spawned: a fork of a server with threads may hang.
-            self._pool = ProcessPoolExecutor(1, mp_context=get_context("spawn"))
+            self._pool = ProcessPoolExecutor(1, get_context("spawn"), _end_with_parent)
         self._pool.submit(function, *arguments).result()
 
     def _forget(self) -> None:
@@ -240,6 +291,18 @@ class Volumes:
                     self._about.pop((path.name, part), None)
                 shutil.rmtree(path, ignore_errors=True)
                 del sizes[path]
+
+
+def _end_with_parent() -> None:
+    """Have this process end when the server does, however that ends: nobody else would stop it."""
+    parent = parent_process()
+    assert parent is not None
+
+    def wait() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=wait, name="parent", daemon=True).start()
 
 
 def _plane(about: Mapping[str, Any]) -> Plane:

@@ -118,17 +118,20 @@ class Prediction:
         for channel in self.maps:
             yield resample(channel, self.shape)
 
+    @property
+    def _label(self) -> NDArray:
+        """The finished label map, (*case shape), in the type that it came in."""
+        if self.maps.shape[1:] != self.shape:
+            raise ValueError(f"a label map of shape {self.maps.shape[1:]} for a case of shape {self.shape}")
+        return self.maps[0]
+
     @cached_property
     def _winner(self) -> tuple[NDArray[np.int32], NDArray[np.float32] | None]:
         """The label map, and what a channel's part is told by: the log of the softmax's denominator for logits,
         A for evidence. One channel is in memory at a time.
         """
         if self.kind == "label":
-            if self.maps.shape[1:] != self.shape:
-                raise ValueError(
-                    f"a label map of shape {self.maps.shape[1:]} for a case of shape {self.shape}"
-                )
-            return self.maps[0].astype(np.int32), None
+            return self._label.astype(np.int32), None
         values = np.array([0, *self.values], dtype=np.int32)
         best = np.full(self.shape, -np.inf, dtype=np.float32)
         total = np.full(self.shape, 0 if self.kind == "evidence" else -np.inf, dtype=np.float32)
@@ -197,7 +200,7 @@ class Prediction:
         if len(self.shape) != 3:
             raise ValueError(f"a case of shape {self.shape} has no slices; expected (D, H, W)")
         if self.kind == "label":
-            return np.take(self._winner[0], k, axis=axis)
+            return np.take(self._label, k, axis=axis).astype(np.int32)
         channels = (_plane(channel, self.shape, axis, k) for channel in self.maps)
         flat = [size for other, size in enumerate(self.shape) if other != axis]
         label = np.zeros(flat, dtype=np.int32)

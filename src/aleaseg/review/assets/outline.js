@@ -68,6 +68,16 @@ ALEASEG.outline = (() => {
     }
   }
 
+  // Which shares of numbers a window shows as plain black and as plain white.
+  function clipped(data, [low, high]) {
+    let [black, white] = [0, 0];
+    for (let place = 0; place < data.length; place += 1) {
+      if (data[place] <= low) black += 1;
+      else if (data[place] >= high) white += 1;
+    }
+    return [black / data.length, white / data.length];
+  }
+
   // A colour as a table has it: "#rrggbb" and an opacity in [0, 1].
   function colour(hex, opacity) {
     const value = parseInt(hex.slice(1), 16);
@@ -102,5 +112,5 @@ ALEASEG.outline = (() => {
     }
   }
 
-  return { table, trace, grey, colour, heat, fill, difference };
+  return { table, trace, grey, clipped, colour, heat, fill, difference };
 })();

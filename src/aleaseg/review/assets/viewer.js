@@ -2,7 +2,8 @@
 "use strict";
 
 // `parts`: elements planes, toggles, bar, probe, caption. `classes`: [{name, values, mask, oof}], a colour for each.
-ALEASEG.volumeViewer = (parts, classes, about) => {
+// `solid(volume, hidden)` shows the case in three dimensions without the hidden classes.
+ALEASEG.volumeViewer = (parts, classes, about, solid) => {
   const { h, number, outline, slices } = ALEASEG;
   const DIFFERENCES = ["#ff5a52", "#4aa8ff", "#e05cff"]; // the mask alone, the prediction alone, two classes
   const shown = { mask: true, prediction: true, difference: false, doubt: false, fill: false, cross: true, voxels: false, close: false, hidden: false };
@@ -40,7 +41,7 @@ ALEASEG.volumeViewer = (parts, classes, about) => {
     volume = found;
     if (!same) {
       if (source) source.stop();
-      source = slices(hash);
+      source = slices(hash, image().planes);
       voxel = image().shape.map((length) => Math.floor(length / 2));
       main = 0;
       grey = ALEASEG.greyWindow(image().windows, image().ranges, about.channels);
@@ -154,6 +155,10 @@ ALEASEG.volumeViewer = (parts, classes, about) => {
   // The slices on both sides are likely to be next.
   function ahead(axis, k) {
     if (axis !== main) return;
+    if (image().whole) {
+      for (const kind of KINDS.filter(there)) source.whole(kind, channel);
+      return;
+    }
     for (const next of [k + 1, k - 1, k + 2, k - 2]) {
       if (next >= 0 && next < image().shape[axis]) for (const kind of KINDS.filter(there)) source.get(kind, axis, next, channel).catch(() => {});
     }
@@ -194,6 +199,7 @@ ALEASEG.volumeViewer = (parts, classes, about) => {
       title: [name || "image", where].filter(Boolean).join(", "),
     });
     last[axis] = found;
+    if (axis === main) clipped();
     drawnAt += 1;
     parts.planes.dataset.drawn = `${drawnAt}`;
     parts.planes.dataset.voxel = voxel.join(",");
@@ -231,6 +237,15 @@ ALEASEG.volumeViewer = (parts, classes, about) => {
     draw();
   }
 
+  // How much of the large plane the window hides.
+  function clipped() {
+    const said = parts.toggles.querySelector(".clipped");
+    if (!said || !last[main].image) return;
+    const percent = (share) => (share === 0 ? "0" : share < 0.01 ? "< 1" : Math.round(100 * share));
+    const [black, white] = outline.clipped(last[main].image.data, grey.of(channel)).map(percent);
+    said.textContent = `${black}% black, ${white}% white`;
+  }
+
   // -- controls ----------------------------------------------------------------------------------
   function toggles() {
     const box = (key, title, key_, kind) => h("label", { class: "toggle" }, h("input", {
@@ -253,13 +268,17 @@ ALEASEG.volumeViewer = (parts, classes, about) => {
     }
     if (image().planes.length > 1) list.push(box("cross", "cross-hair", "C"));
     list.push(box("close", "close-up", "Z"), box("voxels", "voxels", "V"));
-    list.push(h("label", {}, "window ", h("select", { class: "preset", onchange: (event) => windowed(() => grey.choose(channel, Number(event.target.value))) },
-      grey.presets(channel).map(([name], place) => h("option", { value: place }, name)))), end("low"), end("high"));
+    list.push(h("span", { class: "windowing" }, h("label", {}, "window ", h("select", { class: "preset", onchange: (event) => windowed(() => grey.choose(channel, Number(event.target.value))) },
+      grey.presets(channel).map(([name], place) => h("option", { value: place }, name)))), end("low"), end("high"),
+    h("span", { class: "clipped muted", title: "so much of this slice lies at or beyond the ends of the window" })));
     if (image().channels > 1) {
       list.push(h("select", { "aria-label": "Channel", class: "channel", onchange: (event) => {
         channel = Number(event.target.value);
         toggles();
       } }, image().ranges.map((_, place) => h("option", { value: place, selected: place === channel }, about.channels[place] || `channel ${place + 1}`))));
+    }
+    if (image().planes.length > 1 && (image().mask || there("prediction"))) {
+      list.push(h("button", { type: "button", class: "small", id: "solid-button", title: "surfaces in three dimensions", onclick: () => solid(volume, hiddenClasses) }, "3D ", h("kbd", {}, "T")));
     }
     if (classes.length > 1) list.push(h("span", { class: "classes", role: "group", "aria-label": "Classes" }, classes.map(chip)));
     parts.toggles.replaceChildren(...list);
@@ -360,6 +379,7 @@ ALEASEG.volumeViewer = (parts, classes, about) => {
       ArrowLeft: () => set("prediction"), ArrowRight: () => set("mask"),
       c: () => set("cross"), z: () => set("close"), v: () => set("voxels"), d: () => set("difference"), h: () => set("doubt"), s: () => set("fill"),
       w: () => windowed(() => grey.next(channel)), "+": () => views[main].zoom(1.25), "-": () => views[main].zoom(0.8),
+      t: () => { const button = parts.toggles.querySelector("#solid-button"); if (button) button.click(); },
       x: () => lead((main + 1) % image().planes.length),
     }[event.key.length === 1 ? event.key.toLowerCase() : event.key];
     if (!does) return false;
@@ -368,7 +388,7 @@ ALEASEG.volumeViewer = (parts, classes, about) => {
   }
 
   return {
-    show, clear, look, key,
+    show, clear, look, go, key,
     hide: (on) => { if (shown.hidden !== on) { shown.hidden = on; draw(); } },
     ready: () => volume !== null,
   };
