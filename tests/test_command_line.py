@@ -61,6 +61,7 @@ def test_an_audit_ends_with_suspects_reasons_and_the_page(finished):
         "Preparing cases ...",
         "Cross-fitting ...",
         "Scoring cases ...",
+        "Mapping the doubt ...",
         "Drawing pages ...",
     ]
 
@@ -237,7 +238,7 @@ def test_python_dash_m_is_the_same_program():
     [
         ("aleaseg au", {"audit"}),
         ("aleaseg bench d", {"detect", "downstream"}),
-        ("aleaseg audit --ref", {"--reference"}),
+        ("aleaseg audit --ref", {"--reference", "--refit"}),
         ("aleaseg audit x --device c", {"cpu", "cuda"}),
     ],
 )

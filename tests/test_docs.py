@@ -260,9 +260,9 @@ def finding_names():
     for path in [*(ROOT / "src/aleaseg/readers").glob("*.py"), *(ROOT / "src/aleaseg/checks").glob("*.py")]:
         for call in ast.walk(ast.parse(path.read_text())):
             if isinstance(call, ast.Call) and getattr(call.func, "id", "") in ("Finding", "_note", "note"):
-                third = call.args[2 if call.func.id == "Finding" else 1]
-                if isinstance(third, ast.Constant):
-                    yield third.value
+                # One that is read back from a file has no arguments of its own.
+                third = call.args[2 if call.func.id == "Finding" else 1 :][:1]
+                yield from (each.value for each in third if isinstance(each, ast.Constant))
             if isinstance(call, ast.Call) and getattr(call.func, "id", "") == "_refusal":
                 yield f"nnunet_{call.args[0].value}"
     # Those that are put together.
