@@ -123,7 +123,9 @@ def _opened(tree: Tree, classes: str | None, chosen: Chosen, fuse: str) -> Datas
         return _by_json(tree, root / declaring, classes, chosen)
     dataset = None if _inner(tree) and not chosen else _recognised(tree, classes, chosen, fuse)
     if dataset is None or not (dataset.cases or dataset.findings):
-        raise NotADataset(f"{root} is not a data set in any known layout: {_seen(tree)}{tree.others()}; {_LAYOUTS}")
+        raise NotADataset(
+            f"{root} is not a data set in any known layout: {_seen(tree)}{tree.others()}; {_LAYOUTS}"
+        )
     return dataset
 
 
