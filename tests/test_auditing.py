@@ -491,3 +491,28 @@ def test_a_header_that_cannot_be_read_is_the_cases_fault_and_no_others(tmp_path,
     assert opened["g1_05"].read_geometry().shape == (12, 16, 16)
     done = audit(tmp_path / "data", tmp_path / "run")
     assert list(done.troubles) == ["g0_04"]
+
+
+def test_scans_of_one_patient_without_groups_are_named_with_what_to_type(tmp_path, write_small):
+    ids = [f"acdc_patient{number:03d}_frame{frame:02d}" for number in range(11) for frame in (1, 12)]
+    write_small(tmp_path / "data", ids=ids)
+    notes = audit(tmp_path / "data", tmp_path / "run", groups=None).run.manifest["notes"]
+    (hint,) = [note for note in notes if "one patient" in note]
+    assert "acdc_patient000_frame01 and acdc_patient000_frame12" in hint
+    assert hint.endswith(r"with --groups '(patient\d+)'.")
+    told = audit(tmp_path / "data", tmp_path / "grouped", groups=r"(patient\d+)").run.manifest["notes"]
+    assert not [note for note in told if "one patient" in note]
+
+
+def test_ids_that_name_no_patient_twice_are_no_hint(tmp_path, write_small):
+    from aleaseg.auditing.notes import _one_patient_twice
+
+    for number, ids in enumerate(
+        (
+            [f"hippocampus_{each:03d}" for each in range(4)],
+            [f"patient{each:03d}" for each in range(4)],
+            [f"compat1_{each}" for each in range(4)],
+        )
+    ):
+        write_small(tmp_path / str(number), ids=ids, faults=False)
+        assert _one_patient_twice(open_dataset(tmp_path / str(number))) == ""

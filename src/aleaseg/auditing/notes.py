@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from aleaseg.case import Dataset
+import re
+
+from aleaseg.case import Case, Dataset
 from aleaseg.extractors import extractor_class
 from aleaseg.run import Run
 
 __all__ = ["notes_after"]
+
+# As ids name a patient: ACDC's `patient001_frame01`, `sub-01_ses-2`.
+_PATIENT = re.compile(r"(?:^|(?<=[^a-z]))((?:patient|subject|subj|sub|pat)[-_]?)\d+", re.IGNORECASE)
 
 
 def notes_after(
@@ -29,6 +34,8 @@ def notes_after(
             "The label is what was marked with at least half the confidence "
             f"({dataset.confidence.label_is}): the data set has confidences and no label."
         )
+    if manifest["settings"].get("predictions") == "crossfit" and (hint := _one_patient_twice(dataset)):
+        notes.append(hint)
     if troubles:
         notes.append(
             f"{len(troubles)} cases could not be used, or only in part; each is named, with what to do."
@@ -54,3 +61,22 @@ def notes_after(
     ):
         notes.append(caution)
     return notes
+
+
+def _one_patient_twice(dataset: Dataset) -> str:
+    """What to type where ids name one patient twice, and the two cases are not of one group."""
+    if not dataset.has_labels:
+        return ""
+    seen: dict[str, Case] = {}
+    for case in dataset.cases:
+        found = _PATIENT.search(case.id)
+        if found is None:
+            continue
+        other = seen.setdefault(found[0], case)
+        if other.group != case.group:
+            return (
+                f"{other.id} and {case.id} look like scans of one patient. A network that has learned one of them "
+                "agrees with a mistake that the other shares: audit again, into another folder, with "
+                f"--groups '({found[1]}\\d+)'."
+            )
+    return ""
