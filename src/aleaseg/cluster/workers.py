@@ -142,11 +142,11 @@ class Cluster:
                     future = self._submit(sent, place, items[place], bytes_each, device)
                     under_way[future.key] = place, future
                     future.add_done_callback(finished.put)
-                future = self._next(finished)
-                if future is None:
+                came = self._next(finished)
+                if came is None:
                     continue
-                place, _ = under_way.pop(future.key)
-                result = self._result(future, place, deaths)
+                place, _ = under_way.pop(came.key)
+                result = self._result(came, place, deaths)
                 if result is self._again:
                     waiting.appendleft(place)
                 else:
