@@ -24,7 +24,9 @@ WORKER = "assets/javascripts/iframe-worker.js"
 
 def outside() -> list[str]:
     """Pages that lie outside docs/, as paths in the repository."""
-    return sorted(path.relative_to(ROOT).as_posix() for path in [*ROOT.glob("*.md"), *ROOT.glob("benchmarks/*.md")])
+    return sorted(
+        path.relative_to(ROOT).as_posix() for path in [*ROOT.glob("*.md"), *ROOT.glob("benchmarks/*.md")]
+    )
 
 
 def in_site(path: str) -> str:
@@ -48,7 +50,10 @@ def in_repository(page: str) -> str:
 
 def targets(path: str, text: str) -> set[str]:
     """The files of the repository that the page `path` links to."""
-    found = {posixpath.normpath(posixpath.join(posixpath.dirname(path), link)) for _, link, _ in LINK.findall(text)}
+    found = {
+        posixpath.normpath(posixpath.join(posixpath.dirname(path), link))
+        for _, link, _ in LINK.findall(text)
+    }
     return {target for target in found if (ROOT / target).is_file()}
 
 
@@ -78,12 +83,14 @@ def on_files(files, config):
     pages = {path: (ROOT / path).read_text("utf-8") for path in outside()}
     for path in pages:
         files.append(File.generated(config, in_site(path), abs_src_path=str(ROOT / path)))
-    pages |= {f"docs/{file.src_uri}": file.content_string for file in files.documentation_pages() if not file.generated_by}
+    own = [file for file in files.documentation_pages() if not file.generated_by]
+    pages |= {f"docs/{file.src_uri}": file.content_string for file in own}
     linked = set().union(*(targets(path, text) for path, text in pages.items()))
     for path in sorted(linked):
         if not path.startswith("docs/") and not path.endswith(".md"):
             kind = "python" if path.endswith(".py") else "text"
-            page = f"---\nsearch: {{exclude: true}}\n---\n# {path}\n\n```{kind}\n{(ROOT / path).read_text('utf-8')}\n```\n"
+            source = (ROOT / path).read_text("utf-8")
+            page = f"---\nsearch: {{exclude: true}}\n---\n# {path}\n\n```{kind}\n{source}\n```\n"
             files.append(
                 File.generated(config, in_site(path), content=page, inclusion=InclusionLevel.NOT_IN_NAV)
             )
@@ -93,7 +100,9 @@ def on_files(files, config):
 
 def worker() -> str:
     """A script that carries the search's program: from disk a browser starts no worker that is a file."""
-    (program,) = (Path(material.__file__).parent / "templates/assets/javascripts/workers").glob("search.*.min.js")
+    (program,) = (Path(material.__file__).parent / "templates/assets/javascripts/workers").glob(
+        "search.*.min.js"
+    )
     return (
         'if (location.protocol === "file:") {\n'
         f"  const program = {json.dumps(program.read_text('utf-8'))};\n"
