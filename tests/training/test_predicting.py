@@ -45,7 +45,7 @@ def test_held_out_cases_are_predicted_on_their_own_grid_and_evaluate_reads_them(
     held = model.plan.held_out
     assert sorted(done.masks) == list(held)
     assert done.failed == {}
-    assert told == [("predict", 1, 2), ("predict", 2, 2)]
+    assert told == [("predict", 0, 2), ("predict", 1, 2), ("predict", 2, 2)]
     for case, mask in done.masks.items():
         found, image = read_label(mask, case), read_image([data / "imagesTr" / f"{case}_0000.nii.gz"], case)
         assert found.geometry == image.geometry

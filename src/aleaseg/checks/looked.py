@@ -6,6 +6,7 @@ import hashlib
 import json
 import math
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -72,12 +73,10 @@ def kept_or_looked(folder: Path, dataset: Dataset, look: Callable[[Case], Looked
     about = json.dumps([file_stamps(case), declared, dataset.confidence and asdict(dataset.confidence)])
     made_from = hashlib.sha256(about.encode("utf-8", "surrogatepass")).hexdigest()
     if file.is_file():
-        try:
+        with suppress(UsageError, KeyError, TypeError):  # damaged: looked at again
             kept = read_json(file)
             if kept["made_from"] == made_from:
                 return Looked.from_dict(kept)
-        except (UsageError, KeyError, TypeError):
-            pass  # damaged: looked at again
     looked = look(case)
     write_json(file, {"made_from": made_from, **asdict(looked)}, indent=None)
     return looked

@@ -97,7 +97,8 @@ def predict(
         if case.id in masks and not masks[case.id].exists()
     ]
     before, total = len(masks) - len(todo), len(masks)
-    progress("predict", before, total)
+    if not todo:
+        progress("predict", total, total)
     # Here one network takes all cores.
     predicted = map_cases(
         partial(_predict_case, job),
