@@ -142,6 +142,20 @@ def test_a_refit_compares_all_anew_as_a_new_run_would(grown, type_aleaseg):
     assert not (refitted / "drift.csv").exists()
 
 
+def test_a_refit_that_was_begun_in_parts_is_merged_as_one(grown, type_aleaseg):
+    folder, _ = grown
+    run = folder / "in_parts"
+    shutil.copytree(folder / "run", run)
+    asked = ("audit", folder / "data", "--predictions", folder / "predicted", "-o", run)
+    part = type_aleaseg(*asked, "--part", "1/1", "--refit")
+    assert part.returncode == 0, part.stderr
+    done = type_aleaseg("merge", run, "--no-page")
+    assert done.returncode == 0, done.stderr
+    assert Run(run).population["cases"] == 52
+    assert Run(run).manifest["drift"] is None
+    assert not (run / "parts").exists()
+
+
 def test_cases_that_are_gone_need_a_word(grown, type_aleaseg):
     folder, _ = grown
     run, kept = folder / "fewer", {}

@@ -49,13 +49,16 @@ def growth_of(settings: AuditSettings, run: Run, dataset: Dataset) -> Growth | N
 
     Returns:
         None where all cases are to be compared anew: the run has no population, nothing came in, cases are
-        gone, or a refit was asked for.
+        gone, or a refit was asked for, now or by a call that was stopped.
     """
     if settings.refit or settings.reference is not None or not (run.path / "population.json").exists():
         return None
     population = run.population
     before, here = frozenset(population.get("ids", ())), {case.id for case in dataset.cases}
     if not before or not before < here or not is_readable(population):
+        return None
+    # The manifest counts the cases that are compared with one another: more of them, and a refit has begun.
+    if run.manifest["settings"].get("cases") != len(before):
         return None
     kept: list[Arrival] = run.manifest.get("arrivals") or []
     told = {case for each in kept for case in each["cases"]}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
@@ -50,4 +51,7 @@ def merge_parts(
             f"{len(left)} of {len(cases)} cases are not scored yet, such as {left[0]}; run the parts that are missing, "
             "with the same --part as before, or the same audit without --part, which does here what is left"
         )
-    return run_audit(asked, run, progress=progress, announce=announce, page=page)
+    outcome = run_audit(asked, run, progress=progress, announce=announce, page=page)
+    # Of cases that come in later nobody has done a share yet.
+    shutil.rmtree(run.path / "parts", ignore_errors=True)
+    return outcome
