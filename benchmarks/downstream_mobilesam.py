@@ -1,6 +1,6 @@
 """Does leaving cases out by what MobileSAM says of them help: the maps looked at, the cases chosen, networks trained.
 
-    python benchmarks/downstream_mobilesam.py WEIGHTS DATASET --out FOLDER [--inputs raw foreground] [--steps 200] [--write]
+    python benchmarks/downstream_mobilesam.py WEIGHTS DATASET --out FOLDER [--inputs raw foreground]
 
 WEIGHTS is mobile_sam.pt or the same with fused batch norms, DATASET one data set's folder. Split, faults and
 trainings are those of `aleaseg bench downstream DATASET`, with the choices made here: AUV as the paper has it,
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import shlex
 import sys
 from pathlib import Path
@@ -111,7 +112,8 @@ def main() -> None:
     )
     write_downstream(result, Run(given.out / "bench"))
     if given.write:
-        replace_between(PAGE, given.dataset.name, (given.out / "bench" / "downstream.md").read_text())
+        text = (given.out / "bench" / "downstream.md").read_text()
+        replace_between(PAGE, given.dataset.name, re.sub("^#", "##", text, flags=re.MULTILINE))
 
 
 if __name__ == "__main__":

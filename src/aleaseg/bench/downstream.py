@@ -233,7 +233,7 @@ def _about(
         "classes": list(clean.classes),
         "draw": settings.first,
         "seeds": list(settings.seeds),
-        "folds": settings.folds,
+        "folds": settings.folds if settings.names else 0,  # without a measure none is fitted
         "objective": settings.ways[0],
         "training_cases": len(made["choices"]["all"]),
         "faulty": len(made["faulty"]),
