@@ -4,8 +4,8 @@
 
 WEIGHTS is mobile_sam.pt or the same with fused batch norms, DATASET one data set's folder. Split, faults and
 trainings are those of `aleaseg bench downstream DATASET`, with the choices made here: AUV as the paper has it,
-AUV with the size taken away, and the outline against the mask, for each input. FOLDER keeps what was looked at and
-trained: a run that is stopped goes on.
+AUV with the size taken away, and the outline against the mask, for each input; and the smallest objects. FOLDER
+keeps what was looked at and trained: a run that is stopped goes on.
 """
 
 from __future__ import annotations
@@ -67,6 +67,8 @@ def suspicions(rows: pd.DataFrame, cases: list[str]) -> dict[str, np.ndarray]:
         found[f"AUV ({each})"] = aleatoric_uncertainty_value(aggregate(scale.to_numpy()))
         found[f"AUV for size ({each})"] = -aggregate(np.stack(left, axis=1))
         found[f"outline ({each})"] = 1 - wide["outline"].mean(axis=1).to_numpy()
+    # What AUV follows where objects differ in size: the small ones.
+    found["small"] = -wide["size"].mean(axis=1).to_numpy()
     return found
 
 
@@ -79,6 +81,7 @@ def main() -> None:
     parser.add_argument("--pixels", type=int, default=512)
     parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--groups")
+    parser.add_argument("--lots", type=int, default=8, help="choices by lot")
     parser.add_argument("--look", action="store_true", help="look only, train nothing")
     parser.add_argument("--write", action="store_true", help="the tables into downstream_mobilesam.md")
     given = parser.parse_args()
@@ -97,7 +100,7 @@ def main() -> None:
     cases = [case.id for case in draw.dataset.cases]
     faulty = set(draw.truth)
     suspect = suspicions(rows, cases)
-    chosen = choose_cases(cases, faulty, suspect, randoms=settings.randoms, seed=settings.first)
+    chosen = choose_cases(cases, faulty, suspect, randoms=given.lots, seed=settings.first)
     choices = run.path / "trainings" / "choices.json"
     if not choices.exists():
         write_json(choices, {"faulty": sorted(faulty), "choices": chosen})
