@@ -159,7 +159,7 @@ def _page(result: DownstreamResult) -> str:
         "Differences are of mean Dice, paired by test case, mean over the seeds; `random` is the mean of the "
         "choices by lot. The interval is over test cases, resampled by group: it knows one split, one draw of "
         "faults and these trainings. `signs` are those of each seed. A claim needs all seeds on one side and "
-        f"an interval that leaves out 0; the {len(result.differences)} comparisons are not corrected for their "
+        f"an interval that excludes 0; the {len(result.differences)} comparisons are not corrected for their "
         "number.",
         "",
     ]

@@ -43,7 +43,7 @@ CAPTIONS: Mapping[str, str] = {
     ),
     "best": (
         "AUROC of doubt less that of the published measure with the highest, on the same resamples. It was "
-        "picked with the result at hand, which favours it. Above 0: doubt finds more. An interval that holds 0 "
+        "picked with the result at hand, which favours it. Above 0: doubt finds more. An interval that includes 0 "
         "decides nothing."
     ),
     "faults": (

@@ -116,7 +116,7 @@ def _against_table(against: Sequence[Against]) -> ShownTable:
 AGAINST = (
     "Mean Dice of a row less its baseline's, in points, on the same test cases and from the same seeds: above 0 the "
     "row is better. The interval is a bootstrap over cases; it knows nothing of the scatter between trainings, the "
-    "signs of the seeds do. A claim needs several seeds on one side and an interval that leaves out 0."
+    "signs of the seeds do. A claim needs several seeds on one side and an interval that excludes 0."
 )
 
 
