@@ -373,7 +373,7 @@ def test_the_summary_is_the_twelve_best_and_auv(result):
     for target, cell in zip(("masks", "images", "both"), rows[0][1:], strict=True):
         row = found.loc[(name, target)]
         spread = "–".join(shown(row[f"auroc_{end}"], 2) for end in ("low", "high"))
-        assert cell == f"{shown(row['auroc'], 3)} ({spread})"
+        assert cell == f"{shown(row['auroc'], 2)} ({spread})"
 
 
 def test_few_faulty_cases_are_told(result):

@@ -67,7 +67,7 @@ def summary_rows(result: BenchResult) -> list[tuple[str, ...]]:
 
 def _auroc(row: Mapping[str, Any]) -> str:
     spread = interval(row.get("auroc_low"), row.get("auroc_high"), ".2f")
-    return f"{number(row.get('auroc'), '.3f')}{f' ({spread})' if spread else ''}"
+    return f"{number(row.get('auroc'), '.2f')}{f' ({spread})' if spread else ''}"
 
 
 def faulty_counts(result: BenchResult) -> dict[str, int]:
