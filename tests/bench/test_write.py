@@ -380,7 +380,9 @@ def test_few_faulty_cases_are_told(result):
     counts = faulty_counts(result)
     assert counts["both"] == counts["masks"] + counts["images"]
     assert too_few(counts) is None
-    few = result.detection.assign(n_faulty=lambda rows: rows["n_faulty"].where(rows["target"] != "masks", 5))
+    few = result.detection.assign(
+        n_faulty=lambda rows: rows["n_faulty"].where(rows["target"] != "masks", 5)
+    )
     said = too_few(faulty_counts(dataclasses.replace(result, detection=few)))
     assert said.startswith("Few faulty cases (masks: 5)")
 

@@ -17,7 +17,7 @@ from aleaseg.errors import UsageError
 __all__ = ["audit", "score"]
 
 Fast = Annotated[
-    bool, typer.Option("--fast", help="No training: the package's own prompted network looks at each mask.")
+    bool, typer.Option("--fast", help="No training: the package's own prompted network outlines each mask.")
 ]
 
 

@@ -37,7 +37,8 @@ class _Benches(Group):
 bench = typer.Typer(
     cls=_Benches,
     no_args_is_help=True,
-    help="Which measure finds which fault in your data, does leaving out help, and how are confidences best learnt?",
+    help="See which measure finds which fault in your data, whether leaving cases out helps, and how best to learn from "
+    "confidences.",
 )
 
 
@@ -98,7 +99,7 @@ def downstream(settings: DownstreamSettings, out: Out, scheduler: Scheduler = No
 @bench.command(cls=Verb)
 @verb
 def confidence(settings: ConfidenceSettings, out: Out, scheduler: Scheduler = None) -> None:
-    """Learn from confidences in every way, and score every model against every reference."""
+    """Learn from confidences in every way, and compare every model with every reference."""
     with progress_bars() as progress, shared_out(scheduler, [settings.dataset], out):
         from aleaseg.bench.confidence import run_confidence
         from aleaseg.bench.confidence_result import read_confidence_bench

@@ -20,7 +20,7 @@ __all__ = ["Out", "show_comparison", "show_errors", "show_evaluation"]
 # Of an evaluation, so that a comparison's seven columns fit into 80 letters.
 _WIDEST_NAME = 10
 
-Out = Annotated[Path, typer.Option("--out", "-o", help="A new folder for what is found.", metavar="OUT")]
+Out = Annotated[Path, typer.Option("--out", "-o", help="A new folder for the results.", metavar="OUT")]
 
 
 def _table(title: str) -> Table:
@@ -143,7 +143,10 @@ def show_comparison(comparison: Comparison, most: int = 24) -> None:
             of_dice = [row for row in rows if row["metric"] == "dice" and row["class"] != "all"]
             wanted = [*wanted[:1], *of_dice[:most], *wanted[1:]]
         found = "".join(f", {row['cases']} cases in {row['groups']} groups" for row in wanted[:1])
-        heads, title = shortened((pair.first, pair.second), _WIDEST_NAME), f"{pair.second} compared with {pair.first}"
+        heads, title = (
+            shortened((pair.first, pair.second), _WIDEST_NAME),
+            f"{pair.second} compared with {pair.first}",
+        )
         if max(map(len, heads)) > _WIDEST_NAME:
             heads, title = ["first", "second"], f"{pair.second} (second) compared with {pair.first} (first)"
         table = _table(f"{title}{found}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Sequence
 
@@ -23,10 +22,17 @@ def shortened(names: Sequence[str], most: int) -> list[str]:
     """
     if len(set(names)) < 2 or max(map(len, names)) <= most:
         return list(names)
-    before = re.match(r".*[\W_]|", os.path.commonprefix(list(names)))
+    before = re.match(r".*[\W_]|", _beginning(names))
     head = len(before[0]) if before else 0
     rest = [name[head:] for name in names]
-    shared = os.path.commonprefix([name[::-1] for name in rest])[::-1]
+    shared = _beginning([name[::-1] for name in rest])[::-1]
     after = re.search(r"[\W_]+[^\W_].*|$", shared)
     tail = len(after[0]) if after else 0
     return [f"{'…' * (head > 0)}{name[: len(name) - tail]}{'…' * (tail > 0)}" for name in rest]
+
+
+def _beginning(names: Sequence[str]) -> str:
+    """The letters with which all of the names begin."""
+    first, last = min(names), max(names)
+    same = next((at for at, pair in enumerate(zip(first, last, strict=False)) if pair[0] != pair[1]), None)
+    return first if same is None else first[:same]

@@ -27,7 +27,8 @@ def reproduce(
     ],
     settings: ReproduceSettings,
     out: Annotated[
-        Path, typer.Option("--out", "-o", help="The folder of the runs; tables share it.", metavar="OUT")
+        Path,
+        typer.Option("--out", "-o", help="The folder of the runs; all tables share it.", metavar="OUT"),
     ] = Path("reproduced"),
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show runs, hours and disk; compute nothing.")
@@ -39,7 +40,7 @@ def reproduce(
     ] = False,
     scheduler: Scheduler = None,
 ) -> None:
-    """Run the paper's experiments as grids that resume, each to its table beside the paper's numbers."""
+    """Run the paper's experiments, each to a table with the paper's numbers next to yours; resumes."""
     if dry_run:
         _show_costs(what, settings, out)
         return

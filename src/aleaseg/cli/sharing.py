@@ -19,7 +19,7 @@ Scheduler = Annotated[
     str | None,
     typer.Option(
         "--scheduler",
-        help="Who works: local:4, tcp://HOST:PORT, a scheduler file, slurm:FILE; default: this machine's cores.",
+        help="Where the work is done: local:4, tcp://HOST:PORT, a scheduler file, slurm:FILE; default: on this machine.",
         metavar="WHERE",
     ),
 ]
