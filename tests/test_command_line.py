@@ -97,7 +97,7 @@ def test_the_same_again_changes_nothing_and_other_settings_are_refused(finished,
     ("words", "parts"),
     [
         (["--extractor", "medsam9"], ["unknown extractor 'medsam9'", "auto, task, variance"]),
-        (["--predictions", "nowhere"], ["nowhere", "is no folder"]),
+        (["--predictions", "nowhere"], ["nowhere", "is not a folder"]),
         (["--groups", "(unclosed"], ["--groups", "regular expression"]),
         (["--classes", "spleen"], ["spleen"]),
         (["--reference", "nowhere"], ["nowhere"]),

@@ -42,7 +42,7 @@ def test_parts_say_what_comes_next(place, type_aleaseg):
     )
     refused = type_aleaseg(*words, "1/2", "--scheduler", "local:2")
     assert refused.returncode == 2
-    assert "leave --part or --scheduler away" in refused.stderr
+    assert "leave --part or --scheduler out" in refused.stderr
     refused = type_aleaseg("merge", folder / "parts")
     assert refused.returncode == 2
     assert "cases are not scored yet" in refused.stderr

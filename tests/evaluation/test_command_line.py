@@ -190,7 +190,7 @@ def test_bad_cases_are_named_and_the_others_measured(hippocampi, type_aleaseg, t
 @pytest.mark.parametrize(
     ("words", "parts"),
     [
-        (["{r}", "nowhere"], ["nowhere is no folder"]),
+        (["{r}", "nowhere"], ["nowhere is not a folder"]),
         (["nowhere", "{p}"], ["nowhere does not exist"]),
         (["{r}", "{r}/imagesTr"], ["no prediction of any of the 8 cases"]),
         (["{r}", "{p}", "--classes", "spleen"], ["spleen"]),

@@ -134,7 +134,7 @@ def asked(dataset, **given):
         ({"window": (0.0, 5.0)}, "--window is for --normalize raw"),
         (
             {"extractor": "task", "weights": None, "scenario": "c"},
-            r"expected one of: none; leave --normalize \(or --scenario\) away",
+            r"expected one of: none; leave --normalize \(or --scenario\) out",
         ),
         ({"precision": "half"}, "unknown precision 'half'; expected one of: auto, float32, bfloat16"),
         ({"channel": "T2"}, r"--channel T2: data has the channels 0 \(MRI\)"),

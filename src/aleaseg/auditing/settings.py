@@ -136,7 +136,7 @@ class AuditSettings(DatasetSettings):
         if self.normalize not in ("", meant):
             raise UsageError(
                 f"--scenario {self.scenario} means --normalize {meant}, and --normalize {self.normalize} was "
-                "given too; leave one of them away"
+                "given too; leave one of them out"
             )
         return meant
 

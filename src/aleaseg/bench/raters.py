@@ -127,12 +127,12 @@ def _open(settings: BenchSettings) -> tuple[Dataset, dict[str, str]]:
         ("label", "one each"),
     ):
         if (given := getattr(settings, name)) is not None:
-            raise UsageError(f"{name} is {given!r}; cases of several raters have {why}; leave it away")
+            raise UsageError(f"{name} is {given!r}; cases of several raters have {why}; leave it out")
     dataset, left_out = usable(open_dataset(settings.dataset, **settings.reading))
     rated = [case for case in dataset.cases if case.read_raters is not None]
     if dataset.cases and not rated:
         raise UsageError(
-            f"{settings.dataset} has one mask a case; expected several raters, as npz/CASE.npz with image and raters, "
+            f"{settings.dataset} has one mask per case; expected several raters: npz/CASE.npz with image and raters, "
             "or raters/CASE/RATER.nii.gz"
         )
     if len(rated) < FEWEST:

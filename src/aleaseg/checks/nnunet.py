@@ -258,7 +258,7 @@ def _splits(dataset: Dataset) -> list[Finding]:
         found.append(
             _refusal(
                 "splits", "cases of this data set", f"{len(strange)} others: {_some(strange)}",
-                "mend the names; nnU-Net stops where it cannot load a case", files=(path,),
+                "correct the names; nnU-Net stops where it cannot load a case", files=(path,),
             )
         )  # fmt: skip
     if both:

@@ -37,8 +37,8 @@ class _Benches(Group):
 bench = typer.Typer(
     cls=_Benches,
     no_args_is_help=True,
-    help="See which measure finds which fault in your data, whether leaving cases out helps, and how best to learn from "
-    "confidences.",
+    help="See which measure finds which fault in your data, whether leaving cases out helps, and how best to learn "
+    "from confidences.",
 )
 
 

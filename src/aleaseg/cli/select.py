@@ -104,7 +104,7 @@ def select(
     say("\n".join(selection.describe(planned)))
     _show_dropped(planned, opened)
     if apply is not None and form != "splits":
-        raise typer.BadParameter("--apply installs splits; leave --as away")
+        raise typer.BadParameter("--apply installs splits; leave --as out")
     if dry_run:
         say("Nothing was written (--dry-run).")
         return

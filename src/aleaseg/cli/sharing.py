@@ -19,7 +19,7 @@ Scheduler = Annotated[
     str | None,
     typer.Option(
         "--scheduler",
-        help="Where the work is done: local:4, tcp://HOST:PORT, a scheduler file, slurm:FILE; default: on this machine.",
+        help="Where the work is done: local:4, tcp://HOST:PORT, a scheduler file, slurm:FILE; default: this machine.",
         metavar="WHERE",
     ),
 ]
@@ -72,7 +72,7 @@ def share(
         yield
         return
     if scheduler is not None:
-        raise UsageError("--part shares out work without a scheduler; leave --part or --scheduler away")
+        raise UsageError("--part shares out work without a scheduler; leave --part or --scheduler out")
     from aleaseg.cluster.part import NotYet, part_of
 
     try:

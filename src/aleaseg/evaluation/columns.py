@@ -267,7 +267,7 @@ def tolerances(text: str, classes: list[str]) -> dict[str, float]:
                 f"--tolerance: {part.strip()!r} cannot be read; write mm, as `1`, or `1,tumour=2`"
             ) from error
         if not 0 <= mm < float("inf"):
-            raise UsageError(f"--tolerance: {part.strip()!r} is no distance; expected mm from 0")
+            raise UsageError(f"--tolerance: {part.strip()!r} is not a distance; expected mm from 0")
         if sign and name not in classes:
             raise UsageError(
                 f"--tolerance: no class {name!r}; the reference has {', '.join(classes) or 'none'}"

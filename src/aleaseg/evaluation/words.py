@@ -15,7 +15,7 @@ READ = (
     "A difference is the second minus the first, case by case wherever both have a number, averaged over cases "
     "and then over classes. The interval is a bootstrap over groups of cases (a patient's scans are one group), 95% "
     "for each row by itself: of twenty rows without any real difference, one excludes 0 by chance. p is Wilcoxon's "
-    "signed-rank test over groups. Where the interval includes 0, nothing is claimed. Where each comes from one training, "
+    "signed-rank test over groups. Where the interval includes 0, nothing is claimed. If each comes from one training, "
     "another seed may reverse a small difference: no interval here accounts for that."
 )
 

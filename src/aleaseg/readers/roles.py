@@ -202,7 +202,7 @@ def _say_guess(roles: Roles, tree: Tree, labels: Mapping[str, Sequence[str]]) ->
             Finding(
                 "", "note", "guessed", "a folder called labels/ or masks/",
                 f"{where}/, whose {len(paths)} names fit those of the images: taken for the labels",
-                f"if they are no labels, choose files with --label PATTERN; else rename {where}/ to labels/",
+                f"if they are not labels, choose files with --label PATTERN; else rename {where}/ to labels/",
             )
         )  # fmt: skip
 

@@ -220,7 +220,7 @@ def overlap_note(overlaps: Counter[tuple[str, str]], case: str) -> tuple[Finding
             "overlap",
             "structures that do not overlap",
             "; ".join(told) + more,
-            "the structure later in the alphabet was kept there; mend the masks if that is wrong",
+            "the structure later in the alphabet was kept there; correct the masks if that is wrong",
         ),
     )
 

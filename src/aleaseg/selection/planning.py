@@ -122,7 +122,7 @@ def planned(asked: CutSettings) -> Selection:
     )
     if refused and not asked.force:
         raise SelectionRefused(
-            f"{'; '.join(refused)}; nothing was written; choose a gentler cut, or make it all the same with force "
+            f"{'; '.join(refused)}; nothing was written; choose a gentler cut, or make it anyway with force "
             "(`--force` on the command line)",
             [
                 *describe(selection),
@@ -240,7 +240,7 @@ def _by_hand(asked: CutSettings, ids: Collection[str]) -> dict[str, _Hand]:
     drop, keep = (known_ids(getattr(asked, name), ids, name) for name in ("drop", "keep"))
     if both := sorted(set(drop) & set(keep)):
         raise UsageError(
-            f"{both[0]!r} shall both go and stay; expected one of them; take it from drop or keep"
+            f"{both[0]!r} is both to be dropped and to be kept; expected one of them; remove it from drop or keep"
         )
     goes: dict[str, _Hand] = dict.fromkeys((*listed, *drop), "dropped")
     return goes | dict.fromkeys(keep, "kept")

@@ -41,7 +41,7 @@ class CutSettings(Settings):
     listed: Annotated[
         str | Path | Sequence[str] | None,
         Option(
-            "In place of a score: a file with one id a line (or a CSV with a column case), or the ids; exactly "
+            "In place of a score: a file with one id per line (or a CSV with a column case), or the ids; exactly "
             "those go."
         ),
     ] = None

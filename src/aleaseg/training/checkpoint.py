@@ -69,7 +69,7 @@ class Checkpoint:
         except (RuntimeError, ValueError, AttributeError) as error:
             raise UsageError(
                 f"{self.path} is the checkpoint of another network ({' '.join(str(error).split())[:200]}); "
-                "give another folder, or delete it to begin anew"
+                "give another folder, or delete it to start again"
             ) from error
         self.kept = state["step"]
         return Progress(state["step"], state["seconds"], state["losses"], state.get("seen", []))
@@ -126,12 +126,12 @@ class Checkpoint:
             if differing:
                 raise UsageError(
                     f"{self.path} was made with other settings ({'; '.join(differing)}); give another folder, or "
-                    "delete it to begin anew"
+                    "delete it to start again"
                 )
         return state
 
     def _damaged(self, error: Exception) -> UsageError:
         return UsageError(
-            f"{self.path} is no whole checkpoint ({' '.join(str(error).split())[:120]}); delete it, and the training "
-            "begins anew"
+            f"{self.path} is not a complete checkpoint ({' '.join(str(error).split())[:120]}); delete it, and training "
+            "starts again"
         )

@@ -84,5 +84,5 @@ def check_confident(
         raise UsageError(
             f"--labels {strategy}: nothing that counts of {', '.join(absent)} is in the {count}, on the working grid; "
             "a network cannot learn what it never sees; take lower thresholds, or a split in which some is"
-            + (f"; or leave it away with --classes {','.join(others)}" if others else "")
+            + (f"; or leave it out with --classes {','.join(others)}" if others else "")
         )

@@ -155,7 +155,7 @@ class TrainerBase(_Stock, ABC):  # type: ignore[misc]
         try:
             self._prepare()
         except ValueError as error:
-            raise UsageError(f"{type(self).__name__} cannot train so: {error}") from error
+            raise UsageError(f"{type(self).__name__} cannot train with these settings: {error}") from error
         self._tell()
 
     def _tell(self) -> None:
@@ -251,7 +251,7 @@ class TrainerBase(_Stock, ABC):  # type: ignore[misc]
             if self.grad_scaler is not None and not all(bool(one.isfinite().all()) for one in outputs):
                 # Half precision overflowed: the scaler finds no finite gradient, skips the step and scales less.
                 return torch.stack([one.float().sum() for one in outputs]).sum() * torch.nan
-            raise UsageError(f"the batch of {', '.join(ids)} cannot be learned from: {error}") from error
+            raise UsageError(f"the batch of {', '.join(ids)} cannot be learnt from: {error}") from error
 
     def on_train_epoch_end(self, train_outputs: list[dict[str, Any]]) -> None:
         """As nnU-Net; the epoch's means are kept."""

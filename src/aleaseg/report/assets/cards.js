@@ -14,7 +14,7 @@ ALEASEG.cards = (one, all, hooks) => {
   let axis = "all";
 
   byId("suspects-caption").textContent = few
-    ? "No population, so no doubt: these are the cases with the lowest Dice with the prediction. Look whether mask or prediction is wrong."
+    ? "No population, so no doubt: these are the cases with the lowest Dice with the prediction. Check whether mask or prediction is wrong."
     : doubtful.length
       ? "Cases with doubt above 0.5, the most doubtful first, in the plane and slice that show the first reason. Is the scan bad, is the mask wrong, or is it a rare but sound anatomy?"
       : "No case has doubt above 0.5. These are the ten highest; they may well be sound.";
