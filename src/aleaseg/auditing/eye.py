@@ -119,8 +119,8 @@ def _as_the_reference(
         )
     if traits.bundled and then["extractor"] == "auto" and not dataset.has_labels:
         return replace(settings, extractor="variance"), (
-            "the reference's eye was told by labels where to look, and there are none here, so only intensities "
-            "can be looked at"
+            "the reference's extractor was prompted by labels, and there are none here, so only intensities "
+            "can be used"
         )
     told = {name: then[name] for name in _OF_THE_EYE if name in then}
     # As it was resolved: here the channel may be called something else.

@@ -41,7 +41,7 @@ class AuditSettings(DatasetSettings):
     predictions: Annotated[
         str | Path,
         Option(
-            "crossfit; eye: what --fast does; or a folder of out-of-fold predictions.",
+            "crossfit; eye: as --fast; or a folder of out-of-fold predictions.",
             "crossfit|eye|FOLDER",
             form=path_unless("crossfit", "eye"),
         ),

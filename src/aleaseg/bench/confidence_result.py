@@ -244,7 +244,7 @@ def read_confidence_bench(out: Run) -> ConfidenceResult:
     if not complete:
         raise UsageError(
             f"{folder}: {len(reports)} of {len(cells)} cells are done, and no seed of every way; run the same command "
-            "again, and it goes on"
+            "again to resume"
         )
     done = [cell for cell in cells if cell.row in rows and cell.seed in complete]
     sizes = read_table(folder / SIZES)

@@ -196,7 +196,7 @@ def _cells(name: str, found: Correlation) -> dict[str, float]:
 # -- what is written ------------------------------------------------------------------------------
 
 _READ = (
-    "Spearman's correlation of suspicion and disagreement, 1 less the mean pairwise IoU of the raters. Above 0 = "
+    "Spearman's correlation of suspicion and disagreement, 1 minus the mean pairwise IoU of the raters. Above 0 = "
     "good: high suspicion where raters disagree. In brackets the 95% interval, cases resampled by patient. "
     "“Adjusted” holds the ranks of the mean volume of the raters' masks and of the number of slices fixed. p is of "
     "one test among all that stand here, and takes cases for independent: where patients have several, trust the "

@@ -99,7 +99,7 @@ def _best(result: BenchResult) -> Table:
         its, ours = (quantity(rows.get((one, target), {}).get("auroc"), ".3f") for one in (name, "doubt"))
         less = quantity(gap.get("difference"), "+.3f", gap.get("low"), gap.get("high"), strong=True)
         found.append(Row([Cell(target), named(name), its, ours, less]))
-    return Table("Doubt less the best published measure", columns, found, "bench")
+    return Table("Doubt minus the best published measure", columns, found, "bench")
 
 
 def _faults(result: BenchResult) -> Table:

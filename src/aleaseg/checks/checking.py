@@ -304,13 +304,13 @@ def _fit_findings(case: Case, image: Voxels, label: Voxels) -> list[Finding]:
             return []
         return [
             Finding(
-                case.id, "note", "one_geometry", "image and label that both say where they lie", alone,
-                "whether they lie in one place cannot be told; write the header of one into the other if they do",
+                case.id, "note", "one_geometry", "image and label that both state their position", alone,
+                "whether they are in the same place cannot be told; copy the header of one to the other if they are",
             )
         ]  # fmt: skip
     return [
         Finding(
-            case.id, "error", "geometry", "a label where its image lies", apart,
+            case.id, "error", "geometry", "a label in the place of its image", apart,
             geometry_advice(image.geometry, label.geometry), (*case.image_files, *case.label_files),
         )
     ]  # fmt: skip

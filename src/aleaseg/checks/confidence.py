@@ -63,7 +63,7 @@ def case_findings(case: Case, image: Voxels | None, q: Voxels) -> list[Finding]:
     if apart is not None:
         return [
             Finding(
-                case.id, "error", "confidence_geometry", "confidences where their image lies", apart,
+                case.id, "error", "confidence_geometry", "confidences in the place of their image", apart,
                 "resample the confidences to the image's grid, or correct the header that is wrong", files,
             )
         ]  # fmt: skip

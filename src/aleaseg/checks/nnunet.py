@@ -129,7 +129,7 @@ def _labels(declared: Mapping[str, Any]) -> list[Finding]:
     labels = declared.get("labels")
     if not isinstance(labels, dict):
         return []
-    advice = "number the labels anew in dataset.json and in the masks; nnU-Net refuses them as they are"
+    advice = "renumber the labels in dataset.json and in the masks; nnU-Net refuses them as they are"
     if "background" not in labels or labels["background"] != 0:
         given = labels.get("background", "no background")
         return [

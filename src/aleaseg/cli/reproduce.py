@@ -98,7 +98,7 @@ def _show_costs(what: list[str], settings: ReproduceSettings, out: Path) -> None
     if rows[-1][1].without:
         one = rows[-1][1]
         say(
-            f"Not counted: {one.blocked} cells look through {', '.join(one.without)}, whose weights are not here; they "
+            f"Not counted: {one.blocked} cells use {', '.join(one.without)}, whose weights are not here; they "
             f"fail until `aleaseg weights fetch` has brought them, and then take about "
             f"{_hours(one.blocked_hours)} hours.",
             wrap=True,

@@ -140,11 +140,11 @@ def _show_dropped(planned: Selection, run: Run, most: int = 50) -> None:
         why = planned.why[case]
         words = ["by hand"] if why.by_hand else []
         words += in_words(why.reasons, one_class=one_class)[:3] or (
-            [] if why.by_hand else ["nothing single stands out"]
+            [] if why.by_hand else ["no single measure stands out"]
         )
         score = "" if why.score is None else f"{why.score:.2f}"
         rows.append((case, score, "\n".join([f"({why.class_name})", *words] if why.class_name else words)))
-    show_list("These go", ("case", planned.settings["by"], "why"), rows)
+    show_list("Dropped cases", ("case", planned.settings["by"], "why"), rows)
     if len(planned.dropped) > most:
         say(
             f"... and {len(planned.dropped) - most} more; selection/manifest.json has all of them once it is written"
@@ -164,7 +164,7 @@ def _write(run: Run, planned: Selection, form: Form, grouped: bool, apply: Path 
         yield f"Written: {written}"
     else:
         yield from selection.apply(run.path / "selection", apply)
-        yield f"To put everything back: aleaseg select {shlex.quote(str(run.path))} --undo"
+        yield f"To undo: aleaseg select {shlex.quote(str(run.path))} --undo"
 
 
 def _undo(run: Run, force: bool) -> None:
@@ -172,6 +172,6 @@ def _undo(run: Run, force: bool) -> None:
 
     folders = selection.applied_to(run.path / "selection")
     if not folders:
-        say("Nothing of this run is applied anywhere.")
+        say("No selection of this run is applied anywhere.")
     for folder in folders:
         say("\n".join(selection.undo(folder, force=force)))

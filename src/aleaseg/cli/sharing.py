@@ -86,6 +86,10 @@ def share(
             )
         else:
             others = "so are the others"
-        after = then if end.last else "the same command, for every part, goes on with what needs all cases"
+        after = (
+            then
+            if end.last
+            else "run the same command for every part again: it continues with what needs all cases"
+        )
         say(f"Part {part} is through with its cases; {others}. When all are: {after}", wrap=True)
         raise typer.Exit(0) from end

@@ -238,7 +238,7 @@ def _show_suspects(cases: pd.DataFrame, *, one_class: bool = False, most: int = 
             Text(name),
             f"{row['doubt']:.2f}",
             "\n".join(axes),
-            Text("\n".join(words[:2]) or "nothing single stands out"),
+            Text("\n".join(words[:2]) or "no single measure stands out"),
         )
     _console().print(table)
 

@@ -59,14 +59,14 @@ METRICS = by_name(
             "expected calibration error, reference foreground grown by 5 voxels, 0 to 1",
             _BAD,
         ),
-        ("ace", "ACE", "the same with every bin weighing alike", _BAD),
+        ("ace", "ACE", "the same with equal weight for every bin", _BAD),
         (
             "ece_image",
             "whole-image ECE",
             "expected calibration error over the whole image",
             {**_BAD, "form": ".4f"},
         ),
-        ("ace_image", "whole-image ACE", "the same with every bin weighing alike", _BAD),
+        ("ace_image", "whole-image ACE", "the same with equal weight for every bin", _BAD),
         (
             "ueo",
             "UEO",

@@ -35,12 +35,12 @@ PROMPTS = {
     "label_box": "a box about the label on the slice where its area is largest",
     "label_slice_boxes": "a box about the label on every slice that has it",
     "pseudo": "a box about an out-of-fold or label-free prediction, on the slice where its area is largest",
-    "auto_box": "a box about the body: one map of the whole image, no classes",
+    "auto_box": "a box around the body: one map of the whole image, no classes",
 }
 NORMALIZATIONS = {
     "raw": "the model's own preprocessing: a fixed window, or percentiles of the whole image (the paper's X-hat)",
-    "foreground": "clipped to the 0.5-99.5% range of this case's annotated foreground, its mean and standard "
-    "deviation taken out (the paper's X)",
+    "foreground": "clipped to the 0.5-99.5% range of this case's annotated foreground, then standardised "
+    "(the paper's X)",
 }
 
 

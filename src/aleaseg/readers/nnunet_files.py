@@ -85,7 +85,7 @@ def _instead(listed: Listing) -> str:
         usual, count = endings.most_common(1)[0]
         return f"{count} of its {len(names)} files end in {usual}: say so as file_ending, or give the right folder"
     if listed.folders:
-        return f"it holds folders ({_some(listed.folders)}); move the files that lie in them up into it"
+        return f"it holds folders ({_some(listed.folders)}); move the files in them up into it"
     return f"it holds {_some(names) or 'nothing'}; put the images there, or give the right folder"
 
 

@@ -248,7 +248,7 @@ def _side_by_side(tree: Tree, files: Sequence[str]) -> Roles:
             images,
             labels,
             True,
-            guesses=["files that are called masks are labels of the images beside them"],
+            guesses=["files that are called masks are labels of the images next to them"],
         )
     if any(_folder_role(path)[0] == "label" for path in files) and not images:
         raise NotADataset(

@@ -23,7 +23,7 @@ __all__ = ["write_page", "write_reproduced"]
 
 _PACKAGE = "aleaseg.reproduce"
 READ = (
-    "Ours, and beside it the paper's number (arXiv 2604.10963) where it is known to us, and ours less it where both "
+    "Ours, next to it the paper's number (arXiv 2604.10963) where it is known to us, and ours minus it where both "
     "are of the same data. ± is half the range over seeds or lots."
 )
 _COLUMNS = ("row", "column", "ours", "spread", "paper", "difference", "done", "of", "why")
@@ -114,7 +114,7 @@ def _against_table(against: Sequence[Against]) -> ShownTable:
 
 
 AGAINST = (
-    "Mean Dice of a row less its baseline's, in points, on the same test cases and from the same seeds: above 0 the "
+    "Mean Dice of a row minus its baseline's, in points, on the same test cases and from the same seeds: above 0 the "
     "row is better. The interval is a bootstrap over cases; it knows nothing of the scatter between trainings, the "
     "signs of the seeds do. A claim needs several seeds on one side and an interval that excludes 0."
 )

@@ -98,8 +98,8 @@ class Checkpoint:
         except OSError as error:
             raise AleasegError(
                 f"the checkpoint of step {progress.step} could not be written to {self.path} "
-                f"({error.strerror or error}); that of step {self.kept} is whole: make room, run the same command "
-                "again, and it goes on from there"
+                f"({error.strerror or error}); that of step {self.kept} is intact: make room and run the same "
+                "command again to resume"
             ) from error
         self.kept = progress.step
 

@@ -36,7 +36,7 @@ def choose_strategy(
             return None, ()
         if is_evidential(objective):
             return None, ("Learnt is the label that confidences make, where they are at least 0.5.",)
-        said = f"Learnt is what was marked with a confidence of at least 0.6 (--labels {_DEFAULT})."
+        said = f"What is learnt is where the confidence is at least 0.6 (--labels {_DEFAULT})."
         return parse_strategy(_DEFAULT), (f"{said} The data set has confidences and no label.",)
     if dataset.confidence is None:
         raise UsageError(

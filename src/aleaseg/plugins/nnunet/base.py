@@ -296,7 +296,7 @@ class TrainerBase(_Stock, ABC):  # type: ignore[misc]
             if not self.family.may_change(name) and value != getattr(before, name):
                 raise SettingsDiffer(
                     f"{path} was trained with {name} {getattr(before, name)!r}, and {self.family.variable(name)} asks "
-                    f"for {value!r}; unset it to go on, or start a new training"
+                    f"for {value!r}; unset it to resume, or start a new training"
                 )
         options = replace(before, **asked)
         if not self.was_initialized:
