@@ -70,8 +70,9 @@ def _not_alike(run: Run) -> Sequence[str]:
 def _grown(count: int, run: Run) -> str:
     came = "1 case was added" if count == 1 else f"{count} cases were added"
     return (
-        f"{came} since the population was made, and {'is' if count == 1 else 'are'} compared with its "
-        f"{run.population['cases']} cases as they were then; nothing changed for those. `--refit` compares all of them again."
+        f"{came} since the population was made, and {'is' if count == 1 else 'are'} compared with "
+        f"its {run.population['cases']} cases as they were then; nothing changed for those. "
+        "`--refit` compares all again."
     )
 
 

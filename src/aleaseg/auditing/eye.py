@@ -180,7 +180,7 @@ def warnings_before(eye: Extractor, dataset: Dataset) -> list[str]:
     seconds = sum(eye.cost(shape, max(1, len(dataset.classes))).seconds for shape in shapes)
     if seconds >= _SLOW_SECONDS:
         lines.append(
-            f"{eye.settings.name} looks at {len(shapes)} cases: about {seconds / 60:.0f} minutes on one "
+            f"{eye.settings.name} runs on {len(shapes)} cases: about {seconds / 60:.0f} minutes on one "
             f"{'GPU' if eye.settings.device == 'cuda' else 'core'}; a run that is stopped resumes."
         )
     return lines

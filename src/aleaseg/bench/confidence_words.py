@@ -21,9 +21,9 @@ READ = (
     "A row is a way to learn from the confidences, a column what the model is compared with: the voxels with q ≥ r, or "
     "q itself. All rows see the same cases, folds, seeds, steps and networks; every case is predicted by the model "
     "that held its group out.",
-    "A threshold is expected to win at its own reference, since it learnt that mask. The masks of multi are each scored "
-    "at their own threshold, so its whole row is such a diagonal. More telling are the rest of a row, “Dice elsewhere” "
-    "(the references that neither of two rows learnt), and soft Dice, which has no threshold.",
+    "A threshold is expected to win at its own reference, since it learnt that mask. The masks of multi are each "
+    "scored at their own threshold, so its whole row is such a diagonal. More telling are the rest of a row, "
+    "“Dice elsewhere” (the references that neither of two rows learnt), and soft Dice, which has no threshold.",
     "Where no voxel of a case reaches a reference, the case counts in no row of that column.",
 )
 CAPTIONS: Mapping[str, str] = {

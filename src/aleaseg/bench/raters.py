@@ -234,7 +234,7 @@ def _page(result: RatersResult) -> str:
     order = result.measures["adjusted"].sort_values(ascending=False, kind="stable").index
     apart = measures["measure"].isin(REFERENCES)
     shown = {name: name for name in ("measure", "sees", "eye", "n", "raw", "adjusted")}
-    shown |= {"raw_p": "p, raw", "adjusted_p": "p, adjusted"}
+    shown |= {"eye": "computed from", "raw_p": "p, raw", "adjusted_p": "p, adjusted"}
     forms = {"raw_p": "p", "adjusted_p": "p"}
     sizes = result.sizes.assign(spearman=_with_intervals(result.sizes, "spearman"))
     constant = measures.loc[result.measures["raw"].isna(), "measure"]

@@ -66,7 +66,7 @@ def _measures(result: BenchResult) -> Table:
         Column("both", True, order="descending"),
         *(Column(target, True) for target in TARGETS[1:]),
         *(Column(title, True, kind="brief") for title in _OF_BOTH.values()),
-        Column("eye", kind="eye"),
+        Column("computed from", kind="eye"),
     ]
     rows = []
     for name in ranked(result.detection):
@@ -114,12 +114,12 @@ def _faults(result: BenchResult) -> Table:
         hint = f"{measure}, {fault}: {said}, n = {found[fault]}"
         return heat(row.get("auroc"), 0.5, number(row.get("auroc")), hint)
 
-    beside = [Column("sees", only="markdown"), Column("eye", only="markdown")]
+    beside = [Column("sees", only="markdown"), Column("computed from", only="markdown")]
     columns = [Column("measure"), *beside, *(Column(fault, True, head="upright") for fault in dealt)]
     count = [Cell("n, all draws"), Cell(), Cell(), *(Cell(str(found[fault])) for fault in dealt)]
     drawn = [Row(count, "counts")]
     for (eye, sees), names in groups(ranked(result.detection)).items():
-        drawn.append(Row([Cell(f"sees {sees}", (f"eye: {eye}",))], "group", heads=True))
+        drawn.append(Row([Cell(f"sees {sees}", (f"computed from: {eye}",))], "group", heads=True))
         for name in names:
             said = [Cell(sees), Cell(eye)]
             drawn.append(Row([_measure(name), *said, *(cell(name, fault) for fault in dealt)]))
@@ -212,7 +212,9 @@ def _definitions(names: Sequence[str]) -> Table:
     """What each measure is, as `MEASURES` has it."""
     rows = [definition(name) for name, _ in MEASURES.items() if name in names]
     return _texts(
-        "Measures", ("measure", "what it is", "direction", "sees", "eye", "source", "docs/measures"), rows
+        "Measures",
+        ("measure", "what it is", "direction", "sees", "computed from", "source", "docs/measures"),
+        rows,
     )
 
 

@@ -30,8 +30,8 @@ MEASURED = (
 )
 READ = (
     "A measure that sees the image alone cannot find a fault of the mask: it is at chance there by construction "
-    "(column “sees”), but for this: maps are averaged over the classes that the mask has, so a class that was "
-    "dropped changes the average. The eye is what a measure looks through; another eye gives other numbers."
+    "(column “sees”), with one exception: maps are averaged over the classes that the mask has, so a dropped "
+    "class changes the average. A measure that is computed from another network gives other numbers."
 )
 CAPTIONS: Mapping[str, str] = {
     "measures": (
@@ -58,8 +58,8 @@ CAPTIONS: Mapping[str, str] = {
     ),
     "ranks": (
         "Spearman's correlation of the measures, mean over the draws; measures with similar ranks are side by side. "
-        "Near 100: nearly the same measure, and nothing is gained by having both. Below 0: they point in opposite directions. "
-        "Numbers are times 100."
+        "Near 100: nearly the same measure, and nothing is gained by having both. Below 0: they point in opposite "
+        "directions. Numbers are times 100."
     ),
     "dice": (
         "Each measure against the Dice of the out-of-fold prediction and the clean mask. Below 0 = good: doubt "
@@ -118,7 +118,7 @@ def head(result: BenchResult) -> list[tuple[str, str]]:
 
 def eyes() -> str:
     """Through which eye the measures look that are followed over the strengths."""
-    return "Eyes: " + "; ".join(f"{name}: {MEASURES[name].eye}" for name in SERIES) + "."
+    return "Computed from: " + "; ".join(f"{name}: {MEASURES[name].eye}" for name in SERIES) + "."
 
 
 def definition(name: str) -> tuple[str, ...]:
