@@ -221,11 +221,11 @@ def _definitions(names: Sequence[str]) -> Table:
 def _fault_definitions(result: BenchResult) -> Table:
     """What each fault is and what its strengths mean, as `FAULTS` has it, and how often it was dealt."""
     rows = [fault_words(name, result) for name in FAULTS]
-    return _texts("Faults", ("fault", "of", "what it is", "strengths", "dealt"), rows)
+    return _texts("Faults", ("fault", "of", "what it is", "strengths", "cases"), rows)
 
 
 def _texts(title: str, headings: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
-    short = ("direction", "sees", "of", "dealt")
+    short = ("direction", "sees", "of", "cases")
     columns = [Column(heading, kind="short" * (heading in short)) for heading in headings]
     found = [Row([named(name), *map(Cell, texts)]) for name, *texts in rows]
     return Table(title, columns, found, "bench words")

@@ -134,6 +134,6 @@ def _markdown(named: Mapping[str, Any]) -> str:
         lines += ["", "## What failed", ""]
         lines += [f"- {markdown_text(name)}: {markdown_text(why)}" for name, why in named["failed"].items()]
     if named["footnotes"]:
-        lines += ["", "## To be borne in mind", ""]
+        lines += ["", "## Keep in mind", ""]
         lines += [f"- {markdown_text(note)}" for note in named["footnotes"]]
     return "\n".join(lines) + "\n"
