@@ -57,7 +57,7 @@ def test_held_out_cases_are_predicted_on_their_own_grid_and_evaluate_reads_them(
         assert soft.shape == (3, *image.geometry.shape)
         np.testing.assert_allclose(soft.sum(axis=0), 1, atol=4e-3)
         sure = np.sort(soft, axis=0)
-        transparent = certain[-1] - sure[-2] > 0.01
+        clear = sure[-1] - sure[-2] > 0.01
         np.testing.assert_array_equal(soft.argmax(axis=0)[clear], found.array[clear])
     about = json.loads((tmp_path / "out" / "dataset.json").read_text())
     assert about["labels"] == {"background": 0, "left": 1, "right": 2}
@@ -280,7 +280,7 @@ def test_uncertainty_is_the_entropy_and_of_evidence_k_over_a(several, tmp_path):
         # alpha = p A with A = 3 / u, and no alpha is below 1: what a softmax would not know.
         assert (p * 3 / u >= 1 - 0.02).all()
         sure = np.sort(p, axis=0)
-        transparent = certain[-1] - sure[-2] > 0.01
+        clear = sure[-1] - sure[-2] > 0.01
         np.testing.assert_array_equal(p.argmax(axis=0)[clear], label[clear])
 
 
