@@ -9,7 +9,7 @@ RUN python -m venv /opt/aleaseg
 ENV PATH=/opt/aleaseg/bin:$PATH PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 COPY constraints.txt ./
 RUN pip install --index-url "$TORCH_INDEX" "$(grep '^torch==' constraints.txt)"
-COPY pyproject.toml README.md LICENSE NOTICE ./
+COPY pyproject.toml hatch_build.py README.md LICENSE NOTICE ./
 COPY src ./src
 RUN pip install -c constraints.txt . && python -m compileall -q /opt/aleaseg
 
