@@ -463,3 +463,8 @@ class TestGroups:
         table.write_text("case,group\nz,p1\n")
         with pytest.raises(UsageError, match="names none of the 2 cases"):
             open_dataset(root, groups=str(table))
+
+
+def test_a_folder_that_is_not_there_is_said_not_to_exist(tmp_path):
+    with pytest.raises(NotADataset, match=r"nowhere does not exist; expected one of"):
+        open_dataset(tmp_path / "nowhere")
