@@ -61,7 +61,7 @@ def _audit(
             tables=part is None,
         )
     if part is not None:
-        say(f"Part {part} has nothing left to do. When all are through: {then}", wrap=True)
+        say(f"Part {part} has nothing left to do. When all parts are done: {then}", wrap=True)
         raise typer.Exit(0)
     show_outcome(outcome)
     raise typer.Exit(1 if outcome.findings or outcome.troubles else 0)

@@ -26,7 +26,7 @@ def review(settings: ReviewSettings) -> None:
     try:
         serve(settings, ready)
     except KeyboardInterrupt:
-        say("The review has ended; what was decided is kept.", stderr=True)
+        say("The review has ended; your decisions are kept.", stderr=True)
 
 
 def _open(address: str) -> None:

@@ -91,5 +91,5 @@ def share(
             if end.last
             else "run the same command for every part again: it continues with what needs all cases"
         )
-        say(f"Part {part} is through with its cases; {others}. When all are: {after}", wrap=True)
+        say(f"Part {part} is done; {others}. When all parts are done: {after}", wrap=True)
         raise typer.Exit(0) from end

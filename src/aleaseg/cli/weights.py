@@ -67,7 +67,7 @@ def verify_weights(
 
     names = [name] if name else [each for each in CATALOGUE if find(each)]
     if not names:
-        say("No weights are here; `aleaseg weights fetch NAME` brings some.")
+        say("No weights are present; `aleaseg weights fetch NAME` downloads some.")
     refused = []
     for each in names:
         try:

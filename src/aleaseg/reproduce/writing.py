@@ -102,7 +102,7 @@ def _numbers_table(table: Table, shown: Sequence[Shown]) -> ShownTable:
 
 
 def _against_table(against: Sequence[Against]) -> ShownTable:
-    titles = ("row", "less", "run", "Dice differs by", "95% interval", "cases", "seeds", "claim")
+    titles = ("row", "compared with", "run", "Dice differs by", "95% interval", "cases", "seeds", "claim")
     columns = [Column(title, numeric=3 <= place < 6) for place, title in enumerate(titles)]
     rows = []
     for one in against:
@@ -115,7 +115,7 @@ def _against_table(against: Sequence[Against]) -> ShownTable:
 
 AGAINST = (
     "Mean Dice of a row minus its baseline's, in points, on the same test cases and from the same seeds: above 0 the "
-    "row is better. The interval is a bootstrap over cases; it knows nothing of the scatter between trainings, the "
+    "row is better. The interval is a bootstrap over cases; it does not reflect the variation between trainings, the "
     "signs of the seeds do. A claim needs several seeds on one side and an interval that excludes 0."
 )
 
