@@ -40,7 +40,7 @@ def weights() -> Path:
     """The folder of real weights; the test skips where there is none, and fails where one is named in vain."""
     named = os.environ.get("ALEASEG_TEST_WEIGHTS")
     folder = Path(named) if named else HERE.parent.parent / "shared" / "weights"
-    assert not named or folder.is_dir(), f"ALEASEG_TEST_WEIGHTS: {folder} is no folder"
+    assert not named or folder.is_dir(), f"ALEASEG_TEST_WEIGHTS: {folder} is not a folder"
     if not folder.is_dir():
         pytest.skip(
             "no real weights here: ALEASEG_TEST_WEIGHTS names a folder with mobile_sam_fused.safetensors"

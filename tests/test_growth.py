@@ -93,7 +93,7 @@ def test_cases_of_the_same_kind_raise_no_alarm(grown):
     assert drift["cases"] == 12
     assert drift["tests"] > 30
     assert drift["alarms"] == 0
-    assert "12 cases came in since the population was made" in " ".join(stages[1].stdout.split())
+    assert "12 cases were added since the population was made" in " ".join(stages[1].stdout.split())
     assert "No drift" in stages[1].stdout
 
 

@@ -37,12 +37,10 @@ def test_parts_say_what_comes_next(place, type_aleaseg):
     words = ("score", folder / "data", "-o", folder / "parts", *options, "--part")
     first = type_aleaseg(*words, "1/2")
     assert first.returncode == 0, first.stderr
-    assert "Part 1/2 is through with its cases; 1 of the others is not: 2." in " ".join(
-        first.stdout.split()
-    )
+    assert "Part 1/2 is done; 1 of the others is not: 2." in " ".join(first.stdout.split())
     refused = type_aleaseg(*words, "1/2", "--scheduler", "local:2")
     assert refused.returncode == 2
-    assert "leave --part or --scheduler away" in refused.stderr
+    assert "leave --part or --scheduler out" in refused.stderr
     refused = type_aleaseg("merge", folder / "parts")
     assert refused.returncode == 2
     assert "cases are not scored yet" in refused.stderr

@@ -50,6 +50,7 @@ def run_bench(
     dataset = open_clean(settings)
     begin_bench(out, settings, dataset, "detection")
     every = []
+    progress("draws", 0, settings.draws)
     for number, draw in enumerate(draws(out, dataset, settings, progress)):
         every.append(draw)
         progress("draws", number + 1, settings.draws)

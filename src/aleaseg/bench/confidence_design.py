@@ -307,9 +307,7 @@ def _look(case: Case) -> NDArray[np.float64] | str:
 def _read(case: Case) -> NDArray[np.float32]:
     q = usable_confidence(case, case.read_geometry().shape)
     if q is None:
-        raise CaseError(
-            case.id, "no confidences", "confidences, which are learnt", "add them, or leave it out"
-        )
+        raise CaseError(case.id, "no confidences", "confidences to learn from", "add them, or leave it out")
     return q
 
 

@@ -143,7 +143,7 @@ def _page(result: DownstreamResult) -> str:
         "",
         f"{about['training_cases']} training cases, {about['faulty']} of them faulty ({faults}, in memory); "
         f"tested on {about['tested']} of {about['test_cases']} clean cases of {about['test_groups']} groups "
-        "that nothing was chosen or trained on. Choices by a measure and by lot leave out "
+        "that nothing was chosen or trained on. Choices by a measure and random choices leave out "
         f"{about['training_cases'] - about['fewest']} cases each; the objective is `{about['objective']}` but "
         "where another is named.",
         "",
@@ -154,19 +154,19 @@ def _page(result: DownstreamResult) -> str:
         *table_markdown(frame_table(result.choices, columns, forms)),
     ]
     for baseline, rows in result.differences.groupby("baseline", sort=False):
-        lines += ["", f"## Less `{baseline}`", "", *_differences(rows)]
+        lines += ["", f"## Minus `{baseline}`", "", *_differences(rows)]
     lines += [
         "",
         "Differences are of mean Dice, paired by test case, mean over the seeds; `random` is the mean of the "
-        "choices by lot. The interval is over test cases, resampled by group: it knows one split, one draw of "
+        "random choices. The interval is over test cases, resampled by group: it reflects one split, one draw of "
         "faults and these trainings. `signs` are those of each seed. A claim needs all seeds on one side and "
-        f"an interval that leaves out 0; the {len(result.differences)} comparisons are not corrected for their "
+        f"an interval that excludes 0; the {len(result.differences)} comparisons are not corrected for their "
         "number.",
         "",
     ]
     if about["unspoken"]:
         names = ", ".join(about["unspoken"])
-        lines += [f"Not compared, since they speak of too few of these cases: {names}.", ""]
+        lines += [f"Not compared, since they have numbers for too few of these cases: {names}.", ""]
     return "\n".join(lines)
 
 

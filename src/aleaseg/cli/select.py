@@ -31,29 +31,29 @@ def select(
     quantile: Annotated[
         float | None, typer.Option(help="Keep up to this quantile, such as 0.95.", metavar="X")
     ] = None,
-    worst: Annotated[int | None, typer.Option(help="Leave so many cases out.", metavar="N")] = None,
+    worst: Annotated[int | None, typer.Option(help="Leave out this many cases.", metavar="N")] = None,
     threshold: Annotated[
         float | None, typer.Option(help="Leave out what is beyond this.", metavar="X")
     ] = None,
     class_name: Annotated[
-        str | None, typer.Option("--class", help="By this class's AUV.", metavar="NAME")
+        str | None, typer.Option("--class", help="Cut by the AUV of this class.", metavar="NAME")
     ] = None,
     listed: Annotated[
         Path | None,
         typer.Option(
-            "--list", help="Leave out exactly those that a file lists, one id a line.", metavar="FILE"
+            "--list", help="Leave out exactly those that a file lists, one id per line.", metavar="FILE"
         ),
     ] = None,
     drop: Annotated[
-        list[str] | None, typer.Option(help="Leave these out too; may be given again.", metavar="ID,ID")
+        list[str] | None, typer.Option(help="Leave these out too; may be repeated.", metavar="ID,ID")
     ] = None,
     keep: Annotated[
         list[str] | None,
-        typer.Option(help="Keep these, whatever the rest says; may be given again.", metavar="ID,ID"),
+        typer.Option(help="Keep these, whatever the rest says; may be repeated.", metavar="ID,ID"),
     ] = None,
     use_review: Annotated[
         bool,
-        typer.Option("--use-review", help="Go by the verdicts of `aleaseg review`, whatever the score."),
+        typer.Option("--use-review", help="Follow the verdicts of `aleaseg review`, whatever the score."),
     ] = False,
     form: Annotated[
         Form, typer.Option("--as", help="What to write.", metavar="splits|dataset|csv")
@@ -66,14 +66,14 @@ def select(
         typer.Option(help="Install the splits into nnU-Net's preprocessed folder.", metavar="FOLDER"),
     ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say which cases go and why; write nothing.")
+        bool, typer.Option("--dry-run", help="Say which cases would go and why; write nothing.")
     ] = False,
-    undo: Annotated[bool, typer.Option("--undo", help="Put everything back that --apply changed.")] = False,
+    undo: Annotated[bool, typer.Option("--undo", help="Restore everything that --apply changed.")] = False,
     force: Annotated[
-        bool, typer.Option("--force", help="Cut even where a class loses too many cases.")
+        bool, typer.Option("--force", help="Cut even if a class loses too many cases.")
     ] = False,
 ) -> None:
-    """Leave the most doubtful cases out: splits, a data set, or a list, and the reasons."""
+    """Leave the most doubtful cases out: as splits, a data set, or a list, with the reasons."""
     from aleaseg import selection
     from aleaseg.errors import SelectionRefused
     from aleaseg.run import Run
@@ -104,7 +104,7 @@ def select(
     say("\n".join(selection.describe(planned)))
     _show_dropped(planned, opened)
     if apply is not None and form != "splits":
-        raise typer.BadParameter("--apply installs splits; leave --as away")
+        raise typer.BadParameter("--apply installs splits; leave --as out")
     if dry_run:
         say("Nothing was written (--dry-run).")
         return
@@ -140,11 +140,11 @@ def _show_dropped(planned: Selection, run: Run, most: int = 50) -> None:
         why = planned.why[case]
         words = ["by hand"] if why.by_hand else []
         words += in_words(why.reasons, one_class=one_class)[:3] or (
-            [] if why.by_hand else ["nothing single stands out"]
+            [] if why.by_hand else ["no single measure stands out"]
         )
         score = "" if why.score is None else f"{why.score:.2f}"
         rows.append((case, score, "\n".join([f"({why.class_name})", *words] if why.class_name else words)))
-    show_list("These go", ("case", planned.settings["by"], "why"), rows)
+    show_list("Dropped cases", ("case", planned.settings["by"], "why"), rows)
     if len(planned.dropped) > most:
         say(
             f"... and {len(planned.dropped) - most} more; selection/manifest.json has all of them once it is written"
@@ -164,7 +164,7 @@ def _write(run: Run, planned: Selection, form: Form, grouped: bool, apply: Path 
         yield f"Written: {written}"
     else:
         yield from selection.apply(run.path / "selection", apply)
-        yield f"To put everything back: aleaseg select {shlex.quote(str(run.path))} --undo"
+        yield f"To undo: aleaseg select {shlex.quote(str(run.path))} --undo"
 
 
 def _undo(run: Run, force: bool) -> None:
@@ -172,6 +172,6 @@ def _undo(run: Run, force: bool) -> None:
 
     folders = selection.applied_to(run.path / "selection")
     if not folders:
-        say("Nothing of this run is applied anywhere.")
+        say("No selection of this run is applied anywhere.")
     for folder in folders:
         say("\n".join(selection.undo(folder, force=force)))

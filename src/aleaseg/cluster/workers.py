@@ -116,7 +116,7 @@ class Cluster:
 
     def _gone(self) -> AleasegError:
         return AleasegError(
-            "the scheduler is gone; what is finished is kept: start it again, and run the same command again to go on"
+            "the scheduler is gone; what is finished is kept: start it again, and run the same command again to resume"
         )
 
     # -- a map ----------------------------------------------------------------------------------------

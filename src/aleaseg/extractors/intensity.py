@@ -22,7 +22,7 @@ class Intensity(Extractor):
 
     name = "variance"
     traits = Traits(
-        "the image's own intensities: their variance in place of S", classes_by_label=True, scale=False
+        "the image's own intensities: their variance instead of S", classes_by_label=True, scale=False
     )
 
     def identity(self) -> dict[str, Any]:

@@ -117,7 +117,7 @@ def decode_prediction(
     geometry = case.read_geometry()
     found = [] if predictions is None else predictions.read(case)
     if predictions is not None and not found:
-        notes.append("Nothing is predicted of this case.")
+        notes.append("There is no prediction for this case.")
     if found and any(one.shape != geometry.shape for one in found):
         notes.append(f"The prediction is {found[0].shape}, the image {geometry.shape}: it is not drawn.")
         found = []

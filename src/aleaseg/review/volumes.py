@@ -187,11 +187,11 @@ class Volumes:
         """A label map small enough to be turned round, axis 0 the slowest; None as for a slice.
 
         Raises:
-            IndexError: it is no label map.
+            IndexError: it is not a label map.
         """
         image = self.about(stamp, "image")
         if kind not in ("mask", "prediction"):
-            raise IndexError(f"the {kind} is no label map")
+            raise IndexError(f"the {kind} is not a label map")
         if image is None:
             return None
         shape = [-(-size // step) for size, step in zip(image["shape"], image["steps"], strict=True)]

@@ -76,7 +76,7 @@ def make_map(
     geometry = case.read_geometry()
     label = usable_label(case, geometry.shape)
     if label is None:
-        raise UsageError(f"{case.id}: found no mask in the data set; expected one that can be doubted")
+        raise UsageError(f"{case.id}: found no mask in the data set; expected one")
     valid = np.ones(label.shape, dtype=bool) if dataset.ignore is None else label != dataset.ignore
     found = [] if predictions is None else predictions.read(case)
     against = _against(label, found, dataset, geometry.spacing_mm)

@@ -270,7 +270,7 @@ ALEASEG.volumeViewer = (parts, classes, about, solid) => {
     list.push(box("close", "close-up", "Z"), box("voxels", "voxels", "V"));
     list.push(h("span", { class: "windowing" }, h("label", {}, "window ", h("select", { class: "preset", onchange: (event) => windowed(() => grey.choose(channel, Number(event.target.value))) },
       grey.presets(channel).map(([name], place) => h("option", { value: place }, name)))), end("low"), end("high"),
-    h("span", { class: "clipped muted", title: "so much of this slice lies at or beyond the ends of the window" })));
+    h("span", { class: "clipped muted", title: "share of this slice at or beyond the ends of the window" })));
     if (image().channels > 1) {
       list.push(h("select", { "aria-label": "Channel", class: "channel", onchange: (event) => {
         channel = Number(event.target.value);
@@ -291,7 +291,7 @@ ALEASEG.volumeViewer = (parts, classes, about, solid) => {
     const notes = [...image().notes, ...(volume.prediction ? volume.prediction.notes : [])];
     if (!volume.prediction && !volume.error) notes.push(`The ${about.prediction} is being read.`);
     if (volume.error) notes.push(volume.error);
-    if (there("doubt")) notes.push("Where the doubt is: clear where nothing speaks against the mask, yellow where most does.");
+    if (there("doubt")) notes.push("Where the doubt is: transparent where nothing contradicts the mask, yellow where most does.");
     if (image().planes.some((plane) => plane.letters[0] === "R")) notes.push("The patient's right is on the left.");
     return [notes.join(" ")];
   }
