@@ -91,7 +91,7 @@ def test_the_case_goes_there_as_its_files_have_it(page_with, packages, reviewed)
         for value in values["values"]:
             assert lut[value, :3].tolist() == list(bytes.fromhex(one["mask"][1:]))
     # The prediction in its place, and then nothing.
-    for marked, count in (("prediction", 2), ("", 1)):
+    for marked, clear in (("prediction", False), ("", True)):
         page.run(
             "const select = document.querySelector('#solid-controls select'); select.value = arguments[0];"
             "select.dispatchEvent(new Event('change'))",
@@ -99,8 +99,9 @@ def test_the_case_goes_there_as_its_files_have_it(page_with, packages, reviewed)
         )
         page.until("document.getElementById('solid').dataset.within.endsWith(' ' + arguments[0])", marked)
         told = page.run("return window.told")
-        assert len(told["encodedImageBlobs"]) == count
-        if marked:
+        lut = np.array(told["imageOptionsArray"][1]["colormapLabel"]["lut"])
+        assert (lut == 0).all() == clear
+        if not clear:
             np.testing.assert_array_equal(
                 volume(told["encodedImageBlobs"][1])[0], np.roll(label, 1, axis=2)
             )

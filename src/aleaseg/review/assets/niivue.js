@@ -114,13 +114,16 @@ ALEASEG.niivue = (classes) => {
   async function draw(box, hash, image, marked, hidden, { channel, window }, wanted) {
     if (!wanted()) return;
     const layers = [{ name: "image", window, content: await layer(hash, "image", channel, image) }];
-    if (marked) layers.push({ name: marked, lut: scene.colours(classes, hidden), content: await layer(hash, marked, 0, image) });
+    // What is marked stays in NiiVue until something takes its place: nothing is a clear mask.
+    const lut = scene.colours(classes, marked ? hidden : new Set(classes.map((one) => one.name)));
+    if (marked || image.mask) layers.push({ name: marked || "mask", lut, content: await layer(hash, marked || "mask", 0, image) });
     const first = !widget;
     widget ||= await made(Math.max(240, Math.min(540, Math.round(0.55 * innerHeight))));
     if (!wanted()) return;
     box.replaceChildren(widget.element);
     if (first) await widget.start();
     await widget.take(scene.of(layers));
+    widget.element.querySelector("canvas").focus();
   }
 
   // Show a case within `box`, one after the other, as long as it is `wanted()`. `marked`: "mask", "prediction" or "";

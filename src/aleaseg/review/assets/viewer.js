@@ -65,7 +65,7 @@ ALEASEG.volumeViewer = (parts, classes, about, solid) => {
     parts.toggles.replaceChildren();
     parts.bar.replaceChildren();
     parts.probe.textContent = "";
-    parts.caption.replaceChildren(...said);
+    parts.caption.replaceChildren(...said.filter(Boolean));
   }
 
   function look(place) {
@@ -291,7 +291,7 @@ ALEASEG.volumeViewer = (parts, classes, about, solid) => {
     const notes = [...image().notes, ...(volume.prediction ? volume.prediction.notes : [])];
     if (!volume.prediction && !volume.error) notes.push(`The ${about.prediction} is being read.`);
     if (volume.error) notes.push(volume.error);
-    if (there("doubt")) notes.push("Where the doubt is: clear where nothing speaks against the mask, yellow where most does.");
+    if (there("doubt") && shown.doubt) notes.push("Where the doubt is: clear where nothing speaks against the mask, yellow where most does.");
     if (image().planes.some((plane) => plane.letters[0] === "R")) notes.push("The patient's right is on the left.");
     return [notes.join(" ")];
   }
@@ -312,6 +312,7 @@ ALEASEG.volumeViewer = (parts, classes, about, solid) => {
     shown[key] = on;
     const box = parts.toggles.querySelector(`[data-toggle=${key}]`);
     if (box) box.checked = on;
+    parts.caption.replaceChildren(...caption());
     if (key === "close") closeUp();
     draw();
   }
