@@ -150,7 +150,7 @@ def _small_case():
     return small_case
 
 
-def _chromium(profile):
+def _chromium(profile, *more):
     """A real browser without a window; the test skips where there is none."""
     program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     driver = shutil.which("chromedriver")
@@ -170,6 +170,7 @@ def _chromium(profile):
         "--no-first-run",
         "--window-size=1400,1000",
         f"--user-data-dir={profile}",
+        *more,
     ):
         options.add_argument(argument)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
@@ -182,6 +183,18 @@ def _chromium(profile):
 def browser(tmp_path_factory):
     """A real browser without a window."""
     browser = _chromium(tmp_path_factory.mktemp("profile"))
+    yield browser
+    browser.quit()
+
+
+@pytest.fixture(scope="module")
+def browser_with_webgl(tmp_path_factory):
+    """One that draws in three dimensions, by software; the test skips where it cannot."""
+    software = "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"
+    browser = _chromium(tmp_path_factory.mktemp("profile"), *software)
+    if not browser.execute_script("return Boolean(document.createElement('canvas').getContext('webgl2'))"):
+        browser.quit()
+        pytest.skip("no WebGL in this Chromium")
     yield browser
     browser.quit()
 

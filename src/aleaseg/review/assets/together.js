@@ -24,8 +24,8 @@ ALEASEG.together = (dialog, parts, byCase, changed) => {
     parts.agreement.replaceChildren(
       h("p", {}, raters.length ? raters.map(([name, count]) => `${name} ${number(count)}`).join(", ") : "Nobody has decided yet."),
       rows.length ? h("table", { class: "plain" }, h("tbody", {}, rows)) : h("p", { class: "muted" }, "Agreement needs two raters who decided about the same case."),
-      found.disputed.length ? h("p", {}, "They disagree on ", found.disputed.slice(0, 50).flatMap((case_, place) => [
-        place ? ", " : "", h("a", { href: `#${byCase(case_)}`, onclick: () => dialog.close() }, case_)]), found.disputed.length > 50 ? ", …" : "") : null);
+      ...(found.disputed.length ? [h("p", {}, "They disagree on ", found.disputed.slice(0, 50).flatMap((case_, place) => [
+        place ? ", " : "", h("a", { href: `#${byCase(case_)}`, onclick: () => dialog.close() }, case_)]), found.disputed.length > 50 ? ", …" : "")] : []));
   }
 
   parts.file.addEventListener("change", async () => {
