@@ -32,7 +32,9 @@ _Quantile = Annotated[
 ]
 _Worst = Annotated[int | None, typer.Option(help="Leave out this many cases.", metavar="N")]
 _Threshold = Annotated[float | None, typer.Option(help="Leave out what is beyond this.", metavar="X")]
-_Class = Annotated[str | None, typer.Option("--class", help="Cut by the AUV of this class.", metavar="NAME")]
+_Class = Annotated[
+    str | None, typer.Option("--class", help="Cut by the AUV of this class.", metavar="NAME")
+]
 _Listed = Annotated[
     Path | None,
     typer.Option(
@@ -57,7 +59,9 @@ _Apply = Annotated[
     Path | None,
     typer.Option(help="Install the splits into nnU-Net's preprocessed folder.", metavar="FOLDER"),
 ]
-_DryRun = Annotated[bool, typer.Option("--dry-run", help="Say which cases would go and why; write nothing.")]
+_DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Say which cases would go and why; write nothing.")
+]
 _Undo = Annotated[bool, typer.Option("--undo", help="Restore everything that --apply changed.")]
 _Force = Annotated[bool, typer.Option("--force", help="Cut even if a class loses too many cases.")]
 
