@@ -49,14 +49,16 @@ def _mixed_differences(image: NDArray[np.float32]) -> NDArray[np.float32] | None
     """
     if min(image.shape[-2:]) < 3:
         return None
-    least, found = image.min(), []
+    least, count = image.min(), 0
+    there = np.empty(image[..., 1:-1, 1:-1].size, np.float32)
     for part in slabs(image.shape) if image.ndim == 3 else (slice(None),):
         some = image[part]
         second = some[..., 2:, :] - 2 * some[..., 1:-1, :] + some[..., :-2, :]
         mixed = second[..., 2:] - 2 * second[..., 1:-1] + second[..., :-2]
-        found.append(np.abs(mixed[some[..., 1:-1, 1:-1] > least]))
-    there = np.concatenate(found)
-    return there if there.size else None
+        inside = mixed[some[..., 1:-1, 1:-1] > least]
+        there[count : count + len(inside)] = np.abs(inside)
+        count += len(inside)
+    return there[:count] if count else None
 
 
 def _noise(differences: NDArray | None) -> dict[str, float]:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-__all__ = ["Regions", "Window", "count_pairs", "indices", "slabs"]
+__all__ = ["Regions", "Window", "around", "count_pairs", "indices", "slabs"]
 
 Window: TypeAlias = tuple[slice, ...]
 """A box, a slice for each axis."""
@@ -29,6 +29,17 @@ def slabs(shape: Sequence[int]) -> Iterator[slice]:
     """The first axis in parts of few voxels."""
     step = max(1, _SLAB * shape[0] // max(1, int(np.prod(shape))))
     return (slice(start, start + step) for start in range(0, shape[0], step))
+
+
+def around(boxes: Collection[Window], shape: Sequence[int], margin: int = 0) -> Window:
+    """The box about some boxes, with a margin as far as the volume goes."""
+    return tuple(
+        slice(
+            max(0, min(side.start for side in sides) - margin),
+            min(size, max(side.stop for side in sides) + margin),
+        )
+        for sides, size in zip(zip(*boxes, strict=True), shape, strict=True)
+    )
 
 
 def indices(label: NDArray, values: Sequence[int]) -> NDArray[np.intp]:
@@ -98,13 +109,7 @@ class Regions:
         there = [self.boxes[value] for value in values if value in self.boxes]
         if not there:
             return (slice(0, 0),) * self.label.ndim
-        return tuple(
-            slice(
-                max(0, min(side.start for side in sides) - margin),
-                min(size, max(side.stop for side in sides) + margin),
-            )
-            for sides, size in zip(zip(*there, strict=True), self.label.shape, strict=True)
-        )
+        return around(there, self.label.shape, margin)
 
     def mask(self, values: Collection[int], window: Window) -> NDArray[np.bool_]:
         """The class within a window.
