@@ -58,5 +58,5 @@ def usable_stored(case: Case) -> Stored:
             if first is None and values.size:
                 first = values.flat[0]
             differs = differs or bool((values != first).any())
-    refuse_unusable(case, bad, None if differs else first)
+    refuse_unusable(case, bad, None if differs or first is None else float(first))
     return image

@@ -30,7 +30,8 @@ def scene(seed, shape=SHAPE, background=0.5):
     """A label map of blobs, one channel of grey values in 16 bits, and a prediction that is a little off."""
     rng = np.random.default_rng(seed)
     field = ndimage.gaussian_filter(rng.normal(size=shape), 2)
-    label = np.digitize(field, np.quantile(field, background + (1 - background) * np.array([0, 0.4, 0.6, 0.8]))).astype(np.uint8)
+    shares = background + (1 - background) * np.array([0, 0.4, 0.6, 0.8])
+    label = np.digitize(field, np.quantile(field, shares)).astype(np.uint8)
     label[rng.random(shape) < 0.02] = IGNORED
     label[0, 0, :3] = 6  # what nobody declares
     image = np.rint(40 * label + rng.normal(0, 12, shape) - 1000).astype(np.int16)

@@ -83,7 +83,7 @@ def _opened(padded: NDArray[np.bool_]) -> int:
     for part in slabs(padded.shape):
         first = max(0, part.start - 2)  # an opening looks at two voxels to either side
         opened = grown(shrunk(padded[first : part.stop + 2], axes), axes)
-        count += np.count_nonzero(opened[part.start - first : part.stop - first])
+        count += int(np.count_nonzero(opened[part.start - first : part.stop - first]))
     return count
 
 
