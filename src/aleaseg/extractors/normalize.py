@@ -28,7 +28,7 @@ def unit(image: NDArray, low: float, high: float) -> NDArray[np.float32]:
     """
     if high <= low:
         return np.zeros(image.shape, dtype=np.float32)
-    return ((np.clip(image.astype(np.float64), low, high) - low) / (high - low)).astype(np.float32)
+    return _scaled(image, low, high, low, high - low)
 
 
 def foreground_normalized(image: NDArray, foreground: NDArray) -> NDArray[np.float32]:
@@ -49,4 +49,12 @@ def foreground_normalized(image: NDArray, foreground: NDArray) -> NDArray[np.flo
         raise ValueError("the mask has no foreground voxel to normalise by")
     low, high = np.percentile(inside, [0.5, 99.5])
     mean, deviation = float(inside.mean(dtype=np.float64)), float(inside.std(dtype=np.float64))
-    return ((np.clip(image.astype(np.float64), low, high) - mean) / max(deviation, 1e-8)).astype(np.float32)
+    return _scaled(image, low, high, mean, max(deviation, 1e-8))
+
+
+def _scaled(image: NDArray, low: float, high: float, middle: float, span: float) -> NDArray[np.float32]:
+    """Clipped, less the middle, over the span: in double, slice by slice."""
+    found = np.empty(image.shape, np.float32)
+    for k, flat in enumerate(image):
+        found[k] = (np.clip(flat.astype(np.float64), low, high) - middle) / span
+    return found

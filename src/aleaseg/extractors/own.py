@@ -130,13 +130,14 @@ class Own(Boxed):
     def _seen(self, case: Case) -> Iterator[tuple[str, NDArray[np.bool_] | None, Opinion | None]]:
         """Class, the mask (D, H, W) it is looked for about, and what is seen."""
         volume, label, _ = self.stack(case)
-        masks = dict(self.masks(case, volume, label))
-        if not any(mask is not None for mask in masks.values()):
-            yield from ((name, None, None) for name in masks)
-            return
-        image = self.normalized(case, volume, label)
-        for name, mask in masks.items():
-            yield name, mask, None if mask is None else self._look(image, mask)
+        image: NDArray[np.float32] | None = None
+        for name, mask in self.masks(case, volume, label):  # one in memory at a time
+            if mask is None:
+                yield name, None, None
+                continue
+            if image is None:
+                image = self.normalized(case, volume, label)
+            yield name, mask, self._look(image, mask)
 
     def _look(self, image: NDArray[np.float32], mask: NDArray[np.bool_]) -> Opinion:
         region = filled_boxes(mask, solid=self.settings.prompt == "label_box")
