@@ -13,7 +13,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import grid_sample
 
-__all__ = ["CHANNELS", "OUTSIDE", "Prompted", "PromptedSize", "cut", "look", "paste", "pasted", "window_about"]
+__all__ = [
+    "CHANNELS",
+    "OUTSIDE",
+    "Prompted",
+    "PromptedSize",
+    "cut",
+    "look",
+    "paste",
+    "pasted",
+    "window_about",
+]
 
 CHANNELS = ("slice before", "slice", "slice after", "region prompt", "point prompt")
 """Of the input: grey levels, about 0 to 1; the region is 1 inside a box or mask, points are +1 and -1 disks."""
