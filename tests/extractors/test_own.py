@@ -9,14 +9,17 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from aleaseg.case import Case, Dataset, Geometry, Voxels
 from aleaseg.errors import UsageError, WeightsRefused
 from aleaseg.extractors import ExtractorSettings, NoMap, checked
 from aleaseg.extractors.base import settled
 from aleaseg.extractors.checkpoint import file_sha256
+from aleaseg.extractors.normalize import foreground_normalized, unit
 from aleaseg.extractors.opinions import give_opinions
 from aleaseg.extractors.own import SHA256, Own, filled_boxes
+from aleaseg.networks.prompted import look
 from aleaseg.predictions.opinion import Opinions, write_opinion
 from aleaseg.readers import open_dataset
 from aleaseg.run import Run
@@ -111,6 +114,23 @@ def test_other_weights_are_refused_or_taken_by_name(tmp_path, monkeypatch):
     other.write_bytes(Path(str(files("aleaseg.networks") / "prompted.safetensors")).read_bytes())
     assert eye(dataset, weights=str(other)).network is not None
     assert len(eye(dataset, weights=str(other)).identity()["weights"]) == 64
+
+
+@pytest.mark.parametrize("normalize", ["raw", "foreground"])
+@pytest.mark.parametrize("prompt", ["label_slice_boxes", "label_box"])
+def test_it_sees_what_it_would_see_of_the_whole_volume_normalised(prompt, normalize):
+    image, mask = ball((9, 70, 90))
+    case, dataset = thing(image, mask, ("ball",))
+    one = eye(dataset, prompt=prompt, normalize=normalize)
+    (found,) = one.class_maps(case)
+    region = torch.from_numpy(filled_boxes(mask > 0, solid=prompt == "label_box"))
+    part = slice(*found.z_range)
+    seen = one.normalized(case, image, mask)
+    if normalize == "foreground":
+        whole = foreground_normalized(image, mask)
+        np.testing.assert_array_equal(seen, unit(whole, float(whole.min()), float(whole.max())))
+    logits, _ = look(one.network, torch.from_numpy(seen[part]), region[part])
+    np.testing.assert_array_equal(found.values, logits.numpy())
 
 
 # -- opinions of a data set -------------------------------------------------------------------------

@@ -6,7 +6,16 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aleaseg.networks.prompted import OUTSIDE, Prompted, PromptedSize, cut, look, paste, window_about
+from aleaseg.networks.prompted import (
+    OUTSIDE,
+    Prompted,
+    PromptedSize,
+    cut,
+    look,
+    paste,
+    pasted,
+    window_about,
+)
 
 SIZE = PromptedSize(side=32, stem=8, widths=(8, 16, 16))
 
@@ -114,3 +123,21 @@ def test_points_are_seen_and_an_empty_prompt_is_refused(network):
     with_points, _ = look(network, image, region, points, window=window)
     without, _ = look(network, image, region, window=window)
     assert not torch.allclose(with_points, without)
+
+
+@pytest.mark.parametrize("window", [(12.0, 9.0, 5.5), (0.0, 29.0, 8.0), (20.0, 15.0, 60.0)])
+def test_pasting_the_window_alone_is_pasting_all_and_cutting_it(window):
+    logits = torch.randn(3, 16, 16, generator=torch.Generator().manual_seed(0))
+    x, y, half = window
+    across = ((torch.arange(40.0) - x) / half).expand(30, 40)
+    down = ((torch.arange(30.0) - y) / half)[:, None].expand(30, 40)
+    grid = torch.stack([across, down], -1)[None].expand(3, -1, -1, -1)
+    whole = torch.nn.functional.grid_sample(
+        logits[:, None], grid, padding_mode="border", align_corners=False
+    )
+    inside = (across.abs() <= 1) & (down.abs() <= 1)
+    wanted = torch.where(inside, whole[:, 0], OUTSIDE)
+    assert torch.equal(paste(logits, window, (30, 40)), wanted)
+    rows, columns, found = pasted(logits, window, (30, 40))
+    assert found.shape == (3, int(inside.any(1).sum()), int(inside.any(0).sum()))
+    assert torch.equal(wanted[:, rows, columns], found)

@@ -8,7 +8,7 @@ from scipy import ndimage
 from aleaseg.checks import check
 from aleaseg.errors import UsageError
 from aleaseg.readers import open_dataset
-from aleaseg.readers.mask_values import between_only
+from aleaseg.readers.mask_values import between_only, value_counts
 
 SHAPE = (64, 72)
 
@@ -172,3 +172,11 @@ def test_a_mask_without_background_is_told(tmp_path):
     data_set(tmp_path, lambda n, mask: png(tmp_path, n, 1 + mask), n=3)
     found = check(open_dataset(tmp_path, classes="a=1,b=2")).findings
     assert [one.check for one in found] == ["no_background"] * 3
+
+
+@pytest.mark.parametrize("top", [1, 4, 300, 100_000])
+@pytest.mark.parametrize("shape", [(6, 9, 11), (20, 31)])
+def test_values_are_counted_as_sorting_them_does(top, shape):
+    label = np.random.default_rng(top).integers(-2, top, shape).astype(np.int32)
+    values, counts = np.unique(label, return_counts=True)
+    assert value_counts(label) == dict(zip(values.tolist(), counts.tolist(), strict=True))

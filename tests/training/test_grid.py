@@ -5,6 +5,10 @@ from dataclasses import asdict
 
 import numpy as np
 import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import ndimage
 
 from aleaseg.case import Case, Geometry, Voxels
 from aleaseg.errors import CaseError, Unreadable
@@ -20,6 +24,7 @@ from aleaseg.training.preprocessing import (
     IGNORE,
     Preprocessing,
     fit_normalisation,
+    nearest,
     normalise,
     prepare_label,
     resize,
@@ -220,3 +225,40 @@ def test_what_is_usual_decides_what_is_far_too_large():
     assert working_shape(grid, "a", large, usual=1e8) == (400, 500, 600)
     with pytest.raises(CaseError, match=r"at most 1\.9e\+06"):
         working_shape(grid, "a", large, usual=40 * 50 * 60)
+
+
+SHAPES = [
+    ((12, 31, 40), (5, 31, 13)),
+    ((1, 33, 20), (1, 10, 41)),
+    ((37, 64), (9, 70)),
+    ((5, 6, 7), (5, 6, 7)),
+]
+
+
+@pytest.mark.parametrize(("shape", "target"), SHAPES)
+def test_resize_is_smoothing_and_then_what_torch_interpolates(shape, target):
+    image = np.random.default_rng(0).normal(size=(2, *shape)).astype(np.float32)
+    sigma = [0.0, *(max(0.0, (n / m - 1) / 2) for n, m in zip(shape, target, strict=True))]
+    smooth = torch.from_numpy(ndimage.gaussian_filter(image, sigma, mode="nearest"))
+    mode = "bilinear" if len(shape) == 2 else "trilinear"
+    wanted = torch.nn.functional.interpolate(smooth[None], target, mode=mode, align_corners=False)[
+        0
+    ].numpy()
+    found = resize(image, target)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, wanted, rtol=0, atol=2e-6)
+
+
+@given(st.integers(1, 400), st.integers(1, 400))
+def test_nearest_takes_the_voxels_that_torch_takes(old, new):
+    line = np.arange(old)
+    there = torch.from_numpy(line.astype(np.float32))[None, None]
+    wanted = torch.nn.functional.interpolate(there, new, mode="nearest-exact")[0, 0].numpy()
+    np.testing.assert_array_equal(nearest(line, (new,)), wanted)
+
+
+def test_a_label_has_the_numbers_that_it_would_have_if_all_of_it_were_renumbered_first():
+    label = np.random.default_rng(1).integers(0, 12, (9, 20, 31)).astype(np.int16)
+    every = prepare_label(label, label.shape, (3, 7, 11), 9)
+    small = prepare_label(label, (4, 21, 10), (3, 7, 11), 9)
+    np.testing.assert_array_equal(small, nearest(every, (4, 21, 10)))

@@ -10,11 +10,12 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from aleaseg.case import Case, Dataset, Finding, Voxels
+from aleaseg.case import Case, Dataset, Finding, Stored, Voxels, stored_image
 from aleaseg.checks import confidence, nnunet
 from aleaseg.checks.closing import as_json, finding_row
 from aleaseg.checks.far_out import far_out
@@ -23,13 +24,14 @@ from aleaseg.checks.result import CheckResult
 from aleaseg.checks.turned import geometry_advice
 from aleaseg.errors import BadVoxels, CaseError, ShapeMismatch
 from aleaseg.readers.fit import differs_in_world, image_fault, image_hash, known_to_one
-from aleaseg.readers.mask_values import between_only
+from aleaseg.readers.mask_values import between_only, value_counts
 from aleaseg.readers.segments import are_segmentations, segments_of
 from aleaseg.run import write_json, write_table
 from aleaseg.work import cores, in_threads, map_cases
 
 __all__ = ["check", "join_groups", "same_image_groups", "summary", "write_check"]
 
+Read = TypeVar("Read", Voxels, Stored)
 _COLUMNS = ("case", "severity", "check", "expected", "found", "advice", "files")
 
 
@@ -154,7 +156,7 @@ def _look(dataset: Dataset, for_nnunet: bool, case: Case) -> Looked:
     findings: list[Finding] = []
     image = label = certain = None
     try:
-        image = _tried(case.read_image, "image", findings, case)
+        image = _tried(partial(stored_image, case), "image", findings, case)
         label = _tried(case.read_label, "label", findings, case) if case.read_label else None
         if image is not None:
             findings += _image_findings(case, image)
@@ -163,7 +165,7 @@ def _look(dataset: Dataset, for_nnunet: bool, case: Case) -> Looked:
         if image is not None and label is not None:
             findings += _fit_findings(case, image, label)
             findings += nnunet.case_notes(case, image, label) if for_nnunet else []
-        digest = None if image is None else image_hash(image.array)
+        digest = None if image is None else image_hash(image)
         # A label that is made of confidences has told what is wrong with them.
         told = label is None and dataset.confidence is not None and dataset.confidence.makes_label
         if case.read_confidence is not None and not told:
@@ -176,7 +178,7 @@ def _look(dataset: Dataset, for_nnunet: bool, case: Case) -> Looked:
     return Looked(tuple(findings), digest, None if image is None else image.geometry, certain)
 
 
-def _confidence(case: Case, image: Voxels | None, findings: list[Finding]) -> confidence.Certain | None:
+def _confidence(case: Case, image: Stored | None, findings: list[Finding]) -> confidence.Certain | None:
     """The highest confidences of a case; what is wrong with them is added to the findings."""
     assert case.read_confidence is not None
     q = _tried(case.read_confidence, "confidence", findings, case)
@@ -194,7 +196,7 @@ def _unforeseen(case: Case, found: str) -> Finding:
     )  # fmt: skip
 
 
-def _tried(read: Callable[[], Voxels], what: str, findings: list[Finding], case: Case) -> Voxels | None:
+def _tried(read: Callable[[], Read], what: str, findings: list[Finding], case: Case) -> Read | None:
     """The voxels, or None and a finding."""
     try:
         voxels = read()
@@ -207,8 +209,8 @@ def _tried(read: Callable[[], Voxels], what: str, findings: list[Finding], case:
     return voxels
 
 
-def _image_findings(case: Case, image: Voxels) -> list[Finding]:
-    fault = image_fault(image.array)
+def _image_findings(case: Case, image: Stored) -> list[Finding]:
+    fault = image_fault(image)
     if fault is None:
         return []
     advice = "export the image again, or leave the case out"
@@ -216,8 +218,7 @@ def _image_findings(case: Case, image: Voxels) -> list[Finding]:
 
 
 def _label_findings(case: Case, label: Voxels, dataset: Dataset) -> list[Finding]:
-    values, counts = np.unique(label.array, return_counts=True)
-    present = dict(zip(values.tolist(), counts.tolist(), strict=True))
+    present = value_counts(label.array)
     allowed = {0, *dataset.values} | ({dataset.ignore} if dataset.ignore is not None else set())
     findings = []
     strange = {value: count for value, count in present.items() if value not in allowed}
@@ -279,8 +280,8 @@ def _named_otherwise(case: Case, dataset: Dataset) -> list[Finding]:
     ]  # fmt: skip
 
 
-def _fit_findings(case: Case, image: Voxels, label: Voxels) -> list[Finding]:
-    shape = image.array.shape[1:]
+def _fit_findings(case: Case, image: Stored, label: Voxels) -> list[Finding]:
+    shape = image.channels[0].shape
     if label.array.shape != shape:
         return [
             Finding(
@@ -291,7 +292,7 @@ def _fit_findings(case: Case, image: Voxels, label: Voxels) -> list[Finding]:
             )
         ]  # fmt: skip
     apart = differs_in_world(image.geometry, label.geometry)
-    if _holds_mask(image.array, label.array):
+    if _holds_mask(image, label.array):
         return [
             Finding(
                 case.id, "note", "image_is_mask", "an image and a mask", "the mask in the image's place as well",
@@ -316,11 +317,16 @@ def _fit_findings(case: Case, image: Voxels, label: Voxels) -> list[Finding]:
     ]  # fmt: skip
 
 
-def _holds_mask(image: NDArray, label: NDArray) -> bool:
-    """Whether an image (channel, *spatial) is its label, but for how it writes the values."""
-    if len(image) > 1 or not label.any() or not np.array_equal(image[0] != 0, label != 0):
+def _holds_mask(image: Stored, label: NDArray) -> bool:
+    """Whether an image is its label, but for how it writes the values."""
+    if len(image.channels) > 1 or not label.any():
         return False
-    return len(np.unique(image)) == len(np.unique(label))
+    pairs = zip(image.channels[0], label, strict=True)
+    if not all(
+        np.array_equal(image.scaled(flat, image.scales[0]) != 0, known != 0) for flat, known in pairs
+    ):
+        return False
+    return len(np.unique(image.values().array)) == len(np.unique(label))
 
 
 def _twins(hashes: Mapping[str, str]) -> list[Finding]:

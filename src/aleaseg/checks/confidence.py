@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from aleaseg.case import Case, Dataset, Finding, Voxels
+from aleaseg.case import Case, Dataset, Finding, Stored, Voxels
 from aleaseg.readers.fit import differs_in_world
 
 __all__ = ["Certain", "case_findings", "certain", "dataset_findings"]
@@ -48,13 +48,13 @@ def _highest(q: NDArray[np.float32]) -> float:
     return float(np.nanmax(q)) if not np.isnan(q).all() else float("nan")
 
 
-def case_findings(case: Case, image: Voxels | None, q: Voxels) -> list[Finding]:
+def case_findings(case: Case, image: Stored | None, q: Voxels) -> list[Finding]:
     """Of one case: confidences on another grid than the image, in another place, or of nothing at all."""
     files = (*case.image_files, *case.confidence_files)
-    if image is not None and q.array.shape[1:] != image.array.shape[1:]:
+    if image is not None and q.array.shape[1:] != image.channels[0].shape:
         return [
             Finding(
-                case.id, "error", "confidence_shape", f"confidences of the image's shape, {image.array.shape[1:]}",
+                case.id, "error", "confidence_shape", f"confidences of the image's shape, {image.channels[0].shape}",
                 f"confidences of shape {q.array.shape[1:]}",
                 "find the confidences of this image, or resample them, linearly, to its grid", files,
             )

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from aleaseg.case import Case, Dataset, Finding, Voxels
+from aleaseg.case import Case, Dataset, Finding, Stored, Voxels
 
 __all__ = ["case_notes", "is_for_nnunet", "notes"]
 
@@ -51,7 +51,7 @@ def notes(dataset: Dataset) -> list[Finding]:
     return found
 
 
-def case_notes(case: Case, image: Voxels, label: Voxels) -> list[Finding]:
+def case_notes(case: Case, image: Stored, label: Voxels) -> list[Finding]:
     """What nnU-Net compares more strictly than this package: the spacing, to five digits (`numpy.allclose`)."""
     ours, theirs = image.geometry.spacing_mm, label.geometry.spacing_mm
     if (

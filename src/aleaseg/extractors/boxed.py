@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from aleaseg.case import Case, usable_label
 from aleaseg.errors import BadVoxels, CaseError
-from aleaseg.extractors.normalize import foreground_normalized, percentile_range, unit
+from aleaseg.extractors.normalize import foreground_range, percentile_range, standardized, unit
 from aleaseg.extractors.released import Released
 from aleaseg.measures.regions import Regions
 
@@ -88,13 +89,36 @@ class Boxed(Released):
         Raises:
             CaseError: nothing differs in what is seen then, or nothing is annotated to normalise by.
         """
+        seen = self.levels(case, volume, label)
+        found = np.empty(volume.shape, np.float32)
+        for into, flat in zip(found, volume, strict=True):
+            into[...] = seen(flat)
+        return found
+
+    def levels(
+        self, case: Case, volume: NDArray, label: NDArray | None
+    ) -> Callable[[NDArray], NDArray[np.float32]]:
+        """What makes grey values of any part of the volume those that `normalized` gives.
+
+        Raises:
+            CaseError: as `normalized` does.
+        """
+        # Neither step ever falls where grey values rise: the ends of what is seen are those of the volume.
+        ends = np.stack([volume.min(), volume.max()])
+        before: Callable[[NDArray], NDArray] = np.asarray
         if self.settings.normalize == "foreground":
-            volume = foreground_normalized(volume, self.foreground(case, volume, label))
-            low, high = float(volume.min()), float(volume.max())
+            before = partial(
+                standardized, by=foreground_range(volume[self.foreground(case, volume, label)])
+            )
+            low, high = map(float, before(ends))
         else:
             low, high = self.window or percentile_range(volume)
-        seen = unit(volume, low, high)
-        if seen.min() == seen.max():
+
+        def seen(part: NDArray) -> NDArray[np.float32]:
+            return unit(before(part), low, high)
+
+        black, white = seen(ends)
+        if black == white:
             raise BadVoxels(
                 case.id,
                 f"an image with one grey level between {low:g} and {high:g}",

@@ -9,7 +9,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["foreground_normalized", "percentile_range", "unit"]
+__all__ = ["foreground_normalized", "foreground_range", "percentile_range", "standardized", "unit"]
+
+Range = tuple[float, float, float, float]
+"""Lowest and highest value, mean and standard deviation."""
 
 
 def percentile_range(image: NDArray) -> tuple[float, float]:
@@ -31,6 +34,28 @@ def unit(image: NDArray, low: float, high: float) -> NDArray[np.float32]:
     return _scaled(image, low, high, low, high - low)
 
 
+def foreground_range(inside: NDArray) -> Range:
+    """What the paper's X is clipped to, and the mean and deviation that are taken out of it.
+
+    Args:
+        inside: grey values of the annotated foreground, finite.
+
+    Raises:
+        ValueError: there are none.
+    """
+    if not inside.size:
+        raise ValueError("the mask has no foreground voxel to normalise by")
+    low, high = np.percentile(inside, [0.5, 99.5])
+    mean, deviation = float(inside.mean(dtype=np.float64)), float(inside.std(dtype=np.float64))
+    return float(low), float(high), mean, deviation
+
+
+def standardized(image: NDArray, by: Range) -> NDArray[np.float32]:
+    """Grey values of any shape clipped to a range, its mean and deviation taken out; never falls where they rise."""
+    low, high, mean, deviation = by
+    return _scaled(image, low, high, mean, max(deviation, 1e-8))
+
+
 def foreground_normalized(image: NDArray, foreground: NDArray) -> NDArray[np.float32]:
     """The paper's X: clipped to the foreground's 0.5-99.5% range, its mean and deviation taken out.
 
@@ -44,17 +69,12 @@ def foreground_normalized(image: NDArray, foreground: NDArray) -> NDArray[np.flo
     Raises:
         ValueError: there is no foreground.
     """
-    inside = image[foreground.astype(bool)]
-    if not inside.size:
-        raise ValueError("the mask has no foreground voxel to normalise by")
-    low, high = np.percentile(inside, [0.5, 99.5])
-    mean, deviation = float(inside.mean(dtype=np.float64)), float(inside.std(dtype=np.float64))
-    return _scaled(image, low, high, mean, max(deviation, 1e-8))
+    return standardized(image, foreground_range(image[foreground.astype(bool)]))
 
 
 def _scaled(image: NDArray, low: float, high: float, middle: float, span: float) -> NDArray[np.float32]:
-    """Clipped, less the middle, over the span: in double, slice by slice."""
+    """Clipped, less the middle, over the span: in double, of a volume slice by slice."""
     found = np.empty(image.shape, np.float32)
-    for k, flat in enumerate(image):
+    for k, flat in enumerate(image) if image.ndim > 2 else [(..., image)]:
         found[k] = (np.clip(flat.astype(np.float64), low, high) - middle) / span
     return found

@@ -6,7 +6,8 @@ slice with the neighbours. It was never shown an image of a patient.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Callable, Iterator
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -23,13 +24,14 @@ from aleaseg.extractors.boxed import Boxed
 from aleaseg.extractors.boxes import slice_boxes
 from aleaseg.extractors.checkpoint import file_sha256, load_strictly, read_state
 from aleaseg.measures.label_agreement import dice
-from aleaseg.networks.prompted import Prompted, look, paste
+from aleaseg.networks.prompted import Prompted, look, pasted, window_about
 from aleaseg.predictions.opinion import Opinion
 
 __all__ = ["SHA256", "Own", "filled_boxes"]
 
 SHA256 = "14b848907b8808930e125e0c95628b16cfd5136b4d24724a3c2cdc9c9a93a293"
 """Of the weights in the package."""
+Levels = Callable[[NDArray], NDArray[np.float32]]
 # A slice on one core, and the network.
 _SECONDS, _BYTES = 0.012, 50_000_000
 
@@ -130,31 +132,40 @@ class Own(Boxed):
     def _seen(self, case: Case) -> Iterator[tuple[str, NDArray[np.bool_] | None, Opinion | None]]:
         """Class, the mask (D, H, W) it is looked for about, and what is seen."""
         volume, label, _ = self.stack(case)
-        image: NDArray[np.float32] | None = None
-        for name, mask in self.masks(case, volume, label):  # one in memory at a time
+        seen: Levels | None = None
+        for name, mask in self.masks(case, volume, label):
             if mask is None:
                 yield name, None, None
                 continue
-            if image is None:
-                image = self.normalized(case, volume, label)
-            yield name, mask, self._look(image, mask)
+            seen = seen or self.levels(case, volume, label)
+            yield name, mask, self._look(volume, seen, mask)
 
-    def _look(self, image: NDArray[np.float32], mask: NDArray[np.bool_]) -> Opinion:
-        region = filled_boxes(mask, solid=self.settings.prompt == "label_box")
-        there = np.flatnonzero(region.any((1, 2)))
+    def _look(self, volume: NDArray, seen: Levels, mask: NDArray[np.bool_]) -> Opinion:
+        there = np.flatnonzero(mask.any((1, 2)))
         part = slice(int(there[0]), int(there[-1]) + 1)
+        region = torch.from_numpy(filled_boxes(mask[part], solid=self.settings.prompt == "label_box"))
+        window = window_about(region)
+        x, y, half = window
+        # Nothing else of the slices is looked at, or normalised.
+        rows, columns = (_pixels(middle, half) for middle in (y, x))
+        image = np.zeros(region.shape, np.float32)
+        for into, flat in zip(image, volume[part], strict=True):
+            into[rows, columns] = seen(flat[rows, columns])
         with self.autocast():
-            logits, window = look(
-                self.network, torch.from_numpy(image[part]), torch.from_numpy(region[part])
-            )
+            logits, window = look(self.network, torch.from_numpy(image), region, window=window)
         return Opinion(logits.numpy(), part.start, window)
+
+
+def _pixels(middle: float, half: float) -> slice:
+    """Every pixel of a line that a window takes from, its neighbours for the interpolation among them."""
+    return slice(max(0, math.floor(middle - half) - 2), math.ceil(middle + half) + 3)
 
 
 def _outline(one: Opinion, shape: tuple[int, ...]) -> NDArray[np.bool_]:
     """(D, H, W): where the network says yes."""
     found = np.zeros(shape, dtype=bool)
-    pasted = paste(torch.from_numpy(one.logits), one.window, (shape[1], shape[2]))
-    found[one.first : one.first + len(one.logits)] = (pasted > 0).numpy()
+    rows, columns, logits = pasted(torch.from_numpy(one.logits), one.window, (shape[1], shape[2]))
+    found[one.first : one.first + len(logits), rows, columns] = (logits > 0).numpy()
     return found
 
 

@@ -13,7 +13,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import grid_sample
 
-__all__ = ["CHANNELS", "OUTSIDE", "Prompted", "PromptedSize", "cut", "look", "paste", "window_about"]
+__all__ = [
+    "CHANNELS",
+    "OUTSIDE",
+    "Prompted",
+    "PromptedSize",
+    "cut",
+    "look",
+    "paste",
+    "pasted",
+    "window_about",
+]
 
 CHANNELS = ("slice before", "slice", "slice after", "region prompt", "point prompt")
 """Of the input: grey levels, about 0 to 1; the region is 1 inside a box or mask, points are +1 and -1 disks."""
@@ -140,15 +150,36 @@ def paste(logits: Tensor, window: tuple[float, float, float], shape: tuple[int, 
     Returns:
         (D, H, W).
     """
+    whole = torch.full((len(logits), *shape), OUTSIDE)
+    rows, columns, found = pasted(logits, window, shape)
+    whole[:, rows, columns] = found
+    return whole
+
+
+def pasted(
+    logits: Tensor, window: tuple[float, float, float], shape: tuple[int, int]
+) -> tuple[slice, slice, Tensor]:
+    """What `paste` puts inside the window: its rows and columns, and (D, rows, columns)."""
     x, y, half = window
-    across = ((torch.arange(shape[1], dtype=torch.float32) - x) / half)[None, :].expand(shape)
-    down = ((torch.arange(shape[0], dtype=torch.float32) - y) / half)[:, None].expand(shape)
-    grid = torch.stack([across, down], dim=-1)[None].expand(len(logits), -1, -1, -1)
-    found = grid_sample(logits[:, None], grid, mode="bilinear", padding_mode="border", align_corners=False)[
-        :, 0
-    ]
-    inside = (across.abs() <= 1) & (down.abs() <= 1)
-    return torch.where(inside, found, torch.full((), OUTSIDE))
+    (columns, across), (rows, down) = (
+        _within((torch.arange(size, dtype=torch.float32) - middle) / half)
+        for size, middle in ((shape[1], x), (shape[0], y))
+    )
+    grid = torch.stack(torch.meshgrid(across, down, indexing="xy"), dim=-1)[None]
+    if not grid.numel():
+        return rows, columns, logits.new_zeros((len(logits), len(down), len(across)))
+    grid = grid.expand(len(logits), -1, -1, -1)
+    found = grid_sample(logits[:, None], grid, mode="bilinear", padding_mode="border", align_corners=False)
+    return rows, columns, found[:, 0]
+
+
+def _within(line: Tensor) -> tuple[slice, Tensor]:
+    """Which places of a rising line lie in [-1, 1], and what it is there."""
+    inside = (line.abs() <= 1).nonzero()[:, 0]
+    if not len(inside):
+        return slice(0, 0), line[:0]
+    part = slice(int(inside[0]), int(inside[-1]) + 1)
+    return part, line[part]
 
 
 def look(
@@ -183,10 +214,12 @@ def look(
     side, depth = network.size.side, len(image)
     where = torch.tensor([window]).expand(depth, -1)
     levels = cut(image[:, None], where, side)[:, 0]
-    prompts = torch.stack([region, torch.zeros_like(region) if points is None else points], dim=1)
-    prompts = cut(prompts.float(), where, side, "nearest")
+    prompts = [
+        torch.zeros_like(levels) if one is None else cut(one[:, None].float(), where, side, "nearest")[:, 0]
+        for one in (region, points)
+    ]
     before, after = levels[[0, *range(depth - 1)]], levels[[*range(1, depth), depth - 1]]
-    seen = torch.cat([torch.stack([before, levels, after], dim=1), prompts], dim=1)
+    seen = torch.stack([before, levels, after, *prompts], dim=1)
     device = next(network.parameters()).device
     network.eval()
     with torch.inference_mode():

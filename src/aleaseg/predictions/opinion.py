@@ -137,11 +137,11 @@ def _read(path: Any) -> tuple[tuple[int, ...], str, dict[str, Opinion]]:
 def _pasted(one: Opinion | None, shape: tuple[int, ...]) -> NDArray[np.float16]:
     import torch
 
-    from aleaseg.networks.prompted import OUTSIDE, paste
+    from aleaseg.networks.prompted import OUTSIDE, pasted
 
     whole = np.full((1, *shape) if len(shape) == 2 else shape, OUTSIDE, np.float16)
     if one is not None:
         logits = torch.from_numpy(one.logits.astype(np.float32))
-        pasted = paste(logits, one.window, (whole.shape[1], whole.shape[2]))
-        whole[one.first : one.first + len(logits)] = pasted.numpy()
+        rows, columns, found = pasted(logits, one.window, (whole.shape[1], whole.shape[2]))
+        whole[one.first : one.first + len(logits), rows, columns] = found.numpy()
     return whole.reshape(shape)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
 
-from aleaseg.case import Geometry
+from aleaseg.case import Geometry, Stored
 from aleaseg.readers.headers import corners_apart
 
 __all__ = ["differs_in_world", "image_fault", "image_hash", "known_to_one"]
@@ -17,41 +18,52 @@ _TOLERANCE_VOXELS = 0.1
 _TOLERANCE_SPACING = 0.01
 
 
-def image_hash(array: NDArray) -> str:
+def image_hash(image: Stored) -> str:
     """The same for the same voxels: 32 hexadecimal digits.
 
     Args:
-        array: (channel, *spatial), taken as float32.
+        image: whose values count, as float32.
     """
-    array = np.ascontiguousarray(array, dtype=np.float32)
-    digest = hashlib.sha256(str(array.shape).encode())
-    digest.update(array.data)
+    digest = hashlib.sha256(str((len(image.channels), *image.channels[0].shape)).encode())
+    for values in _slices(image):
+        digest.update(np.ascontiguousarray(values).data)
     return digest.hexdigest()[:32]
 
 
-def image_fault(array: NDArray) -> tuple[str, str] | None:
+def image_fault(image: Stored) -> tuple[str, str] | None:
     """What makes an image useless, (short name, in words): NaN, infinite or constant voxels.
 
     Args:
-        array: (channel, *spatial).
+        image: whose values count, as float32.
 
     Returns:
         ("nan" | "infinite" | "constant", what was found), or None.
     """
-    for number, channel in enumerate(array):
-        where = f" in channel {number}" if len(array) > 1 else ""
-        with np.errstate(invalid="ignore"):
-            low, high = channel.min(), channel.max()
-        if np.isnan(low) or np.isnan(high):
-            return "nan", f"{int(np.isnan(channel).sum())} voxels of {channel.size} are NaN{where}"
+    for number in range(len(image.channels)):
+        where = f" in channel {number}" if len(image.channels) > 1 else ""
+        found = [(float(one.min()), float(one.max())) for one in _slices(image, number) if one.size]
+        low, high = np.min(found), np.max(found)
+        size = image.channels[number].size
+        if np.isnan(low):
+            bad = sum(int(np.isnan(one).sum()) for one in _slices(image, number))
+            return "nan", f"{bad} voxels of {size} are NaN{where}"
         if np.isinf(low) or np.isinf(high):
-            return (
-                "infinite",
-                f"{int(np.isinf(channel).sum())} voxels of {channel.size} are infinite{where}",
-            )
+            bad = sum(int(np.isinf(one).sum()) for one in _slices(image, number))
+            return "infinite", f"{bad} voxels of {size} are infinite{where}"
         if low == high:
             return "constant", f"every voxel is {low:.6g}{where}"
     return None
+
+
+def _slices(image: Stored, number: int | None = None) -> Iterator[NDArray[np.float32]]:
+    """The values of a channel, or of all, a slice at a time: what is made of one stays in the processor's cache."""
+    for channel, scale in list(zip(image.channels, image.scales, strict=True))[
+        slice(None) if number is None else slice(number, number + 1)
+    ]:
+        for flat in channel:
+            # Beyond float32 is infinite, which is one of the faults.
+            with np.errstate(over="ignore", invalid="ignore"):
+                yield Stored.scaled(flat, scale).astype(np.float32, copy=False)
 
 
 def differs_in_world(first: Geometry, second: Geometry) -> str | None:

@@ -19,7 +19,16 @@ from aleaseg.errors import CaseError, UsageError
 from aleaseg.readers.headers import note
 from aleaseg.readers.voxels import read_label
 
-__all__ = ["Guess", "Seen", "between_only", "guess_binary", "look_into", "looks_like_mask", "turned_round"]
+__all__ = [
+    "Guess",
+    "Seen",
+    "between_only",
+    "guess_binary",
+    "look_into",
+    "looks_like_mask",
+    "turned_round",
+    "value_counts",
+]
 
 # How a binary mask writes "inside".
 _INSIDE = (1, 255, 65535)
@@ -37,6 +46,8 @@ _LOOKED_AT = 20_000
 _FEWEST = 10
 _THIN = 0.8
 _BULK = 0.2
+# A wider range of values than any number of classes is sorted, not counted.
+_MOST_COUNTED = 4096
 
 
 @dataclass(frozen=True)
@@ -266,6 +277,26 @@ def looks_like_mask(label: NDArray) -> list[int]:
     own, beside = _neighbours(label, _sample(np.flatnonzero(label != values[0])))
     alike = bool((beside == own[:, None]).mean() >= _ALIKE_IN_MASK)
     return values.tolist() if alike or _is_grey(label, values) else []
+
+
+def value_counts(label: NDArray) -> dict[int, int]:
+    """Every value of a label map, and at how many voxels it is.
+
+    Args:
+        label: (*spatial) whole numbers.
+
+    >>> value_counts(np.array([[0, 7], [-1, 7]]))
+    {-1: 1, 0: 1, 7: 2}
+    """
+    low, high = (int(label.min()), int(label.max())) if label.size else (0, 0)
+    if high - low > _MOST_COUNTED:
+        values, counts = np.unique(label, return_counts=True)
+        return dict(zip(values.tolist(), counts.tolist(), strict=True))
+    # A volume sorted by value would take a second; counted slice by slice it takes a tenth and no memory.
+    total = np.zeros(high - low + 1, np.intp)
+    for flat in label if label.ndim > 2 else label[None]:
+        total += np.bincount(flat.ravel().astype(np.intp) - low, minlength=len(total))
+    return {low + int(place): int(total[place]) for place in np.flatnonzero(total)}
 
 
 def between_only(label: NDArray) -> list[tuple[int, int]]:

@@ -11,9 +11,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
-from aleaseg.case import Case, Dataset, Geometry, Voxels
+from aleaseg.case import Case, Dataset, Geometry, Voxels, stored_image
 from aleaseg.errors import AleasegError
 from aleaseg.pages.files import write_if_changed
 from aleaseg.pages.javascript import as_script
@@ -131,7 +132,7 @@ def _draw(
     """Make and write the pictures of one case, with their stamp; returns one line if that failed."""
     (case, stamp, wanted), notes = item, list[str]()
     try:
-        image = case.read_image()
+        image = _grey_values(case)
         spatial = image.array.shape[1:]
         label = same_grid(
             None if case.read_label is None else case.read_label().array, spatial, "mask", notes
@@ -162,6 +163,15 @@ def _draw(
     _write_slices(report, case.id, slices)
     _write(report, case.id, _about(stamp, pictures["planes"][0], image.geometry), pictures, small)
     return None
+
+
+def _grey_values(case: Case) -> Voxels:
+    """An image in the small whole numbers of its files where those are its values: they are drawn alike."""
+    stored = stored_image(case)
+    small = all(channel.dtype.kind in "iu" and channel.dtype.itemsize <= 2 for channel in stored.channels)
+    if not small or any(scale is not None for scale in stored.scales):
+        return stored.values()
+    return Voxels(np.stack(stored.channels), stored.geometry, stored.notes)
 
 
 def _slices(

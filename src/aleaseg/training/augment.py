@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Literal
 
-__all__ = ["Augmentation", "augmentation"]
+__all__ = ["Augmentation", "augmentation", "untracked"]
 
 Augmentation = Literal["none", "light", "strong"]
 
@@ -26,6 +28,19 @@ def augmentation(
     if name == "none":
         return Compose([])
     return Compose(_light(dims, label) if name == "light" else _strong(dims, label))
+
+
+@contextmanager
+def untracked() -> Iterator[None]:
+    """Within, MONAI keeps no affine and no history of what it transforms: the numbers are the same, in less time."""
+    from monai.data.meta_obj import get_track_meta, set_track_meta
+
+    before = get_track_meta()
+    set_track_meta(False)
+    try:
+        yield
+    finally:
+        set_track_meta(before)
 
 
 def _light(dims: int, label: str) -> list[Any]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from aleaseg.training.augment import augmentation
+from aleaseg.training.augment import augmentation, untracked
 from aleaseg.training.copies import WorkingCopy
 from aleaseg.training.preprocessing import IGNORE, of_looked
 from aleaseg.training.schedule import Schedule
@@ -152,11 +152,12 @@ def batch_at(
     rng = np.random.default_rng([schedule.seed, step])
     augment.set_random_state(seed=int(rng.integers(2**31)))
     picked = cases_at(step, cases, schedule)
-    if labels is None:
-        found = [_of_label(case, patch, rng, augment, maps) for case in picked]
-    else:
-        lot = np.random.default_rng([schedule.seed, _DRAWN, step])
-        found = [_of_confidence(case, patch, rng, augment, labels, lot) for case in picked]
+    with untracked():
+        if labels is None:
+            found = [_of_label(case, patch, rng, augment, maps) for case in picked]
+        else:
+            lot = np.random.default_rng([schedule.seed, _DRAWN, step])
+            found = [_of_confidence(case, patch, rng, augment, labels, lot) for case in picked]
     stacked: dict[str, Any] = {
         name: torch.as_tensor(np.stack([one[name] for one in found])) for name in found[0]
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ __all__ = [
     "Preprocessing",
     "check_values",
     "fit_normalisation",
+    "nearest",
     "normalise",
     "of_looked",
     "prepare_label",
@@ -176,21 +178,70 @@ def normalise(image: NDArray, rules: Rules) -> NDArray[np.float32]:
     return np.clip(out, -10, 10)
 
 
-def resize(image: NDArray, shape: Sequence[int], *, nearest: bool = False) -> NDArray:
-    """Resample (channel, *spatial) to another shape over the same field of view (MONAI's Resize)."""
+def resize(image: NDArray, shape: Sequence[int]) -> NDArray:
+    """Resample (channel, *spatial) linearly to another shape over the same field of view.
+
+    Where it is made smaller it is smoothed before, against aliasing, as skimage does it: by a Gaussian of
+    (factor - 1) / 2 voxels, the border going on. Both are linear and separable, so each axis is one sparse matrix, and
+    nothing as large as the image is made.
+
+    Args:
+        image: float.
+        shape: (*working).
+
+    Returns:
+        float32, or the image itself where it has the shape.
+    """
     if tuple(image.shape[1:]) == tuple(shape):
         return image
-    from monai.transforms import Resize
+    return np.stack([_resampled(channel, shape) for channel in image])
 
-    mode = "nearest-exact" if nearest else ("trilinear" if len(shape) == 3 else "bilinear")
-    if not nearest:
-        # Against aliasing, as skimage does it. MONAI's own option smooths against zeros beyond the border.
-        factors = [old / new for new, old in zip(shape, image.shape[1:], strict=True)]
-        sigma = [0.0, *(max(0.0, (factor - 1) / 2) for factor in factors)]
-        image = ndimage.gaussian_filter(image, sigma, mode="nearest")
-    transform = Resize(tuple(shape), mode=mode, anti_aliasing=False, align_corners=None)
-    resized: NDArray = np.asarray(transform(image))
-    return resized
+
+def _resampled(channel: NDArray, shape: Sequence[int]) -> NDArray[np.float32]:
+    found = np.asarray(channel, np.float32)
+    # From the slowest axis: the last ones are turned round to be first, and there is less to turn by then.
+    for axis, size in enumerate(shape):
+        old = found.shape[axis]
+        if old == size:
+            continue
+        first = np.moveaxis(found, axis, 0)
+        flat = _along(old, size) @ np.ascontiguousarray(first).reshape(old, -1)
+        found = np.moveaxis(flat.reshape(size, *first.shape[1:]), 0, axis)
+    return np.ascontiguousarray(found, np.float32)
+
+
+@lru_cache(maxsize=64)
+def _along(old: int, new: int) -> Any:
+    """(new, old): smoothing and linear interpolation along one axis."""
+    from scipy import sparse
+
+    places = _places(old, new)
+    low = np.minimum(places.astype(int), old - 1)
+    part = places - low
+    rows = np.zeros((new, old))
+    rows[np.arange(new), low] = 1 - part
+    rows[np.arange(new), np.minimum(low + 1, old - 1)] += part
+    sigma = (old / new - 1) / 2
+    if sigma > 0:
+        # Column by column what smoothing makes of one voxel.
+        rows = rows @ ndimage.gaussian_filter1d(np.eye(old), sigma, axis=0, mode="nearest")
+    return sparse.csr_array(rows.astype(np.float32))
+
+
+def nearest(array: NDArray, shape: Sequence[int]) -> NDArray:
+    """The voxels (*spatial) nearest to those of another shape over the same field of view; no value is made."""
+    at = []
+    for old, new in zip(array.shape, shape, strict=True):
+        at.append(np.minimum((_places(old, new) + np.float32(0.5)).astype(int), old - 1))
+    return array[np.ix_(*at)]
+
+
+def _places(old: int, new: int) -> NDArray[np.float32]:
+    """Where voxels of a new grid lie on an old one, to the bit as torch's `interpolate` has it: networks were
+    trained on what it gave.
+    """
+    places = np.float64(np.float32(old / new)) * (np.arange(new) + 0.5) - 0.5
+    return np.maximum(places.astype(np.float32), np.float32(0))
 
 
 def of_looked(total: NDArray, share: NDArray) -> NDArray[np.float32]:
@@ -215,11 +266,10 @@ def prepare_label(
     """
     if len(values) > IGNORE - 1:
         raise ValueError(f"{len(values)} label values; at most {IGNORE - 1} can be trained")
-    indices = np.zeros(label.shape, dtype=np.uint8)
+    small = nearest(label, shape)
+    indices = np.zeros(small.shape, dtype=np.uint8)
     for index, value in enumerate(values, start=1):
-        indices[label == value] = index
+        indices[small == value] = index
     if ignore is not None:
-        indices[label == ignore] = IGNORE
-    # Nearest neighbour on class indices: exact in float32 up to 255.
-    small: Any = resize(indices[None].astype(np.float32), shape, nearest=True)
-    return small[0].astype(np.uint8)
+        indices[small == ignore] = IGNORE
+    return indices

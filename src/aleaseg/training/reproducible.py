@@ -19,15 +19,15 @@ def reproducible(same: bool) -> Iterator[None]:
     import torch
 
     memory: Any = torch.utils.deterministic
-    deterministic = torch.are_deterministic_algorithms_enabled()
-    warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
+    before = torch.get_deterministic_debug_mode()
     benchmark, fill = torch.backends.cudnn.benchmark, memory.fill_uninitialized_memory
-    torch.use_deterministic_algorithms(same, warn_only=True)
+    # What `use_deterministic_algorithms` does, without importing torch's compiler: that takes over a second.
+    torch.set_deterministic_debug_mode("warn" if same else "default")
     torch.backends.cudnn.benchmark = not same
     # Filling new memory with NaN finds faults of operations, and takes a twentieth of a step.
     memory.fill_uninitialized_memory = False
     try:
         yield
     finally:
-        torch.use_deterministic_algorithms(deterministic, warn_only=warn_only)
+        torch.set_deterministic_debug_mode(before)
         torch.backends.cudnn.benchmark, memory.fill_uninitialized_memory = benchmark, fill
