@@ -14,7 +14,6 @@ import argparse
 import json
 import re
 import shlex
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -87,7 +86,9 @@ def main() -> None:
     given = parser.parse_args()
     torch.set_num_threads(1)
 
-    settings = DownstreamSettings(given.dataset, measures="", steps=given.steps, groups=given.groups)
+    settings = DownstreamSettings(
+        given.dataset, measures="", steps=given.steps, groups=given.groups, device="cpu"
+    )
     clean = open_clean(settings)
     training, _ = split(clean, settings)
     begin_bench(Run(given.out / "bench"), settings, clean, "downstream")
@@ -104,8 +105,11 @@ def main() -> None:
     choices = run.path / "trainings" / "choices.json"
     if not choices.exists():
         write_json(choices, {"faulty": sorted(faulty), "choices": chosen})
-    command = shlex.join(
-        ["python", "benchmarks/downstream_mobilesam.py", "WEIGHTS", given.dataset.name, *sys.argv[3:]]
+    options = shlex.join(
+        ["--inputs", *given.inputs, "--lots", str(given.lots), "--steps", str(given.steps)]
+    )
+    command = (
+        f"python benchmarks/downstream_mobilesam.py WEIGHTS {given.dataset.name} --out FOLDER {options}"
     )
     result = run_downstream(
         settings,

@@ -159,6 +159,10 @@ def test_the_table_is_the_mean_over_classes_and_then_cases_for_every_seed():
         "all": 2, "clean": 0, "m|n": 1, "random 1": 2, "random 2": 1, "random": 1.5,
     }  # fmt: skip
     assert table["n_train"].to_dict() == {name: 6 if name == "all" else 4 for name in table.index}
+    # Means of the seeds over that of `all`: random ones at 0.000 and 0.010, `all` at 0.005, `random` between them too.
+    assert table["random_below"].to_dict() == {
+        "all": 1, "clean": 2, "m|n": 2, "random 1": 0, "random 2": 1, "random": 1,
+    }  # fmt: skip
     assert result.about["tested"] == 5
 
 
@@ -188,13 +192,13 @@ def test_the_tables_show_every_seed_and_can_be_read_back(tmp_path):
     page = (tmp_path / "downstream.md").read_text()
     for text in (
         "aleaseg bench downstream DATA -o OUT", "2026-01-01", "Linux", "split and faults 7; trainings 0, 1",
-        "| choice | cases | faulty left | seed 0 | seed 1 | mean |", "| m\\|n | 4 | 1 |",
-        "1 mask faults, 1 image faults", "tested on 5 of 6", "the 6 comparisons",
+        "| choice | cases | faulty left | seed 0 | seed 1 | mean | random below |", "| m\\|n | 4 | 1 |",
+        "1 mask faults, 1 image faults", "tested on 5 of 6", "The 6 comparisons",
     ):  # fmt: skip
         assert text in page, text
     rows = [line for line in page.splitlines() if line.startswith("| ")]
     widths = {line.replace("\\|", "").count("|") for line in rows}
-    assert widths == {3, 6, 7}
+    assert widths == {3, 6, 8}
 
 
 # -- the trainings ----------------------------------------------------------------------------

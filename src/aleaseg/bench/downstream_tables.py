@@ -89,6 +89,8 @@ def result_of(
             "faulty_left": left[choice],
             **{f"seed_{seed}": by_case.mean() for seed, by_case in zip(about["seeds"], found, strict=True)},
             "mean": found.mean(),
+            # The interval knows nothing of which cases a lot happens to leave out.
+            "random_below": sum(scores[lot].mean() < found.mean() for lot in by_lot if lot != choice),
         }
         for choice, found in scores.items()
     ]
@@ -134,7 +136,9 @@ def _page(result: DownstreamResult) -> str:
         "faulty_left": "faulty left",
         **seeds,
         "mean": "mean",
+        "random_below": "random below",
     }
+    lots = sum(choice.startswith("random ") for choice in result.choices["choice"])
     forms = {"faulty_left": "g", **dict.fromkeys([*seeds, "mean"], ".4f")}
     lines = [
         f"# Does leaving them out help: {about['dataset']}",
@@ -149,7 +153,8 @@ def _page(result: DownstreamResult) -> str:
         "",
         "## Mean Dice on the clean test cases",
         "",
-        "Mean over the classes that the clean mask has, then over the cases; high = good.",
+        "Mean over the classes that the clean mask has, then over the cases; high = good. `random below`: how many of "
+        f"the {lots} random choices (of the others, for a random one) have a lower mean.",
         "",
         *table_markdown(frame_table(result.choices, columns, forms)),
     ]
@@ -160,7 +165,8 @@ def _page(result: DownstreamResult) -> str:
         "Differences are of mean Dice, paired by test case, mean over the seeds; `random` is the mean of the "
         "random choices. The interval is over test cases, resampled by group: it reflects one split, one draw of "
         "faults and these trainings. `signs` are those of each seed. A claim needs all seeds on one side and "
-        f"an interval that excludes 0; the {len(result.differences)} comparisons are not corrected for their "
+        "an interval that excludes 0; one over `random` that a random choice reaches too is no evidence that the "
+        f"measure did it. The {len(result.differences)} comparisons are not corrected for their "
         "number.",
         "",
     ]
