@@ -7,6 +7,7 @@ import numpy as np
 from aleaseg.measures.reasons import Z_MEANS
 from aleaseg.report import write_report
 from aleaseg.run import file_name
+from aleaseg.where.keeping import Mapper
 from aleaseg.where.kept import DoubtMap
 
 
@@ -85,7 +86,8 @@ def test_where_the_doubt_is_is_shown_when_asked_for(page, tmp_path, made):
     fake = made.made_run(tmp_path / "run")
     doubt = np.zeros(made.SHAPE, np.float32)
     doubt[3, 4, 2:5] = 0.9
-    DoubtMap.of(doubt, 0.02).write(fake.run.map_file(fake.ids[0]))
+    stamp = Mapper.of(fake.run, fake.dataset).stamp(fake.dataset[fake.ids[0]])
+    DoubtMap.of(doubt, 0.02, stamp).write(fake.run.map_file(fake.ids[0]))
     page.path = write_report(
         fake.run, fake.dataset.with_cases(fake.dataset.cases[:1]), predictions=fake.predictions, workers=1
     )

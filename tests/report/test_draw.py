@@ -8,6 +8,7 @@ import pytest
 
 from aleaseg.pages.places import Sought
 from aleaseg.report.draw import Wanted, draw_cases, drawn, mosaic_file, pictures_file, thumbnail_file
+from aleaseg.where.keeping import Mapper
 from aleaseg.where.kept import DoubtMap
 
 
@@ -47,11 +48,12 @@ def test_a_new_map_of_doubt_is_drawn_and_one_on_another_grid_is_named(fake, repo
     one = fake.ids[:1]
     draw(fake, report, one, workers=1)
     assert "doubt" not in pictures_file(report, one[0]).read_text()
+    stamp = Mapper.of(fake.run, fake.dataset).stamp(fake.dataset[one[0]])
     for shape, said in (
         (made.SHAPE, '"doubt":"data:image/png'),
         ((9, 9, 9), "The map of doubt is (9, 9, 9)"),
     ):
-        DoubtMap.of(np.full(shape, 0.5, np.float32), 0.02).write(fake.run.map_file(one[0]))
+        DoubtMap.of(np.full(shape, 0.5, np.float32), 0.02, stamp).write(fake.run.map_file(one[0]))
         calls = []
         draw(fake, report, one, workers=1, progress=lambda *numbers, calls=calls: calls.append(numbers))
         assert calls[-1] == (1, 1)

@@ -35,6 +35,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from aleaseg.measures.boundary import boundary_contrast, boundary_shape
+from aleaseg.measures.morphology import grown, shrunk
 from aleaseg.measures.regions import Regions, Window, around
 
 __all__ = ["MARGIN", "UsualBorder", "belief", "border_doubt", "both"]
@@ -168,10 +169,9 @@ def _excess(usual: NDArray | float, value: NDArray | float) -> NDArray[np.float3
 
 
 def _spikes(mask: NDArray[np.bool_], usual: float) -> NDArray[np.float32]:
-    cross = ndimage.generate_binary_structure(mask.ndim, 1)
-    padded = np.pad(mask, 1)
-    lost = padded & ~ndimage.binary_opening(padded, cross)
-    filled = ndimage.binary_closing(padded, cross) & ~padded
+    axes, padded = range(mask.ndim), np.pad(mask, 1)
+    lost = padded & ~grown(shrunk(padded, axes), axes)
+    filled = shrunk(grown(padded, axes), axes) & ~padded
     excess = _excess(usual, np.count_nonzero(lost) / np.count_nonzero(mask))
     return excess * _inside(lost | filled).astype(np.float32)
 
@@ -222,9 +222,8 @@ def _without_contrast(
     excess = 1 - min(1.0, max(0.0, whole / usual)) if np.isfinite(whole) else 0.0
     if not excess:
         return np.zeros(mask.shape, np.float32)
-    plane = ndimage.generate_binary_structure(2, 1)
-    plane = plane if mask.ndim == 2 else plane[None]
-    ring = ndimage.binary_dilation(mask, plane, iterations=_RING) & ~mask
+    plane = (mask.ndim - 2, mask.ndim - 1)
+    ring = grown(mask, plane, _RING) & ~mask
     if known is not None:
         ring &= known
     grey = channel.astype(np.float32)
@@ -232,8 +231,7 @@ def _without_contrast(
     spread = grey[mask | ring].std()
     inside, outside = _mean_around(grey, mask), _mean_around(grey, ring)
     here = (inside - outside) / spread / np.float32(usual)
-    near = ndimage.binary_dilation(mask, plane, iterations=_NEAR)
-    near &= ~ndimage.binary_erosion(mask, plane, iterations=_NEAR, border_value=1)
+    near = grown(mask, plane, _NEAR) & ~shrunk(mask, plane, _NEAR)
     return np.where(near, np.float32(excess) * np.clip(1 - here, 0, 1), np.float32(0))
 
 
