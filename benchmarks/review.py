@@ -6,6 +6,7 @@ Through the product's own path: `aleaseg review` is started as a user does, and 
 (noise, and ellipsoids of seven classes), the prediction a folder of label maps. Memory is the most that a process
 ever held (VmHWM); the process that decodes is another one than the server. Beside the time on the clock stands the time
 of the processor, which other work on the machine does not lengthen. The run's tables are made up.
+What a verdict takes in a browser is measured by `review_verdicts.py`.
 """
 
 from __future__ import annotations
@@ -93,6 +94,7 @@ class Server:
         )
         assert self.process.stdout is not None
         address = self.process.stdout.readline().strip()
+        self.address = address
         self.seconds = time.perf_counter() - began
         self.host = urlsplit(address).netloc
         self._line = http.client.HTTPConnection(self.host, timeout=600)
@@ -111,6 +113,10 @@ class Server:
         answer = self._line.getresponse()
         content = answer.read()
         return 1000 * (time.perf_counter() - began), answer.status, content
+
+    def rest(self) -> None:
+        """Close the connection, which the server would close itself while it waits for long; the next one opens it."""
+        self._line.close()
 
     def _decoders(self) -> list[int]:
         threads = Path(f"/proc/{self.process.pid}/task").glob("*/children")
@@ -317,7 +323,9 @@ def main() -> None:
     text = table(shape, given.cases, decisions, load, found)
     print(text)
     if given.commit:
-        _TABLE.write_text(text, "utf-8")
+        # What another command measured stays.
+        rest = _TABLE.read_text("utf-8").partition("\n## ")
+        _TABLE.write_text("".join([text, *rest[1:]]), "utf-8")
 
 
 if __name__ == "__main__":

@@ -1,11 +1,13 @@
 """What all tests share."""
 
 import importlib.util
+import io
 import json
 import os
 import shutil
 import subprocess
 import sys
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +21,9 @@ def pytest_configure(config):
     import torch
 
     torch.set_num_threads(1)
+    # Files are tested side by side, one to a core: a verb that started a worker for every core would start them anew
+    # in every test. Tests of workers say how many they want.
+    os.environ.setdefault("LOKY_MAX_CPU_COUNT", "1")
 
 
 @pytest.fixture(scope="session")
@@ -37,7 +42,7 @@ def weights() -> Path:
     """The folder of real weights; the test skips where there is none, and fails where one is named in vain."""
     named = os.environ.get("ALEASEG_TEST_WEIGHTS")
     folder = Path(named) if named else HERE.parent.parent / "shared" / "weights"
-    assert not named or folder.is_dir(), f"ALEASEG_TEST_WEIGHTS: {folder} is no folder"
+    assert not named or folder.is_dir(), f"ALEASEG_TEST_WEIGHTS: {folder} is not a folder"
     if not folder.is_dir():
         pytest.skip(
             "no real weights here: ALEASEG_TEST_WEIGHTS names a folder with mobile_sam_fused.safetensors"
@@ -104,6 +109,22 @@ def type_command(*words, cwd=None, env=None, timeout=180):
     )
 
 
+def type_in_process(*words):
+    """The command line as `type_command` has it, in this process on one core: what it needs is imported already."""
+    from aleaseg.cli import main
+
+    out, err, status = io.StringIO(), io.StringIO(), 0
+    with redirect_stdout(out), redirect_stderr(err), pytest.MonkeyPatch.context() as patch:
+        patch.setenv("COLUMNS", "80")
+        patch.setenv("LOKY_MAX_CPU_COUNT", "1")
+        patch.setattr(sys, "argv", ["aleaseg", *map(str, words)])
+        try:
+            main()
+        except SystemExit as end:
+            status = int(end.code or 0)
+    return subprocess.CompletedProcess(words, status, out.getvalue(), err.getvalue())
+
+
 @dataclass(frozen=True)
 class Finished:
     """A small data set, audited once from the command line."""
@@ -120,7 +141,11 @@ def finished(tmp_path_factory) -> Finished:
     """24 small cases, three of them spoilt, audited by two folds of eight steps."""
     folder = tmp_path_factory.mktemp("finished")
     faults = write_small(folder / "data set")
-    done = type_command("audit", folder / "data set", "-o", folder / "run", *Finished.options)
+    done = type_command(
+        "audit",
+        *(folder / "data set", "-o", folder / "run", *Finished.options),
+        env={"LOKY_MAX_CPU_COUNT": "2"},  # as on most machines
+    )
     assert done.returncode == 0, done.stderr
     return Finished(folder / "data set", folder / "run", faults, done)
 
@@ -129,6 +154,12 @@ def finished(tmp_path_factory) -> Finished:
 def type_aleaseg():
     """type_aleaseg("check", path, ...) -> CompletedProcess."""
     return type_command
+
+
+@pytest.fixture(scope="session")
+def type_here():
+    """type_here("check", path, ...) -> CompletedProcess, without a process of its own."""
+    return type_in_process
 
 
 @pytest.fixture(scope="session", name="write_small")
@@ -143,7 +174,7 @@ def _small_case():
     return small_case
 
 
-def _chromium(profile):
+def _chromium(profile, *more):
     """A real browser without a window; the test skips where there is none."""
     program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     driver = shutil.which("chromedriver")
@@ -163,6 +194,7 @@ def _chromium(profile):
         "--no-first-run",
         "--window-size=1400,1000",
         f"--user-data-dir={profile}",
+        *more,
     ):
         options.add_argument(argument)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
@@ -175,6 +207,18 @@ def _chromium(profile):
 def browser(tmp_path_factory):
     """A real browser without a window."""
     browser = _chromium(tmp_path_factory.mktemp("profile"))
+    yield browser
+    browser.quit()
+
+
+@pytest.fixture(scope="module")
+def browser_with_webgl(tmp_path_factory):
+    """One that draws in three dimensions, by software; the test skips where it cannot."""
+    software = "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"
+    browser = _chromium(tmp_path_factory.mktemp("profile"), *software)
+    if not browser.execute_script("return Boolean(document.createElement('canvas').getContext('webgl2'))"):
+        browser.quit()
+        pytest.skip("no WebGL in this Chromium")
     yield browser
     browser.quit()
 

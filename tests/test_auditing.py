@@ -359,7 +359,7 @@ def test_a_budget_that_bites_is_told(tmp_path, finished, one_process):
 def test_what_cannot_work_is_refused_before_anything_is_written(tmp_path, finished):
     for given, match in (
         ({"extractor": "medsam"}, "unknown extractor"),
-        ({"predictions": str(tmp_path / "nowhere")}, "is no folder"),
+        ({"predictions": str(tmp_path / "nowhere")}, "is not a folder"),
         ({"predictions": str(finished.run)}, "holds no prediction of any case"),
         ({"device": "gpu"}, "unknown device"),
         ({"steps": 0}, "steps"),

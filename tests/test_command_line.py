@@ -97,7 +97,7 @@ def test_the_same_again_changes_nothing_and_other_settings_are_refused(finished,
     ("words", "parts"),
     [
         (["--extractor", "medsam9"], ["unknown extractor 'medsam9'", "auto, task, variance"]),
-        (["--predictions", "nowhere"], ["nowhere", "is no folder"]),
+        (["--predictions", "nowhere"], ["nowhere", "is not a folder"]),
         (["--groups", "(unclosed"], ["--groups", "regular expression"]),
         (["--classes", "spleen"], ["spleen"]),
         (["--reference", "nowhere"], ["nowhere"]),
@@ -197,7 +197,7 @@ def test_the_next_step_of_the_audit_is_the_default_cut(finished, type_aleaseg):
     assert f"leaves out the {len(finished.faults)} cases with a doubt above 0.5" in " ".join(
         finished.done.stdout.split()
     )
-    assert f"{len(finished.faults)} of 24 cases go" in dropped
+    assert f"{len(finished.faults)} of 24 cases dropped" in dropped
 
 
 def test_cases_are_kept_dropped_and_listed_by_hand(finished, type_aleaseg, tmp_path):
@@ -211,7 +211,7 @@ def test_cases_are_kept_dropped_and_listed_by_hand(finished, type_aleaseg, tmp_p
     assert gone == {second, third, sound}
     (tmp_path / "flagged.txt").write_text(f"# mine\n{sound}\n\n{first}\n")
     listed = type_aleaseg("select", run, "--list", tmp_path / "flagged.txt", "--dry-run")
-    assert "2 of 24 cases go: those that flagged.txt lists" in listed.stdout
+    assert "2 of 24 cases dropped: those that flagged.txt lists" in listed.stdout
     assert second not in listed.stdout
     wrong = type_aleaseg("select", run, "--drop", f"{first}x")
     assert wrong.returncode == 2
@@ -284,7 +284,7 @@ def test_a_cut_is_planned_once_and_a_refusal_shows_it(finished, tmp_path, monkey
     with pytest.raises(SelectionRefused, match="force"):
         typer.main.get_command(app)(["select", str(run), "--worst", "12"], standalone_mode=False)
     out = capsys.readouterr().out
-    assert "12 of 24 cases go" in out
+    assert "12 of 24 cases dropped" in out
     assert out.rstrip().endswith("Nothing was written.")
     assert "forced:" not in out
     assert len(planned) == 1

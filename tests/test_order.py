@@ -1,4 +1,4 @@
-"""Order with a cue: against counting pair by pair, laws, closed forms, and what is no number."""
+"""Order with a cue: against counting pair by pair, laws, closed forms, and what is not a number."""
 
 import subprocess
 import sys

@@ -2,6 +2,7 @@
 
 import ast
 import hashlib
+import importlib.util
 import os
 import re
 import shutil
@@ -11,6 +12,7 @@ import sys
 import tarfile
 import threading
 import tomllib
+import types
 import zipfile
 from fnmatch import fnmatch
 from pathlib import Path
@@ -156,7 +158,8 @@ def test_the_container_copies_what_it_is_given(tmp_path):
             assert (given / source).exists(), source
     # All that the wheel is made of, and nothing else of the clone.
     there = {path.name for path in given.iterdir()}
-    assert there == {"LICENSE", "NOTICE", "README.md", "constraints.txt", "pyproject.toml", "src"}
+    made_of = {"LICENSE", "NOTICE", "README.md", "hatch_build.py", "pyproject.toml", "src"}
+    assert there == {*made_of, "constraints.txt"}
 
 
 def test_the_container_runs_without_rights_and_pins_one_torch():
@@ -225,6 +228,33 @@ def digest(path):
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
+@pytest.fixture
+def for_an_index(monkeypatch):
+    """Of hatch_build.py, without hatchling, which only an environment to build in has."""
+    interface = types.ModuleType("hatchling.metadata.plugin.interface")
+    interface.MetadataHookInterface = object
+    monkeypatch.setitem(sys.modules, interface.__name__, interface)
+    spec = importlib.util.spec_from_file_location("hatch_build", ROOT / "hatch_build.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.for_an_index
+
+
+RELATIVE = re.compile(r"\]\((?![a-z]+:|#)")
+
+
+def test_on_a_package_index_no_link_leads_nowhere(for_an_index):
+    readme = text("README.md")
+    assert RELATIVE.search(readme)
+    alone = for_an_index(readme, None)
+    assert not RELATIVE.search(alone)
+    assert "![" not in alone
+    assert "(https://arxiv.org/abs/2604.10963)" in alone
+    linked = for_an_index(readme, "https://example.org/aleaseg/")
+    assert "(https://example.org/aleaseg/blob/HEAD/docs/install.md)" in linked
+    assert not RELATIVE.search(linked)
+
+
 @pytest.fixture(scope="module")
 def built(tmp_path_factory):
     """Wheel and sdist of this clone."""
@@ -251,6 +281,10 @@ def test_the_same_bytes_from_another_day_the_sdist_and_the_container(built, tmp_
 @pytest.mark.slow
 def test_the_wheel_holds_everything(built):
     names = set(zipfile.ZipFile(built[".whl"]).namelist())
+    (metadata,) = (name for name in names if name.endswith(".dist-info/METADATA"))
+    said = zipfile.ZipFile(built[".whl"]).read(metadata).decode()
+    assert "# aleaseg" in said
+    assert not RELATIVE.search(said)
     package = ROOT / "src" / "aleaseg"
     there = {
         f"aleaseg/{path.relative_to(package).as_posix()}"
@@ -271,6 +305,7 @@ def test_the_sdist_holds_what_tests_and_site_need(built):
         names = {name.partition("/")[2] for name in archive.getnames()}
     for name in (
         "mkdocs.yml",
+        "hatch_build.py",
         "docs/site.py",
         "Dockerfile",
         "CITATION.cff",

@@ -29,6 +29,7 @@ __all__ = [
     "Voxels",
     "file_stamps",
     "most_voxels",
+    "refuse_unusable",
     "stored_image",
     "usable_confidence",
     "usable_image",
@@ -104,14 +105,18 @@ class Stored:
             values += working(scale[1])
         return values
 
+    def part(self, channel: int, window: tuple[slice, ...] | int) -> NDArray[np.float32]:
+        """Values of a window of a channel, or of one of its slices; beyond float32 infinite, which the check tells."""
+        with np.errstate(over="ignore"):
+            found = self.scaled(self.channels[channel][window], self.scales[channel])
+            return found.astype(np.float32, copy=False)
+
     def values(self) -> Voxels:
         """float32 (channel, *spatial): what `read_image` gives."""
         array = np.empty((len(self.channels), *self.channels[0].shape), np.float32)
-        # Slice by slice, so that nothing else of this size is made; beyond float32 is infinite, which the check tells.
-        with np.errstate(over="ignore"):
-            for into, stored, scale in zip(array, self.channels, self.scales, strict=True):
-                for k, flat in enumerate(stored):
-                    into[k] = self.scaled(flat, scale)
+        for number, into in enumerate(array):
+            for k in range(len(into)):  # slice by slice, so that nothing else of this size is made
+                into[k] = self.part(number, k)
         return Voxels(array, self.geometry, self.notes)
 
 
@@ -332,6 +337,13 @@ def usable_image(case: Case) -> Voxels:
     """
     image = case.read_image()
     bad = int(np.count_nonzero(~np.isfinite(image.array)))
+    same = image.array.size and (image.array == image.array.flat[0]).all()
+    refuse_unusable(case, bad, image.array.flat[0] if same else None)
+    return image
+
+
+def refuse_unusable(case: Case, bad: int, everywhere: float | None) -> None:
+    """Raise `BadVoxels` where voxels are not finite, or all have one value (None: they differ)."""
     if bad:
         raise BadVoxels(
             case.id,
@@ -339,14 +351,13 @@ def usable_image(case: Case) -> Voxels:
             "finite intensities",
             "export the image again",
         )
-    if image.array.size and (image.array == image.array.flat[0]).all():
+    if everywhere is not None:
         raise BadVoxels(
             case.id,
-            f"the value {image.array.flat[0]:g} everywhere",
+            f"the value {everywhere:g} everywhere",
             "an image with contrast",
             "export the image again, or leave the case out",
         )
-    return image
 
 
 def usable_label(case: Case, shape: tuple[int, ...]) -> NDArray | None:

@@ -18,6 +18,7 @@ _EXTRAS = {
     "dask_jobqueue": "cluster",
     "distributed": "cluster",
     "huggingface_hub": "models",
+    "ipyniivue": "review3d",
     "nnunetv2": "nnunet",
     "transformers": "models",
 }

@@ -169,7 +169,7 @@ def table_or_regex(value: str | Path) -> str:
 FUSIONS = ("mean", "majority", "staple")
 """How several raters become one confidence; see `aleaseg.readers.fusing`."""
 Scale = Annotated[
-    float | None, Option("The number that stands for certain: 1, 10, 100; default: as declared.", "X")
+    float | None, Option("The number that means certain: 1, 10, 100; default: as declared.", "X")
 ]
 Fusion = Annotated[str | None, Option("How raters become one confidence; default: mean.", choices=FUSIONS)]
 
@@ -184,7 +184,7 @@ class DatasetSettings(Settings):
         str | None, Option("Classes to keep, or name=value where none are declared.", "A,B")
     ] = None
     image: Annotated[
-        str | None, Option("Which files are images, where that is not clear: '*_t1.nii.gz'.", "PATTERN")
+        str | None, Option("Which files are images, if that is unclear: '*_t1.nii.gz'.", "PATTERN")
     ] = None
     label: Annotated[
         str | None, Option("Which files are masks, likewise: '*_rater1.nii.gz'.", "PATTERN")

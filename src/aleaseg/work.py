@@ -171,7 +171,7 @@ def choose_device(asked: str, *, here: bool = True) -> str:
     there = torch.cuda.is_available() if other is None else other.room("cuda") > 0
     if asked == "cuda" and not there and other is not None:
         raise UsageError(
-            "device cuda was asked for, and no worker says that it has a GPU; start those that have one with "
+            "device cuda was asked for, and no worker declares a GPU; start those that have one with "
             "`--resources GPU=1`, or use `--device cpu`"
         )
     if asked == "cuda" and not there:

@@ -80,7 +80,7 @@ def test_what_the_data_cannot_have_is_listed(tmp_path, small_case):
 
 def test_one_group_has_no_donors_and_no_groups_are_groups_of_one(tmp_path, small_case):
     alone = dataset(tmp_path, small_case, groups=1)
-    with pytest.raises(ImpossibleFault, match="no other case has a mask to lend"):
+    with pytest.raises(ImpossibleFault, match="no other case has a mask that could be used"):
         spoil(alone, alone.cases[0], "other_case", "medium", 0)
     free = dataset(tmp_path, small_case, groups=0)
     dealt, _ = spoil(free, free.cases[0], "other_case", "medium", 0)

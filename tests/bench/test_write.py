@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from aleaseg.bench.result import CONFOUNDS, BenchResult
-from aleaseg.bench.write import summary_rows, write_bench
+from aleaseg.bench.write import faulty_counts, summary_rows, too_few, write_bench
 from aleaseg.corruption import FAULTS
 from aleaseg.run import read_table
 from aleaseg.scoring.catalogue import MEASURES
@@ -366,11 +366,25 @@ def test_the_summary_is_the_twelve_best_and_auv(result):
     rows = summary_rows(result)
     assert len(rows) in (12, 13)
     assert "auv" in [row[0] for row in rows]
-    both = [float(row[3]) for row in rows[:12]]
+    both = [float(row[3].split()[0]) for row in rows[:12]]
     assert both == sorted(both, reverse=True)
-    auroc = result.detection.set_index(["measure", "target"])["auroc"]
+    found = result.detection.set_index(["measure", "target"])
     name = rows[0][0]
-    assert rows[0] == (name, *(shown(auroc[name, target], 3) for target in ("masks", "images", "both")))
+    for target, cell in zip(("masks", "images", "both"), rows[0][1:], strict=True):
+        row = found.loc[(name, target)]
+        spread = "–".join(shown(row[f"auroc_{end}"], 2) for end in ("low", "high"))
+        assert cell == f"{shown(row['auroc'], 2)} ({spread})"
+
+
+def test_few_faulty_cases_are_told(result):
+    counts = faulty_counts(result)
+    assert counts["both"] == counts["masks"] + counts["images"]
+    assert too_few(counts) is None
+    few = result.detection.assign(
+        n_faulty=lambda rows: rows["n_faulty"].where(rows["target"] != "masks", 5)
+    )
+    said = too_few(faulty_counts(dataclasses.replace(result, detection=few)))
+    assert said.startswith("Few faulty cases (masks: 5)")
 
 
 def test_a_measure_without_any_number_leaves_no_trace_of_nan(written):

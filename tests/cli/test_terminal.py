@@ -12,6 +12,7 @@ from rich.console import Console
 
 from aleaseg.case import Finding
 from aleaseg.cli import terminal
+from aleaseg.cli.pace import Pace
 from aleaseg.cli.terminal import progress_bars, show_findings, show_outcome
 
 
@@ -89,3 +90,29 @@ def test_a_fault_is_told_once(capsys):
     out = capsys.readouterr().out
     assert out.count("a file of 0 bytes") == 1
     assert "not used: ct_2: found no slices" in out
+
+
+def test_how_long_it_will_take_is_said_once_by_the_first_steps(capsys, monkeypatch):
+    seconds = [0.0]
+    monkeypatch.setattr(terminal, "Pace", lambda: Pace(lambda: seconds[0]))
+    with progress_bars() as progress:
+        progress("draws", 0, 3)
+        for step in range(0, 6000, 100):
+            progress("train", step, 6000)
+            seconds[0] += 10
+        said = capsys.readouterr().err.splitlines()
+    assert [line for line in said if "about" in line] == [
+        "Cross-fitting: about 10 minutes to go, then as much again for each of 2 more draws"
+    ]
+
+
+def test_no_time_is_foretold_of_a_short_stage_nor_by_a_first_step_alone():
+    seconds = [0.0]
+    pace = Pace(lambda: seconds[0])
+    assert pace.left("train", 900, 1000) is None  # resumed: these were done before
+    seconds[0] = 20.0
+    assert pace.left("train", 901, 1000) is None
+    assert pace.left("train", 920, 1000) == pytest.approx(80.0)
+    assert pace.estimate("score", 0, 4) is None
+    seconds[0] = 40.0
+    assert pace.estimate("score", 4, 4) is None

@@ -88,7 +88,7 @@ def test_in_parts_and_merged_is_as_undisturbed(tmp_path, write_small, options, o
     monkeypatch.setattr(work, "cores", lambda: 1)
     shared = replace(asked, out=tmp_path / "parts")
     trained = "predictions" not in options
-    with pytest.raises(UsageError, match="is no audit"):
+    with pytest.raises(UsageError, match="is not an audit"):
         merge_parts(tmp_path)
     with pytest.raises(NotYet), part_of(f"1/{PARTS}", tmp_path / "parts", "_score"):
         run_audit(shared, SharedRun(shared.out), tables=False)

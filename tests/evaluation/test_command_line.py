@@ -85,7 +85,7 @@ def test_it_prints_the_numbers_and_what_they_mean(evaluated):
     assert "8 cases against" in out
     for name in ("all", "anterior", "posterior", "HD95 mm", "NSD"):
         assert name in out
-    assert "shifted less eroded, 8 cases of 8 groups" in out
+    assert "shifted compared with eroded, 8 cases in 8 groups" in out
     assert "shifted is better than eroded: its Dice is" in out
     assert f"Page: {folder / 'out' / 'index.html'}" in out
     assert done.stderr.split("\n")[:2] == ["Starting ...", "Measuring ..."]
@@ -190,7 +190,7 @@ def test_bad_cases_are_named_and_the_others_measured(hippocampi, type_aleaseg, t
 @pytest.mark.parametrize(
     ("words", "parts"),
     [
-        (["{r}", "nowhere"], ["nowhere is no folder"]),
+        (["{r}", "nowhere"], ["nowhere is not a folder"]),
         (["nowhere", "{p}"], ["nowhere does not exist"]),
         (["{r}", "{r}/imagesTr"], ["no prediction of any of the 8 cases"]),
         (["{r}", "{p}", "--classes", "spleen"], ["spleen"]),

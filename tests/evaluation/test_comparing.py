@@ -78,7 +78,7 @@ def test_no_claim_is_made_where_the_interval_holds_0():
     )
     row |= {"high": 0.5, "verdict": "no claim"}
     assert sentence(row).startswith("No claim: ")
-    assert "holds 0" in sentence(row)
+    assert "includes 0" in sentence(row)
     assert "too few" in sentence({**row, "low": np.nan, "high": np.nan, "verdict": "too few"})
     every = [
         {"class": "all", "metric": m, "verdict": v} for m, v in (("dice", "better"), ("nsd", "no claim"))
@@ -212,7 +212,7 @@ def test_tables_and_page(written):
     rows = read_table(out / "comparison.csv")
     pd.testing.assert_frame_equal(rows[["difference", "p"]], found.rows[["difference", "p"]], rtol=1e-6)
     text = (out / "comparison.md").read_text()
-    assert "## good less bad" in text
+    assert "## good compared with bad" in text
     assert "good is better than bad: its Dice is" in text
     assert "aleaseg compare bad good" in text
     assert {path.name for path in (out / "assets").iterdir()} == {"page.css", "drawings.css", "compare.css"}

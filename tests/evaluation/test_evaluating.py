@@ -113,7 +113,7 @@ def test_distances_without_a_spacing_are_in_pixels_and_told(tmp_path, balls):
 
 
 def test_folders_that_are_not_its_own(folder, tmp_path):
-    with pytest.raises(UsageError, match="is no evaluation"):
+    with pytest.raises(UsageError, match="is not an evaluation"):
         open_evaluation(folder)
     (tmp_path / "manifest.json").write_text(json.dumps(["something else"]))
     settings = EvaluationSettings(str(folder / "data"), str(folder / "soft"))

@@ -342,7 +342,7 @@ def test_a_bad_case_stops_no_other(made, tmp_path):
         ("patient,value\np00,1\n", "expected the columns patient"),
         ("patient,target\nx,1\ny,2\n", "none of the 2 rows"),
         ("patient,target\np00,1\np00,2\n", "'p00' twice"),
-        ("patient,target\n" + "".join(f"p{n:02d},3\n" for n in range(24)), "nothing to foretell"),
+        ("patient,target\n" + "".join(f"p{n:02d},3\n" for n in range(24)), "nothing to predict"),
         ("patient,target\n" + "".join(f"p{n:02d},{n}\n" for n in range(5)), "expected at least 10"),
         (
             "patient,target\n" + "".join(f"p{n:02d},{'ab'[n > 20]}\n" for n in range(24)),
@@ -359,7 +359,7 @@ def test_tables_that_cannot_work(made, tmp_path, text, message):
 
 def test_tasks_that_do_not_fit(made):
     cases = open_dataset(made / "data", groups=r"^(p\d+)").cases
-    with pytest.raises(UsageError, match="is no number"):
+    with pytest.raises(UsageError, match="is not a number"):
         read_targets(made / "kind.csv", cases, "regression")
     with pytest.raises(UsageError, match="classes are too many"):
         read_targets(made / "area.csv", cases, "classification")

@@ -64,7 +64,7 @@ def test_nothing_that_belongs_to_a_case(one, tmp_path):
     dataset, folder, _ = one
     with pytest.raises(UsageError, match=r"no prediction of any of the 1 cases.*c\.nii\.gz"):
         find_predictions(folder, dataset.cases)
-    with pytest.raises(UsageError, match="is no folder"):
+    with pytest.raises(UsageError, match="is not a folder"):
         find_predictions(tmp_path / "nowhere", dataset.cases)
 
 

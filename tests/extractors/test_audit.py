@@ -134,7 +134,7 @@ def asked(dataset, **given):
         ({"window": (0.0, 5.0)}, "--window is for --normalize raw"),
         (
             {"extractor": "task", "weights": None, "scenario": "c"},
-            r"expected one of: none; leave --normalize \(or --scenario\) away",
+            r"expected one of: none; leave --normalize \(or --scenario\) out",
         ),
         ({"precision": "half"}, "unknown precision 'half'; expected one of: auto, float32, bfloat16"),
         ({"channel": "T2"}, r"--channel T2: data has the channels 0 \(MRI\)"),
@@ -231,7 +231,7 @@ def test_long_looks_are_said_before_they_start(tmp_path, small):
     with pytest.raises(KeyboardInterrupt):
         run_audit(asked(small), Run(tmp_path / "run"), announce=said.append, progress=stop)
     assert any("RANDOM weights" in line for line in said)
-    assert any(line.startswith("medsam2 looks at 6 cases: about ") for line in said)
+    assert any(line.startswith("medsam2 runs on 6 cases: about ") for line in said)
 
 
 def test_auto_takes_a_foundation_model_whose_weights_are_there(tmp_path, small, monkeypatch):

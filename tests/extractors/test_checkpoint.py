@@ -160,7 +160,7 @@ def test_a_zip_of_something_else_is_refused(tmp_path):
 
 def test_no_file_and_a_folder_are_named(tmp_path):
     for path in (tmp_path / "nowhere.pt", tmp_path):
-        with pytest.raises(WeightsRefused, match=f"{re.escape(str(path))} is no file; expected weights"):
+        with pytest.raises(WeightsRefused, match=f"{re.escape(str(path))} is not a file; expected weights"):
             read_state(path)
 
 

@@ -485,10 +485,10 @@ def test_a_case_of_another_dimension_is_named(trained, tmp_path):
     [
         ({"weights": None}, "needs a trained model: --weights RESULTS_FOLDER"),
         ({"weights": "random"}, r"random has no plans\.json; expected a results folder such as"),
-        ({"window": (-160, 240)}, "takes no --window; leave it away"),
+        ({"window": (-160, 240)}, "takes no --window; leave it out"),
         ({"precision": "bfloat16"}, "expected one of: auto, float32"),
         ({"precision": "float32", "device": "cuda"}, "expected one of: auto$"),
-        ({"normalize": "foreground"}, "cannot take --normalize foreground; .* leave --normalize .* away"),
+        ({"normalize": "foreground"}, "cannot take --normalize foreground; .* leave --normalize .* out"),
         ({"prompt": "text"}, "cannot take --prompt text; expected one of: none"),
     ],
 )
@@ -577,8 +577,8 @@ def test_a_damaged_or_unsafe_checkpoint(copy, harm):
         ({"network_weights": None}, "expected tensors only"),
         ({"network_weights": {}}, "holds no table of tensors under 'network_weights'"),
         ({"network_weights": {"weight": torch.zeros(3)}}, r"missing .*; 1 not of this model \(weight\)"),
-        ({"trainer_name": None}, "is no checkpoint that nnU-Net 2 wrote"),
-        ({"init_args": {}}, "is no checkpoint that nnU-Net 2 wrote"),
+        ({"trainer_name": None}, "is not a checkpoint that nnU-Net 2 wrote"),
+        ({"init_args": {}}, "is not a checkpoint that nnU-Net 2 wrote"),
         (
             {"init_args": {"configuration": "2d"}},
             "were not trained alike: fold 0 with .*3d_fullres.* fold 1",

@@ -212,7 +212,7 @@ def test_new_cases_against_it(fast, tmp_path, write_small, type_aleaseg):
     write_small(tmp_path / "new", 3, seed=5)
     refused = type_aleaseg("score", tmp_path / "new", "-o", tmp_path / "no", "--reference", folder / "run")
     assert refused.returncode == 2
-    assert "say --fast, as it did" in refused.stderr
+    assert "give --fast, as it did" in refused.stderr
     done = type_aleaseg(
         "score",
         tmp_path / "new",
@@ -239,7 +239,7 @@ def test_fast_and_predictions_exclude_one_another(fast, tmp_path, type_aleaseg):
         folder / "data" / "labelsTr",
     )
     assert done.returncode == 2
-    assert "leave --fast or --predictions away" in done.stderr
+    assert "leave --fast or --predictions out" in done.stderr
 
 
 def test_without_labels_fast_is_the_image_axis_alone(fast, tmp_path, type_aleaseg):

@@ -340,7 +340,7 @@ def test_no_weights(tmp_path):
         WeightsRefused, match=r"segvol: .* is not on this machine; run `aleaseg weights fetch segvol`"
     ):
         segvol(tmp_path, weights=None)
-    with pytest.raises(WeightsRefused, match=r"gone.pth is no file"):
+    with pytest.raises(WeightsRefused, match=r"gone.pth is not a file"):
         segvol(tmp_path, weights=str(tmp_path / "gone.pth"))
 
 
@@ -387,7 +387,7 @@ def test_what_cannot_work_is_refused_before_anything_runs(tmp_path):
     with pytest.raises(UsageError, match=r"cannot take --prompt label_box; expected one of: text"):
         segvol(tmp_path, prompt="label_box")
     asked = settled(ExtractorSettings("segvol"), SegVol.traits)
-    with pytest.raises(UsageError, match="must know what classes are called"):
+    with pytest.raises(UsageError, match="needs class names"):
         check_needs(asked, SegVol.traits, dataset(tmp_path, {}))
     with pytest.raises(UsageError, match="looks at one image channel"):
         check_needs(asked, SegVol.traits, dataset(tmp_path, channels=("CT", "PET")))

@@ -388,7 +388,7 @@ def test_a_path_of_ones_own_comes_before_one_placed_by_hand_before_the_cache(hub
     own.write_bytes(OTHER)  # somebody's own training: no hash can be asked of it
     assert locate("known", str(own)) == own
     assert find("known") == placed("known")
-    with pytest.raises(WeightsRefused, match=r"nowhere\.pt is no file; expected known\.pt"):
+    with pytest.raises(WeightsRefused, match=r"nowhere\.pt is not a file; expected known\.pt"):
         locate("known", tmp_path / "nowhere.pt")
 
 

@@ -205,7 +205,7 @@ def test_what_lies_between_two_steps_is_rounded_and_said(root, tmp_path):
         write_nifti(root / f"confidencesTr/p{n // 2}_{n}.nii.gz", percent, GEOMETRY)
     made, about = written(root, tmp_path / "Dataset101_x", labels="soft")
     assert label_of(tmp_path / "Dataset101_x", about, "p0_1")[0, 0, :4].tolist() == [0, 3, 10, 1]
-    assert "18 voxels lie between two steps and were rounded to one of 10" in made.notes
+    assert "18 voxels are between two steps and were rounded to one of 10" in made.notes
 
 
 def test_regions_that_share_values_have_no_map_of_confidences(tmp_path):

@@ -127,7 +127,7 @@ def test_the_head_makes_the_logits_of_what_is_put_into_it(name, dims):
         ),
         (
             {"name": "small", "patch": (9, 32, 32), "levels": (1, 2, 2)},
-            "a patch of 9 x 32 x 32 does not divide by 2 x 4 x 4, as the network halves it; the nearest that fit: "
+            "a patch of 9 x 32 x 32 is not divisible by 2 x 4 x 4, as the network halves it; the nearest that fit: "
             "8 x 32 x 32 or 10 x 32 x 32",
         ),
         ({"in_channels": 0}, "0 channels in and 3 out; expected one at least"),

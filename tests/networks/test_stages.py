@@ -28,7 +28,7 @@ def test_as_nnunet_plans(drawn):
         with pytest.raises(UsageError, match="too small for a U-Net"):
             plan_stages(patch, spacing)
     elif tuple(whole) != patch:
-        with pytest.raises(UsageError, match="does not divide"):
+        with pytest.raises(UsageError, match="is not divisible by"):
             plan_stages(patch, spacing)
     else:
         stages = plan_stages(patch, spacing)
@@ -90,7 +90,7 @@ def test_no_more_stages_than_asked_for():
         (
             (44, 56, 40),
             (1.0, 1.0, 1.0),
-            "a patch of 44 x 56 x 40 does not divide by 8 x 8 x 8, as its network would halve it; the nearest that "
+            "a patch of 44 x 56 x 40 is not divisible by 8 x 8 x 8, as its network would halve it; the nearest that "
             "fit: 40 x 56 x 40 or 48 x 56 x 40",
         ),
         (
@@ -116,7 +116,7 @@ def test_given_strides():
     with pytest.raises(UsageError) as caught:
         given_stages([[1, 1], [1, 2], [2, 2]], (1, 6), (1.0, 1.0))
     assert str(caught.value) == (
-        "a patch of 1 x 6 does not divide by 2 x 4, as the strides ask for; the nearest that fit: 2 x 4 or 2 x 8"
+        "a patch of 1 x 6 is not divisible by 2 x 4, as the strides ask for; the nearest that fit: 2 x 4 or 2 x 8"
     )
     with pytest.raises(UsageError, match="a patch of 2 x 4 is one voxel at the bottom"):
         given_stages([[1, 1], [1, 2], [2, 2]], (2, 4), (1.0, 1.0))

@@ -44,7 +44,7 @@ def test_without_padding_an_edge_that_does_not_divide_is_refused():
     [
         (
             {"patch": (40, 56, 40)},
-            "a patch of 40 x 56 x 40 does not divide by 32, as the five halvings of swin_unetr ask for; the "
+            "a patch of 40 x 56 x 40 is not divisible by 32, as the five halvings of swin_unetr ask for; the "
             "nearest that fit: 32 x 32 x 64 or 64 x 64 x 64",
         ),
         (

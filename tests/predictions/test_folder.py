@@ -249,7 +249,7 @@ def test_nothing_of_this_data_set(tmp_path):
     for name in ("empty", "other", "all"):
         with pytest.raises(UsageError, match=r"holds no prediction of any case of d; .* such as a\.npz"):
             PredictionFolder(tmp_path / name, dataset(tmp_path))
-    with pytest.raises(UsageError, match="is no folder"):
+    with pytest.raises(UsageError, match="is not a folder"):
         PredictionFolder(tmp_path / "nowhere", dataset(tmp_path))
 
 

@@ -36,7 +36,7 @@ def made(tmp_path_factory):
 
 
 def all_files(root):
-    """Paths of everything that is no folder, links not followed into other folders."""
+    """Paths of everything that is not a folder, links not followed into other folders."""
     return sorted(
         (Path(here) / name).relative_to(root).as_posix()
         for here, folders, names in os.walk(root)

@@ -182,7 +182,7 @@ class TestNnunet:
     def test_dataset_json_that_is_damaged(self, nnunet):
         root = nnunet()
         (root / "dataset.json").write_text('{"labels": ')
-        with pytest.raises(NotADataset, match=r"is no JSON .*line 1"):
+        with pytest.raises(NotADataset, match=r"is not valid JSON .*line 1"):
             open_dataset(root)
         (root / "dataset.json").write_text("[]")
         with pytest.raises(NotADataset, match="holds a list"):
@@ -444,7 +444,7 @@ class TestGroups:
         dataset = open_dataset(root, groups="(a)", sites="^(a|z)")
         assert [case.group for case in dataset.cases] == ["a", "b"]
         assert [case.site for case in dataset.cases] == ["a", ""]
-        with pytest.raises(UsageError, match=r"--groups: '\(a' is no regular expression"):
+        with pytest.raises(UsageError, match=r"--groups: '\(a' is not a regular expression"):
             open_dataset(root, groups="(a")
         with pytest.raises(UsageError, match="matches none of the 2 cases, such as 'a'"):
             open_dataset(root, sites="patient")
@@ -463,3 +463,8 @@ class TestGroups:
         table.write_text("case,group\nz,p1\n")
         with pytest.raises(UsageError, match="names none of the 2 cases"):
             open_dataset(root, groups=str(table))
+
+
+def test_a_folder_that_is_not_there_is_said_not_to_exist(tmp_path):
+    with pytest.raises(NotADataset, match=r"nowhere does not exist; expected one of"):
+        open_dataset(tmp_path / "nowhere")

@@ -75,7 +75,7 @@ def test_table_1_has_every_eye_at_both_ratios_and_lots(planned):
     table = table_of(planned, "table1")
     assert len(table.columns) == 10
     assert len(table.rows) == 1 + 6 * 2 + 2
-    entry = next(entry for entry in table.entries if entry.row == "by lot, 95%")
+    entry = next(entry for entry in table.entries if entry.row == "random, 95%")
     assert [cell.cut for cell in entry.cells] == [
         Subset("random", 0.95, lot=1),
         Subset("random", 0.95, lot=2),
@@ -148,7 +148,7 @@ def test_lots_are_averaged_and_their_range_is_shown(planned, tmp_path):
     grid, table = Grid(tmp_path), table_of(planned, "table5")
     for lot, dice in ((1, 0.6), (2, 0.7)):
         finish(grid, Training("lits", cut=Subset("random", 0.9, lot=lot)), dice={"tumour": dice})
-    one = at(fill(table, grid), "by lot", "90%")
+    one = at(fill(table, grid), "random", "90%")
     assert (one.ours, one.spread, one.done, one.of) == (pytest.approx(65), pytest.approx(10), 2, 2)
 
 
@@ -186,7 +186,7 @@ def test_rows_and_their_baselines(planned):
         "Swin-UNETR + DUO": "Swin-UNETR",
         "U-Mamba + DUO": "U-Mamba",
     }
-    assert baseline_of(five, "by lot") == "baseline"
+    assert baseline_of(five, "random") == "baseline"
     assert baseline_of(five, "baseline") == ""
 
 

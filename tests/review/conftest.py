@@ -95,10 +95,13 @@ class Asking:
         return self.raw("POST", path, {**own, **more}, body)
 
 
-def start_server(run, *words, browser=None):
-    """Without a browser, or with a program in its place."""
+def start_server(run, *words, browser=None, packages=None):
+    """Without a browser, or with a program in its place; with a folder of more packages."""
     script = Path(sys.executable).with_name("aleaseg")
     quiet, env = (["--no-browser"], {}) if browser is None else ([], {"BROWSER": f"{browser} %s"})
+    if packages is not None:
+        paths = str(packages), os.environ.get("PYTHONPATH", "")
+        env["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
     process = subprocess.Popen(
         [script, "review", str(run.path), *quiet, *words],
         stdout=subprocess.PIPE,
@@ -107,26 +110,37 @@ def start_server(run, *words, browser=None):
         env={**os.environ, "OMP_NUM_THREADS": "1", **env},
     )
     line = process.stdout.readline().strip()
-    assert line.startswith("http://127.0.0.1:"), (line, process.stderr.read() if process.poll() else "")
+    if not line.startswith("http://127.0.0.1:"):
+        process.kill()
+        pytest.fail(f"no address: {line} {process.communicate()[1]}")
     return process, line
 
 
 def stop_server(process):
+    """End it, however it fares; one that has ended already may be ended again."""
     process.terminate()
-    process.wait(20)
-    process.stdout.close()
-    process.stderr.close()
+    try:
+        process.wait(60)  # a machine may be busy
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+        process.stderr.close()
 
 
-@pytest.fixture(scope="session", name="start_server")
+@pytest.fixture(name="start_server")
 def _start_server():
-    """start_server(run, *words) -> process, address."""
-    return start_server
+    """start_server(run, *words) -> process, address. It ends with the test, whatever becomes of that."""
+    started = []
 
+    def start(*words, **more):
+        process, address = start_server(*words, **more)
+        started.append(process)
+        return process, address
 
-@pytest.fixture(scope="session", name="stop_server")
-def _stop_server():
-    return stop_server
+    yield start
+    for process in started:
+        stop_server(process)
 
 
 @pytest.fixture(scope="session", name="asking")
@@ -140,8 +154,10 @@ def server(reviewed):
     """A server of the run, of which nothing is decided yet, and somebody who has its address."""
     shutil.rmtree(reviewed.path / "review", ignore_errors=True)
     process, address = start_server(reviewed, "--rater", "ann")
-    yield Asking(address)
-    stop_server(process)
+    try:
+        yield Asking(address)
+    finally:
+        stop_server(process)
 
 
 @pytest.fixture(scope="session")

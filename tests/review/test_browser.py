@@ -1,5 +1,7 @@
 """Looking in a real browser: planes, outlines, wheel and keys, surfaces, every screen."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -265,6 +267,8 @@ def test_nothing_stands_in_the_way_of_who_cannot_see_or_point(page, barriers, sc
         page.run("document.getElementById(arguments[0]).click()", button)
         page.until("document.getElementById(arguments[0]).open", dialog)
         assert barriers(page.browser) == [], dialog
+        said = page.text(f"#{dialog}")
+        assert not re.search(r"\b(null|undefined|NaN)\b", said), said
         page.run("document.getElementById(arguments[0]).close()", dialog)
     page.size(420, scheme)
     page.still()

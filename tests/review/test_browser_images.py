@@ -65,69 +65,56 @@ def in_colour(folder):
 
 
 @pytest.mark.parametrize("kind", [two_channels, in_colour])
-def test_every_channel_is_shown_with_its_values(
-    kind, tmp_path, browser, Page, start_server, stop_server, asking
-):
+def test_every_channel_is_shown_with_its_values(kind, tmp_path, browser, Page, start_server, asking):
     run, channels = kind(tmp_path)
-    process, address = start_server(run)
-    try:
-        page = Page(browser, asking(address))
-        page.open("a")
-        flat = len(channels[0]) == 1
-        shown = page.run(
-            "return [...document.querySelectorAll('.plane')].filter((one) => !one.hidden).length"
+    _, address = start_server(run)
+    page = Page(browser, asking(address))
+    page.open("a")
+    flat = len(channels[0]) == 1
+    shown = page.run("return [...document.querySelectorAll('.plane')].filter((one) => !one.hidden).length")
+    assert shown == (1 if flat else 3)
+    assert bool(page.run("return document.getElementById('solid-button') !== null")) is not flat
+    names = page.run(
+        "return [...document.querySelectorAll('#toggles .channel option')].map((one) => one.text)"
+    )
+    assert names == list(run.manifest["dataset"]["channels"])
+    for number, values in enumerate(channels):
+        page.run(
+            "const select = document.querySelector('#toggles .channel'); select.value = arguments[0];"
+            "select.dispatchEvent(new Event('change'))",
+            str(number),
         )
-        assert shown == (1 if flat else 3)
-        assert bool(page.run("return document.getElementById('solid-button') !== null")) is not flat
-        names = page.run(
-            "return [...document.querySelectorAll('#toggles .channel option')].map((one) => one.text)"
-        )
-        assert names == list(run.manifest["dataset"]["channels"])
-        for number, values in enumerate(channels):
+        page.still()
+        low, high = (float(page.find(f"#toggles .{end}").get_attribute("value")) for end in ("low", "high"))
+        at = page.voxel()
+        for name, wanted in (
+            ("mask", False),
+            ("prediction", False),
+            ("cross", False),
+            ("voxels", True),
+        ):
             page.run(
-                "const select = document.querySelector('#toggles .channel'); select.value = arguments[0];"
-                "select.dispatchEvent(new Event('change'))",
-                str(number),
+                "const box = document.querySelector(`[data-toggle=${arguments[0]}]`);"
+                "if (box && box.checked !== arguments[1]) box.click()",
+                name,
+                wanted,
             )
-            page.still()
-            low, high = (
-                float(page.find(f"#toggles .{end}").get_attribute("value")) for end in ("low", "high")
-            )
-            at = page.voxel()
-            for name, wanted in (
-                ("mask", False),
-                ("prediction", False),
-                ("cross", False),
-                ("voxels", True),
-            ):
-                page.run(
-                    "const box = document.querySelector(`[data-toggle=${arguments[0]}]`);"
-                    "if (box && box.checked !== arguments[1]) box.click()",
-                    name,
-                    wanted,
-                )
-            page.still()
-            # The share that the window hides is that of this channel's values, and so are the grey values.
-            slice_ = np.take(values, at[page.axis()], axis=page.axis())
-            black = np.mean(slice_ <= float(f"{low:.4g}"))
-            said = page.text("#toggles .clipped").partition("%")[0]
-            assert abs((0.005 if said == "< 1" else int(said) / 100) - black) < 0.02
-            grey = page.main_pixels()[..., 0]
-            inside = grey[
-                grey.shape[0] // 4 : -grey.shape[0] // 4, grey.shape[1] // 4 : -grey.shape[1] // 4
-            ]
-            expected = np.clip((slice_ - low) / (high - low) * 255, 0, 255)
-            assert abs(inside.mean() - expected.mean()) < 12
-        assert (
-            browser.execute_script("return document.getElementById('caption').textContent").count(
-                "not drawn"
-            )
-            == 0
-        )
-        page.press("2")
-        page.saved()
-        assert page.held("a", page.run("return document.getElementById('rater').value")) == {"": "drop"}
-        assert file_name("a") in page.run("return location.hash")
-    finally:
-        browser.get("about:blank")
-        stop_server(process)
+        page.still()
+        # The share that the window hides is that of this channel's values, and so are the grey values.
+        slice_ = np.take(values, at[page.axis()], axis=page.axis())
+        black = np.mean(slice_ <= float(f"{low:.4g}"))
+        said = page.text("#toggles .clipped").partition("%")[0]
+        assert abs((0.005 if said == "< 1" else int(said) / 100) - black) < 0.02
+        grey = page.main_pixels()[..., 0]
+        inside = grey[grey.shape[0] // 4 : -grey.shape[0] // 4, grey.shape[1] // 4 : -grey.shape[1] // 4]
+        expected = np.clip((slice_ - low) / (high - low) * 255, 0, 255)
+        assert abs(inside.mean() - expected.mean()) < 12
+    assert (
+        browser.execute_script("return document.getElementById('caption').textContent").count("not drawn")
+        == 0
+    )
+    page.press("2")
+    page.saved()
+    assert page.held("a", page.run("return document.getElementById('rater').value")) == {"": "drop"}
+    assert file_name("a") in page.run("return location.hash")
+    browser.get("about:blank")

@@ -180,9 +180,9 @@ def test_what_cannot_be_is_named(asked, fresh, tmp_path):
     with pytest.raises(UsageError, match="no case 'none'"):
         hand_out(asked, tmp_path / "out", ["none"])
     hand_out(asked, tmp_path / "out", [ANEW])
-    with pytest.raises(UsageError, match="holds something"):
+    with pytest.raises(UsageError, match="is not empty"):
         hand_out(asked, tmp_path / "out", [ANEW])
-    with pytest.raises(UsageError, match="holds something"):
+    with pytest.raises(UsageError, match="is not empty"):
         take_back(asked, tmp_path / "out", tmp_path / "out")
     with pytest.raises(UsageError, match="does not exist"):
         take_back(asked, tmp_path / "nowhere", tmp_path / "back")

@@ -74,7 +74,7 @@ def test_a_case_of_which_nothing_is_predicted_says_so(tmp_path, write_small):
     write_small(tmp_path / "data", cases=1, faults=False)
     dataset = open_dataset(tmp_path / "data")
     (tmp_path / "out").mkdir()
-    for predictions, notes in ((Nothing(), ["Nothing is predicted of this case."]), (None, [])):
+    for predictions, notes in ((Nothing(), ["There is no prediction for this case."]), (None, [])):
         decode_prediction(tmp_path / "out", dataset["g0_00"], dataset.with_cases(()), predictions, ())
         about = json.loads((tmp_path / "out" / "prediction.json").read_text())
         assert (about["prediction"], about["notes"]) == (None, notes)

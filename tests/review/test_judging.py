@@ -56,7 +56,7 @@ def test_select_goes_by_it_whatever_the_score(decide, fresh, type_aleaseg):
     decide(int(doubtful[6:8]), "keep")
     done = type_aleaseg("select", fresh.path, "--use-review", "--as", "csv")
     assert done.returncode == 0, done.stderr
-    assert "review: 1 go and 1 stay, whatever the score" in done.stdout
+    assert "review: 1 dropped and 1 kept, whatever the score" in done.stdout
     assert "by hand" in done.stdout
     manifest = json.loads((fresh.path / "selection" / "manifest.json").read_text())
     dropped = {row["case"]: row["by_hand"] for row in manifest["dropped"]}
@@ -65,8 +65,8 @@ def test_select_goes_by_it_whatever_the_score(decide, fresh, type_aleaseg):
     # What is typed has the last word.
     done = type_aleaseg("select", fresh.path, "--use-review", "--keep", sound, "--dry-run")
     assert (
-        f"by hand: {sound}, {doubtful} stay" in done.stdout
-        or f"by hand: {doubtful}, {sound} stay" in done.stdout
+        f"kept by hand: {sound}, {doubtful}" in done.stdout
+        or f"kept by hand: {doubtful}, {sound}" in done.stdout
     )
     shutil.rmtree(fresh.path / "selection")
 

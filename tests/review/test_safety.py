@@ -41,31 +41,28 @@ def test_the_token_becomes_a_cookie_that_no_script_and_no_other_site_has(server)
 
 
 def test_the_address_that_a_browser_is_started_with_opens_the_page_once(
-    reviewed, tmp_path, start_server, stop_server, asking
+    reviewed, tmp_path, start_server, asking
 ):
     """Other users of the machine see how the browser was started."""
     seen = tmp_path / "seen"
     browser = tmp_path / "browser"
     browser.write_text(f'#!/bin/sh\necho "$1" > "{seen}.part"; mv "{seen}.part" "{seen}"\n')
     browser.chmod(0o755)
-    process, address = start_server(reviewed, browser=browser)
-    try:
-        for _ in range(200):
-            if seen.exists():
-                break
-            time.sleep(0.05)
-        once = seen.read_text().strip()
-        assert once.partition("token=")[0] == address.partition("token=")[0]
-        assert once != address
-        mine = asking(once)
-        assert mine.get("/api/run")[0] == 200
-        status, headers, _ = mine.raw("GET", f"/?token={mine.token}", {"Host": mine.host})
-        assert status == 403
-        assert "set-cookie" not in headers
-        assert asking(address).get("/api/run")[0] == 200
-        assert asking(address).get("/api/run")[0] == 200
-    finally:
-        stop_server(process)
+    _, address = start_server(reviewed, browser=browser)
+    for _ in range(200):
+        if seen.exists():
+            break
+        time.sleep(0.05)
+    once = seen.read_text().strip()
+    assert once.partition("token=")[0] == address.partition("token=")[0]
+    assert once != address
+    mine = asking(once)
+    assert mine.get("/api/run")[0] == 200
+    status, headers, _ = mine.raw("GET", f"/?token={mine.token}", {"Host": mine.host})
+    assert status == 403
+    assert "set-cookie" not in headers
+    assert asking(address).get("/api/run")[0] == 200
+    assert asking(address).get("/api/run")[0] == 200
 
 
 FOREIGN = ["evil.example", "127.0.0.1.evil.example", "evil.example:80", "127.0.0.1@evil"]

@@ -17,7 +17,7 @@ def test_snippets_run(hundred, make_preprocessed, tmp_path, monkeypatch, capsys)
         exec(snippet, names)
     printed = capsys.readouterr().out
     assert "95 cases are kept" in printed
-    assert "5 of 100 cases go: doubt (high = bad), worst 5" in printed
+    assert "5 of 100 cases dropped: doubt (high = bad), worst 5" in printed
     assert "case_099 0.99 noise=99" in printed
     assert "is removed: there was none before" in printed
     assert (tmp_path / "RUN" / "selection" / "splits_final.json").is_file()

@@ -178,7 +178,7 @@ def test_the_wrong_folder_is_left_alone(splits_in, make_preprocessed, tmp_path, 
         (raw, r"is a raw data set; nnU-Net reads splits from nnUNet_preprocessed/Dataset009_Thing"),
         (tmp_path / "elsewhere", "no plans"),
         (tmp_path / "preprocessed", "no plans"),
-        (tmp_path / "nowhere", "is no folder"),
+        (tmp_path / "nowhere", "is not a folder"),
     ):
         before = tree(folder)
         with pytest.raises(UsageError, match=message):

@@ -244,8 +244,8 @@ def test_a_folder_that_is_no_run(tmp_path):
 
 def test_describe_shows_what_a_cut_removes(hundred):
     lines = describe(plan(hundred, by="auv", worst=5))
-    assert lines[0] == "5 of 100 cases go: auv (high = bad), worst 5"
-    assert "  class lesion        50 ->    48  96% stay" in lines
+    assert lines[0] == "5 of 100 cases dropped: auv (high = bad), worst 5"
+    assert "  class lesion        50 ->    48  96% kept" in lines
     assert any(line.startswith("  site  A") for line in lines)
 
 
@@ -263,8 +263,8 @@ def test_what_is_named_goes_or_stays_whatever_the_score(hundred):
     ]
     assert selection.why["case_004"].score == 0.04
     lines = describe(selection)
-    assert "by hand: case_004, case_098 go" in lines
-    assert "by hand: case_099 stays" in lines
+    assert "dropped by hand: case_004, case_098" in lines
+    assert "kept by hand: case_099" in lines
 
 
 def test_a_list_goes_and_nothing_else(hundred, tmp_path):
@@ -275,7 +275,7 @@ def test_a_list_goes_and_nothing_else(hundred, tmp_path):
         assert selection.dropped == ("case_007", "case_003")
         assert selection.why["case_007"].threshold is None
         assert selection.why["case_099"].by_hand == ""
-    assert describe(plan(hundred, listed=file))[0] == "2 of 100 cases go: those that flagged.txt lists"
+    assert describe(plan(hundred, listed=file))[0] == "2 of 100 cases dropped: those that flagged.txt lists"
     assert plan(hundred, listed=file, keep=["case_003"], drop=["case_009"]).dropped == (
         "case_007",
         "case_009",
@@ -310,7 +310,7 @@ def test_an_id_with_commas_is_one_id_and_others_are_parted(make_run):
     ("asked", "said"),
     [
         ({"drop": ["case_0001"]}, "near it: case_001"),
-        ({"drop": ["case_001"], "keep": ["case_001"]}, "both go and stay"),
+        ({"drop": ["case_001"], "keep": ["case_001"]}, "is both to be dropped and to be kept"),
         ({"listed": ["case_001"], "worst": 3}, "leave one"),
         ({"listed": ["case_001"], "by": "auv"}, "a list and a score"),
         ({"listed": "nowhere.txt"}, "does not exist"),

@@ -55,7 +55,7 @@ def test_train_predict_evaluate(hippocampus, tmp_path, type_aleaseg):
 def test_what_cannot_work_is_one_line(tmp_path, type_aleaseg):
     nobody = type_aleaseg("predict", tmp_path, tmp_path, "-o", tmp_path / "p")
     assert nobody.returncode == 2
-    assert "is no trained model; expected a folder made by `aleaseg train`" in nobody.stderr
+    assert "is not a trained model; expected a folder made by `aleaseg train`" in nobody.stderr
     assert not (tmp_path / "p").exists()
 
 

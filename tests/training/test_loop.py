@@ -464,7 +464,7 @@ def test_a_checkpoint_of_other_settings_is_refused(half):
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 no archive", b"text"])
 def test_a_damaged_checkpoint_is_named(half, content):
     half.checkpoint.write_bytes(content)
-    with pytest.raises(UsageError, match=r"c\.pt is no whole checkpoint .*delete it"):
+    with pytest.raises(UsageError, match=r"c\.pt is not a complete checkpoint .*delete it"):
         half()
 
 

@@ -106,7 +106,7 @@ def test_groups_on_both_sides_of_a_given_split_are_told(write):
         ("s.json", [{"train": [], "val": ["c01"]}], "split", "no case is left to train on"),
         ("m.json", {"dropped": [{"case": "x"}]}, "selection", "selection names 1 cases"),
         ("m.json", {"dropped": [{"case": f"c{i:02d}"} for i in range(20)]}, "selection", "gentler cut"),
-        ("m.json", {"kind": "training"}, "selection", "is no selection"),
+        ("m.json", {"kind": "training"}, "selection", "is not a selection"),
     ],
 )
 def test_files_that_cannot_be_used(write, name, value, options, message):
@@ -122,7 +122,7 @@ def test_paths_that_lead_nowhere(tmp_path, write):
     path = write("splits_final.json", [{"train": ["c01"], "val": []}])
     with pytest.raises(UsageError, match="no fold 3; the split has the folds 0 to 0"):
         choose_split(data(), split=path, fold=3)
-    with pytest.raises(UsageError, match="leave one away"):
+    with pytest.raises(UsageError, match="leave one out"):
         choose_split(data(), split=path, selection=path)
     (tmp_path / "text.json").write_text("no json")
     with pytest.raises(UsageError, match="is damaged"):

@@ -220,10 +220,10 @@ def test_a_class_that_no_case_shows(quick, tmp_path):
 
 def test_a_patch_that_divides_badly_and_one_of_other_axes(quick, tmp_path):
     with pytest.raises(
-        UsageError, match=r"9 x 12 x 12 does not divide by 2 x 2 x 2.*8 x 12 x 12 or 10 x 12 x 12"
+        UsageError, match=r"9 x 12 x 12 is not divisible by 2 x 2 x 2.*8 x 12 x 12 or 10 x 12 x 12"
     ):
         quick.train(patch=(9, 12, 12))
-    with pytest.raises(UsageError, match=r"does not divide by .* the nearest that fit"):
+    with pytest.raises(UsageError, match=r"is not divisible by .* the nearest that fit"):
         quick.train(patch=(10, 18, 18), network="unet")
     with pytest.raises(UsageError, match="--patch has 2 edges, and the images have 3 axes"):
         quick.train(patch=(8, 12))
@@ -308,7 +308,7 @@ def test_folders_that_are_no_training(quick, tmp_path):
     (tmp_path / "run" / "manifest.json").write_text("{}")
     with pytest.raises(UsageError, match="is something else, not a training"):
         quick.train("run")
-    with pytest.raises(UsageError, match="is no trained model"):
+    with pytest.raises(UsageError, match="is not a trained model"):
         open_model(tmp_path / "run")
 
 

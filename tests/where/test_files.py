@@ -59,7 +59,7 @@ def test_what_cannot_work_is_refused(mapped, tmp_path, type_aleaseg):
     (tmp_path / "full" / "mine.txt").write_text("mine")
     done = type_aleaseg("export", mapped.path, "-o", tmp_path / "full")
     assert done.returncode == 2
-    assert "holds something already" in done.stderr
+    assert "is not empty" in done.stderr
     assert [path.name for path in (tmp_path / "full").iterdir()] == ["mine.txt"]
     assert not (tmp_path / "out").exists()
 

@@ -1,6 +1,7 @@
 """The maps of a run: whose they are, what they say, when they are made again; and what no damage stops."""
 
 import dataclasses
+import json
 import shutil
 
 import numpy as np
@@ -14,6 +15,7 @@ from aleaseg.measures.boundary import boundary_shape
 from aleaseg.measures.doubt import LabelReference, LabelSignals
 from aleaseg.measures.doubt_map import belief, border_doubt
 from aleaseg.readers import open_dataset
+from aleaseg.report.draw import Wanted, draw_cases, pictures_file
 from aleaseg.run import Run, read_json, write_json
 from aleaseg.where.keeping import LEAST, Mapper, keep_maps, kept_map, suspects
 from aleaseg.where.kept import DoubtMap
@@ -128,6 +130,22 @@ def test_another_population_makes_them_anew(copy):
     write_json(copy.path / "population.json", population)
     keep_maps(copy, dataset_of(copy))
     assert all(path.read_bytes() != content for path, content in before.items())
+
+
+def test_the_page_shows_no_map_of_a_mask_that_has_changed_since(copy, tmp_path):
+    dataset = dataset_of(copy)
+    case, other = dataset[SHIFTED], dataset["case <04>"]
+    changed = dataclasses.replace(case, label_files=other.label_files, read_label=other.read_label)
+    said = []
+    for number, one in enumerate((case, changed)):
+        report = tmp_path / str(number)
+        draw_cases(copy, dataset.with_cases([one]), {SHIFTED: Wanted()}, report, None, workers=1)
+        line = pictures_file(report, SHIFTED).read_text("utf-8").splitlines()[1]
+        found = json.loads(line[line.index("{") : line.rindex("}") + 1])
+        said.append((all("doubt" in plane for plane in found["planes"]), found["notes"]))
+    assert said[0] == (True, [])
+    assert not said[1][0]
+    assert "before the files of this case changed" in said[1][1][0]
 
 
 def test_a_bad_case_is_named_and_stops_nobody(copy):

@@ -73,7 +73,7 @@ def begin_audit(run: Run, settings: AuditSettings, dataset: Dataset, growth: Gro
         if run.manifest["settings"].get("case_ids") == asked["case_ids"]:
             raise
         raise SettingsDiffer(
-            f"{error}; or, where cases of then are gone or have other groups, say `--refit` to compare all anew"
+            f"{error}; or, if cases were removed or have other groups, give `--refit` to compare all anew"
         ) from None
     if not new and (growth is not None or anew):
         run.update_manifest(

@@ -68,16 +68,17 @@ def _not_alike(run: Run) -> Sequence[str]:
 
 
 def _grown(count: int, run: Run) -> str:
-    came = "1 case came in" if count == 1 else f"{count} cases came in"
+    came = "1 case was added" if count == 1 else f"{count} cases were added"
     return (
-        f"{came} since the population was made, and {'is' if count == 1 else 'are'} compared with its "
-        f"{run.population['cases']} cases as they were then; nothing changed for those. `--refit` compares all anew."
+        f"{came} since the population was made, and {'is' if count == 1 else 'are'} compared with "
+        f"its {run.population['cases']} cases as they were then; nothing changed for those. "
+        "`--refit` compares all again."
     )
 
 
 def _told(found: Sequence[Drifted], alarms: Sequence[Drifted], count: int) -> list[str]:
     if not found:
-        return [f"Drift was not tested: {count} new cases, one of each group, are too few."]
+        return [f"Drift was not tested: {count} new cases, counting one per group, are too few."]
     if not alarms:
         return [
             f"No drift: none of {len(found)} tests on the new cases stands out (a false alarm in any of them: at most "

@@ -119,8 +119,8 @@ def _as_the_reference(
         )
     if traits.bundled and then["extractor"] == "auto" and not dataset.has_labels:
         return replace(settings, extractor="variance"), (
-            "the reference's eye was told by labels where to look, and there are none here, so only intensities "
-            "can be looked at"
+            "the reference's extractor was prompted by labels, and there are none here, so only intensities "
+            "can be used"
         )
     told = {name: then[name] for name in _OF_THE_EYE if name in then}
     # As it was resolved: here the channel may be called something else.
@@ -180,7 +180,7 @@ def warnings_before(eye: Extractor, dataset: Dataset) -> list[str]:
     seconds = sum(eye.cost(shape, max(1, len(dataset.classes))).seconds for shape in shapes)
     if seconds >= _SLOW_SECONDS:
         lines.append(
-            f"{eye.settings.name} looks at {len(shapes)} cases: about {seconds / 60:.0f} minutes on one "
+            f"{eye.settings.name} runs on {len(shapes)} cases: about {seconds / 60:.0f} minutes on one "
             f"{'GPU' if eye.settings.device == 'cuda' else 'core'}; a run that is stopped resumes."
         )
     return lines

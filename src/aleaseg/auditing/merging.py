@@ -34,11 +34,13 @@ def merge_parts(
         page: likewise.
 
     Raises:
-        UsageError: the folder is no audit, or a part is not through.
+        UsageError: the folder is not an audit, or a part is not through.
     """
     run = Run(folder)
     if kind_of(run.path) != KIND:
-        raise UsageError(f"{folder} is no audit; expected the folder that `aleaseg audit --part` filled")
+        raise UsageError(
+            f"{folder} is not an audit; expected the folder that `aleaseg audit --part` filled"
+        )
     settings = run.manifest["settings"]
     known = {field.name for field in fields(AuditOfFolder)}
     asked = AuditOfFolder(

@@ -31,24 +31,22 @@ def notes_after(
         notes.append(f"{share:.1%} of the cases have a doubt above 0.5.")
     if dataset.confidence is not None and dataset.confidence.makes_label:
         notes.append(
-            "The label is what was marked with at least half the confidence "
-            f"({dataset.confidence.label_is}): the data set has confidences and no label."
+            f"The label is where the confidence is at least one half ({dataset.confidence.label_is}): the data set "
+            "has confidences and no label."
         )
     if manifest["settings"].get("predictions") == "crossfit" and (hint := _one_patient_twice(dataset)):
         notes.append(hint)
     if troubles:
         notes.append(
-            f"{len(troubles)} cases could not be used, or only in part; each is named, with what to do."
+            f"{len(troubles)} cases could not be used, or only in part; each is listed, with what to do."
         )
     if unmapped:
         first = next(iter(unmapped.values()))
-        notes.append(
-            f"Of {len(unmapped)} suspects it could not be mapped where the doubt is; the first: {first}"
-        )
+        notes.append(f"For {len(unmapped)} suspects no map of the doubt could be made; the first: {first}")
     if manifest["extractor"]["title"] != manifest["extractor"]["name"]:
         notes.append(
-            f"S and AUV come from {manifest['extractor']['title']}, which nobody trained: they mean nothing, and "
-            "show only that the way is open."
+            f"S and AUV come from {manifest['extractor']['title']}, which is untrained: they mean nothing, and "
+            "show only that the command works."
         )
     if (scenario := manifest["settings"].get("scenario")) is not None:
         cut = "--class NAME" if scenario in "bd" else "--by auv"

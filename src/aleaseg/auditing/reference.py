@@ -44,8 +44,8 @@ def open_reference(settings: AuditSettings, dataset: Dataset) -> Run | None:
     made_by = (reference.manifest.get("predictions") or {}).get("source")
     if dataset.has_labels and settings.predictions == "crossfit" and made_by != "crossfit":
         raise UsageError(
-            f"the reference {reference.path} trained no models that could predict new cases; "
-            f"{'say --fast, as it did' if made_by == 'eye' else 'give their predictions with `--predictions FOLDER`'}"
+            f"the reference {reference.path} has no models that could predict new cases; "
+            f"{'give --fast, as it did' if made_by == 'eye' else 'give their predictions with `--predictions FOLDER`'}"
         )
     return reference
 

@@ -41,7 +41,7 @@ class AuditSettings(DatasetSettings):
     predictions: Annotated[
         str | Path,
         Option(
-            "crossfit; eye: what --fast does; or a folder of out-of-fold predictions.",
+            "crossfit; eye: as --fast; or a folder of out-of-fold predictions.",
             "crossfit|eye|FOLDER",
             form=path_unless("crossfit", "eye"),
         ),
@@ -59,7 +59,9 @@ class AuditSettings(DatasetSettings):
     normalize: Annotated[str, Option("raw, or foreground: by each case's own mask.", "raw|foreground")] = ""
     scenario: Annotated[
         str | None,
-        Option("The paper's: a, b raw; c, d foreground. b, d: one class.", choices=tuple(SCENARIOS)),
+        Option(
+            "Input as in the paper: a, b raw; c, d foreground; b, d: one class.", choices=tuple(SCENARIOS)
+        ),
     ] = None
     weights: Annotated[
         str | Path | None,
@@ -74,24 +76,28 @@ class AuditSettings(DatasetSettings):
         Option("Grey range of the raw image, such as -160,240.", "LOW,HIGH", form=two_numbers),
     ] = None
     channel: Annotated[
-        str | int | None, Option("The channel a model of one channel sees.", "NAME|NUMBER", form=str)
+        str | int | None, Option("The channel that a model with one channel sees.", "NAME|NUMBER", form=str)
     ] = None
     pixels: Annotated[
         int | None,
         Option("Side of the image the extractor sees, in pixels; default: its own.", "NUMBER", least=1),
     ] = None
-    precision: Annotated[str, Option("Of the extractor.", choices=("auto", "float32", "bfloat16"))] = "auto"
+    precision: Annotated[
+        str, Option("Precision of the extractor.", choices=("auto", "float32", "bfloat16"))
+    ] = "auto"
     accept_licence: Annotated[bool, Option("You accept the licence of restricted weights.", free=True)] = (
         False
     )
     cache: Annotated[
-        str | Path | None, Option("Keep class maps here.", "FOLDER", form=whole_path, free=True)
+        str | Path | None,
+        Option("A folder in which class maps are kept.", "FOLDER", form=whole_path, free=True),
     ] = None
-    steps: Annotated[
-        int | None, Option("Training steps of each fold; default: a rule on the data.", least=1)
-    ] = None
+    steps: Annotated[int | None, Option("Training steps of each fold; default: by the data.", least=1)] = (
+        None
+    )
     budget: Annotated[
-        float | None, Option("Cap in minutes: training stops early.", "MINUTES", least=0.1)
+        float | None,
+        Option("A cap in minutes; training stops early when it is used up.", "MINUTES", least=0.1),
     ] = None
     groups: Annotated[
         str | None,
@@ -108,12 +114,15 @@ class AuditSettings(DatasetSettings):
     ] = None
     refit: Annotated[
         bool,
-        Option("Compare all cases anew; else those that came in meet the population as it was.", free=True),
+        Option(
+            "Compare all cases anew; otherwise new cases are compared with the population as it was.",
+            free=True,
+        ),
     ] = False
     measures: Annotated[
         str,
         Option(
-            "all: every other measure beside, in every_measure.csv; takes longer.",
+            "all: every other measure too, in every_measure.csv; takes longer.",
             choices=("default", "all"),
         ),
     ] = "default"
@@ -127,7 +136,7 @@ class AuditSettings(DatasetSettings):
         if self.normalize not in ("", meant):
             raise UsageError(
                 f"--scenario {self.scenario} means --normalize {meant}, and --normalize {self.normalize} was "
-                "given too; leave one of them away"
+                "given too; leave one of them out"
             )
         return meant
 
@@ -138,5 +147,5 @@ class AuditOfFolder(AuditSettings):
 
     out: Annotated[
         str | Path,
-        Option("The run's folder; made, or gone on with.", "RUN", ("--out", "-o"), free=True),
+        Option("The run's folder; new, or one to resume.", "RUN", ("--out", "-o"), free=True),
     ]

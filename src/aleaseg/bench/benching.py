@@ -47,9 +47,11 @@ def run_bench(
     Raises:
         UsageError: the arguments cannot work, or the folder was made with others.
     """
+    settings = settings.settled()
     dataset = open_clean(settings)
     begin_bench(out, settings, dataset, "detection")
     every = []
+    progress("draws", 0, settings.draws)
     for number, draw in enumerate(draws(out, dataset, settings, progress)):
         every.append(draw)
         progress("draws", number + 1, settings.draws)

@@ -227,7 +227,7 @@ def read_confidence_bench(out: Run) -> ConfidenceResult:
     folder = out.path
     if not (folder / DESIGN).is_file():
         raise UsageError(
-            f"{folder} is no bench of confidences; expected one made by `aleaseg bench confidence`"
+            f"{folder} is not a bench of confidences; expected one made by `aleaseg bench confidence`"
         )
     design, settings = Design.read(folder / DESIGN), out.manifest["settings"]
     seeds = range(settings["first"], settings["first"] + settings["seeds"])
@@ -244,7 +244,7 @@ def read_confidence_bench(out: Run) -> ConfidenceResult:
     if not complete:
         raise UsageError(
             f"{folder}: {len(reports)} of {len(cells)} cells are done, and no seed of every way; run the same command "
-            "again, and it goes on"
+            "again to resume"
         )
     done = [cell for cell in cells if cell.row in rows and cell.seed in complete]
     sizes = read_table(folder / SIZES)

@@ -165,4 +165,4 @@ def beyond_table(result: ConfidenceResult, part: str = "all") -> Table:
     """Every other way less the best threshold, where something is claimed."""
     frame = result.beyond[part]
     claimed = frame[frame["says"] != "no claim"] if len(frame) else frame
-    return _listed(result, claimed, ("way", "best threshold"), "Other ways less the best threshold")
+    return _listed(result, claimed, ("way", "best threshold"), "Other ways minus the best threshold")

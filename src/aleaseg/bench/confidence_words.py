@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 __all__ = ["CAPTIONS", "READ", "answers", "head", "lead"]
 
 READ = (
-    "A row is a way to learn from the confidences, a column what the model is held against: the voxels with q ≥ r, or "
+    "A row is a way to learn from the confidences, a column what the model is compared with: the voxels with q ≥ r, or "
     "q itself. All rows see the same cases, folds, seeds, steps and networks; every case is predicted by the model "
     "that held its group out.",
-    "That a threshold wins at its own reference is expected: it learnt that mask. The masks of multi are each held at "
-    "their own threshold, so its whole row is such a diagonal. What tells more is the rest of a row, “Dice elsewhere” "
-    "(the references that neither of two rows learnt), and soft Dice, which knows no threshold.",
-    "Where nobody reaches a reference in a case, the case counts in no row of that column.",
+    "A threshold is expected to win at its own reference, since it learnt that mask. The masks of multi are each "
+    "scored at their own threshold, so its whole row is such a diagonal. More telling are the rest of a row, "
+    "“Dice elsewhere” (the references that neither of two rows learnt), and soft Dice, which has no threshold.",
+    "Where no voxel of a case reaches a reference, the case counts in no row of that column.",
 )
 CAPTIONS: Mapping[str, str] = {
     "matrix": (
@@ -33,20 +33,20 @@ CAPTIONS: Mapping[str, str] = {
     ),
     "colour": (
         "Blue: better than {baseline}, red: worse; the deeper, the further, all Dice on one scale. Framed: the "
-        "threshold that the row learnt. The interval, and the difference, are told by the pointer."
+        "threshold that the row learnt. Hover over a cell for the difference and its interval."
     ),
     "differences": (
-        "Each row less {baseline}, on the same cases and seeds: the mean, its 95% interval over cases (resampled by "
-        "group), and the sign in each seed. Bold: claimed, that is all of several seeds agree, the interval leaves "
-        "out 0, and the signed-rank test over groups has p below 0.05 after Holm’s correction for all {count} "
-        "differences of the table. The interval itself is not corrected, and knows nothing of other folds or seeds."
+        "Each row minus {baseline}, on the same cases and seeds: the mean, its 95% interval over cases (resampled by "
+        "group), and the sign in each seed. Bold: claimed, that is all of several seeds agree, the interval excludes "
+        "0, and the signed-rank test over groups has p below 0.05 after Holm’s correction for all {count} "
+        "differences of the table. The interval itself is not corrected, and does not reflect other folds or seeds."
     ),
     "winners": (
-        "Of the trainings on one threshold the best at each column less the second best. Both were picked with the "
+        "Of the trainings on one threshold the best at each column minus the second best. Both were picked with the "
         "result at hand. Corrected by Holm for the {count} columns."
     ),
     "beyond": (
-        "Every other way less the best threshold of that column, which was picked on the same cases: that favours the "
+        "Every other way minus the best threshold of that column, which was picked on the same cases: that favours the "
         "threshold. Claimed differences only; {claimed} of {count}, corrected by Holm for all of them."
     ),
     "parts": (
@@ -206,7 +206,7 @@ def _small(result: ConfidenceResult) -> list[str]:
             gap = gaps.get(name)
             if gap and np.isfinite(gap["difference"]):
                 said.append(
-                    f"60% less 50% there, {heading(result, name)}: {_said(result, gap)}, {_chance(gap)}."
+                    f"60% minus 50% there, {heading(result, name)}: {_said(result, gap)}, {_chance(gap)}."
                 )
     return said
 

@@ -73,7 +73,7 @@ def confidence_markdown(result: ConfidenceResult) -> str:
         ("Every way against every reference", matrix_table(result), "matrix"),
         (f"Less {result.design.baseline}", differences_table(result), "differences"),
         ("The best training threshold", winners_table(result), "winners"),
-        ("Other ways less the best threshold", beyond_table(result), "beyond"),
+        ("Other ways minus the best threshold", beyond_table(result), "beyond"),
     ):
         lines += [f"## {title}", "", markdown_text(captions[caption]), ""]
         lines += [*table_markdown(table), ""] if table.rows else ["Nothing is claimed.", ""]

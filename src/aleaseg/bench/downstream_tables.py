@@ -116,6 +116,7 @@ def _page(result: DownstreamResult) -> str:
     import pandas as pd
 
     about = result.about
+    folds = f", {about['folds']} folds to measure" if about["folds"] else ""
     head = {
         "command": about["command"],
         "date": about["date"],
@@ -123,7 +124,7 @@ def _page(result: DownstreamResult) -> str:
         "versions": ", ".join(f"{name} {number}" for name, number in about["versions"].items()),
         "classes": ", ".join(about["classes"]),
         "seeds": f"split and faults {about['draw']}; trainings {', '.join(map(str, about['seeds']))}",
-        "training": f"{about['steps']} steps of {about['batch']} patches, {about['folds']} folds to measure",
+        "training": f"{about['steps']} steps of {about['batch']} patches{folds}",
     }
     faults = ", ".join(f"{count} {axis} faults" for axis, count in about["faults"].items())
     seeds = {f"seed_{seed}": f"seed {seed}" for seed in about["seeds"]}
@@ -142,7 +143,7 @@ def _page(result: DownstreamResult) -> str:
         "",
         f"{about['training_cases']} training cases, {about['faulty']} of them faulty ({faults}, in memory); "
         f"tested on {about['tested']} of {about['test_cases']} clean cases of {about['test_groups']} groups "
-        "that nothing was chosen or trained on. Choices by a measure and by lot leave out "
+        "that nothing was chosen or trained on. Choices by a measure and random choices leave out "
         f"{about['training_cases'] - about['fewest']} cases each; the objective is `{about['objective']}` but "
         "where another is named.",
         "",
@@ -153,19 +154,19 @@ def _page(result: DownstreamResult) -> str:
         *table_markdown(frame_table(result.choices, columns, forms)),
     ]
     for baseline, rows in result.differences.groupby("baseline", sort=False):
-        lines += ["", f"## Less `{baseline}`", "", *_differences(rows)]
+        lines += ["", f"## Minus `{baseline}`", "", *_differences(rows)]
     lines += [
         "",
         "Differences are of mean Dice, paired by test case, mean over the seeds; `random` is the mean of the "
-        "choices by lot. The interval is over test cases, resampled by group: it knows one split, one draw of "
+        "random choices. The interval is over test cases, resampled by group: it reflects one split, one draw of "
         "faults and these trainings. `signs` are those of each seed. A claim needs all seeds on one side and "
-        f"an interval that leaves out 0; the {len(result.differences)} comparisons are not corrected for their "
+        f"an interval that excludes 0; the {len(result.differences)} comparisons are not corrected for their "
         "number.",
         "",
     ]
     if about["unspoken"]:
         names = ", ".join(about["unspoken"])
-        lines += [f"Not compared, since they speak of too few of these cases: {names}.", ""]
+        lines += [f"Not compared, since they have numbers for too few of these cases: {names}.", ""]
     return "\n".join(lines)
 
 

@@ -91,7 +91,7 @@ def _donor(dataset: Dataset, case: Case, seed: Sequence[int]) -> Case:
     for index in rng.permutation(len(others))[:_TRIES]:
         if _label(others[index]).any():
             return others[index]
-    raise ImpossibleFault(f"{case.id}: no other case has a mask to lend")
+    raise ImpossibleFault(f"{case.id}: no other case has a mask that could be used")
 
 
 def deal(dataset: Dataset, draw: int, *, share: float = 0.2) -> tuple[dict[str, Dealt], list[str]]:

@@ -93,6 +93,7 @@ def run_raters(
     Raises:
         UsageError: no such data set, fewer than 20 usable cases, or `classes` were asked for.
     """
+    settings = settings.settled()
     dataset, left_out = _open(settings)
     begin_bench(out, settings, dataset, "raters")
     run = Run(out.path / "draws" / str(settings.first))
@@ -127,12 +128,12 @@ def _open(settings: BenchSettings) -> tuple[Dataset, dict[str, str]]:
         ("label", "one each"),
     ):
         if (given := getattr(settings, name)) is not None:
-            raise UsageError(f"{name} is {given!r}; cases of several raters have {why}; leave it away")
+            raise UsageError(f"{name} is {given!r}; cases of several raters have {why}; leave it out")
     dataset, left_out = usable(open_dataset(settings.dataset, **settings.reading))
     rated = [case for case in dataset.cases if case.read_raters is not None]
     if dataset.cases and not rated:
         raise UsageError(
-            f"{settings.dataset} has one mask a case; expected several raters, as npz/CASE.npz with image and raters, "
+            f"{settings.dataset} has one mask per case; expected several raters: npz/CASE.npz with image and raters, "
             "or raters/CASE/RATER.nii.gz"
         )
     if len(rated) < FEWEST:
@@ -196,7 +197,7 @@ def _cells(name: str, found: Correlation) -> dict[str, float]:
 # -- what is written ------------------------------------------------------------------------------
 
 _READ = (
-    "Spearman's correlation of suspicion and disagreement, 1 less the mean pairwise IoU of the raters. Above 0 = "
+    "Spearman's correlation of suspicion and disagreement, 1 minus the mean pairwise IoU of the raters. Above 0 = "
     "good: high suspicion where raters disagree. In brackets the 95% interval, cases resampled by patient. "
     "“Adjusted” holds the ranks of the mean volume of the raters' masks and of the number of slices fixed. p is of "
     "one test among all that stand here, and takes cases for independent: where patients have several, trust the "
@@ -234,7 +235,7 @@ def _page(result: RatersResult) -> str:
     order = result.measures["adjusted"].sort_values(ascending=False, kind="stable").index
     apart = measures["measure"].isin(REFERENCES)
     shown = {name: name for name in ("measure", "sees", "eye", "n", "raw", "adjusted")}
-    shown |= {"raw_p": "p, raw", "adjusted_p": "p, adjusted"}
+    shown |= {"eye": "computed from", "raw_p": "p, raw", "adjusted_p": "p, adjusted"}
     forms = {"raw_p": "p", "adjusted_p": "p"}
     sizes = result.sizes.assign(spearman=_with_intervals(result.sizes, "spearman"))
     constant = measures.loc[result.measures["raw"].isna(), "measure"]

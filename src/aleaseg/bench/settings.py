@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass, replace
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Self
 
 from aleaseg.errors import UsageError
 from aleaseg.evaluation.settings import thresholds
@@ -18,12 +18,6 @@ if TYPE_CHECKING:
 __all__ = ["BenchSettings", "ConfidenceSettings", "DetectSettings", "DownstreamSettings", "RatersSettings"]
 
 
-def _device(asked: str) -> str:
-    from aleaseg.work import choose_device
-
-    return choose_device(asked)
-
-
 @dataclass(frozen=True)
 class BenchSettings(DatasetSettings):
     """What decides the numbers of any bench; written whole into its manifest."""
@@ -31,16 +25,24 @@ class BenchSettings(DatasetSettings):
     _: KW_ONLY
     first: Annotated[int, Option("Seed of the first draw; the others follow.", least=0)] = 0
     folds: Annotated[int, Option("Folds of cross-fitting.", least=2)] = 3
-    steps: Annotated[
-        int | None, Option("Training steps of each fold; default: a rule on the data.", least=1)
-    ] = None
+    steps: Annotated[int | None, Option("Training steps of each fold; default: by the data.", least=1)] = (
+        None
+    )
     groups: Annotated[
         str | None,
         Option("Cases that share a fold: a regex on ids, or a CSV.", "REGEX|CSV", form=table_or_regex),
     ] = None
-    device: Annotated[str, Option("Where networks run.", choices=("auto", "cpu", "cuda"), form=_device)] = (
-        "auto"
-    )
+    device: Annotated[str, Option("Where networks run.", choices=("auto", "cpu", "cuda"))] = "auto"
+
+    def settled(self) -> Self:
+        """The same, with the device that `auto` stands for: where the networks of this call run, here or elsewhere.
+
+        Raises:
+            UsageError: a GPU is asked for, and there is none.
+        """
+        from aleaseg.work import choose_device
+
+        return replace(self, device=choose_device(self.device, here=False))
 
     def crossfit(self, draw: int) -> CrossfitSettings:
         """How the networks of a draw are fitted."""
@@ -60,12 +62,15 @@ class DetectSettings(BenchSettings):
     """Of the bench that asks which measure finds which fault."""
 
     _: KW_ONLY
-    draws: Annotated[int, Option("How often faults are dealt anew.", least=1)] = 3
-    share: Annotated[float, Option("Share of the cases that get a fault.")] = 0.2
+    draws: Annotated[int, Option("How often faults are assigned anew.", least=1)] = 3
+    share: Annotated[float, Option("Share of the cases that are given a fault.")] = 0.2
     swap_in: Annotated[
-        bool, Option("Also every fault at every strength.", names=("--swap-in/--no-swap-in",), free=True)
+        bool,
+        Option("Also test every fault at every strength.", names=("--swap-in/--no-swap-in",), free=True),
     ] = True
-    objective: Annotated[str, Option("What the folds make small: plain, edl, sure, ...", "NAME")] = "plain"
+    objective: Annotated[
+        str, Option("What the training of the folds minimises: plain, edl, sure, ...", "NAME")
+    ] = "plain"
 
     def __post_init__(self) -> None:
         """Refuse what cannot work."""
@@ -129,21 +134,19 @@ class DownstreamSettings(BenchSettings):
     """
 
     _: KW_ONLY
-    share: Annotated[float, Option("Share of the training cases that get a fault; 0: none.")] = 0.4
+    share: Annotated[float, Option("Share of the training cases that are given a fault; 0: none.")] = 0.4
     leave_out: Annotated[
-        float | None, Option("Share that a choice leaves out; default: as many as are faulty.")
+        float | None, Option("Share that each choice leaves out; default: as many as are faulty.")
     ] = None
     objectives: Annotated[
         str, Option("How networks are trained: plain, duo, rw, en, ...; the first is the baseline.", "A,B")
     ] = "plain"
-    held_out: Annotated[float, Option("Share of the cases that is the clean test part, whole groups.")] = (
-        0.25
-    )
-    measures: Annotated[str, Option("What cases are left out by; empty: nothing is measured.", "A,B")] = (
+    held_out: Annotated[float, Option("Share of the cases in the clean test part, in whole groups.")] = 0.25
+    measures: Annotated[str, Option("Measures that decide what is left out; empty: none.", "A,B")] = (
         "doubt,label_doubt,softmin,auv,auv/foreground"
     )
-    randoms: Annotated[int, Option("Choices by lot.", least=1)] = 2
-    trainings: Annotated[int, Option("Of each choice, from the seeds 0, 1, ...", least=1)] = 3
+    randoms: Annotated[int, Option("Number of random choices.", least=1)] = 2
+    trainings: Annotated[int, Option("Trainings of each choice, from the seeds 0, 1, ...", least=1)] = 3
 
     def __post_init__(self) -> None:
         """Refuse what cannot work."""
@@ -199,9 +202,7 @@ class ConfidenceSettings(BenchSettings):
     folds: Annotated[
         int, Option("Folds, by group; each case is predicted by the model that held it out.", least=2)
     ] = 3
-    steps: Annotated[
-        int | None, Option("Steps of each training; default: a rule on the data.", least=1)
-    ] = None
+    steps: Annotated[int | None, Option("Steps of each training; default: by the data.", least=1)] = None
     labels: Annotated[
         tuple[str, ...] | None,
         Option(
@@ -227,7 +228,7 @@ class ConfidenceSettings(BenchSettings):
         tuple[int, ...] | None,
         Option("Edges of a patch in voxels; default: by the data.", "D,H,W", form=edges),
     ] = None
-    batch: Annotated[int | None, Option("Patches a step; default: 8 in 2D, 4 in 3D.", least=1)] = None
+    batch: Annotated[int | None, Option("Patches per step; default: 8 in 2D, 4 in 3D.", least=1)] = None
     learning_rate: Annotated[
         float | None, Option("Learning rate at the start; default: 0.003.", "RATE")
     ] = None

@@ -66,7 +66,7 @@ def _measures(result: BenchResult) -> Table:
         Column("both", True, order="descending"),
         *(Column(target, True) for target in TARGETS[1:]),
         *(Column(title, True, kind="brief") for title in _OF_BOTH.values()),
-        Column("eye", kind="eye"),
+        Column("computed from", kind="eye"),
     ]
     rows = []
     for name in ranked(result.detection):
@@ -99,7 +99,7 @@ def _best(result: BenchResult) -> Table:
         its, ours = (quantity(rows.get((one, target), {}).get("auroc"), ".3f") for one in (name, "doubt"))
         less = quantity(gap.get("difference"), "+.3f", gap.get("low"), gap.get("high"), strong=True)
         found.append(Row([Cell(target), named(name), its, ours, less]))
-    return Table("Doubt less the best published measure", columns, found, "bench")
+    return Table("Doubt minus the best published measure", columns, found, "bench")
 
 
 def _faults(result: BenchResult) -> Table:
@@ -114,12 +114,12 @@ def _faults(result: BenchResult) -> Table:
         hint = f"{measure}, {fault}: {said}, n = {found[fault]}"
         return heat(row.get("auroc"), 0.5, number(row.get("auroc")), hint)
 
-    beside = [Column("sees", only="markdown"), Column("eye", only="markdown")]
+    beside = [Column("sees", only="markdown"), Column("computed from", only="markdown")]
     columns = [Column("measure"), *beside, *(Column(fault, True, head="upright") for fault in dealt)]
     count = [Cell("n, all draws"), Cell(), Cell(), *(Cell(str(found[fault])) for fault in dealt)]
     drawn = [Row(count, "counts")]
     for (eye, sees), names in groups(ranked(result.detection)).items():
-        drawn.append(Row([Cell(f"sees {sees}", (f"eye: {eye}",))], "group", heads=True))
+        drawn.append(Row([Cell(f"sees {sees}", (f"computed from: {eye}",))], "group", heads=True))
         for name in names:
             said = [Cell(sees), Cell(eye)]
             drawn.append(Row([_measure(name), *said, *(cell(name, fault) for fault in dealt)]))
@@ -212,18 +212,20 @@ def _definitions(names: Sequence[str]) -> Table:
     """What each measure is, as `MEASURES` has it."""
     rows = [definition(name) for name, _ in MEASURES.items() if name in names]
     return _texts(
-        "Measures", ("measure", "what it is", "direction", "sees", "eye", "source", "docs/measures"), rows
+        "Measures",
+        ("measure", "what it is", "direction", "sees", "computed from", "source", "docs/measures"),
+        rows,
     )
 
 
 def _fault_definitions(result: BenchResult) -> Table:
     """What each fault is and what its strengths mean, as `FAULTS` has it, and how often it was dealt."""
     rows = [fault_words(name, result) for name in FAULTS]
-    return _texts("Faults", ("fault", "of", "what it is", "strengths", "dealt"), rows)
+    return _texts("Faults", ("fault", "of", "what it is", "strengths", "cases"), rows)
 
 
 def _texts(title: str, headings: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
-    short = ("direction", "sees", "of", "dealt")
+    short = ("direction", "sees", "of", "cases")
     columns = [Column(heading, kind="short" * (heading in short)) for heading in headings]
     found = [Row([named(name), *map(Cell, texts)]) for name, *texts in rows]
     return Table(title, columns, found, "bench words")

@@ -30,20 +30,20 @@ MEASURED = (
 )
 READ = (
     "A measure that sees the image alone cannot find a fault of the mask: it is at chance there by construction "
-    "(column “sees”), but for this: maps are averaged over the classes that the mask has, so a class that was "
-    "dropped changes the average. The eye is what a measure looks through; another eye gives other numbers."
+    "(column “sees”), with one exception: maps are averaged over the classes that the mask has, so a dropped "
+    "class changes the average. A measure that is computed from another network gives other numbers."
 )
 CAPTIONS: Mapping[str, str] = {
     "measures": (
-        "The highest AUROC for both first. Every measure is turned so that high = doubtful. AUROC, AP, "
+        "The highest AUROC for both first. Every measure is oriented so that high = doubtful. AUROC, AP, "
         "precision and lift: high = better; FPR95: low = better. precision@k (P@k) and lift look at the first "
         "k, the number of faulty cases. AP, P@k, lift and FPR95 are for both. With every AUROC its 95% interval over "
         "groups of cases and draws. Bold: ours. “–”: no number for more than half of the cases; fewer without one "
         "stand in the middle."
     ),
     "best": (
-        "AUROC of doubt less that of the published measure with the highest, on the same resamples. It was "
-        "picked with the result at hand, which favours it. Above 0: doubt finds more. An interval that holds 0 "
+        "AUROC of doubt minus that of the best published measure, on the same resamples. It was "
+        "picked with the result at hand, which favours it. Above 0: doubt finds more. An interval that includes 0 "
         "decides nothing."
     ),
     "faults": (
@@ -57,9 +57,9 @@ CAPTIONS: Mapping[str, str] = {
         "Look for measures that leave 0.5 at the weakest strength."
     ),
     "ranks": (
-        "Spearman's correlation of the measures, mean over the draws; those of like ranks stand side by side. "
-        "Near 100: nearly the same measure, and nothing is won by having both. Below 0: they point opposite ways. "
-        "Numbers are times 100."
+        "Spearman's correlation of the measures, mean over the draws; measures with similar ranks are side by side. "
+        "Near 100: nearly the same measure, and nothing is gained by having both. Below 0: they point in opposite "
+        "directions. Numbers are times 100."
     ),
     "dice": (
         "Each measure against the Dice of the out-of-fold prediction and the clean mask. Below 0 = good: doubt "
@@ -67,7 +67,7 @@ CAPTIONS: Mapping[str, str] = {
     ),
     "confounds": (
         "Spearman's correlation with what a measure should not follow, clean cases only. 0 = does not follow "
-        "it; 0.3 or more either way is bold: read such a measure with size in mind. “–”: it does not vary."
+        "it; 0.3 or more in either direction is bold: read such a measure with size in mind. “–”: it does not vary."
     ),
 }
 ON_THE_PAGE: Mapping[str, str] = {
@@ -118,7 +118,7 @@ def head(result: BenchResult) -> list[tuple[str, str]]:
 
 def eyes() -> str:
     """Through which eye the measures look that are followed over the strengths."""
-    return "Eyes: " + "; ".join(f"{name}: {MEASURES[name].eye}" for name in SERIES) + "."
+    return "Computed from: " + "; ".join(f"{name}: {MEASURES[name].eye}" for name in SERIES) + "."
 
 
 def definition(name: str) -> tuple[str, ...]:

@@ -229,14 +229,14 @@ def _label_findings(case: Case, label: Voxels, dataset: Dataset) -> list[Finding
             Finding(
                 case.id, "error", "undeclared_value",
                 f"the values {', '.join(map(str, sorted(allowed)))}", told + more,
-                "mend the mask, or declare the class",
+                "correct the mask, or declare the class",
             )
         )  # fmt: skip
     elif not set(present) & set(dataset.values):
         findings.append(
             Finding(
                 case.id, "note", "empty_mask", "some foreground", f"none in {label.array.size} voxels",
-                "look whether there is truly nothing to mark",
+                "check whether there is truly nothing to mark",
             )
         )  # fmt: skip
     elif 0 not in present and dataset.ignore not in present:
@@ -296,7 +296,7 @@ def _fit_findings(case: Case, image: Stored, label: Voxels) -> list[Finding]:
         return [
             Finding(
                 case.id, "note", "image_is_mask", "an image and a mask", "the mask in the image's place as well",
-                "look whether masks were copied over the images", (*case.image_files, *case.label_files),
+                "check whether masks were copied over the images", (*case.image_files, *case.label_files),
             )
         ]  # fmt: skip
     if apart is None:
@@ -305,13 +305,13 @@ def _fit_findings(case: Case, image: Stored, label: Voxels) -> list[Finding]:
             return []
         return [
             Finding(
-                case.id, "note", "one_geometry", "image and label that both say where they lie", alone,
-                "whether they lie in one place cannot be told; write the header of one into the other if they do",
+                case.id, "note", "one_geometry", "image and label that both state their position", alone,
+                "whether they are in the same place cannot be told; copy the header of one to the other if they are",
             )
         ]  # fmt: skip
     return [
         Finding(
-            case.id, "error", "geometry", "a label where its image lies", apart,
+            case.id, "error", "geometry", "a label in the place of its image", apart,
             geometry_advice(image.geometry, label.geometry), (*case.image_files, *case.label_files),
         )
     ]  # fmt: skip

@@ -63,15 +63,15 @@ def case_findings(case: Case, image: Stored | None, q: Voxels) -> list[Finding]:
     if apart is not None:
         return [
             Finding(
-                case.id, "error", "confidence_geometry", "confidences where their image lies", apart,
-                "resample the confidences to the image's grid, or mend the header that is wrong", files,
+                case.id, "error", "confidence_geometry", "confidences in the place of their image", apart,
+                "resample the confidences to the image's grid, or correct the header that is wrong", files,
             )
         ]  # fmt: skip
     if np.isnan(q.array).all():
         return [
             Finding(
                 case.id, "note", "not_looked_at", "voxels that somebody looked at", "none: all are left out",
-                "leave the case out, or look whether the number that means so is declared rightly", files,
+                "leave the case out, or check whether the number that means so is declared correctly", files,
             )
         ]  # fmt: skip
     return []
@@ -102,7 +102,7 @@ def _label_of_confidence(dataset: Dataset) -> list[Finding]:
     return [
         Finding(
             "", "note", "label_of_confidence", "labels", "confidences alone: the label is where they are at least 0.5",
-            "nothing, if that is meant; else add the labels",
+            "nothing, if that is intended; otherwise add the labels",
         )
     ]  # fmt: skip
 
@@ -133,7 +133,7 @@ def _empty_classes(dataset: Dataset, found: Mapping[str, Certain]) -> list[Findi
         findings.append(
             Finding(
                 "", "note", "empty_confidence", f"some confidence in the class {name!r}", told,
-                "look whether its files or channels are named rightly; a class without confidence is never learnt",
+                "check whether its files or channels are named correctly; a class without confidence is never learnt",
             )
         )  # fmt: skip
     return findings
@@ -167,7 +167,7 @@ def _other_scales(dataset: Dataset, found: Mapping[str, Certain]) -> list[Findin
         Finding(
             "", "note", "rater_scales", f"raters who all use the scale from 0 to {scale:g}",
             f"their highest confidences are {told}",
-            "look whether some of them wrote on another scale, and bring their files to one",
+            "check whether some of them wrote on another scale, and bring their files to one",
         )
     ]  # fmt: skip
 

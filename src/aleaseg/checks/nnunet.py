@@ -129,7 +129,7 @@ def _labels(declared: Mapping[str, Any]) -> list[Finding]:
     labels = declared.get("labels")
     if not isinstance(labels, dict):
         return []
-    advice = "number the labels anew in dataset.json and in the masks; nnU-Net refuses them as they are"
+    advice = "renumber the labels in dataset.json and in the masks; nnU-Net refuses them as they are"
     if "background" not in labels or labels["background"] != 0:
         given = labels.get("background", "no background")
         return [
@@ -258,7 +258,7 @@ def _splits(dataset: Dataset) -> list[Finding]:
         found.append(
             _refusal(
                 "splits", "cases of this data set", f"{len(strange)} others: {_some(strange)}",
-                "mend the names; nnU-Net stops where it cannot load a case", files=(path,),
+                "correct the names; nnU-Net stops where it cannot load a case", files=(path,),
             )
         )  # fmt: skip
     if both:

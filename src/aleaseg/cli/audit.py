@@ -17,7 +17,7 @@ from aleaseg.errors import UsageError
 __all__ = ["audit", "score"]
 
 Fast = Annotated[
-    bool, typer.Option("--fast", help="No training: the package's own prompted network looks at each mask.")
+    bool, typer.Option("--fast", help="No training: the package's own prompted network outlines each mask.")
 ]
 
 
@@ -61,7 +61,7 @@ def _audit(
             tables=part is None,
         )
     if part is not None:
-        say(f"Part {part} has nothing left to do. When all are through: {then}", wrap=True)
+        say(f"Part {part} has nothing left to do. When all parts are done: {then}", wrap=True)
         raise typer.Exit(0)
     show_outcome(outcome)
     raise typer.Exit(1 if outcome.findings or outcome.troubles else 0)
@@ -74,10 +74,10 @@ def _folder(named: str | Path | None) -> Path | None:
 
 def _without_training(settings: AuditOfFolder) -> AuditOfFolder:
     if settings.predictions != "crossfit":
-        raise UsageError("--fast takes predictions of its own; leave --fast or --predictions away")
+        raise UsageError("--fast takes predictions of its own; leave --fast or --predictions out")
     for name in ("steps", "budget"):
         if getattr(settings, name) is not None:
             raise UsageError(
-                f"--fast trains nothing, and --{name} is about training; leave one of them away"
+                f"--fast trains nothing, and --{name} is about training; leave one of them out"
             )
     return replace(settings, predictions="eye")

@@ -37,7 +37,8 @@ class _Benches(Group):
 bench = typer.Typer(
     cls=_Benches,
     no_args_is_help=True,
-    help="Which measure finds which fault in your data, does leaving out help, and how are confidences best learnt?",
+    help="See which measure finds which fault in your data, whether leaving cases out helps, and how best to learn "
+    "from confidences.",
 )
 
 
@@ -47,13 +48,18 @@ def detect(settings: DetectSettings, out: Out, scheduler: Scheduler = None) -> N
     """Put known faults into the data, in memory, and see which measure finds which."""
     with progress_bars() as progress, shared_out(scheduler, [settings.dataset], out):
         from aleaseg.bench.benching import run_bench
-        from aleaseg.bench.write import summary_rows
+        from aleaseg.bench.write import faulty_counts, summary_rows, too_few
         from aleaseg.run import Run
 
         result, page = run_bench(settings, Run(out), command=as_typed(sys.argv[1:]), progress=progress)
+    counts = faulty_counts(result)
     show_table(
-        "AUROC (0.5 is chance, 1 finds all)", ["measure", "masks", "images", "both"], summary_rows(result)
+        "AUROC, 95% interval (0.5 is chance, 1 finds all; n: faulty cases)",
+        ["measure", *(f"{target}, n = {count}" for target, count in counts.items())],
+        summary_rows(result),
     )
+    if warning := too_few(counts):
+        say(f"- {warning}", wrap=True)
     say(f"Page: {page}")
 
 
@@ -93,7 +99,7 @@ def downstream(settings: DownstreamSettings, out: Out, scheduler: Scheduler = No
 @bench.command(cls=Verb)
 @verb
 def confidence(settings: ConfidenceSettings, out: Out, scheduler: Scheduler = None) -> None:
-    """Learn from confidences in every way, and score every model against every reference."""
+    """Learn from confidences in every way, and compare every model with every reference."""
     with progress_bars() as progress, shared_out(scheduler, [settings.dataset], out):
         from aleaseg.bench.confidence import run_confidence
         from aleaseg.bench.confidence_result import read_confidence_bench

@@ -21,9 +21,9 @@ def check(
         Path | None,
         typer.Option("--out", "-o", help="A folder for check.csv and check.json.", metavar="FOLDER"),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON in place of a table.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
-    """Look at every file of a data set: what is broken, missing, or odd."""
+    """Check every file of a data set: what is broken, missing, or odd."""
     with progress_bars() as progress:
         from aleaseg.checks import as_json as all_found
         from aleaseg.checks import check as check_dataset

@@ -28,7 +28,7 @@ def compare(
     settings: CompareSettings,
     out: Out,
 ) -> None:
-    """Compare evaluations with the first of them, case by case: one table, one page."""
+    """Compare evaluations with the first one, case by case: one table, one page."""
     with progress_bars() as progress:
         from aleaseg.evaluation import compare as compare_folders
 

@@ -72,7 +72,7 @@ def _take(run: Run, folder: Path, out: Path, no_score: bool) -> None:
     if back.corrected:
         say(f"Data set: {out / 'whole'}")
         if back.left_out:
-            say(f"Not in it, for want of an image or a mask: {', '.join(back.left_out)}")
+            say(f"Not in it, since an image or a mask is missing: {', '.join(back.left_out)}")
         if not no_score:
             _score_again(run, back)
     raise typer.Exit(1 if back.refused or not back.corrected else 0)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from aleaseg.cli.names import shortened
 from aleaseg.cli.terminal import say
 
 if TYPE_CHECKING:
@@ -16,7 +17,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Out", "show_comparison", "show_errors", "show_evaluation"]
 
-Out = Annotated[Path, typer.Option("--out", "-o", help="A new folder for what is found.", metavar="OUT")]
+# Of an evaluation, so that a comparison's seven columns fit into 80 letters.
+_WIDEST_NAME = 10
+
+Out = Annotated[Path, typer.Option("--out", "-o", help="A new folder for the results.", metavar="OUT")]
 
 
 def _table(title: str) -> Table:
@@ -138,10 +142,16 @@ def show_comparison(comparison: Comparison, most: int = 24) -> None:
         if len(comparison.classes) > 1:
             of_dice = [row for row in rows if row["metric"] == "dice" and row["class"] != "all"]
             wanted = [*wanted[:1], *of_dice[:most], *wanted[1:]]
-        found = "".join(f", {row['cases']} cases of {row['groups']} groups" for row in wanted[:1])
-        table = _table(f"{pair.second} less {pair.first}{found}")
+        found = "".join(f", {row['cases']} cases in {row['groups']} groups" for row in wanted[:1])
+        heads, title = (
+            shortened((pair.first, pair.second), _WIDEST_NAME),
+            f"{pair.second} compared with {pair.first}",
+        )
+        if max(map(len, heads)) > _WIDEST_NAME:
+            heads, title = ["first", "second"], f"{pair.second} (second) compared with {pair.first} (first)"
+        table = _table(f"{title}{found}")
         table.add_column("", overflow="fold")
-        for name in (pair.first, pair.second):
+        for name in heads:
             table.add_column(Text(name), justify="right", overflow="fold")
         for name in ("differs by", "95% interval", "p", "verdict"):
             table.add_column(name, justify="left" if name == "verdict" else "right", no_wrap=True)

@@ -15,14 +15,17 @@ __all__ = ["export"]
 def export(
     run: Annotated[Path, typer.Argument(help="A folder made by audit or score.", metavar="RUN")],
     out: Annotated[
-        Path, typer.Option("--out", "-o", help="A new folder: one in it for each case.", metavar="FOLDER")
+        Path,
+        typer.Option(
+            "--out", "-o", help="A new folder, with a folder in it for each case.", metavar="FOLDER"
+        ),
     ],
     cases: Annotated[
         list[str] | None,
         typer.Option(help="These cases instead of those with a doubt above 0.5.", metavar="ID,ID"),
     ] = None,
 ) -> None:
-    """Write where the doubt is, what is predicted and where that differs, on the grid of each suspect's mask."""
+    """Write where the doubt is, the prediction and where it differs, on the grid of each suspect's mask."""
     from aleaseg.run import Run
 
     opened = Run(run)

@@ -18,10 +18,10 @@ __all__ = ["info"]
 def info(
     as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON, for programs.")] = False,
     devices: Annotated[
-        bool, typer.Option("--devices", help="Ask torch for GPUs too, which takes some seconds.")
+        bool, typer.Option("--devices", help="Ask torch for GPUs too, which takes a few seconds.")
     ] = False,
 ) -> None:
-    """Say what is installed here: versions, cores, memory, GPUs, weights, extras. Paste it into a report."""
+    """Say what is installed: versions, cores, memory, GPUs, weights, extras. Paste it into a bug report."""
     found = _facts(devices)
     if as_json:
         sys.stdout.write(json.dumps(found, indent=1) + "\n")

@@ -15,7 +15,7 @@ __all__ = ["nnunet"]
 nnunet = typer.Typer(
     cls=Group,
     no_args_is_help=True,
-    help="DUO and SURE inside nnU-Net 2.8: where its trainers are, and checkpoints that stock nnU-Net predicts with.",
+    help="DUO and SURE inside nnU-Net 2.8: where the trainers are, and checkpoints for stock nnU-Net.",
 )
 
 
@@ -36,11 +36,14 @@ def export_plain_checkpoint(
     out: Annotated[
         Path | None,
         typer.Option(
-            "--out", "-o", help="Where to; default: beside it, `_plain` after its name.", metavar="OUT"
+            "--out",
+            "-o",
+            help="Where to put it; default: next to it, `_plain` appended to its name.",
+            metavar="OUT",
         ),
     ] = None,
 ) -> None:
-    """Copy what our trainers wrote so that stock nnU-Net predicts with it; nothing is overwritten."""
+    """Copy a model of our trainers so that stock nnU-Net can predict with it; nothing is overwritten."""
     from aleaseg.plugins.nnunet.checkpoint import export_plain
 
     written = export_plain(model, out)

@@ -14,7 +14,7 @@ __all__ = ["outcome"]
 
 @verb
 def outcome(settings: OutcomeSettings, out: Out) -> None:
-    """Ask what masks are good for: predict an outcome of patients from finished masks."""
+    """See what masks are good for: predict an outcome of patients from finished masks."""
     with progress_bars() as progress:
         from aleaseg.evaluation import outcome as foretell
         from aleaseg.evaluation.outcome_page import TITLES

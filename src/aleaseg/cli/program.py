@@ -41,7 +41,7 @@ app = typer.Typer(
     help="Find the doubtful scans and masks of a medical segmentation data set, say why, and leave them out.\n\n"
     f"AUV and doubt lie in [0, 1], high = bad. A doubt of 0.5 is a z of 3 ({Z_MEANS}). "
     "Exit status: 0 done; 1 done, but some case could not be used; "
-    "2 the arguments cannot work.",
+    "2 the arguments are invalid.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
@@ -68,7 +68,7 @@ def _tell_version(asked: bool) -> None:
 def program(
     version: Annotated[
         bool,
-        typer.Option("--version", help="Say which version this is.", callback=_tell_version, is_eager=True),
+        typer.Option("--version", help="Print the version.", callback=_tell_version, is_eager=True),
     ] = False,
 ) -> None:
     """What is asked of no verb."""

@@ -27,7 +27,8 @@ def reproduce(
     ],
     settings: ReproduceSettings,
     out: Annotated[
-        Path, typer.Option("--out", "-o", help="The folder of the runs; tables share it.", metavar="OUT")
+        Path,
+        typer.Option("--out", "-o", help="The folder of the runs; all tables share it.", metavar="OUT"),
     ] = Path("reproduced"),
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show runs, hours and disk; compute nothing.")
@@ -39,7 +40,7 @@ def reproduce(
     ] = False,
     scheduler: Scheduler = None,
 ) -> None:
-    """Run the paper's experiments as grids that resume, each to its table beside the paper's numbers."""
+    """Run the paper's experiments, each to a table with the paper's numbers next to yours; resumes."""
     if dry_run:
         _show_costs(what, settings, out)
         return
@@ -77,9 +78,9 @@ def _show_costs(what: list[str], settings: ReproduceSettings, out: Path) -> None
             wrap=True,
         )
     for text in made.missing.values() if any(d.of_paper for d in made.datasets.values()) else ():
-        say(f"- not there: {text}", wrap=True)
+        say(f"- missing: {text}", wrap=True)
     show_table(
-        "What it would take from here on, estimated",
+        "Estimated cost from here on",
         ["", "trainings", "scores", "done", "hours", "GB", "GB more at its peak"],
         [
             (
@@ -97,12 +98,12 @@ def _show_costs(what: list[str], settings: ReproduceSettings, out: Path) -> None
     if rows[-1][1].without:
         one = rows[-1][1]
         say(
-            f"Not counted: {one.blocked} cells look through {', '.join(one.without)}, whose weights are not here; they "
-            f"fail until `aleaseg weights fetch` has brought them, and then take about "
+            f"Not counted: {one.blocked} cells use {', '.join(one.without)}, whose weights are not here; they "
+            f"fail until `aleaseg weights fetch` has downloaded them, and then take about "
             f"{_hours(one.blocked_hours)} hours.",
             wrap=True,
         )
-    say(f"Hours are of one device, by {rows[-1][1].basis}. Several may share the work.", wrap=True)
+    say(f"Hours are of one device, by {rows[-1][1].basis}. Several devices may share the work.", wrap=True)
 
 
 def _hours(hours: float) -> str:
@@ -113,6 +114,6 @@ def _show(found: Reproduced) -> None:
     for name, why in found.failed.items():
         say(f"failed: {name}: {why}")
     if found.open:
-        say(f"{found.open} cells are not done yet: they are other parts'")
+        say(f"{found.open} cells are not done yet: they belong to other parts")
     for page in found.pages:
         say(f"Page: {page}")

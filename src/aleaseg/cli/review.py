@@ -11,7 +11,7 @@ __all__ = ["review"]
 
 @verb
 def review(settings: ReviewSettings) -> None:
-    """Look at the cases in a browser, on this machine alone, and decide about each; Ctrl-C ends the review."""
+    """Look at the cases in a browser, on this machine only, and decide about each; Ctrl-C ends the review."""
     import threading
 
     from aleaseg.review.server import serve
@@ -26,7 +26,7 @@ def review(settings: ReviewSettings) -> None:
     try:
         serve(settings, ready)
     except KeyboardInterrupt:
-        say("The review has ended; what was decided is kept.", stderr=True)
+        say("The review has ended; your decisions are kept.", stderr=True)
 
 
 def _open(address: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -18,64 +18,73 @@ if TYPE_CHECKING:
 
 __all__ = ["select"]
 
-
 Form = Literal["splits", "dataset", "csv"]
+
+# -- what is typed ------------------------------------------------------------------------------------
+
+_Run = Annotated[Path, typer.Argument(help="A folder made by audit or score.", metavar="RUN")]
+_By = Annotated[
+    str | None,
+    typer.Option(help="The score to cut by; default: doubt (with --class: auv).", metavar="COLUMN"),
+]
+_Quantile = Annotated[
+    float | None, typer.Option(help="Keep up to this quantile, such as 0.95.", metavar="X")
+]
+_Worst = Annotated[int | None, typer.Option(help="Leave out this many cases.", metavar="N")]
+_Threshold = Annotated[float | None, typer.Option(help="Leave out what is beyond this.", metavar="X")]
+_Class = Annotated[
+    str | None, typer.Option("--class", help="Cut by the AUV of this class.", metavar="NAME")
+]
+_Listed = Annotated[
+    Path | None,
+    typer.Option(
+        "--list", help="Leave out exactly those that a file lists, one id per line.", metavar="FILE"
+    ),
+]
+_Drop = Annotated[
+    list[str] | None, typer.Option(help="Leave these out too; may be repeated.", metavar="ID,ID")
+]
+_Keep = Annotated[
+    list[str] | None,
+    typer.Option(help="Keep these, whatever the rest says; may be repeated.", metavar="ID,ID"),
+]
+_UseReview = Annotated[
+    bool, typer.Option("--use-review", help="Follow the verdicts of `aleaseg review`, whatever the score.")
+]
+_As = Annotated[Form, typer.Option("--as", help="What to write.", metavar="splits|dataset|csv")]
+_Grouped = Annotated[
+    bool, typer.Option("--grouped", help="New folds keep groups together; nnU-Net's own do not.")
+]
+_Apply = Annotated[
+    Path | None,
+    typer.Option(help="Install the splits into nnU-Net's preprocessed folder.", metavar="FOLDER"),
+]
+_DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Say which cases would go and why; write nothing.")
+]
+_Undo = Annotated[bool, typer.Option("--undo", help="Restore everything that --apply changed.")]
+_Force = Annotated[bool, typer.Option("--force", help="Cut even if a class loses too many cases.")]
 
 
 def select(
-    run: Annotated[Path, typer.Argument(help="A folder made by audit or score.", metavar="RUN")],
-    by: Annotated[
-        str | None,
-        typer.Option(help="The score to cut by; default: doubt (with --class: auv).", metavar="COLUMN"),
-    ] = None,
-    quantile: Annotated[
-        float | None, typer.Option(help="Keep up to this quantile, such as 0.95.", metavar="X")
-    ] = None,
-    worst: Annotated[int | None, typer.Option(help="Leave so many cases out.", metavar="N")] = None,
-    threshold: Annotated[
-        float | None, typer.Option(help="Leave out what is beyond this.", metavar="X")
-    ] = None,
-    class_name: Annotated[
-        str | None, typer.Option("--class", help="By this class's AUV.", metavar="NAME")
-    ] = None,
-    listed: Annotated[
-        Path | None,
-        typer.Option(
-            "--list", help="Leave out exactly those that a file lists, one id a line.", metavar="FILE"
-        ),
-    ] = None,
-    drop: Annotated[
-        list[str] | None, typer.Option(help="Leave these out too; may be given again.", metavar="ID,ID")
-    ] = None,
-    keep: Annotated[
-        list[str] | None,
-        typer.Option(help="Keep these, whatever the rest says; may be given again.", metavar="ID,ID"),
-    ] = None,
-    use_review: Annotated[
-        bool,
-        typer.Option("--use-review", help="Go by the verdicts of `aleaseg review`, whatever the score."),
-    ] = False,
-    form: Annotated[
-        Form, typer.Option("--as", help="What to write.", metavar="splits|dataset|csv")
-    ] = "splits",
-    grouped: Annotated[
-        bool, typer.Option("--grouped", help="New folds keep groups together; nnU-Net's own do not.")
-    ] = False,
-    apply: Annotated[
-        Path | None,
-        typer.Option(help="Install the splits into nnU-Net's preprocessed folder.", metavar="FOLDER"),
-    ] = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say which cases go and why; write nothing.")
-    ] = False,
-    undo: Annotated[bool, typer.Option("--undo", help="Put everything back that --apply changed.")] = False,
-    force: Annotated[
-        bool, typer.Option("--force", help="Cut even where a class loses too many cases.")
-    ] = False,
+    run: _Run,
+    by: _By = None,
+    quantile: _Quantile = None,
+    worst: _Worst = None,
+    threshold: _Threshold = None,
+    class_name: _Class = None,
+    listed: _Listed = None,
+    drop: _Drop = None,
+    keep: _Keep = None,
+    use_review: _UseReview = False,
+    form: _As = "splits",
+    grouped: _Grouped = False,
+    apply: _Apply = None,
+    dry_run: _DryRun = False,
+    undo: _Undo = False,
+    force: _Force = False,
 ) -> None:
-    """Leave the most doubtful cases out: splits, a data set, or a list, and the reasons."""
-    from aleaseg import selection
-    from aleaseg.errors import SelectionRefused
+    """Leave the most doubtful cases out: as splits, a data set, or a list, with the reasons."""
     from aleaseg.run import Run
 
     opened = Run(run)
@@ -85,30 +94,33 @@ def select(
     goes, stays = tuple(drop or ()), tuple(keep or ())
     if use_review:
         goes, stays = _reviewed(opened, goes, stays)
-    try:
-        planned = selection.plan(
-            opened,
-            by=by,
-            quantile=quantile,
-            worst=worst,
-            threshold=threshold,
-            class_name=class_name,
-            listed=listed,
-            drop=goes,
-            keep=stays,
-            force=force,
-        )
-    except SelectionRefused as refused:
-        say("\n".join([*refused.described, "Nothing was written."]))
-        raise
-    say("\n".join(selection.describe(planned)))
+    score = {"by": by, "class_name": class_name}
+    where = {"quantile": quantile, "worst": worst, "threshold": threshold, "listed": listed}
+    planned = _planned(opened, drop=goes, keep=stays, force=force, **score, **where)
     _show_dropped(planned, opened)
     if apply is not None and form != "splits":
-        raise typer.BadParameter("--apply installs splits; leave --as away")
+        raise typer.BadParameter("--apply installs splits; leave --as out")
     if dry_run:
         say("Nothing was written (--dry-run).")
         return
     say("\n".join(_write(opened, planned, form, grouped, apply)))
+
+
+# -- what is done -------------------------------------------------------------------------------------
+
+
+def _planned(run: Run, **asked: Any) -> Selection:
+    """The cut, with what it removes said; where it is refused too."""
+    from aleaseg import selection
+    from aleaseg.errors import SelectionRefused
+
+    try:
+        planned = selection.plan(run, **asked)
+    except SelectionRefused as refused:
+        say("\n".join([*refused.described, "Nothing was written."]))
+        raise
+    say("\n".join(selection.describe(planned)))
+    return planned
 
 
 def _reviewed(
@@ -140,11 +152,11 @@ def _show_dropped(planned: Selection, run: Run, most: int = 50) -> None:
         why = planned.why[case]
         words = ["by hand"] if why.by_hand else []
         words += in_words(why.reasons, one_class=one_class)[:3] or (
-            [] if why.by_hand else ["nothing single stands out"]
+            [] if why.by_hand else ["no single measure stands out"]
         )
         score = "" if why.score is None else f"{why.score:.2f}"
         rows.append((case, score, "\n".join([f"({why.class_name})", *words] if why.class_name else words)))
-    show_list("These go", ("case", planned.settings["by"], "why"), rows)
+    show_list("Dropped cases", ("case", planned.settings["by"], "why"), rows)
     if len(planned.dropped) > most:
         say(
             f"... and {len(planned.dropped) - most} more; selection/manifest.json has all of them once it is written"
@@ -164,7 +176,7 @@ def _write(run: Run, planned: Selection, form: Form, grouped: bool, apply: Path 
         yield f"Written: {written}"
     else:
         yield from selection.apply(run.path / "selection", apply)
-        yield f"To put everything back: aleaseg select {shlex.quote(str(run.path))} --undo"
+        yield f"To undo: aleaseg select {shlex.quote(str(run.path))} --undo"
 
 
 def _undo(run: Run, force: bool) -> None:
@@ -172,6 +184,6 @@ def _undo(run: Run, force: bool) -> None:
 
     folders = selection.applied_to(run.path / "selection")
     if not folders:
-        say("Nothing of this run is applied anywhere.")
+        say("No selection of this run is applied anywhere.")
     for folder in folders:
         say("\n".join(selection.undo(folder, force=force)))

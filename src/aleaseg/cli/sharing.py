@@ -19,7 +19,7 @@ Scheduler = Annotated[
     str | None,
     typer.Option(
         "--scheduler",
-        help="Who works: local:4, tcp://HOST:PORT, a scheduler file, slurm:FILE; default: this machine's cores.",
+        help="Where the work is done: local:4, tcp://HOST:PORT, a scheduler file, slurm:FILE; default: this machine.",
         metavar="WHERE",
     ),
 ]
@@ -72,7 +72,7 @@ def share(
         yield
         return
     if scheduler is not None:
-        raise UsageError("--part shares out work without a scheduler; leave --part or --scheduler away")
+        raise UsageError("--part shares out work without a scheduler; leave --part or --scheduler out")
     from aleaseg.cluster.part import NotYet, part_of
 
     try:
@@ -86,6 +86,10 @@ def share(
             )
         else:
             others = "so are the others"
-        after = then if end.last else "the same command, for every part, goes on with what needs all cases"
-        say(f"Part {part} is through with its cases; {others}. When all are: {after}", wrap=True)
+        after = (
+            then
+            if end.last
+            else "run the same command for every part again: it continues with what needs all cases"
+        )
+        say(f"Part {part} is done; {others}. When all parts are done: {after}", wrap=True)
         raise typer.Exit(0) from end

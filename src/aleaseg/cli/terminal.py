@@ -12,9 +12,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from aleaseg.cli.names import shortened
+from aleaseg.cli.pace import Pace
+
 if TYPE_CHECKING:
     import pandas as pd
     from rich.console import Console
+    from rich.table import Table
 
     from aleaseg.auditing.running import Outcome
     from aleaseg.case import Finding
@@ -58,6 +62,9 @@ _STAGES = {
     "predict": "Predicting",
 }
 
+
+# Letters of an id. Longer ones are shown without what all of them share.
+_LONG_ID = 20
 
 # In a pipe: how long nothing may be said.
 _QUIET_SECONDS = 30.0
@@ -120,12 +127,15 @@ def _bars(out: Console) -> Iterator[Progress]:
     with Progress(*columns, console=out, speed_estimate_period=120) as bars:
         starting = bars.add_task("Starting", total=None)
         tasks: dict[str, Any] = {}
+        pace = Pace()
 
         def update(stage: str, done: int, total: int) -> None:
             bars.update(starting, visible=False)
             if stage not in tasks:
                 tasks[stage] = bars.add_task(_title(stage), total=total, completed=done)
             bars.update(tasks[stage], completed=done, total=total)
+            if told := pace.estimate(stage, done, total):
+                bars.console.print(f"{_title(stage)}: {told}", highlight=False, markup=False)
 
         yield update
 
@@ -137,6 +147,7 @@ def _lines(out: Console) -> Iterator[Progress]:
     begun: dict[str, float] = {}
     now = ("Starting", 0, 0)
     said = time.monotonic()
+    pace = Pace()
 
     def tell(text: str) -> None:
         nonlocal said
@@ -151,6 +162,8 @@ def _lines(out: Console) -> Iterator[Progress]:
             if title not in begun:
                 begun[title] = time.monotonic()
                 tell(f"{title} ...")
+            if told := pace.estimate(stage, done, total):
+                tell(f"{title}: {told}")
 
     def pulse() -> None:
         while not over.wait(max(0.1, said + _QUIET_SECONDS - time.monotonic())):
@@ -212,22 +225,31 @@ def _show_suspects(cases: pd.DataFrame, *, one_class: bool = False, most: int = 
 
     ranked = cases.sort_values(["doubt", "case"], ascending=[False, True]).head(most)
     table = Table(title=f"The {len(ranked)} most doubtful of {len(cases)} cases (doubt: high = bad)")
-    table.add_column("case", overflow="fold")
+    ids = _add_ids(table, ranked["case"].tolist())
     table.add_column("doubt", justify="right")
     table.add_column("axis")
     table.add_column("why", overflow="fold")
-    for row in ranked.to_dict("records"):
+    for name, row in zip(ids, ranked.to_dict("records"), strict=True):
         axes = [axis for axis in ("image", "label") if _number(row[f"{axis}_doubt"]) > 0.5]
         if not axes:
             axes = [max(("image", "label"), key=lambda axis: _number(row[f"{axis}_doubt"]))]
         words = in_words(row["reasons"], one_class=one_class)
         table.add_row(
-            Text(row["case"]),
+            Text(name),
             f"{row['doubt']:.2f}",
             "\n".join(axes),
-            Text("\n".join(words[:2]) or "nothing single stands out"),
+            Text("\n".join(words[:2]) or "no single measure stands out"),
         )
     _console().print(table)
+
+
+def _add_ids(table: Table, ids: Sequence[str], named: str = "case") -> list[str]:
+    """A first column of ids, as they go into it: an id is not broken unless it would fill the table."""
+    short = shortened(ids, _LONG_ID)
+    table.add_column(named, no_wrap=max(map(len, short), default=0) <= 2 * _LONG_ID, overflow="fold")
+    if short != list(ids):
+        table.caption = "… stands for what all of these ids share; cases.csv has them in full"
+    return short
 
 
 def show_list(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
@@ -247,10 +269,12 @@ def show_list(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]])
 
 def show_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     """A table of names and numbers, the first column names."""
+    from rich.box import SIMPLE_HEAD
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=title)
+    # Narrow: four columns with intervals have to fit into 80 letters.
+    table = Table(title=title, box=SIMPLE_HEAD, collapse_padding=True, pad_edge=False, title_justify="left")
     for number, name in enumerate(columns):
         table.add_column(name, justify="right" if number else "left", overflow="fold")
     for row in rows:

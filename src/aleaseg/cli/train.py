@@ -23,7 +23,7 @@ def train(
     settings: TrainerSettings,
     out: Annotated[Path, typer.Option("--out", "-o", help="The model's folder.", metavar="MODEL")],
 ) -> None:
-    """Train a network on a data set, with DUO or without; killed, it resumes."""
+    """Train a network on a data set, with or without DUO; resumes if it was killed."""
     with progress_bars() as progress:
         from aleaseg.training import train as train_model
 

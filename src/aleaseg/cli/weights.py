@@ -14,14 +14,14 @@ __all__ = ["weights"]
 weights = typer.Typer(
     cls=Group,
     no_args_is_help=True,
-    help="Released weights of the extractors: which there are, and fetching them. Only fetch uses the network.",
+    help="Released weights of the extractors: list and fetch them. Only fetch uses the network.",
 )
 WeightsName = Annotated[str, typer.Argument(help="A name that list shows.", metavar="NAME")]
 
 
 @weights.command("list", cls=Verb)
 def list_weights() -> None:
-    """Every file of released weights, its licence, and whether it is here."""
+    """List every file of released weights, its licence, and whether it is present."""
     from aleaseg.extractors.weights import CATALOGUE, find, lock_file, placed
 
     rows = []
@@ -45,7 +45,7 @@ def fetch_weights(
         bool, typer.Option("--accept-licence", help="You have read the restricted licence and accept it.")
     ] = False,
 ) -> None:
-    """Download one file, make sure of it, and pin its revision and hash."""
+    """Download one file, verify it, and pin its revision and hash."""
     from aleaseg.extractors.weights import CATALOGUE, expected, fetch, known_sha256
 
     path = fetch(name, accept_licence)
@@ -58,16 +58,16 @@ def fetch_weights(
 def verify_weights(
     name: Annotated[
         str | None,
-        typer.Argument(help="A name that list shows; default: all that are here.", metavar="NAME"),
+        typer.Argument(help="A name that list shows; default: all that are present.", metavar="NAME"),
     ] = None,
 ) -> None:
-    """Hash what is here again and compare it with catalogue and lock."""
+    """Hash local files again and compare them with catalogue and lock."""
     from aleaseg.errors import WeightsRefused
     from aleaseg.extractors.weights import CATALOGUE, find, known_sha256, lock_file, verify
 
     names = [name] if name else [each for each in CATALOGUE if find(each)]
     if not names:
-        say("No weights are here; `aleaseg weights fetch NAME` brings some.")
+        say("No weights are present; `aleaseg weights fetch NAME` downloads some.")
     refused = []
     for each in names:
         try:

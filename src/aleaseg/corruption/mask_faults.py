@@ -371,7 +371,7 @@ _ALL = (
     _graded_fault(
         false_component, "A blob of a class where there is none, as a look-alike that was taken for it."
     ),
-    _graded_fault(hole, "A ball taken out of the mask, as by a slip of the eraser."),
+    _graded_fault(hole, "A ball removed from the mask, as by a slip of the eraser."),
     _whole_fault(swap_classes, "Two classes exchanged, as left and right, or by another table of labels."),
     _graded_fault(
         drop_slices, "Slices without any label between labelled ones, as where annotation stopped."

@@ -93,7 +93,7 @@ def false_component(
     distance += 0.15 * radius * smooth_field(part.shape, rng, np.maximum(radius / 2, 1) / step)
     room = int(np.count_nonzero(free))
     if 2 * room < voxels or room == 0:
-        raise ImpossibleFault(f"there is no room beside the mask for a blob of {voxels} voxels")
+        raise ImpossibleFault(f"there is no room next to the mask for a blob of {voxels} voxels")
     nearest = np.argsort(np.where(free, distance, np.inf), axis=None, kind="stable")[: min(voxels, room)]
     blob = np.zeros(part.shape, bool)
     blob.flat[nearest] = True
@@ -111,7 +111,7 @@ def _free_place(mask: NDArray, rng: Generator, radius: float, step: NDArray) -> 
     places = (slice(None, None, skip),) * mask.ndim
     background = mask[places] == 0
     if not background.any():
-        raise ImpossibleFault("there is no room beside the mask: it fills the array")
+        raise ImpossibleFault("there is no room next to the mask: it fills the array")
     room = (
         np.full(background.shape, np.inf)
         if background.all()

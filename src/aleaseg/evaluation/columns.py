@@ -59,14 +59,14 @@ METRICS = by_name(
             "expected calibration error, reference foreground grown by 5 voxels, 0 to 1",
             _BAD,
         ),
-        ("ace", "ACE", "the same with every bin weighing alike", _BAD),
+        ("ace", "ACE", "the same with equal weight for every bin", _BAD),
         (
             "ece_image",
             "whole-image ECE",
             "expected calibration error over the whole image",
             {**_BAD, "form": ".4f"},
         ),
-        ("ace_image", "whole-image ACE", "the same with every bin weighing alike", _BAD),
+        ("ace_image", "whole-image ACE", "the same with equal weight for every bin", _BAD),
         (
             "ueo",
             "UEO",
@@ -267,7 +267,7 @@ def tolerances(text: str, classes: list[str]) -> dict[str, float]:
                 f"--tolerance: {part.strip()!r} cannot be read; write mm, as `1`, or `1,tumour=2`"
             ) from error
         if not 0 <= mm < float("inf"):
-            raise UsageError(f"--tolerance: {part.strip()!r} is no distance; expected mm from 0")
+            raise UsageError(f"--tolerance: {part.strip()!r} is not a distance; expected mm from 0")
         if sign and name not in classes:
             raise UsageError(
                 f"--tolerance: no class {name!r}; the reference has {', '.join(classes) or 'none'}"

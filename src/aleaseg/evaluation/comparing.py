@@ -261,8 +261,8 @@ def _risk(name: str, sign: int, cases: Sequence[pd.DataFrame], group: np.ndarray
 def _few(groups: int) -> Iterator[str]:
     if FEWEST_GROUPS <= groups < _FEW_GROUPS:
         yield (
-            f"{groups} groups of cases are few: intervals of so few are rather too narrow (with ten groups they hold "
-            "the truth 90 times of 100, not 95). Read p beside them."
+            f"{groups} groups of cases are few: intervals from so few are somewhat too narrow (with ten groups they "
+            "contain the truth 90 times out of 100, not 95). Read p as well."
         )
 
 

@@ -95,7 +95,7 @@ def open_evaluation(path: str | Path) -> Evaluation:
     """
     run = Run(path)
     if not is_evaluation(path):
-        raise UsageError(f"{path} is no evaluation; expected a folder made by `aleaseg evaluate`")
+        raise UsageError(f"{path} is not an evaluation; expected a folder made by `aleaseg evaluate`")
     absent = [name for name in TABLES if not (run.path / f"{name}.csv").is_file()]
     if absent:
         raise UsageError(f"{path} is unfinished ({absent[0]}.csv is missing); run `aleaseg evaluate` again")

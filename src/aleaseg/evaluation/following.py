@@ -78,7 +78,7 @@ def correlation_in_words(found: Correlation, groups: int) -> str:
     >>> correlation_in_words(Correlation(-0.62, 0.001, 40, -0.8, -0.35), 40)
     'Spearman’s ρ −0.62 (95% interval −0.80 to −0.35), 40 cases: the more uncertain, the lower the Dice, as wanted.'
     >>> correlation_in_words(Correlation(-0.2, 0.3, 40, -0.5, 0.1), 40)
-    'Spearman’s ρ −0.20 (95% interval −0.50 to 0.10), 40 cases: no claim, the interval holds 0.'
+    'Spearman’s ρ −0.20 (95% interval −0.50 to 0.10), 40 cases: no claim, the interval includes 0.'
     """
     if np.isnan(found.r):
         return f"No rank correlation: {found.n} cases with both numbers are too few, or one of them is constant."
@@ -88,7 +88,7 @@ def correlation_in_words(found: Correlation, groups: int) -> str:
         return f"{rho}, {found.n} cases: no claim, {groups} groups of cases are too few for an interval."
     rho += f" (95% interval {spread}), {found.n} cases"
     if found.low <= 0 <= found.high:
-        return f"{rho}: no claim, the interval holds 0."
+        return f"{rho}: no claim, the interval includes 0."
     if found.r < 0:
         return f"{rho}: the more uncertain, the lower the Dice, as wanted."
     return f"{rho}: the more uncertain, the higher the Dice, which is the wrong way round."

@@ -54,7 +54,7 @@ def comparison_markdown(comparison: Comparison, command: str = "") -> str:
     lines = [f"# {markdown_text(about['name'])}: against {markdown_text(comparison.names[0])}", "", READ]
     for pair in comparison.pairs:
         rows = records(pair.rows)
-        lines += ["", f"## {markdown_text(pair.second)} less {markdown_text(pair.first)}", ""]
+        lines += ["", f"## {markdown_text(pair.second)} compared with {markdown_text(pair.first)}", ""]
         of_dice = [row for row in rows if row["metric"] == "dice" and row["class"] == "all"]
         lines += [markdown_text(f"{sentence(row)} {overview(rows)}") for row in of_dice]
         lines += [

@@ -94,7 +94,7 @@ def _measured(
             case.id,
             f"the label values {', '.join(map(str, unknown))} in the reference",
             f"0 and {', '.join(map(str, dataset.declared or dataset.values))}",
-            "mend the mask, or name the classes with --classes NAME=VALUE,...",
+            "correct the mask, or name the classes with --classes NAME=VALUE,...",
         )
     predicted = read_predicted(files, case, dataset, geometry)
     said = read_confidences(case, label.shape) if rules.at else None

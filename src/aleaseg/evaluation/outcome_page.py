@@ -51,7 +51,7 @@ def outcome_markdown(rows: pd.DataFrame, manifest: Mapping[str, Any]) -> str:
         "",
         *table_markdown(outcome_table(rows)),
         "",
-        "p: how often masks foretell targets that were dealt anew to the patients as well as the true ones. A target "
+        "p: how often masks predict targets that were shuffled among the patients as well as the true ones. A target "
         "that was computed from a mask is foretold best by that mask: such a result says nothing.",
     ]
     notes = [f"- {markdown_text(note)}" for note in manifest["notes"]]

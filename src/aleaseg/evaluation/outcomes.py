@@ -97,7 +97,7 @@ def outcome(
         name_references(dataset, settings.at or ()) if dataset.confidence else ((), {}, [])
     )
     if settings.at and dataset.confidence is None:
-        raise UsageError(f"--at: {settings.dataset} states no confidences; leave it away")
+        raise UsageError(f"--at: {settings.dataset} states no confidences; leave it out")
     notes += left_out
     run = Run(out)
     begin(run.path, "outcome", settings.asked())
@@ -221,7 +221,7 @@ def _problem(
     patients = len(set(group.tolist()))
     if patients < FEWEST:
         raise UsageError(
-            f"{patients} patients have a target and a prediction; expected at least {FEWEST} to foretell anything of "
+            f"{patients} patients have a target and a prediction; expected at least {FEWEST} to predict anything for "
             "others"
         )
     y = table.y[kept]

@@ -142,12 +142,12 @@ def find_predictions(folder: str | Path, cases: Sequence[Case]) -> Found:
     below the other, a case is predicted twice, which is an error of the case.
 
     Raises:
-        UsageError: it is no folder, holds no prediction of any case, or its dataset.json is damaged where it says what
-            label values mean.
+        UsageError: it is not a folder, holds no prediction of any case, or its dataset.json is damaged where it says
+            what label values mean.
     """
     root = Path(folder)
     if not root.is_dir():
-        raise UsageError(f"{root} is no folder; give a folder of predictions, one file per case")
+        raise UsageError(f"{root} is not a folder; give a folder of predictions, one file per case")
     by_stem: dict[str, list[tuple[Path, bool]]] = defaultdict(list)
     for here, folders, names in os.walk(root):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
@@ -322,7 +322,7 @@ def _channels(
             case.id,
             f"{len(p)} channels in {path.name}",
             f"{wanted}, one for each {of_what}",
-            "predict again with the model of this data set and --save_probabilities",
+            "predict again with a model of this data set and --save_probabilities",
         )
     return p, stated
 
@@ -366,7 +366,7 @@ def _check_world(geometry: Geometry, case: Case, reference: Geometry, path: Path
             case.id,
             f"a prediction on another grid in {path.name}: {apart}",
             "the reference's spacing, origin and direction",
-            "export predictions on the reference's grid, or mend the header",
+            "export predictions on the reference's grid, or correct the header",
         )
 
 

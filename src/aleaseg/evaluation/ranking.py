@@ -52,7 +52,7 @@ def read_rankings(path: str | Path | None, cases: Sequence[str]) -> list[Ranking
     try:
         frame = read_table(file)
     except (ValueError, pd.errors.ParserError) as error:
-        raise UsageError(f"--confidence: {file} is no CSV ({error})") from error
+        raise UsageError(f"--confidence: {file} is not valid CSV ({error})") from error
     signs = {**{name: _sign(name) for name in _OF_A_RUN}, **_OF_A_TABLE}
     known = [name for name in frame.columns if name in signs]
     if "case" not in frame or not known:

@@ -48,26 +48,30 @@ class _Measuring(Settings):
     classes: Annotated[
         str | None, Option("Classes to keep, or name=value where none are declared.", "A,B")
     ] = None
-    tolerance: Annotated[str, Option("Of NSD in mm; by class: 1,tumour=2.", "MM[,CLASS=MM]")] = "1"
+    tolerance: Annotated[str, Option("Tolerance of NSD in mm; by class: 1,tumour=2.", "MM[,CLASS=MM]")] = (
+        "1"
+    )
     both_empty: Annotated[
         str,
         Option(
-            "A class that neither mask has: left out, or a perfect prediction.",
+            "A class that neither mask has is left out, or counts as perfect.",
             choices=("skip", "perfect"),
         ),
     ] = "skip"
     only_predicted: Annotated[
-        bool, Option("Leave cases without a prediction out; else each is an error.")
+        bool, Option("Leave out cases without a prediction; otherwise each is an error.")
     ] = False
     at: Annotated[
         tuple[float, ...] | None,
-        Option("Also against the voxels whose confidence reaches these: .5,.6,.8.", "T,T", form=thresholds),
+        Option(
+            "Also compare with the voxels whose confidence reaches these: .5,.6,.8.", "T,T", form=thresholds
+        ),
     ] = None
     scale: Scale = None
     fuse: Fusion = None
     confidence: Annotated[
         str | Path | None,
-        Option("Whether this ranks the bad cases: a run, or a CSV.", "RUN|CSV", form=whole_path),
+        Option("Test whether this ranks the bad cases: a run, or a CSV.", "RUN|CSV", form=whole_path),
     ] = None
 
 
@@ -90,12 +94,16 @@ class EvaluationSettings(_Measuring):
     ]
     predictions: Annotated[
         str | Path,
-        Argument("A folder of predicted masks, .npz beside them.", "PREDICTIONS", form=whole_path),
+        Argument(
+            "A folder of predicted masks, with .npz next to them if you have any.",
+            "PREDICTIONS",
+            form=whole_path,
+        ),
     ]
     _: KW_ONLY
     cues: Annotated[
         tuple[str, ...],
-        Option("Whether uncertainty follows these: gradient,distance,noise.", "A,B", form=_cues),
+        Option("Test whether uncertainty follows these: gradient,distance,noise.", "A,B", form=_cues),
     ] = ()
     noisy: Annotated[
         tuple[str, ...],
@@ -166,7 +174,9 @@ class OutcomeSettings(DatasetSettings):
     predictions: Annotated[
         str | Path,
         Argument(
-            "A folder of predicted masks of patients that no model saw.", "PREDICTIONS", form=whole_path
+            "A folder of predicted masks, of patients that the model never saw.",
+            "PREDICTIONS",
+            form=whole_path,
         ),
     ]
     _: KW_ONLY
@@ -176,7 +186,8 @@ class OutcomeSettings(DatasetSettings):
     task: Annotated[
         str | None,
         Option(
-            "Default: classes where the target has few values.", choices=("regression", "classification")
+            "Default: classification if the target has few values.",
+            choices=("regression", "classification"),
         ),
     ] = None
     groups: Annotated[
@@ -186,10 +197,10 @@ class OutcomeSettings(DatasetSettings):
     at: Annotated[
         tuple[float, ...] | None,
         Option(
-            "Also masks of the voxels whose confidence reaches these: .5,.6,.8.", "T,T", form=thresholds
+            "Also use masks of the voxels whose confidence reaches these: .5,.6,.8.", "T,T", form=thresholds
         ),
     ] = None
     folds: Annotated[int, Option("By patient.", least=2)] = 5
-    repeats: Annotated[int, Option("How often the folds are dealt.", least=1)] = 5
-    permutations: Annotated[int, Option("How often targets are dealt anew; 0: never.", least=0)] = 100
-    seed: Annotated[int, Option("Of folds and permutations.", least=0)] = 0
+    repeats: Annotated[int, Option("How often the folds are drawn anew.", least=1)] = 5
+    permutations: Annotated[int, Option("How often targets are shuffled; 0: never.", least=0)] = 100
+    seed: Annotated[int, Option("Seed of folds and permutations.", least=0)] = 0

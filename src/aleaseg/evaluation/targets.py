@@ -104,12 +104,12 @@ def _target(
         task = "classification" if words or few else "regression"
     if column.nunique() < 2:
         raise UsageError(
-            f"--target: every target of {path} is {column.iloc[0]!r}; there is nothing to foretell"
+            f"--target: every target of {path} is {column.iloc[0]!r}; there is nothing to predict"
         )
     if task == "regression":
         if words:
             word = column[numbers.isna()].iloc[0]
-            raise UsageError(f"--target: {word!r} is no number; take --task classification")
+            raise UsageError(f"--target: {word!r} is not a number; take --task classification")
         return numbers.to_numpy(np.float64), ()
     names, places = np.unique(column.astype(str), return_inverse=True)
     if len(names) > _FEW_VALUES:

@@ -12,11 +12,11 @@ from aleaseg.pages.numbers import interval, number
 __all__ = ["READ", "difference_form", "form_of", "overview", "sentence", "title_of", "tolerances_in_words"]
 
 READ = (
-    "A difference is the second less the first, case by case over what both have a number for, its mean over cases "
+    "A difference is the second minus the first, case by case wherever both have a number, averaged over cases "
     "and then over classes. The interval is a bootstrap over groups of cases (a patient's scans are one group), 95% "
-    "for each row by itself: of twenty rows without any difference one leaves out 0 by chance. p is Wilcoxon's "
-    "signed-rank test over groups. Where the interval holds 0 nothing is claimed. Where each comes from one training, "
-    "another seed may turn a small difference round: no interval here knows of that."
+    "for each row by itself: of twenty rows without any real difference, one excludes 0 by chance. p is Wilcoxon's "
+    "signed-rank test over groups. Where the interval includes 0, nothing is claimed. If each comes from one training, "
+    "another seed may reverse a small difference: no interval here accounts for that."
 )
 
 
@@ -59,7 +59,7 @@ def sentence(row: Mapping[str, Any]) -> str:
     >>> sentence({**row, "difference": 0.02, "low": 0.01, "high": 0.03, "verdict": "better"})
     'b is better than a: its Dice is 0.020 higher (95% interval +0.010 to +0.030).'
     >>> sentence({**row, "difference": 0.02, "low": -0.01, "high": 0.03, "verdict": "no claim"})
-    'No claim: the Dice of b is 0.020 higher than that of a, but the interval, −0.010 to +0.030, holds 0.'
+    'No claim: the Dice of b is 0.020 higher than that of a, but the interval, −0.010 to +0.030, includes 0.'
     """
     first, second = row["first"], row["second"]
     title, form = title_of(row["metric"]), difference_form(row)
@@ -77,7 +77,7 @@ def sentence(row: Mapping[str, Any]) -> str:
                 f"are too few for an interval (at least {FEWEST_GROUPS})."
             )
         case "no claim":
-            holds = f"but the interval, {spread}, holds 0."
+            holds = f"but the interval, {spread}, includes 0."
             return f"No claim: the {title} of {second} is {by} than that of {first}, {holds}"
     return f"{second} is {row['verdict']} than {first}: its {title} is {by} (95% interval {spread})."
 

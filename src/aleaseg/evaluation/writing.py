@@ -88,7 +88,7 @@ def _finished(paths: Sequence[Path], settings: EvaluationSettings | None) -> lis
     finished = [is_evaluation(path) for path in paths]
     if settings is None and not all(finished):
         raise UsageError(
-            f"{paths[finished.index(False)]} is no evaluation; evaluate it first, or say with --reference what the "
+            f"{paths[finished.index(False)]} is not an evaluation; evaluate it first, or say with --reference what the "
             "predictions in it are measured against"
         )
     if settings is not None and all(finished):

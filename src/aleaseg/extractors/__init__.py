@@ -76,7 +76,7 @@ def extractor_class(name: str) -> type[Extractor]:
             loaded = point.load()
             if not (isinstance(loaded, type) and issubclass(loaded, Extractor)):
                 raise UsageError(
-                    f"extractor {name!r} of {point.value} is no subclass of aleaseg.extractors.Extractor"
+                    f"extractor {name!r} of {point.value} is not a subclass of aleaseg.extractors.Extractor"
                 )
             return loaded
     raise UsageError(f"unknown extractor {name!r}; expected one of: auto, {', '.join(names())}")
@@ -185,7 +185,7 @@ def checked(settings: ExtractorSettings, dataset: Dataset, predictions: str | No
         )
     if predictions is None and done.prompt == "pseudo":
         raise UsageError(
-            "--prompt pseudo puts boxes about predictions, and there are none; give them with --predictions FOLDER, "
+            "--prompt pseudo puts boxes around predictions, and there are none; give them with --predictions FOLDER, "
             "or use --prompt auto_box"
         )
     return done

@@ -35,12 +35,12 @@ PROMPTS = {
     "label_box": "a box about the label on the slice where its area is largest",
     "label_slice_boxes": "a box about the label on every slice that has it",
     "pseudo": "a box about an out-of-fold or label-free prediction, on the slice where its area is largest",
-    "auto_box": "a box about the body: one map of the whole image, no classes",
+    "auto_box": "a box around the body: one map of the whole image, no classes",
 }
 NORMALIZATIONS = {
     "raw": "the model's own preprocessing: a fixed window, or percentiles of the whole image (the paper's X-hat)",
-    "foreground": "clipped to the 0.5-99.5% range of this case's annotated foreground, its mean and standard "
-    "deviation taken out (the paper's X)",
+    "foreground": "clipped to the 0.5-99.5% range of this case's annotated foreground, then standardised "
+    "(the paper's X)",
 }
 
 
@@ -270,7 +270,7 @@ def settled(settings: ExtractorSettings, traits: Traits) -> ExtractorSettings:
     ):
         if value not in valid:
             leave = "--prompt" if option == "prompt" else "--normalize (or --scenario)"
-            names = ", ".join(name for name in valid if name) or f"none; leave {leave} away"
+            names = ", ".join(name for name in valid if name) or f"none; leave {leave} out"
             raise UsageError(
                 f"extractor `{settings.name}` cannot take --{option} {value}; expected one of: {names}"
             )
@@ -278,7 +278,7 @@ def settled(settings: ExtractorSettings, traits: Traits) -> ExtractorSettings:
     if pixels is None and traits.pixels:
         pixels = traits.pixels[0]
     if pixels is not None and pixels not in traits.pixels:
-        names = ", ".join(map(str, traits.pixels)) or "none; leave --pixels away"
+        names = ", ".join(map(str, traits.pixels)) or "none; leave --pixels out"
         raise UsageError(
             f"extractor `{settings.name}` cannot take --pixels {pixels}; expected one of: {names}"
         )
@@ -303,7 +303,7 @@ def check_needs(settings: ExtractorSettings, traits: Traits, dataset: Dataset) -
     ):
         if value is not None and not has:
             raise UsageError(
-                f"extractor `{name}` takes no --{option}; leave it away, or choose another --extractor"
+                f"extractor `{name}` takes no --{option}; leave it out, or choose another --extractor"
             )
     if settings.precision not in ("auto", "float32", "bfloat16"):
         raise UsageError(f"unknown precision {settings.precision!r}; expected auto, float32 or bfloat16")
@@ -326,7 +326,7 @@ def check_needs(settings: ExtractorSettings, traits: Traits, dataset: Dataset) -
         )
     if traits.class_names and not dataset.classes:
         raise UsageError(
-            f"extractor `{name}` must know what classes are called, and {dataset.name} declares none; "
+            f"extractor `{name}` needs class names, and {dataset.name} declares none; "
             "name them with --classes, such as liver=1,tumour=2"
         )
 

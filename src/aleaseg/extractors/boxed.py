@@ -12,6 +12,7 @@ from aleaseg.case import Case, usable_label
 from aleaseg.errors import BadVoxels, CaseError
 from aleaseg.extractors.normalize import foreground_range, percentile_range, standardized, unit
 from aleaseg.extractors.released import Released
+from aleaseg.measures.regions import Regions
 
 __all__ = ["CT_WINDOW", "Boxed"]
 
@@ -63,8 +64,16 @@ class Boxed(Released):
         """Class -> the mask (D, H, W) that it is prompted about; None where there is none, or an empty one."""
         if self.settings.prompt != "pseudo":
             assert label is not None
-            every = ((name, np.isin(label, values)) for name, values in self.classes.items())
-            yield from ((name, mask if mask.any() else None) for name, mask in every)
+            regions = Regions.of(label, self.dataset.values)
+            for name, values in self.classes.items():
+                window = regions.window(values)
+                small = regions.mask(values, window)
+                if not small.any():
+                    yield name, None
+                    continue
+                mask = np.zeros(label.shape, dtype=bool)
+                mask[window] = small
+                yield name, mask
             return
         assert self.predictions is not None  # refused before anything runs
         found = self.predictions.read(case)

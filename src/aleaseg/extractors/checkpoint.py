@@ -33,7 +33,7 @@ def read_state(path: str | Path, key: str = "") -> dict[str, torch.Tensor]:
     path = Path(path)
     if not path.is_file():
         raise WeightsRefused(
-            f"{path} is no file; expected weights: a .safetensors file or a PyTorch checkpoint"
+            f"{path} is not a file; expected weights: a .safetensors file or a PyTorch checkpoint"
         )
     found = _read_safetensors(path) if path.suffix == ".safetensors" else _read_pickle(path)
     inner = found.get(key, found) if key else found

@@ -9,6 +9,7 @@ import numpy as np
 
 from aleaseg.case import Case, usable_image, usable_label
 from aleaseg.extractors.base import ClassMap, Cost, Extractor, Traits
+from aleaseg.measures.regions import Regions
 
 __all__ = ["Intensity"]
 
@@ -22,7 +23,7 @@ class Intensity(Extractor):
 
     name = "variance"
     traits = Traits(
-        "the image's own intensities: their variance in place of S", classes_by_label=True, scale=False
+        "the image's own intensities: their variance instead of S", classes_by_label=True, scale=False
     )
 
     def identity(self) -> dict[str, Any]:
@@ -34,20 +35,22 @@ class Intensity(Extractor):
         return Cost(0.0, 0)
 
     def class_maps(self, case: Case) -> Iterator[ClassMap]:
-        """The first channel inside each class that is there."""
+        """The first channel inside each class that is there, in the box of the class."""
         image = usable_image(case)
-        first = image.array[0].astype(np.float32)
+        first = np.asarray(image.array[0], dtype=np.float32)
         low, high = np.percentile(first, [1, 99])
         span = float(high - low) or float(first.max() - first.min())
-        scaled = ((first - low) / span).astype(np.float32)
+        scaled = np.empty(first.shape, np.float32)
+        for k, flat in enumerate(first):
+            scaled[k] = (flat - low) / span
         label = usable_label(case, image.geometry.shape)
-        whole = (0, scaled.shape[0])
         if label is None:
-            yield ClassMap("", scaled, "intensity", whole)
+            yield ClassMap("", scaled, "intensity", (0, len(scaled)))
             return
+        regions = Regions.of(label, self.dataset.values)
         for name, values in self.classes.items():
-            inside = np.isin(label, values)
+            window = regions.window(values)
+            inside = regions.mask(values, window)
             if inside.any():
-                yield ClassMap(
-                    name, np.where(inside, scaled, np.float32("nan")), "intensity", whole, "mask"
-                )
+                seen = np.where(inside, scaled[window], np.float32("nan"))
+                yield ClassMap(name, seen, "intensity", (window[0].start, window[0].stop), "mask")

@@ -221,7 +221,7 @@ class NnUNetModel:
                     case,
                     f"logits of fold {fold} that are no finite numbers",
                     "finite ones",
-                    "look whether that fold's training diverged",
+                    "check whether that fold's training diverged",
                 )
             logits: NDArray[np.float32] = found.float().numpy().transpose(back)
             yield logits[:, 0] if image.array.ndim == 3 else logits
@@ -326,7 +326,7 @@ def _read_checkpoint(path: Path) -> _Checkpoint:
         return _Checkpoint(weights, training)
     except (KeyError, TypeError, ValueError) as error:
         raise WeightsRefused(
-            f"{path} is no checkpoint that nnU-Net 2 wrote ({type(error).__name__}: {_line(error)}); expected "
+            f"{path} is not a checkpoint that nnU-Net 2 wrote ({type(error).__name__}: {_line(error)}); expected "
             f"network_weights, trainer_name and init_args; copy {_CHECKPOINT} again from where it was trained"
         ) from error
 

@@ -31,7 +31,7 @@ def unit(image: NDArray, low: float, high: float) -> NDArray[np.float32]:
     """
     if high <= low:
         return np.zeros(image.shape, dtype=np.float32)
-    return ((np.clip(image.astype(np.float64), low, high) - low) / (high - low)).astype(np.float32)
+    return _scaled(image, low, high, low, high - low)
 
 
 def foreground_range(inside: NDArray) -> Range:
@@ -53,7 +53,7 @@ def foreground_range(inside: NDArray) -> Range:
 def standardized(image: NDArray, by: Range) -> NDArray[np.float32]:
     """Grey values of any shape clipped to a range, its mean and deviation taken out; never falls where they rise."""
     low, high, mean, deviation = by
-    return ((np.clip(image.astype(np.float64), low, high) - mean) / max(deviation, 1e-8)).astype(np.float32)
+    return _scaled(image, low, high, mean, max(deviation, 1e-8))
 
 
 def foreground_normalized(image: NDArray, foreground: NDArray) -> NDArray[np.float32]:
@@ -70,3 +70,11 @@ def foreground_normalized(image: NDArray, foreground: NDArray) -> NDArray[np.flo
         ValueError: there is no foreground.
     """
     return standardized(image, foreground_range(image[foreground.astype(bool)]))
+
+
+def _scaled(image: NDArray, low: float, high: float, middle: float, span: float) -> NDArray[np.float32]:
+    """Clipped, less the middle, over the span: in double, of a volume slice by slice."""
+    found = np.empty(image.shape, np.float32)
+    for k, flat in enumerate(image) if image.ndim > 2 else [(..., image)]:
+        found[k] = (np.clip(flat.astype(np.float64), low, high) - middle) / span
+    return found

@@ -119,7 +119,7 @@ class Released(Extractor):
         return CaseError(
             case.id,
             f"an image of shape {tuple(shape)}",
-            f"a volume: {self.name} looks along all three axes",
+            f"a volume: {self.name} works along all three axes",
             "use another extractor, such as medsam2",
         )
 

@@ -87,7 +87,7 @@ class Vocabulary(Words):
         if missing:
             raise WeightsRefused(
                 f"SegVol reads class names with CLIP's vocabulary, and {folder} lacks {' and '.join(missing)}; "
-                "put the files of these names from https://huggingface.co/BAAI/SegVol there, beside the weights"
+                "put the files of these names from https://huggingface.co/BAAI/SegVol there, next to the weights"
             )
         vocabulary, merges = self._read()
         if sorted(vocabulary.values()) != list(range(size)) or vocabulary.get(_END) != size - 1:

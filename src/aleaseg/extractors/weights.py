@@ -200,7 +200,7 @@ def locate(name: str, given: str | Path | None = None, accept_licence: bool = Fa
         path = Path(given).expanduser()
         if not path.is_file():
             raise WeightsRefused(
-                f"--weights {given} is no file; expected {entry.file} or weights of its form"
+                f"--weights {given} is not a file; expected {entry.file} or weights of its form"
             )
         return path
     found, pin = _found(entry), expected(name)
@@ -245,7 +245,7 @@ def _check_accepted(entry: Entry, accept_licence: bool) -> None:
     if _read_lock()["accepted"].get(entry.name) != entry.licence:
         raise WeightsRefused(
             f"{entry.name}: its weights are under {entry.licence} ({entry.note}); if you accept that, give "
-            f"--accept-licence, or say it once: aleaseg weights fetch {entry.name} --accept-licence"
+            f"--accept-licence, or once: aleaseg weights fetch {entry.name} --accept-licence"
         )
 
 
@@ -317,7 +317,7 @@ def _download(hub: ModuleType, entry: Entry, revision: str, anew: bool) -> Path:
         )
     except errors.GatedRepoError as error:
         raise WeightsRefused(
-            f"{entry.name}: {entry.repository} is given to those only who asked: ask for access at {entry.page}, "
+            f"{entry.name}: {entry.repository} is available on request only: ask for access at {entry.page}, "
             "then run `hf auth login` (or set HF_TOKEN), then this again"
         ) from error
     except errors.LocalEntryNotFoundError as error:

@@ -317,7 +317,7 @@ def _what_was_lost(labeller: Labeller, found: Sequence[_One], most: float) -> li
     if share:
         notes.append(f"two classes collide at {share:.2%} of the marked voxels; the surer one was kept")
     if rounded:
-        notes.append(f"{rounded} voxels lie between two steps and were rounded to one of {labeller.steps}")
+        notes.append(f"{rounded} voxels are between two steps and were rounded to one of {labeller.steps}")
     if unseen:
         notes.append(f"{unseen} voxels do not count: their label is `ignore`")
     return notes

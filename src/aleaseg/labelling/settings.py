@@ -20,21 +20,19 @@ class LabellingSettings(DatasetSettings):
         str,
         Option(
             "threshold:.6, ignore:.2,.6 or multi:.2,.4,.6,.8 for stock nnU-Net; soft, weight, regress or sample for "
-            "nnUNetTrainerConfidence; `rater-norm+` before it: raters on one scale.",
+            "nnUNetTrainerConfidence; `rater-norm+` before any: raters on one scale.",
             "WAY",
         ),
     ] = "threshold:.6"
     form: Annotated[str, Option("What is written.", names=("--as",), choices=("nnunet",))] = "nnunet"
     groups: Annotated[
         str | None,
-        Option(
-            "Cases of one fold (a patient's): a regex on ids, or a CSV.", "REGEX|CSV", form=table_or_regex
-        ),
+        Option("Cases that share a fold: a regex on ids, or a CSV.", "REGEX|CSV", form=table_or_regex),
     ] = None
     folds: Annotated[int, Option("Folds of the splits, by group.", least=2)] = 5
     overlap: Annotated[
         float,
-        Option("Share of the marked voxels at which two classes may collide; there the surer one is kept."),
+        Option("Share of the marked voxels in which two classes may collide; the surer one is kept."),
     ] = 0.01
 
     def __post_init__(self) -> None:

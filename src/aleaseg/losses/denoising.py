@@ -125,7 +125,7 @@ class NoiseState(nn.Module):
                 f"{before} for it in the saved state of {len(saved)} cases, and {now} in this training of "
                 f"{len(self.ids)}",
                 "the same cases",
-                "go on with the cases that the training began with, or begin anew",
+                "resume with the cases that the training started with, or start again",
             )
         super()._load_from_state_dict(state_dict, prefix, *rest)
 

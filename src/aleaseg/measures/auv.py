@@ -84,14 +84,14 @@ class AuvReference:
         """What `to_dict` gave.
 
         Raises:
-            ValueError: a field is missing or is no number.
+            ValueError: a field is missing or is not a number.
         """
         try:
             low, high, n = float(fields["min_log"]), float(fields["max_log"]), int(fields["n"])
             definition = fields["definition"]
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(
-                f"{dict(fields)} is no AUV reference; expected min_log, max_log, n and definition"
+                f"{dict(fields)} is not an AUV reference; expected min_log, max_log, n and definition"
             ) from error
         one_of("definition", definition, ("paper", "official"))
         if not (math.isfinite(low) and math.isfinite(high) and low <= high):

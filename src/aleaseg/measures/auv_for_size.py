@@ -100,7 +100,7 @@ class SizeAdjustedAuv:
         """What `to_dict` gave.
 
         Raises:
-            ValueError: a field is missing or is no number.
+            ValueError: a field is missing or is not a number.
         """
         try:
             lines = tuple(
@@ -112,7 +112,7 @@ class SizeAdjustedAuv:
             return cls(lines, float(fields["low"]), float(fields["high"]))
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(
-                f"{dict(fields)} is no reference of AUV for its size; expected lines, low and high"
+                f"{dict(fields)} is not a reference of AUV for its size; expected lines, low and high"
             ) from error
 
 

@@ -22,22 +22,29 @@ and that they find such masks, is this package's own.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-__all__ = ["BOUNDARY_SHAPE", "NO_BORDER", "boundary_contrast", "boundary_shape"]
+from aleaseg.measures.morphology import grown, pairs, shrunk
+from aleaseg.measures.regions import slabs
 
-_RING = 3
-_SMOOTHED = 1.0
-# Of the ring, and what smoothing reaches.
-_MARGIN = 5
+__all__ = ["BOUNDARY_SHAPE", "NO_BORDER", "REACH", "boundary_contrast", "boundary_shape"]
+
+REACH = 5
+"""Voxels around a mask that its statistics look at: the ring, and what smoothing reaches."""
 BOUNDARY_SHAPE = ("roughness", "step", "step_across")
 """The statistics of shape."""
 NO_BORDER: Mapping[str, float] = {"rim_contrast": 0.0, "rim_spread": 1.0, "edge_alignment": 0.0}
 """What each statistic of contrast is where the image shows no border at all."""
+
+_RING = 3
+_SMOOTHED = 1.0
+# Pairs of axes of a volume: faces that look along the first one, in runs along the second.
+_WITHIN_SLICES = ((1, 2), (2, 1))
+_ACROSS_SLICES = ((0, 1), (0, 2), (1, 0), (2, 0))
 
 
 def boundary_shape(mask: NDArray[np.bool_]) -> dict[str, float]:
@@ -60,14 +67,46 @@ def boundary_shape(mask: NDArray[np.bool_]) -> dict[str, float]:
     if not mask.any():
         return dict.fromkeys(names, float("nan"))
     small = np.pad(mask[_box(mask)], 1)
-    cross = ndimage.generate_binary_structure(mask.ndim, 1)
-    opened = ndimage.binary_opening(small, cross)
-    faces = _in_slices(small)
-    found = [1 - np.count_nonzero(opened) / np.count_nonzero(small), _step(faces)]
-    if mask.ndim == 3:
-        across = [run for axis in (1, 2) for run in _in_slices(np.moveaxis(small, axis, 0))]
-        found.append(_step(across))
+    found = [1 - _opened(small) / np.count_nonzero(small)]
+    volume = small if small.ndim == 3 else small[None]
+    faces = _faces(volume)
+    for those in (_WITHIN_SLICES, _ACROSS_SLICES)[: mask.ndim - 1]:
+        # A run is begun by a face that no face of its run precedes.
+        of_faces, beside = np.sum([faces[pair] for pair in those], axis=0)
+        found.append(np.log(of_faces / (of_faces - beside)))
     return dict(zip(names, map(float, found), strict=True))
+
+
+def _opened(padded: NDArray[np.bool_]) -> int:
+    """How many voxels an opening leaves."""
+    axes, count = range(padded.ndim), 0
+    for part in slabs(padded.shape):
+        first = max(0, part.start - 2)  # an opening looks at two voxels to either side
+        opened = grown(shrunk(padded[first : part.stop + 2], axes), axes)
+        count += int(np.count_nonzero(opened[part.start - first : part.stop - first]))
+    return count
+
+
+def _faces(padded: NDArray[np.bool_]) -> dict[tuple[int, int], NDArray[np.int64]]:
+    """By the axis along which faces look, and the axis of their runs: how many faces, and how many pairs side by side.
+
+    Args:
+        padded: (D, H, W) with a margin of one voxel, which holds no face.
+    """
+    found = {(a, b): np.zeros(2, np.int64) for a in range(3) for b in range(3) if a != b}
+    for part in slabs(padded.shape):
+        slab = padded[part.start : part.stop + 1]  # a slice of the next one: faces lie between two
+        own = min(part.stop, len(padded)) - part.start
+        for a in range(3):
+            before, behind = pairs(slab, a)
+            change = before != behind
+            for face in (change & behind, change & before):
+                here = face[:own]
+                count = np.count_nonzero(here)
+                for b in {0, 1, 2} - {a}:
+                    one, next_one = pairs(face if b == 0 else here, b)
+                    found[a, b] += count, np.count_nonzero(one & next_one)
+    return found
 
 
 def boundary_contrast(
@@ -78,7 +117,7 @@ def boundary_contrast(
     All of it is unchanged where grey values are scaled and shifted by a positive factor.
 
     Args:
-        mask: (*spatial), 2D or 3D, slices first.
+        mask: (*spatial), 2D or 3D, slices first. A part of a larger one will do, with `REACH` voxels around the class.
         image: (*spatial), finite.
         valid: (*spatial), voxels that somebody looked at; None: all.
 
@@ -96,69 +135,78 @@ def boundary_contrast(
     nothing = dict.fromkeys(NO_BORDER, float("nan"))
     if not mask.any():
         return nothing
-    window = tuple(slice(max(part.start - _MARGIN, 0), part.stop + _MARGIN) for part in _box(mask))
-    inside, grey = mask[window], image[window].astype(np.float32)
-    known = np.ones(inside.shape, dtype=bool) if valid is None else valid[window]
-    plane = _in_plane(mask.ndim)
-    ring = ndimage.binary_dilation(inside, plane, iterations=_RING) & ~inside & known
-    one, other = grey[inside].astype(np.float64), grey[ring].astype(np.float64)
-    both = np.concatenate([one, other])
-    spread = float(both.std())
-    if not other.size or not spread > 1e-6 * max(1.0, float(np.abs(both).max())):
+    window = tuple(slice(max(part.start - REACH, 0), part.stop + REACH) for part in _box(mask))
+    inside, grey = mask[window], image[window]
+    known = None if valid is None else valid[window]
+    both, count = _grey_values(inside, grey, known)
+    one, other = both[:count], both[count:]
+    if not other.size:
+        return nothing
+    spread, middle = float(both.std()), both.mean()
+    if not spread > 1e-6 * max(1.0, abs(float(both.max())), abs(float(both.min()))):
         return nothing
     return {
         "rim_contrast": (float(one.mean()) - float(other.mean())) / spread,
         "rim_spread": float(one.std()) / spread,
-        "edge_alignment": _alignment(inside, (grey - np.float32(both.mean())) / np.float32(spread), known),
+        "edge_alignment": _alignment(inside, grey, known, np.float32(middle), np.float32(spread)),
     }
 
 
-def _alignment(inside: NDArray[np.bool_], grey: NDArray[np.float32], known: NDArray[np.bool_]) -> float:
-    plane = _in_plane(inside.ndim)
-    band = ndimage.binary_dilation(inside, plane) & ~ndimage.binary_erosion(inside, plane, border_value=1)
-    band &= known
-    sigma = (0.0,) * (inside.ndim - 2) + (_SMOOTHED, _SMOOTHED)
-    if not band.any() or min(inside.shape[-2:]) < 2:
+def _stacks(inside: NDArray[np.bool_]) -> Iterator[slice]:
+    """A few slices at a time, those without any of the mask left out; of a picture all of it."""
+    parts = slabs(inside.shape) if inside.ndim == 3 else iter((slice(None),))
+    return (part for part in parts if inside[part].any())
+
+
+def _grey_values(
+    inside: NDArray[np.bool_], grey: NDArray, known: NDArray[np.bool_] | None
+) -> tuple[NDArray[np.float64], int]:
+    """Grey values of a mask and then of the ring around it, and how many are the mask's."""
+    of_mask, of_ring = [], []
+    for part in _stacks(inside):
+        mask, values = inside[part], grey[part].astype(np.float32, copy=False)
+        ring = grown(mask, _in_plane(mask), _RING) & ~mask
+        if known is not None:
+            ring &= known[part]
+        of_mask.append(values[mask])
+        of_ring.append(values[ring])
+    return np.concatenate([*of_mask, *of_ring], dtype=np.float64), sum(map(len, of_mask))
+
+
+def _alignment(
+    inside: NDArray[np.bool_],
+    grey: NDArray,
+    known: NDArray[np.bool_] | None,
+    middle: np.float32,
+    spread: np.float32,
+) -> float:
+    if min(inside.shape[-2:]) < 2:
         return float("nan")
-    soft = ndimage.gaussian_filter(inside.astype(np.float32), sigma)
-    shown = ndimage.gaussian_filter(grey, sigma)
-    along = [(np.gradient(soft, axis=axis)[band], np.gradient(shown, axis=axis)[band]) for axis in (-2, -1)]
-    steep = np.sqrt(sum(of_mask**2 for of_mask, _ in along))
-    total = float(np.sqrt(sum(of_image**2 for _, of_image in along)).mean())
-    normal = sum(of_mask * of_image for of_mask, of_image in along) / np.maximum(steep, 1e-6)
+    changes: list[list[NDArray[np.float32]]] = []
+    sigma = (0.0,) * (inside.ndim - 2) + (_SMOOTHED, _SMOOTHED)
+    for part in _stacks(inside):
+        mask = inside[part]
+        band = grown(mask, _in_plane(mask)) & ~shrunk(mask, _in_plane(mask))
+        if known is not None:
+            band &= known[part]
+        soft = ndimage.gaussian_filter(mask.astype(np.float32), sigma)
+        shown = ndimage.gaussian_filter((grey[part].astype(np.float32) - middle) / spread, sigma)
+        changes.append([np.gradient(of, axis=axis)[band] for of in (soft, shown) for axis in (-2, -1)])
+    mask_h, mask_w, image_h, image_w = map(np.concatenate, zip(*changes, strict=True))
+    if not mask_h.size:
+        return float("nan")
+    total = float(np.sqrt(image_h**2 + image_w**2).mean())
+    steep = np.sqrt(mask_h**2 + mask_w**2)
+    normal = (mask_h * image_h + mask_w * image_w) / np.maximum(steep, 1e-6)
     return float(abs(normal.mean()) / total) if total > 0 else float("nan")
 
 
 def _box(mask: NDArray[np.bool_]) -> tuple[slice, ...]:
     """Where a mask lies that is not empty."""
-    found = []
-    for axis in range(mask.ndim):
-        others = tuple(other for other in range(mask.ndim) if other != axis)
-        filled = np.flatnonzero(mask.any(axis=others))
-        found.append(slice(int(filled[0]), int(filled[-1]) + 1))
-    return tuple(found)
+    box: tuple[slice, ...] = ndimage.find_objects(mask.view(np.uint8))[0]
+    return box
 
 
-def _in_plane(dims: int) -> NDArray[np.bool_]:
-    """A voxel and its four neighbours in the slice: slices lie too far apart to be one border."""
-    cross = ndimage.generate_binary_structure(2, 1)
-    return cross if dims == 2 else cross[None]
-
-
-def _in_slices(padded: NDArray[np.bool_]) -> list[NDArray[np.int64]]:
-    """Lengths of the straight runs of faces within slices, of a mask with a margin of one voxel."""
-    slices = padded if padded.ndim == 3 else padded[None]
-    found = []
-    for axis in (1, 2):
-        faces = np.diff(slices.astype(np.int8), axis=axis)
-        for side in (1, -1):
-            # Where a run begins and where it ends, along the other axis; the margin holds no face.
-            change = np.diff((faces == side).astype(np.int8), axis=3 - axis)
-            along = np.moveaxis(change, 3 - axis, -1)
-            begins, ends = np.nonzero(along == 1)[-1], np.nonzero(along == -1)[-1]
-            found.append(ends - begins)
-    return found
-
-
-def _step(runs: list[NDArray[np.int64]]) -> float:
-    return float(np.log(np.mean(np.concatenate(runs))))
+def _in_plane(mask: NDArray[np.bool_]) -> tuple[int, int]:
+    """The axes of a slice: slices lie too far apart to be one border."""
+    return mask.ndim - 2, mask.ndim - 1

@@ -35,13 +35,16 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from aleaseg.measures.boundary import boundary_contrast, boundary_shape
+from aleaseg.measures.regions import Regions, Window, around
 
-__all__ = ["UsualBorder", "belief", "border_doubt", "both"]
+__all__ = ["MARGIN", "UsualBorder", "belief", "border_doubt", "both"]
+
+MARGIN = 7
+"""Voxels around a mask within which its border may be doubtful, and what that depends on."""
 
 _NEAR = 2  # voxels to either side of a border that a contrast belongs to
 _RING = 3
 _AROUND = 2.0  # voxels: the Gaussian within which the contrast of a place is told
-_MARGIN = _RING + 4
 _SURE = 12  # voxels from all that is marked
 _NOTHING = float("nan")
 # Pairs of axes: faces that look along the first one, in runs along the second.
@@ -96,12 +99,15 @@ def belief(label: NDArray, predicted: NDArray, spacing_mm: Sequence[float]) -> N
 def _believed(label: NDArray, predicted: NDArray, spacing_mm: Sequence[float]) -> NDArray[np.float32]:
     step = min(spacing_mm[-2:])
     found = np.zeros(label.shape, np.float32)
-    for value in np.unique(label):
-        given, seen = label == value, predicted == value
+    there = np.unique(label).tolist()
+    classes = [value for value in there if value > 0]  # the background is everywhere
+    given_at, seen_at = Regions.of(label, classes).boxes, Regions.of(predicted, classes).boxes
+    for value in there:
+        boxes = [at[value] for at in (given_at, seen_at) if value in at]
+        window = around(boxes, label.shape, 1) if boxes else (slice(None),) * label.ndim
+        given, seen = label[window] == value, predicted[window] == value
         if not seen.any():
             continue
-        window = _window(given | seen, 1)
-        given, seen = given[window], seen[window]
         s = _beyond(~seen, spacing_mm) - _beyond(seen, spacing_mm)
         # Distances are between the centres of voxels; the border lies half a voxel from both.
         s -= np.sign(s) * step / 2
@@ -121,13 +127,13 @@ def _beyond(region: NDArray[np.bool_], spacing_mm: Sequence[float]) -> NDArray[n
 def border_doubt(
     mask: NDArray[np.bool_],
     usual: UsualBorder,
-    image: NDArray | None = None,
+    image: NDArray | Sequence[NDArray] | None = None,
     valid: NDArray[np.bool_] | None = None,
 ) -> NDArray[np.float32]:
     """Where the border of one class's mask is unlike the usual.
 
     Args:
-        mask: (*spatial), 2D or 3D, slices first.
+        mask: (*spatial), 2D or 3D, slices first. A part of a larger one will do, with `MARGIN` voxels around the class.
         usual: of the class in its population.
         image: (channel, *spatial), finite; None: nothing is said of contrast.
         valid: (*spatial), voxels that somebody looked at; None: all.
@@ -141,7 +147,7 @@ def border_doubt(
     found = np.zeros(mask.shape, np.float32)
     if not mask.any():
         return found
-    window = _window(mask, _MARGIN)
+    window = _window(mask, MARGIN)
     small = mask[window]
     here = both(_spikes(small, usual.roughness), _straight(small, usual))
     for number, contrast in enumerate(usual.contrast if image is not None else ()):
@@ -243,11 +249,7 @@ def _inside(padded: NDArray) -> NDArray:
     return padded[(slice(1, -1),) * padded.ndim]
 
 
-def _window(mask: NDArray[np.bool_], margin: int) -> tuple[slice, ...]:
+def _window(mask: NDArray[np.bool_], margin: int) -> Window:
     """The box of a mask that is not empty, with a margin as far as there is room."""
-    found = []
-    for axis in range(mask.ndim):
-        others = tuple(other for other in range(mask.ndim) if other != axis)
-        filled = np.flatnonzero(mask.any(axis=others))
-        found.append(slice(max(0, int(filled[0]) - margin), int(filled[-1]) + 1 + margin))
-    return tuple(found)
+    box: Window = ndimage.find_objects(mask.view(np.uint8))[0]
+    return around([box], mask.shape, margin)

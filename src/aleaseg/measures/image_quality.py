@@ -14,43 +14,58 @@ the grey values for what a receiver coil adds.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
+
+from aleaseg.measures.regions import slabs
 
 __all__ = ["AXES", "echo", "image_statistics"]
 
 AXES = {2: ("h", "w"), 3: ("d", "h", "w")}
 _SAMPLE = 400_000
 _LINES = 4096
+_PART = 2**24
 
 
-def _scaled(image: NDArray) -> NDArray[np.float32]:
-    """The image in units of its own 1-99% range, its median at zero."""
+def _scaled(image: NDArray, *, in_place: bool) -> NDArray[np.float32]:
+    """The image in units of its own 1-99% range, its median at zero; in the image's own memory if that may be."""
     step = max(1, image.size // _SAMPLE)
     low, middle, high = np.percentile(image.ravel()[::step], [1, 50, 99])
     span = high - low
     if not span > 0:
         span = float(image.max() - image.min()) or 1.0
-    return ((image - np.float32(middle)) / np.float32(span)).astype(np.float32)
+    scaled = np.subtract(image, np.float32(middle), out=image if in_place else None)
+    scaled /= np.float32(span)
+    return scaled.astype(np.float32, copy=False)
 
 
-def _mixed_differences(image: NDArray, inside: NDArray[np.bool_]) -> NDArray | None:
-    """Absolute mixed second differences of the last two axes, inside; None where an axis is too short."""
+def _mixed_differences(image: NDArray[np.float32]) -> NDArray[np.float32] | None:
+    """Absolute mixed second differences of the last two axes, flat; None where an axis is too short.
+
+    Air that was clipped to one value, the least, has no noise and says nothing about the scanner: it is left out.
+    """
     if min(image.shape[-2:]) < 3:
         return None
-    second = image[..., 2:, :] - 2 * image[..., 1:-1, :] + image[..., :-2, :]
-    mixed = second[..., 2:] - 2 * second[..., 1:-1] + second[..., :-2]
-    there = np.abs(mixed)[inside[..., 1:-1, 1:-1]]
-    return there if there.size else None
+    least, count = image.min(), 0
+    there = np.empty(image[..., 1:-1, 1:-1].size, np.float32)
+    for part in slabs(image.shape) if image.ndim == 3 else (slice(None),):
+        some = image[part]
+        second = some[..., 2:, :] - 2 * some[..., 1:-1, :] + some[..., :-2, :]
+        mixed = second[..., 2:] - 2 * second[..., 1:-1] + second[..., :-2]
+        inside = mixed[some[..., 1:-1, 1:-1] > least]
+        there[count : count + len(inside)] = np.abs(inside)
+        count += len(inside)
+    return there[:count] if count else None
 
 
 def _noise(differences: NDArray | None) -> dict[str, float]:
     """Ln of the noise's standard deviation, and how far the largest differences lie above the median."""
     if differences is None:
         return dict.fromkeys(("noise", "tail", "peaks"), float("nan"))
-    middle, high, highest = np.percentile(differences, [50, 90, 99]) + 1e-4
+    middle, high, highest = np.percentile(differences, [50, 90, 99], overwrite_input=True) + 1e-4
     return {
         # The kernel's weights have the square sum 36.
         "noise": float(np.log(1.4826 * (middle - 1e-4) / 6 + 1e-4)),
@@ -92,8 +107,16 @@ def _unevenness(image: NDArray, axis: int) -> float:
     if image.shape[axis] < 6:
         return float("nan")
     moved = np.moveaxis(image, axis, 0)
-    change = np.abs(np.diff(moved, axis=0)).reshape(len(moved) - 1, -1).mean(axis=1)
+    # A part at a time, two changes at least: what is made on the way stays small, and each mean is the same number.
+    parts = min((len(moved) - 1) // 2, -(-image.size // _PART))
+    ends = np.linspace(0, len(moved) - 1, parts + 1).astype(int)
+    change = np.concatenate([_mean_changes(moved[first : last + 1]) for first, last in pairwise(ends)])
     return float(np.log(1e-3 + change.std() / max(float(change.mean()), 1e-6)))
+
+
+def _mean_changes(slices: NDArray) -> NDArray:
+    change = np.diff(slices, axis=0)
+    return np.abs(change, out=change).reshape(len(change), -1).mean(axis=1)
 
 
 def _sharpness(image: NDArray, axis: int) -> float:
@@ -101,9 +124,12 @@ def _sharpness(image: NDArray, axis: int) -> float:
     if image.shape[axis] < 4:
         return float("nan")
     moved = np.moveaxis(image, axis, 0)
-    one = float(np.mean((moved[1:] - moved[:-1]) ** 2))
-    two = float(np.mean((moved[2:] - moved[:-2]) ** 2))
+    one, two = (_mean_square(moved[step:] - moved[:-step]) for step in (1, 2))
     return float(np.log((one + 1e-8) / (two + 1e-8)))
+
+
+def _mean_square(change: NDArray) -> float:
+    return float(np.mean(np.square(change, out=change)))
 
 
 def echo(image: NDArray, axis: int) -> float:
@@ -141,12 +167,15 @@ def echo(image: NDArray, axis: int) -> float:
     return float(seen.max() - np.median(seen))
 
 
-def image_statistics(image: NDArray, spacing_mm: Sequence[float]) -> dict[str, float]:
+def image_statistics(
+    image: NDArray, spacing_mm: Sequence[float], *, overwrite_input: bool = False
+) -> dict[str, float]:
     """All statistics of one channel.
 
     Args:
         image: (*spatial), finite.
         spacing_mm: per axis.
+        overwrite_input: whether the image, of float32, is needed no more: its memory is worked in.
 
     Returns:
         name -> value; NaN where an axis is too short:
@@ -162,18 +191,16 @@ def image_statistics(image: NDArray, spacing_mm: Sequence[float]) -> dict[str, f
     from skimage.filters import threshold_otsu
 
     axes = AXES[image.ndim]
-    scaled = _scaled(image)
+    scaled = _scaled(image, in_place=overwrite_input)
     step = max(1, scaled.size // _SAMPLE)
     sample = np.clip(scaled.ravel()[::step], -2, 2).astype(np.float64)
     threshold = float(threshold_otsu(sample)) if sample.min() < sample.max() else float(sample[0])
     bright = sample > threshold
     q01, q10, q50, q90, q99 = np.percentile(sample, [1, 10, 50, 90, 99])
     span = max(q99 - q01, 1e-6)
-    # Air that was clipped to one value has no noise; it says nothing about the scanner.
-    inside = scaled > scaled.min()
     spread = float(sample.std()) or 1.0
     statistics = {
-        **_noise(_mixed_differences(scaled, inside)),
+        **_noise(_mixed_differences(scaled)),
         "contrast": float(sample[bright].mean() - sample[~bright].mean()) if 0 < bright.mean() < 1 else 0.0,
         "dark": float((q10 - q01) / span),
         "middle": float((q50 - q01) / span),

@@ -12,17 +12,27 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from aleaseg.measures.regions import Window, slabs
+
 __all__ = ["mask_statistics"]
 
 _SMALLEST_PIECE = 2
 
 
-def mask_statistics(mask: NDArray[np.bool_], spacing_mm: Sequence[float]) -> Mapping[str, float]:
+def mask_statistics(
+    mask: NDArray[np.bool_],
+    spacing_mm: Sequence[float],
+    *,
+    window: Window | None = None,
+    shape: Sequence[int] | None = None,
+) -> Mapping[str, float]:
     """Statistics of one class's mask.
 
     Args:
         mask: (*spatial).
         spacing_mm: per axis.
+        window: where the mask was cut out of a larger one that is empty elsewhere; None: it is the whole.
+        shape: of the larger one.
 
     Returns:
         `volume_mm3` (0 for an empty mask; mm^2 in 2D); the others are NaN for an empty one:
@@ -39,29 +49,45 @@ def mask_statistics(mask: NDArray[np.bool_], spacing_mm: Sequence[float]) -> Map
     }
     if not voxels:
         return {"volume_mm3": 0.0, **missing}
-    window = ndimage.find_objects(mask.astype(np.int8))[0]
-    small = mask[window]
-    pieces, count = ndimage.label(small, structure=np.ones((3,) * mask.ndim))
-    sizes = np.bincount(pieces.ravel())[1:]
-    large = int(np.count_nonzero(sizes >= _SMALLEST_PIECE)) or count
-    on_face = np.zeros(small.shape, dtype=bool)
-    for axis, (part, size) in enumerate(zip(window, mask.shape, strict=True)):
-        # An axis of few slices is always full: a face there says nothing.
-        if size < 8:
-            continue
-        face = np.moveaxis(on_face, axis, 0)
-        if part.start == 0:
-            face[0] = True
-        if part.stop == size:
-            face[-1] = True
+    sizes_of_image = mask.shape if shape is None else tuple(shape)
+    begins = [0] * mask.ndim if window is None else [part.start for part in window]
+    inner = ndimage.find_objects(mask.view(np.uint8))[0]
+    small = mask[inner]
+    begins = [begin + part.start for begin, part in zip(begins, inner, strict=True)]
+    sizes = _pieces(small)
+    large = int(np.count_nonzero(sizes >= _SMALLEST_PIECE)) or len(sizes)
+    along = [
+        np.count_nonzero(small, axis=tuple(other for other in range(mask.ndim) if other != axis))
+        for axis in range(mask.ndim)
+    ]
     centre = [
-        (float(np.mean(index)) + part.start - (size - 1) / 2) * mm
-        for index, part, size, mm in zip(np.nonzero(small), window, mask.shape, spacing_mm, strict=True)
+        (float(np.dot(np.arange(len(counts)), counts) / voxels) + begin - (size - 1) / 2) * mm
+        for counts, begin, size, mm in zip(along, begins, sizes_of_image, spacing_mm, strict=True)
     ]
     return {
         "volume_mm3": voxels * float(np.prod(spacing_mm)),
         "components": float(large),
         "extra_components": 1 - float(sizes.max()) / voxels,
-        "border": int(np.count_nonzero(small & on_face)) / voxels,
+        "border": _on_faces(small, begins, sizes_of_image) / voxels,
         **{f"centroid_{name}": value for name, value in zip(names, centre, strict=True)},
     }
+
+
+def _pieces(mask: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Sizes of the pieces of a mask, in voxels."""
+    pieces, count = ndimage.label(mask, structure=np.ones((3,) * mask.ndim))
+    sizes = np.zeros(count + 1, np.int64)
+    for part in slabs(pieces.shape):  # counting copies what it counts, to eight bytes each
+        sizes += np.bincount(pieces[part].ravel(), minlength=count + 1)
+    return sizes[1:]
+
+
+def _on_faces(small: NDArray[np.bool_], begins: Sequence[int], shape: Sequence[int]) -> int:
+    """How many voxels of a mask lie on a face of the image that it was cut out of."""
+    inner = []
+    for begin, length, size in zip(begins, small.shape, shape, strict=True):
+        # An axis of few slices is always full: a face there says nothing.
+        first = 1 if size >= 8 and begin == 0 else 0
+        last = length - 1 if size >= 8 and begin + length == size else length
+        inner.append(slice(first, last))
+    return int(np.count_nonzero(small)) - int(np.count_nonzero(small[tuple(inner)]))

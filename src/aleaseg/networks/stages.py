@@ -146,7 +146,7 @@ def undivided(
 ) -> UsageError:
     """The error of a patch that does not divide."""
     return UsageError(
-        f"a patch of {by_size(patch)} does not divide by {by_size(divisor)}, as {why}; the nearest that fit: "
+        f"a patch of {by_size(patch)} is not divisible by {by_size(divisor)}, as {why}; the nearest that fit: "
         f"{' or '.join(dict.fromkeys(map(by_size, near)))}"
     )
 

@@ -50,7 +50,7 @@ class PredictionFolder:
         self.dataset = dataset
         if not self.folder.is_dir():
             raise UsageError(
-                f"{folder} is no folder; --predictions takes `crossfit` or a folder of predictions"
+                f"{folder} is not a folder; --predictions takes `crossfit` or a folder of predictions"
             )
         if dataset.cases and not len(self):
             of_all = any("fold_all" in path.parts for path in self.folder.rglob("*"))
@@ -98,7 +98,7 @@ class PredictionFolder:
             try:
                 found, mask = read_label(path, case.id).array, case.read_label().array
             except CaseError:
-                continue  # told when it is read; what is no label map is not judged here
+                continue  # told when it is read; what is not a label map is not judged here
             copied.append(bool(np.array_equal(found != 0, mask != 0) and mask.any()))
             empty.append(not found.any())
             if len(copied) == _LOOKED_AT:
@@ -135,7 +135,7 @@ class PredictionFolder:
                     case.id,
                     f"a prediction on another grid in {path.name}: {apart}",
                     "the image's spacing, origin and direction",
-                    "export predictions on the image's grid, or mend the header",
+                    "export predictions on the image's grid, or correct the header",
                 )
         return [prediction]
 
@@ -254,7 +254,7 @@ def _uncertainty(stated: NDArray, shape: tuple[int, ...], path: Path, case: Case
         raise Unreadable(
             case.id,
             f"{path.name} with an uncertainty that is not in [0, 1]",
-            "1 where the model has no idea, 0 where it is sure",
+            "1 where the model is uncertain, 0 where it is certain",
             "predict the case again",
         )
     return stated

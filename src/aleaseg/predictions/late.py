@@ -97,7 +97,7 @@ def catch_up(
     if other is not None and other.several and any(known.get(case) != stamps[case] for case in stale):
         raise UsageError(
             f"the files of {sum(known.get(case) != stamps[case] for case in stale)} case(s) changed since the networks "
-            "were trained; audit once without --part, and then go on with parts"
+            "were trained; audit once without --part, then continue with parts"
         )
     failed = {
         name: text

@@ -112,7 +112,7 @@ def _finished(run: Run, fold: int, status: int) -> None:
     text = fold_file(run, fold, ".log").read_text(encoding="utf-8").strip()
     last = text.splitlines()[-1] if text else f"exit status {status}"
     raise AleasegError(
-        f"fold {fold} of cross-fitting stopped: {last}; what is finished is kept, run the same command again to go on"
+        f"fold {fold} of cross-fitting stopped: {last}; what is finished is kept, run the same command again to resume"
     )
 
 

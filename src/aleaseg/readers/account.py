@@ -46,7 +46,7 @@ _FORMAT = "a format that is not read in this layout"
 _UNKNOWN = "names that say nothing"
 _ELSE = "if it is a case, give it a name that the layout knows; else nothing has to be done"
 _ADVICE = {
-    _SPARE: "look whether the file itself is whole",
+    _SPARE: "check whether the file itself is whole",
     _NO_CASE: "if it is a case, name and place it as the others, or say which files are meant with --image PATTERN and "
     "--label PATTERN; else nothing has to be done",
     _ARCHIVE: "unpack it if it holds cases",

@@ -35,7 +35,7 @@ class Beside:
 
     Attributes:
         path: of the JSON.
-        mm: the numbers as they stand there; NaN for what is no number.
+        mm: the numbers as they stand there; NaN for what is not a number.
     """
 
     path: Path

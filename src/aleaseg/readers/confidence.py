@@ -250,7 +250,7 @@ def _attached(
     if decided_by == "the numbers of all files":
         guesses.append(f"the scale of the confidences is {reading.scale:g}, as their numbers tell")
     if makes_label:
-        guesses.append("the label is what was marked with a confidence of at least 0.5")
+        guesses.append("the label is where the confidence is at least 0.5")
     findings = tuple(
         one for one in dataset.findings if not (makes_label and one.check == "labels_not_found")
     )

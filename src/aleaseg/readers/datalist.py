@@ -79,7 +79,7 @@ def open_datalist(path: Path, classes: str | None = None) -> Dataset:
     """
     content = _load(path)
     if content is None:
-        raise NotADataset(f"{path} is no JSON; {EXPECTED}")
+        raise NotADataset(f"{path} is not valid JSON; {EXPECTED}")
     entries = list(_entries(content))
     findings: list[Finding] = []
     sound = [(part, entry) for part, entry in entries if _is_sound(entry)]
@@ -88,7 +88,7 @@ def open_datalist(path: Path, classes: str | None = None) -> Dataset:
         findings.append(
             Finding(
                 "", "error", "dataset_key", '{"image": "...", "label": "..."}, text or lists of text',
-                f"{len(broken)} entries of another form, such as {str(broken[0])[:60]}", f"mend them in {path.name}",
+                f"{len(broken)} entries of another form, such as {str(broken[0])[:60]}", f"correct them in {path.name}",
                 (path,),
             )
         )  # fmt: skip

@@ -247,7 +247,7 @@ def frames_of(path: Path, case: str) -> tuple[str, list[Frame]]:
         raise damaged(path, case, error) from error
     raise Unreadable(
         case,
-        f"a multi-frame DICOM file, {path}, whose frames have no positions (a film, or an older form)",
+        f"a multi-frame DICOM file, {path}, whose frames have no positions (a cine, or an older form)",
         "one slice per file, or an enhanced multi-frame file",
         "convert it to NIfTI",
     )

@@ -369,5 +369,5 @@ def _outside(what: str, path: Path, case: str) -> Finding:
         "outside",
         "a segmentation inside its series",
         f"{what} of {path.name} outside the slices",
-        "look whether slices of the series are missing",
+        "check whether slices of the series are missing",
     )

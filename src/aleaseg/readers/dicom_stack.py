@@ -181,7 +181,7 @@ def _ordered(frames: list[Frame], case: str, notes: list[Finding]) -> Stack:
     heights = [float(np.dot(normal, one.position)) if placed else float(one.number) for one in frames]
     if not np.isfinite(heights).all():
         raise Unreadable(
-            case, f"positions that are no numbers in {first.path.parent}", "mm", "export it again"
+            case, f"positions that are not numbers in {first.path.parent}", "mm", "export it again"
         )
     order = np.argsort(heights, kind="stable")
     frames, heights = [frames[index] for index in order], [heights[index] for index in order]
@@ -275,7 +275,7 @@ def _oddities(
                 f"slices {step:.4g} mm apart",
                 f"{uneven.sum()} gap{'s' if uneven.sum() > 1 else ''} of up to {gaps.max():.4g} mm among "
                 f"{len(frames)} slices",
-                "look whether slices were lost on export; distances through the gap are wrong",
+                "check whether slices were lost on export; distances through the gap are wrong",
             )
         )
     if not placed:
@@ -319,7 +319,7 @@ def _said_by_fields(frames: Sequence[Frame], straight: bool, case: str) -> list[
                 "a tilt of the gantry that positions show",
                 f"GantryDetectorTilt {first.tilt:.3g} degrees in {first.path.name}, and positions straight above one "
                 "another",
-                "positions were followed; look whether the scan leans",
+                "positions were followed; check whether the scan leans",
             )
         )
     dark = sum(one.dark for one in frames)
@@ -331,7 +331,7 @@ def _said_by_fields(frames: Sequence[Frame], straight: bool, case: str) -> list[
                 "turned_values",
                 "high values shown bright (MONOCHROME2)",
                 f"MONOCHROME1 in {dark} of {len(frames)} slices; their values were {how}",
-                "look whether all cases of the data set have one sense of bright and dark",
+                "check whether all cases of the data set have one sense of bright and dark",
             )
         )
     units = sorted({one.unit for one in frames if one.unit})

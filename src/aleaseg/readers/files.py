@@ -77,7 +77,7 @@ def first_bytes(path: Path, case: str, count: int = 1024) -> tuple[bytes, int]:
                 case,
                 f"{path}, a link to {os.readlink(path)}, which is not there",
                 "an image or label file",
-                "mount the disk that holds it, or mend the link",
+                "mount the disk that holds it, or fix the link",
             ) from error
         raise Unreadable(case, f"no file at {path}", "an image or label file", "put it there") from error
     except PermissionError as error:

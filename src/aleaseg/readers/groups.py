@@ -53,7 +53,7 @@ def _searched(ids: Sequence[str], rule: str, column: str) -> dict[str, str]:
     try:
         expression = re.compile(rule)
     except re.error as error:
-        raise UsageError(f"--{column}s: {rule!r} is no regular expression ({error})") from error
+        raise UsageError(f"--{column}s: {rule!r} is not a regular expression ({error})") from error
     found = {}
     for case in ids:
         match = expression.search(case)
@@ -75,4 +75,4 @@ def _table(path: Path, column: str) -> Mapping[str, str]:
     except OSError as error:
         raise UsageError(f"--{column}s: {path} cannot be read ({error.strerror})") from error
     except csv.Error as error:
-        raise UsageError(f"--{column}s: {path} is no CSV ({error})") from error
+        raise UsageError(f"--{column}s: {path} is not valid CSV ({error})") from error

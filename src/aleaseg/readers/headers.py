@@ -89,7 +89,7 @@ def spare_bytes(more: int, wanted: int, path: Path, case: str) -> Finding:
         "spare_bytes",
         f"{wanted} bytes of voxels, as the header says",
         f"{more} bytes more in {path.name}",
-        "they were left; look whether the type and shape in the header are right",
+        "they were left; check whether the type and shape in the header are right",
     )
 
 
@@ -146,7 +146,7 @@ def stated_spacing(
             case,
             f"the spacing {list(beside.mm)} in {beside.path}",
             f"{len(geometry.shape)} lengths in mm, slowest axis first, one per axis of {path.name}",
-            "mend it",
+            "correct it",
         )
     read = replace(geometry, spacing_mm=beside.mm)
     if inside is None or np.allclose(inside, beside.mm, rtol=_SPACING, atol=0):

@@ -21,7 +21,7 @@ def loads_once(content: bytes) -> Any:
 
     Raises:
         TwoValues: a name stands twice in one object, with two values.
-        ValueError: it is no JSON.
+        ValueError: it is not valid JSON.
 
     >>> loads_once(b'{"liver": 1, "spleen": 2}')
     {'liver': 1, 'spleen': 2}

@@ -118,7 +118,7 @@ def open_nnunet(tree: Tree, classes: str | None = None) -> Dataset:
 
 def _load(path: Path) -> dict[str, Any]:
     if path.exists() and not path.is_file():  # a pipe is never opened: it would wait for whoever writes
-        raise NotADataset(f"{path} is no file; expected the JSON that describes a data set; {_PAGE}")
+        raise NotADataset(f"{path} is not a file; expected the JSON that describes a data set; {_PAGE}")
     try:
         declared = loads_once(path.read_bytes())
     except OSError as error:
@@ -126,7 +126,7 @@ def _load(path: Path) -> dict[str, Any]:
     except TwoValues as error:
         raise NotADataset(f"{path}: {error}; find out which is right and keep that; {_PAGE}") from error
     except (ValueError, RecursionError) as error:
-        raise NotADataset(f"{path} is no JSON ({error}); mend it; {_PAGE}") from error
+        raise NotADataset(f"{path} is not valid JSON ({error}); correct it; {_PAGE}") from error
     if not isinstance(declared, dict):
         raise NotADataset(f"{path} holds a {type(declared).__name__}; expected an object; {_PAGE}")
     return declared
@@ -152,7 +152,7 @@ def _channel_names(declared: Mapping[str, Any], path: Path) -> tuple[str, ...]:
         return tuple(str(names[key]) for key in sorted(names, key=int))
     except (TypeError, ValueError) as error:
         raise NotADataset(
-            f"{path}: channel_names has keys that are no numbers ({error}); {_PAGE}"
+            f"{path}: channel_names has keys that are not numbers ({error}); {_PAGE}"
         ) from error
 
 
@@ -228,7 +228,7 @@ def _listed(listed: Any, root: Path, path: Path, findings: list[Finding]) -> tup
                     "dataset_key",
                     '{"images": ["..."], "label": "..."}',
                     f"{str(entry)[:80]}",
-                    f"mend the entry in {path.name}",
+                    f"correct the entry in {path.name}",
                 )
             )
             continue

@@ -85,7 +85,7 @@ def _instead(listed: Listing) -> str:
         usual, count = endings.most_common(1)[0]
         return f"{count} of its {len(names)} files end in {usual}: say so as file_ending, or give the right folder"
     if listed.folders:
-        return f"it holds folders ({_some(listed.folders)}); move the files that lie in them up into it"
+        return f"it holds folders ({_some(listed.folders)}); move the files in them up into it"
     return f"it holds {_some(names) or 'nothing'}; put the images there, or give the right folder"
 
 
@@ -167,7 +167,7 @@ def lists_that_differ(
             Finding(
                 "", "note", "num_training", f"{number} training cases, as numTraining in {path.name} says",
                 f"{len(images)} with an image" + (f", {len(ids)} with both" if labels else ""),
-                "look whether files are missing; if not, set numTraining to their number (nnU-Net refuses another one)",
+                "check whether files are missing; if not, set numTraining to their number (nnU-Net refuses others)",
                 (path,),
             )
         )  # fmt: skip
@@ -182,7 +182,7 @@ def lists_that_differ(
     twice = sorted(name for name, count in counts.items() if count > 1)
     broken = names.count(None)
     said: tuple[tuple[Literal["error", "note"], str, str, str], ...] = (
-        ("error", "listed_missing", _told(lost, "without a file"), "find the files, or mend the list"),
+        ("error", "listed_missing", _told(lost, "without a file"), "find the files, or correct the list"),
         ("note", "not_listed", _told(unnamed, "not in the list; they are read"), "add them where they belong there"),
         ("note", "listed_twice", _told(twice, "more than once in the list"), "list each case once"),
         (

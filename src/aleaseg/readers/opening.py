@@ -118,7 +118,8 @@ def _by_json(tree: Tree, path: Path, classes: str | None, chosen: Chosen) -> Dat
 def _opened(tree: Tree, classes: str | None, chosen: Chosen, fuse: str) -> Dataset:
     root, listed = tree.root, tree.list()
     if listed.refused:
-        raise NotADataset(f"{root} cannot be listed ({listed.refused}); {_LAYOUTS}")
+        why = f"cannot be listed ({listed.refused})" if root.exists() else "does not exist"
+        raise NotADataset(f"{root} {why}; {_LAYOUTS}")
     if declaring := datalist.find(tree):
         return _by_json(tree, root / declaring, classes, chosen)
     dataset = None if _inner(tree) and not chosen else _recognised(tree, classes, chosen, fuse)
@@ -182,7 +183,7 @@ def _seen(tree: Tree) -> str:
     inner = _inner(tree)
     if inner:
         return (
-            f"the data set lies in {inner[0]}/: give that folder"
+            f"the data set is in {inner[0]}/: give that folder"
             if len(inner) == 1
             else (f"it holds {len(inner)} data sets, such as {inner[0]}/; give one of them")
         )

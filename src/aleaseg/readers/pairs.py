@@ -113,7 +113,7 @@ def pair_alike(
                     Finding(
                         case, "note", "names_differ", "an image and a label of one name",
                         f"{_names(images[case])} and {_names(paired[case])}, taken to be one case",
-                        "rename one of them: many programs compare names sign by sign",
+                        "rename one of them: many programs compare names exactly",
                         tuple(paired[case]),
                     )
                 )  # fmt: skip

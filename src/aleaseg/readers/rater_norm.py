@@ -56,7 +56,7 @@ class RaterNorm:
             if counts.sum() < FEWEST_REGIONS:
                 raise UsageError(
                     f"the rater {rater!r} has {counts.sum()} regions; expected at least {FEWEST_REGIONS} to know how "
-                    "he uses the scale; leave rater-norm away, or leave the rater out"
+                    "he uses the scale; leave rater-norm out, or leave the rater out"
                 )
             regions[rater] = dict(zip(values.tolist(), counts.tolist(), strict=True))
         return cls(regions)
@@ -136,8 +136,8 @@ def fit_rater_norm(cases: Iterable[Case]) -> RaterNorm:
             continue
         if not case.raters:
             raise UsageError(
-                f"{case.id}: rater-norm needs to know who the raters are, and here a place is no person; "
-                "leave it away, or give raters/CASE/RATER files named by person"
+                f"{case.id}: rater-norm needs to know who the raters are, and here they are only numbered; "
+                "leave it out, or give raters/CASE/RATER files named by person"
             )
         try:
             raters = case.read_raters().array
@@ -146,7 +146,7 @@ def fit_rater_norm(cases: Iterable[Case]) -> RaterNorm:
         for rater, q in zip(case.raters, raters, strict=True):
             confidences[rater] += region_confidences(q)
     if not confidences:
-        raise UsageError("rater-norm needs cases of several raters; found none; leave it away")
+        raise UsageError("rater-norm needs cases of several raters; found none; leave it out")
     return RaterNorm.fit(confidences)
 
 
@@ -173,9 +173,9 @@ def _normed(read: Any, case_id: str, names: tuple[str, ...], norm: RaterNorm) ->
     except KeyError as error:
         raise CaseError(
             case_id,
-            f"the rater {error.args[0]!r}, of whom the norm knows nothing",
+            f"the rater {error.args[0]!r}, who was not among those that the norm was fitted to",
             f"one of {', '.join(norm.regions)}",
-            "fit the norm with cases of this rater, or leave rater-norm away",
+            "fit the norm with cases of this rater, or leave rater-norm out",
         ) from error
     return replace(voxels, array=np.stack(raters))
 

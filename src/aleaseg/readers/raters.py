@@ -94,7 +94,7 @@ def open_raters(folder: str | Path, *, groups: str | None = None, fuse: str = "m
         findings=tuple(
             Finding(
                 case_id, "error", "missing_image", f"{_FOLDER}/{case_id}{ENDING}",
-                "its entry in meta.json only", "add the file, or mend meta.json",
+                "its entry in meta.json only", "add the file, or correct meta.json",
             )
             for case_id in sorted(patients.keys() - set(ids))
         ),
@@ -161,7 +161,7 @@ def _patients(path: Path) -> dict[str, str]:
     except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise UsageError(
             f'{path} cannot be used ({error}); expected [{{"case": "CASE", "patient": "P1"}}, ...]; '
-            "mend it, or remove it: then every case is a group of its own"
+            "correct it, or remove it: then every case is a group of its own"
         ) from error
 
 

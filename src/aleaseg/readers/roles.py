@@ -202,7 +202,7 @@ def _say_guess(roles: Roles, tree: Tree, labels: Mapping[str, Sequence[str]]) ->
             Finding(
                 "", "note", "guessed", "a folder called labels/ or masks/",
                 f"{where}/, whose {len(paths)} names fit those of the images: taken for the labels",
-                f"if they are no labels, choose files with --label PATTERN; else rename {where}/ to labels/",
+                f"if they are not labels, choose files with --label PATTERN; else rename {where}/ to labels/",
             )
         )  # fmt: skip
 
@@ -248,7 +248,7 @@ def _side_by_side(tree: Tree, files: Sequence[str]) -> Roles:
             images,
             labels,
             True,
-            guesses=["files that are called masks are labels of the images beside them"],
+            guesses=["files that are called masks are labels of the images next to them"],
         )
     if any(_folder_role(path)[0] == "label" for path in files) and not images:
         raise NotADataset(

@@ -148,7 +148,7 @@ def _notes(
         told = "; ".join(f"{a} and {b} at {count} voxels" for (a, b), count in overlaps.most_common(3))
         notes.append(
             note(case_id, "overlap", "structures that do not overlap", told,
-                 "the later segment of the file was kept there; mend the masks if that is wrong")
+                 "the later segment of the file was kept there; correct the masks if that is wrong")
         )  # fmt: skip
     if nameless:
         notes.append(

@@ -55,7 +55,7 @@ def read_selection(path: str | Path) -> frozenset[str] | list[Fold]:
     rows = made.get("dropped") if isinstance(made, dict) else None
     if not isinstance(rows, list) or not all(isinstance(row, dict) and "case" in row for row in rows):
         raise UsageError(
-            f"{path} is no selection, it names no dropped cases; expected a run in which `aleaseg select` was "
+            f"{path} is not a selection, it names no dropped cases; expected a run in which `aleaseg select` was "
             f"called, its folder `selection`, or a {SPLITS}"
         )
     return frozenset(str(row["case"]) for row in rows)
@@ -65,7 +65,7 @@ def _left_out_of_table(path: Path) -> frozenset[str]:
     try:
         table = read_table(path)
     except (OSError, ValueError) as error:
-        raise UsageError(f"{path} is no table ({' '.join(str(error).split())[:120]})") from error
+        raise UsageError(f"{path} is not a table ({' '.join(str(error).split())[:120]})") from error
     if not {"case", "kept"} <= set(table.columns):
         raise UsageError(
             f"{path} has the columns {', '.join(map(str, table.columns))}; expected case and kept among them"
@@ -91,7 +91,7 @@ def _json(path: Path, expected: str) -> Any:
 def _folds(value: Any, path: Path) -> list[Fold]:
     if not (isinstance(value, list) and value and all(_is_fold(fold) for fold in value)):
         raise UsageError(
-            f'{path} is no {SPLITS}; expected a list of {{"train": [ids], "val": [ids]}}; '
+            f'{path} is not a {SPLITS}; expected a list of {{"train": [ids], "val": [ids]}}; '
             "give the file that nnU-Net wrote and trained with"
         )
     return value

@@ -156,7 +156,7 @@ def _in_scale(
             case_id,
             f"confidences of {told} at {int(strange.sum())} voxels in {path}",
             f"numbers from 0 to {reading.scale:g}",
-            f'mend them; where {reading.scale:g} is not certain, say what is with "scale" or --scale; where a number '
+            f'correct them; where {reading.scale:g} is not certain, say what is with "scale" or --scale; if a number '
             'means that nobody looked, declare it as "ignore"',
         )
     return np.clip(q, 0, 1, out=q)

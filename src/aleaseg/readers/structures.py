@@ -203,7 +203,7 @@ def _elsewhere(apart: str, path: Path, first: Path, case: str) -> Finding:
         "mask_geometry",
         f"the geometry of {first.name} in all masks of the case",
         f"{path.name}: {apart}",
-        "find out which mask lies where the image does, and resample the others to its grid",
+        "find out which mask is in the place of the image, and resample the others to its grid",
     )
 
 
@@ -220,7 +220,7 @@ def overlap_note(overlaps: Counter[tuple[str, str]], case: str) -> tuple[Finding
             "overlap",
             "structures that do not overlap",
             "; ".join(told) + more,
-            "the structure later in the alphabet was kept there; mend the masks if that is wrong",
+            "the structure later in the alphabet was kept there; correct the masks if that is wrong",
         ),
     )
 

@@ -383,7 +383,7 @@ def _channels_apart(
             "channel_geometry",
             f"the geometry of {paths[0].name}",
             f"{name}: {how}",
-            "resample the channels to one grid, or mend the header",
+            "resample the channels to one grid, or correct the header",
         )
         for name, how in apart.items()
     )

@@ -26,7 +26,7 @@ from aleaseg.pages.thumbnails import thumbnail
 from aleaseg.predictions import Predictions
 from aleaseg.predictions.votes import most_votes
 from aleaseg.run import Run, file_name
-from aleaseg.where.keeping import kept_map
+from aleaseg.where.keeping import Mapper
 from aleaseg.work import map_cases
 
 __all__ = ["Drawn", "Wanted", "draw_cases", "drawn", "mosaic_file", "pictures_file", "thumbnail_file"]
@@ -123,7 +123,7 @@ def _one_line(error: BaseException) -> str:
 
 
 def _draw(
-    run: Run,
+    mapper: Mapper | None,
     report: Path,
     dataset: Dataset,
     predictions: Predictions | None,
@@ -145,7 +145,7 @@ def _draw(
         if q is not None and q.shape[1:] != spatial:
             notes.append(f"The confidences are {q.shape[1:]}, the image {spatial}: they are not drawn.")
             q = None
-        kept = kept_map(run, case.id)
+        kept = None if mapper is None else mapper.shown(case, notes)
         doubt = same_grid(None if kept is None else kept.doubt(), spatial, "map of doubt", notes)
         about = dataset.classes, dataset.ignore, dataset.is_ct
         pictures = case_pictures(
@@ -239,8 +239,9 @@ def draw_cases(
             before = drawn(report, case.id)
             if before is None or before.stamp != stamp:
                 stale.append((case, stamp, wanted))
+    mapper = Mapper.of(run, dataset) if stale and (run.path / "maps").exists() else None
     done = map_cases(
-        partial(_draw, Run(run.path.resolve()), report.resolve(), dataset.with_cases(()), predictions),
+        partial(_draw, mapper, report.resolve(), dataset.with_cases(()), predictions),
         stale,
         workers=workers or (None if len(stale) >= _WORTH_WORKERS else 1),
         progress=progress or (lambda done, total: None),

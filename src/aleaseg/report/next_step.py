@@ -46,13 +46,15 @@ def next_step(run: str | Path, cases: Any) -> NextStep:
     """
     look = f"aleaseg review {shlex.quote(str(run))}"
     if "doubt" not in cases or not np.isfinite(values(cases, "doubt")).any():
-        return NextStep(0, "", "No case has a doubt: a population takes 20 cases.", look)
+        return NextStep(0, "", "No case has a doubt: a population needs 20 cases.", look)
     doubtful = int(np.sum(values(cases, "doubt") > HALF))
     if not doubtful:
         return NextStep(0, "", "No case has a doubt above 0.5: there is nothing to leave out.", look)
     what = f"the {doubtful} cases" if doubtful > 1 else "the one case"
     more = ""
     if doubtful > _GUARDED * len(cases):
-        more = "; that is more than a fifth of the cases, so it asks for --force, or for --worst N"
-    words = f"leaves out {what} with a doubt above 0.5 and says why; with --dry-run it only says so{more}"
+        more = "; that is more than a fifth of the cases, so --force or --worst N is needed"
+    words = (
+        f"leaves out {what} with a doubt above 0.5 and says why; with --dry-run nothing is written{more}"
+    )
     return NextStep(doubtful, f"aleaseg select {shlex.quote(str(run))}", words, look)

@@ -104,7 +104,9 @@ def write_figures(
 
 
 @_figure(
-    1, "Cases of lowest and highest AUV", "Outlined: the mask. High AUV = uncertain, by the eye's own maps."
+    1,
+    "Cases of lowest and highest AUV",
+    "Outlined: the mask. High AUV = uncertain, by the extractor's own maps.",
 )
 def _gallery(drawer: _Drawer) -> dict[str, str]:
     from aleaseg.readers import open_dataset

@@ -138,7 +138,7 @@ class Grid:
             made = {"failed": " ".join(str(error).split())}
         except OSError as error:
             made = {
-                "failed": f"{error.strerror or error}: {error.filename or ''}; make room, then run it again"
+                "failed": f"{error.strerror or error}: {error.filename or ''}; make room and run it again"
             }
         except Exception as error:  # whatever one cell does, the others go on; the table names it
             if os.environ.get("ALEASEG_TRACEBACK"):

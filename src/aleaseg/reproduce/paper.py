@@ -80,9 +80,7 @@ POINTS: Mapping[tuple[str, str], float] = {
     ("MD", "Spearman"): 0.4618,
 }
 
-_SEEDS = (
-    "The paper reports no seeds and no intervals; gains of 0.3 to 0.6 may lie within the scatter of seeds."
-)
+_SEEDS = "The paper reports no seeds and no intervals; gains of 0.3 to 0.6 may be within the variation between seeds."
 _MEAN = (
     "The paper's Mean averages all ten columns, Dice and mIoU together (it holds for all its rows to 0.01); so does "
     "ours, over the columns that there are. Of Dice alone its baseline is 79.36."
@@ -97,15 +95,15 @@ FOOTNOTES: Mapping[str, tuple[str, ...]] = {
     "table3": (
         _SEEDS,
         "The paper gives the other measures no form for segmentation; ours are described under docs/measures. In "
-        "their DUO a measure of the batch's own logits stands in the place of S. EAOA has no score of a class, in the "
-        "paper as here.",
+        "their DUO a measure of the batch's own logits replaces S. EAOA has no score of a class, neither in the paper "
+        "nor here.",
     ),
     "table4": (
         "The paper does not say what its points are. All six of its p-values are those of a t-test with n = 16, and "
         "WORD has 16 organs: so a point is a class, its mean S against its mean Dice.",
     ),
     "table5": (
-        "In the paper's row (b) the gain at 90% is printed as +2.53; 72.38 less 69.31 is 3.07.",
+        "In the paper's row (b) the gain at 90% is printed as +2.53; 72.38 minus 69.31 is 3.07.",
         "The paper's mIoU differences imply a baseline of 60.45 at 90% and of 59.31 at 95%; its LiTS totals support "
         "59.31.",
         "Only (c) is certain: 74.28 is the default of Table 3, and (96.61 + 74.28) / 2 is the 85.45 of Table 1. The "
@@ -119,7 +117,7 @@ FOOTNOTES: Mapping[str, tuple[str, ...]] = {
         _SEEDS,
     ),
     "sweep": (
-        "The sweeps are in an appendix that we could not read: numbers beside ours are those of the other tables.",
+        "The sweeps are in an appendix that we could not read: numbers next to ours are those of the other tables.",
         _SEEDS,
     ),
 }

@@ -174,7 +174,7 @@ def reproduce(
     folder = Path(out).resolve()
     made = plan(names, settings, folder)
     bench = Worker(made.grid, settings, made.datasets, accept_licence, progress)
-    device = choose_device(settings.device)
+    device = choose_device(settings.device, here=False)
 
     def tell(cell: Cell, done: int, total: int) -> None:
         left = estimate(made.cells, made.grid, made.datasets, settings, device).hours / parts
@@ -198,7 +198,7 @@ def _about(settings: ReproduceSettings, made: Plan, device: str) -> dict[str, st
     protocol = settings.protocol
     said: dict[str, Any] = {
         "preset": f"{settings.preset}: trainer {protocol.trainer}, networks {protocol.size}, steps "
-        f"{protocol.steps or 'as the preset has them'}, seeds {protocol.seeds}, cuts by lot {protocol.randoms}, "
+        f"{protocol.steps or 'as the preset has them'}, seeds {protocol.seeds}, random cuts {protocol.randoms}, "
         f"eye {protocol.eye}",
         "data": "; ".join(
             f"{data.title}: {data.train} cases to train on, {data.test} to test on, classes {', '.join(data.classes)}"

@@ -65,17 +65,24 @@ class ReproduceSettings(Settings):
         str, Option("paper: its protocol, for a GPU; tiny: a trial on two cores.", choices=tuple(PRESETS))
     ] = "paper"
     datasets: Annotated[
-        tuple[str, ...], Option("Some of those in the folder: lits,word,...", "A,B", form=_names)
+        tuple[str, ...],
+        Option("Only these of the data sets in the folder: lits,word,...", "A,B", form=_names),
     ] = ()
-    eye: Annotated[str, Option("Whose AUV cuts; default: medsam2, with tiny own.", "NAME")] = ""
-    target: Annotated[str, Option("The class of class-specific rows; default: the tumour.", "CLASS")] = ""
-    steps: Annotated[int | None, Option("Of every training; default: the preset's.", least=1)] = None
-    crossfit_steps: Annotated[int | None, Option("Of each fold of the task network.", least=1)] = None
+    eye: Annotated[
+        str, Option("The extractor whose AUV makes the cuts; default: medsam2, with tiny own.", "NAME")
+    ] = ""
+    target: Annotated[str, Option("Class of the one-class rows; default: the tumour.", "CLASS")] = ""
+    steps: Annotated[int | None, Option("Steps of every training; default: the preset's.", least=1)] = None
+    crossfit_steps: Annotated[int | None, Option("Steps of each fold of the task network.", least=1)] = None
     seeds: Annotated[int | None, Option("Trainings of every row.", least=1)] = None
-    randoms: Annotated[int | None, Option("Cuts by lot beside each cut.", least=0)] = None
+    randoms: Annotated[int | None, Option("Random cuts for each cut.", least=0)] = None
     groups: Annotated[
         str | None,
-        Option("Cases kept on one side: a regex on ids, or a CSV.", "REGEX|CSV", form=table_or_regex),
+        Option(
+            "Cases that stay on one side of the split: a regex on ids, or a CSV.",
+            "REGEX|CSV",
+            form=table_or_regex,
+        ),
     ] = None
     device: Device = "auto"
 

@@ -83,8 +83,8 @@ def _about(data: Prepared, name: str) -> tuple[str, ...]:
         return data.notes
     return (
         *data.notes,
-        f"Ours are of {data.title}, the paper's of another data set: they stand beside one another to show the size "
-        "of its effects, and no difference is drawn.",
+        f"Ours are from {data.title}, the paper's from another data set: they are next to each other to show the size "
+        "of its effects, without a difference.",
     )
 
 
@@ -122,15 +122,15 @@ def _table1(asked: _Asked) -> Table:
             for title, (eye, normalize) in _EYES.items()
             for keep in _RATIOS
         }
-        by_lot = {f"by lot, {keep:.0%}": asked.by_lot(data, keep) for keep in _RATIOS}
+        by_lot = {f"random, {keep:.0%}": asked.by_lot(data, keep) for keep in _RATIOS}
         return {"all cases": asked.trainings(data), **by_eye, **by_lot}
 
     return _by_dataset(
         asked,
         "table1",
-        "Table 1: cases left out by the AUV of several eyes",
-        "Dice and mIoU in percent of a U-Net trained on what a cut leaves, on the fixed test part. Rows by lot leave "
-        "out as many cases at random: a cut has to do better than they do.",
+        "Table 1: cases left out by the AUV of several extractors",
+        "Dice and mIoU in percent of a U-Net trained on what a cut leaves, on the fixed test part. Random rows "
+        "leave out as many cases at random: a cut has to do better than they do.",
         rows,
         "all cases",
     )
@@ -189,13 +189,13 @@ def _table3(asked: _Asked) -> Table:
             cells[row, with_duo] = asked.trainings(data, objective=f"duo:certainty={measure}")
     cells["S", keep] = asked.by_auv(data, 0.9)
     cells["S", with_duo] = asked.trainings(data, objective="duo")
-    cells["by lot", keep] = asked.by_lot(data, 0.9)
+    cells["random", keep] = asked.by_lot(data, 0.9)
     return _of_lits(
         asked,
         "table3",
-        "Table 3: other measures in the place of S",
+        "Table 3: other measures instead of S",
         f"Dice of {data.target} in percent, {data.title}. On the left a cut by each measure, on the right DUO with it "
-        f"in the place of S. S is that of {asked.eye}; the others are of the task network, out of fold.",
+        f"instead of S. S is that of {asked.eye}; the others are of the task network, out of fold.",
         cells,
     )
 
@@ -216,11 +216,11 @@ def _table5(asked: _Asked) -> Table:
             target = data.target if scenario in "bd" else ""
             cut = Subset("auv", keep, asked.eye, SCENARIOS[scenario], target)
             cells[row, column] = asked.trainings(data, cut=cut)
-        cells["by lot", column] = asked.by_lot(data, keep)
+        cells["random", column] = asked.by_lot(data, keep)
     return _of_lits(
         asked,
         "table5",
-        "Table 5: what the eye is shown, and which class cuts",
+        "Table 5: the extractor's input, and the class that cuts",
         f"Dice of {data.target} in percent, {data.title}, after cuts by the AUV of {asked.eye}. Raw is the paper's "
         f"X-hat, normalised by the case's own mask its X; one class is {data.target}.",
         cells,
@@ -275,7 +275,7 @@ def _sweep_ratio(asked: _Asked) -> Table:
     rows = {"100%": asked.trainings(data)}
     for percent in (95, 90, 85, 80, 75, 70):
         rows[f"{percent}%"] = asked.by_auv(data, percent / 100)
-        rows[f"{percent}% by lot"] = asked.by_lot(data, percent / 100)
+        rows[f"{percent}% random"] = asked.by_lot(data, percent / 100)
     say = f"The share of the training part that a cut by the AUV of {asked.eye} keeps."
     return _sweep(asked, "sweep_ratio", "How much is left out", rows, say)
 
@@ -287,8 +287,8 @@ def _sweep_dice(asked: _Asked) -> Table:
         for what, measure in (("out-of-fold Dice", "oof_dice"), ("in-sample Dice", "in_sample_dice")):
             rows[f"{what}, {keep:.0%}"] = asked.trainings(data, cut=Subset(measure, keep, "task"))
         rows[f"AUV, {keep:.0%}"] = asked.by_auv(data, keep)
-        rows[f"by lot, {keep:.0%}"] = asked.by_lot(data, keep)
-    say = f"Cuts by the Dice of a prediction in the place of the AUV of {asked.eye}."
+        rows[f"random, {keep:.0%}"] = asked.by_lot(data, keep)
+    say = f"Cuts by the Dice of a prediction instead of the AUV of {asked.eye}."
     return _sweep(asked, "sweep_dice", "Dice as AUV", rows, say)
 
 

@@ -23,7 +23,7 @@ __all__ = ["write_page", "write_reproduced"]
 
 _PACKAGE = "aleaseg.reproduce"
 READ = (
-    "Ours, and beside it the paper's number (arXiv 2604.10963) where it is known to us, and ours less it where both "
+    "Ours, next to it the paper's number (arXiv 2604.10963) where it is known to us, and ours minus it where both "
     "are of the same data. ± is half the range over seeds or lots."
 )
 _COLUMNS = ("row", "column", "ours", "spread", "paper", "difference", "done", "of", "why")
@@ -102,7 +102,7 @@ def _numbers_table(table: Table, shown: Sequence[Shown]) -> ShownTable:
 
 
 def _against_table(against: Sequence[Against]) -> ShownTable:
-    titles = ("row", "less", "run", "Dice differs by", "95% interval", "cases", "seeds", "claim")
+    titles = ("row", "compared with", "run", "Dice differs by", "95% interval", "cases", "seeds", "claim")
     columns = [Column(title, numeric=3 <= place < 6) for place, title in enumerate(titles)]
     rows = []
     for one in against:
@@ -114,9 +114,9 @@ def _against_table(against: Sequence[Against]) -> ShownTable:
 
 
 AGAINST = (
-    "Mean Dice of a row less its baseline's, in points, on the same test cases and from the same seeds: above 0 the "
-    "row is better. The interval is a bootstrap over cases; it knows nothing of the scatter between trainings, the "
-    "signs of the seeds do. A claim needs several seeds on one side and an interval that leaves out 0."
+    "Mean Dice of a row minus its baseline's, in points, on the same test cases and from the same seeds: above 0 the "
+    "row is better. The interval is a bootstrap over cases; it does not reflect the variation between trainings, the "
+    "signs of the seeds do. A claim needs several seeds on one side and an interval that excludes 0."
 )
 
 
@@ -134,6 +134,6 @@ def _markdown(named: Mapping[str, Any]) -> str:
         lines += ["", "## What failed", ""]
         lines += [f"- {markdown_text(name)}: {markdown_text(why)}" for name, why in named["failed"].items()]
     if named["footnotes"]:
-        lines += ["", "## To be borne in mind", ""]
+        lines += ["", "## Keep in mind", ""]
         lines += [f"- {markdown_text(note)}" for note in named["footnotes"]]
     return "\n".join(lines) + "\n"

@@ -98,6 +98,7 @@ def decode_prediction(
     predictions: Predictions | None,
     sought: Sequence[Sought],
     kept: DoubtMap | None = None,
+    notes: Sequence[str] = (),
 ) -> None:
     """Write what is predicted of a case, where to look and where the doubt is; `prediction.json` says that it is whole.
 
@@ -108,16 +109,17 @@ def decode_prediction(
         predictions: of the run; None where it has none.
         sought: the reasons of its doubt.
         kept: where its mask is doubtful; None where the run does not say.
+        notes: what is said of it already.
 
     Raises:
         CaseError: the mask or the prediction cannot be read.
         OSError: the disk is full.
     """
-    notes: list[str] = []
+    notes = list(notes)
     geometry = case.read_geometry()
     found = [] if predictions is None else predictions.read(case)
     if predictions is not None and not found:
-        notes.append("Nothing is predicted of this case.")
+        notes.append("There is no prediction for this case.")
     if found and any(one.shape != geometry.shape for one in found):
         notes.append(f"The prediction is {found[0].shape}, the image {geometry.shape}: it is not drawn.")
         found = []

@@ -55,7 +55,7 @@ def hand_out(
     verdicts = _asked(run, cases, facts)
     if out.exists() and any(out.iterdir()):
         raise UsageError(
-            f"{out} holds something already; expected a new folder; corrections in it are never overwritten"
+            f"{out} is not empty; expected a new folder; corrections in it are never overwritten"
         )
     mapper = Mapper.of(run, dataset)
     there = {case.id: case for case in dataset.cases}
@@ -93,7 +93,7 @@ def _asked(run: Run, cases: Sequence[str], facts: CaseFacts) -> dict[str, str]:
     found = {case: verdict for case, verdict in judged(run).mend if verdict in _DRAWN_ANEW}
     if not found:
         raise UsageError(
-            "the review says of no case that its mask is annotated again or replaced by the prediction; expected at "
+            "the review has no case whose mask is to be annotated again or replaced by the prediction; expected at "
             "least one; decide so in `aleaseg review`, or name cases with `--cases`"
         )
     return found

@@ -40,7 +40,7 @@ class Judged:
 
     def described(self) -> list[str]:
         """In lines, to show before a cut is made."""
-        lines = [f"review: {len(self.drop)} go and {len(self.keep)} stay, whatever the score"]
+        lines = [f"review: {len(self.drop)} dropped and {len(self.keep)} kept, whatever the score"]
         ways = Counter(verdict for _, verdict in self.mend)
         left = [f"{ways[verdict]} to {label_words(verdict)}" for verdict in VERDICTS if ways[verdict]]
         left += [f"{len(self.disputed)} on which raters disagree"] if self.disputed else []
@@ -49,8 +49,7 @@ class Judged:
             lines.append(f"review: left to the score: {', '.join(left)}")
         if self.stale:
             lines.append(
-                f"review: {len(self.stale)} decided about a mask that has changed since, so not used: "
-                f"{_few(self.stale)}"
+                f"review: {len(self.stale)} not used, since their masks have changed: {_few(self.stale)}"
             )
         return [*lines, *(f"review: {note}" for note in self.notes)]
 

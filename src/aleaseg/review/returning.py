@@ -59,7 +59,7 @@ def take_back(run: Run, folder: Path, out: Path) -> Returned:
             f"{folder} holds cases of {handed.get('run')}; expected those of {run.path.resolve()}"
         )
     if out.exists() and any(out.iterdir()):
-        raise UsageError(f"{out} holds something already; expected a new folder")
+        raise UsageError(f"{out} is not empty; expected a new folder")
     dataset = data_set_of(run)
     there = {case.id: case for case in dataset.cases}
     corrected, refused, unchanged = dict[str, int](), dict[str, str](), list[str]()

@@ -12,6 +12,7 @@ from aleaseg.pages.templates import templates
 from aleaseg.review.agreement import raters_of
 from aleaseg.review.event import VERDICTS, Event, label_words
 from aleaseg.review.export import as_csv, as_json, from_csv, from_json
+from aleaseg.review.niivue import niivue_script
 from aleaseg.review.session import Session
 from aleaseg.review.volumes import PART_OF
 
@@ -31,6 +32,7 @@ _OWN_SCRIPTS = (
     "window.js",
     "plane.js",
     "viewer.js",
+    "niivue.js",
     "solid.js",
     "outbox.js",
     "verdicts.js",
@@ -58,6 +60,7 @@ def routes(session: Session) -> list[Route]:
     return [
         get("/", answers.page),
         get("/assets/{name}", answers.asset),
+        get("/niivue.js", answers.niivue),
         get("/api/run", answers.run),
         get("/api/queue", answers.queue),
         get("/api/holding", answers.holding),
@@ -110,6 +113,12 @@ class _Answers:
             return _nothing()
         kind = "text/javascript" if found[1].endswith(".js") else "text/css"
         return PlainTextResponse(found[0], media_type=kind)
+
+    def niivue(self, request: Request) -> Response:
+        from starlette.responses import FileResponse
+
+        path = niivue_script()
+        return _nothing() if path is None else FileResponse(path, media_type="text/javascript")
 
     # -- the cases --------------------------------------------------------------------------------------
 

@@ -96,6 +96,6 @@ def _listen(port: int) -> socket.socket:
     except OSError as error:
         listening.close()
         raise UsageError(
-            f"port {port} cannot be used ({error.strerror}); expected a free one; leave --port away"
+            f"port {port} cannot be used ({error.strerror}); expected a free one; leave --port out"
         ) from error
     return listening

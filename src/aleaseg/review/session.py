@@ -25,6 +25,7 @@ from aleaseg.report.facts import CaseFacts
 from aleaseg.report.index import case_table
 from aleaseg.review.decisions import Decisions
 from aleaseg.review.looking import drawn_order, faults_per_minute, found_bad, sample_of
+from aleaseg.review.niivue import niivue_script
 from aleaseg.review.settings import ReviewSettings
 from aleaseg.review.stamps import label_stamp, same_label
 from aleaseg.review.volumes import PARTS, Volumes
@@ -126,6 +127,7 @@ class Session:
             "ignore": self.dataset.ignore,
             "channels": list(self.dataset.channels),
             "prediction": self.facts.prediction,
+            "niivue": niivue_script() is not None,
             "last": self.decisions.last(),
         }
 

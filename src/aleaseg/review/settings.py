@@ -19,9 +19,9 @@ class ReviewSettings(Settings):
 
     run: Annotated[str | Path, Argument("A folder made by audit or score.", "RUN")]
     _: KW_ONLY
-    no_browser: Annotated[bool, Option("Open no browser, only print the address: for a tunnel, say.")] = (
-        False
-    )
+    no_browser: Annotated[
+        bool, Option("Open no browser, only print the address, for example for a tunnel.")
+    ] = False
     port: Annotated[
         int, Option("Port on 127.0.0.1; 0: the usual one of this run, or any that is free.", "N", least=0)
     ] = 0

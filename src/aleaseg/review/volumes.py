@@ -28,7 +28,7 @@ from aleaseg.predictions import Predictions
 from aleaseg.review.bricks import read_slice, read_volume
 from aleaseg.review.decoding import decode_image, decode_prediction
 from aleaseg.run import Run, read_json
-from aleaseg.where.keeping import kept_map
+from aleaseg.where.keeping import Mapper
 
 __all__ = ["PARTS", "Kind", "Part", "Slice", "Volumes"]
 
@@ -187,11 +187,11 @@ class Volumes:
         """A label map small enough to be turned round, axis 0 the slowest; None as for a slice.
 
         Raises:
-            IndexError: it is no label map.
+            IndexError: it is not a label map.
         """
         image = self.about(stamp, "image")
         if kind not in ("mask", "prediction"):
-            raise IndexError(f"the {kind} is no label map")
+            raise IndexError(f"the {kind} is not a label map")
         if image is None:
             return None
         shape = [-(-size // step) for size, step in zip(image["shape"], image["steps"], strict=True)]
@@ -262,8 +262,11 @@ class Volumes:
             if part == "image":
                 self._call(decode_image, folder, case, self._dataset)
             else:
-                more = self._sought(case.id), kept_map(self._run, case.id)
-                self._call(decode_prediction, folder, case, self._dataset, self._predictions, *more)
+                notes: list[str] = []
+                there = self._run.map_file(case.id).exists()
+                doubt = Mapper.of(self._run, self._dataset).shown(case, notes) if there else None
+                more = self._predictions, self._sought(case.id), doubt, notes
+                self._call(decode_prediction, folder, case, self._dataset, *more)
         except BrokenProcessPool as error:
             self._pool = None
             raise AleasegError("the process that decoded it was killed; it may need more memory") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -33,6 +34,15 @@ class Measured(NamedTuple):
     class_name: str
     value: float | None
     status: str = "ok"
+
+    @classmethod
+    def of(
+        cls, measure: str, value: float | None, class_name: str = "", variant: str = "", status: str = "ok"
+    ) -> Measured:
+        """A number, or why there is none: NaN and infinity are no numbers, `undefined` unless a status says more."""
+        if value is not None and math.isfinite(value):
+            return cls(measure, variant, class_name, float(value), status)
+        return cls(measure, variant, class_name, None, "undefined" if status == "ok" else status)
 
 
 @dataclass(frozen=True)

@@ -127,13 +127,13 @@ _NUMBERS = (
     _measure(
         "rater_disagreement",
         "Raters disagree",
-        "1 less the mean IoU of the raters' pairs; 0 = all masks are the same",
+        "1 minus the mean IoU of the raters' pairs; 0 = all masks are the same",
         Direction.HIGH_BAD,
         (0, 1),
     ),
     _measure(
         "eye_dice",
-        "Dice with the eye's outline",
+        "Dice with the extractor's outline",
         "Dice of the mask and the outline that the extractor sees inside its boxes",
         Direction.LOW_BAD,
         (0, 1),
@@ -188,7 +188,7 @@ _NUMBERS = (
     _measure(
         "rim_contrast",
         "Rim contrast",
-        "mean grey value inside less that of a ring of three voxels, over the sd of both",
+        "mean grey value inside minus that of a ring of three voxels, over the sd of both",
         Direction.NONE,
     ),
     _measure(

@@ -47,7 +47,7 @@ def _measures() -> str:
         )
         for name, measure in MEASURES.items()
     ]
-    heads = ("measure", "what it is", "direction", "range", "unit", "sees", "eye", "source")
+    heads = ("measure", "what it is", "direction", "range", "unit", "sees", "computed from", "source")
     return _table((*heads, "function in `aleaseg.measures`", "page"), rows)
 
 

@@ -63,10 +63,10 @@ READINGS = (
         definition="official",
     ),
     _auv("auv/amplitude", "AUV of amplitudes", "AUV from amplitudes, without the script's epsilons"),
-    _auv("auv/centered", "AUV, centred", "AUV with the mean of each row taken out (Eq. 2)"),
+    _auv("auv/centered", "AUV, centred", "AUV with the mean of each row subtracted (Eq. 2)"),
     _auv("auv/h_dw", "AUV along the height", "AUV, maps unfolded along the height"),
     _auv("auv/w_dh", "AUV along the width", "AUV, maps unfolded along the width"),
-    _auv("auv/probability", "AUV of probabilities", "AUV from probabilities in place of logits"),
+    _auv("auv/probability", "AUV of probabilities", "AUV from probabilities instead of logits"),
     _auv(
         "auv/sum_scale",
         "AUV of summed S",
@@ -90,7 +90,7 @@ READINGS = (
     SizeAdjusted(
         name="auv/size_adjusted",
         title="S for its size",
-        text="ln S less what the field of view lets expect",
+        text="ln S minus what is expected for the field of view",
         direction=Direction.LOW_BAD,
         function=SizeAdjustment.residual,
         sees="image",
@@ -98,7 +98,7 @@ READINGS = (
         source=f"{PAPER}, Eq. 4-5; Huber 1964",
         ours=True,
     ),
-    _two_sided("auv/two_sided", "S either way", "distance of ln S from its median, either way"),
+    _two_sided("auv/two_sided", "S either way", "distance of ln S from its median, in either direction"),
     _two_sided(
         "auv/foreground_two_sided",
         "S either way, mask-normalised",

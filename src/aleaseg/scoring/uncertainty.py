@@ -119,7 +119,7 @@ _FEATURES = (
     _mahalanobis(
         "mahalanobis/relative",
         "Mahalanobis, relative",
-        "the same less the class-agnostic distance",
+        "the same minus the class-agnostic distance",
         "predicted",
         relative=True,
     ),
@@ -133,7 +133,7 @@ _FEATURES = (
     _mahalanobis(
         "mahalanobis/mask_relative",
         "Mahalanobis in the mask, relative",
-        "the same less the class-agnostic distance",
+        "the same minus the class-agnostic distance",
         "mask",
         relative=True,
     ),
@@ -164,7 +164,7 @@ _LOGITS = (
     recorded(
         "entropy",
         "Entropy",
-        "mean entropy in the prediction, in parts of ln C",
+        "mean entropy in the prediction, relative to ln C",
         _HIGH,
         function=mean_entropy,
         source="Shannon 1948",

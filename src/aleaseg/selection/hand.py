@@ -22,10 +22,12 @@ def read_ids(path: str | Path) -> tuple[str, ...]:
     """
     path = Path(path)
     if not path.is_file():
-        raise UsageError(f"{path} does not exist; expected a text file with one id a line; check the path")
+        raise UsageError(
+            f"{path} does not exist; expected a text file with one id per line; check the path"
+        )
     ids = _of_table(path) if path.suffix.lower() == ".csv" else _of_lines(path)
     if not ids:
-        raise UsageError(f"{path} lists no case; expected one id a line")
+        raise UsageError(f"{path} lists no case; expected one id per line")
     return tuple(dict.fromkeys(ids))
 
 
@@ -33,9 +35,9 @@ def _of_lines(path: Path) -> list[str]:
     try:
         text = path.read_text("utf-8-sig", "surrogateescape")
     except OSError as error:
-        raise UsageError(f"{path} cannot be read ({error.strerror}); expected one id a line") from error
+        raise UsageError(f"{path} cannot be read ({error.strerror}); expected one id per line") from error
     if "\0" in text:
-        raise UsageError(f"{path} is no text; expected one id a line")
+        raise UsageError(f"{path} is not valid text; expected one id per line")
     lines = (line.rstrip("\r") for line in text.split("\n"))
     return [line for line in lines if line.strip() and not line.startswith("#")]
 

@@ -140,7 +140,7 @@ def _preprocessed(path: str | Path) -> Path:
     folder = Path(path)
     if not folder.is_dir():
         raise UsageError(
-            f"{folder} is no folder; expected nnUNet_preprocessed/DatasetXXX_NAME; check the path"
+            f"{folder} is not a folder; expected nnUNet_preprocessed/DatasetXXX_NAME; check the path"
         )
     if (folder / "imagesTr").is_dir():
         raise UsageError(

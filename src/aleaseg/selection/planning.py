@@ -122,7 +122,7 @@ def planned(asked: CutSettings) -> Selection:
     )
     if refused and not asked.force:
         raise SelectionRefused(
-            f"{'; '.join(refused)}; nothing was written; choose a gentler cut, or make it all the same with force "
+            f"{'; '.join(refused)}; nothing was written; choose a gentler cut, or make it anyway with force "
             "(`--force` on the command line)",
             [
                 *describe(selection),
@@ -135,27 +135,25 @@ def planned(asked: CutSettings) -> Selection:
 def describe(selection: Selection) -> list[str]:
     """What the cut removes, per class and per site, one line each: to show before anything is written."""
     settings = selection.settings
-    goes = len(selection.dropped)
-    lines = [f"{goes} of {len(selection.why)} cases {'goes' if goes == 1 else 'go'}: {_rule(settings)}"]
-    for what, done in (("dropped", "go"), ("kept", "stay")):
+    lines = [f"{len(selection.dropped)} of {len(selection.why)} cases dropped: {_rule(settings)}"]
+    for what in ("dropped", "kept"):
         named = [case for case, why in selection.why.items() if why.by_hand == what]
         if named and not (settings["listed"] and what == "dropped"):
             some = f"{', '.join(named[:5])}{', ...' if len(named) > 5 else ''}"
-            ending = "" if len(named) > 1 else {"go": "es", "stay": "s"}[done]
-            lines.append(f"by hand: {some} {done}{ending}")
+            lines.append(f"{what} by hand: {some}")
     width = max(len(harm.name) for harm in selection.harm)
     for harm in selection.harm:
         kind = "" if harm.kind == "all" else harm.kind
-        share = f"{harm.after / harm.before:.0%} stay" if harm.before else ""
+        share = f"{harm.after / harm.before:.0%} kept" if harm.before else ""
         lines.append(f"  {kind:5} {harm.name:{width}}  {harm.before:5} -> {harm.after:5}  {share}".rstrip())
     if selection.unscored:
-        lines.append(f"{len(selection.unscored)} cases have no such score and stay")
+        lines.append(f"{len(selection.unscored)} cases have no such score and are kept")
     lines += [f"forced: {line}" for line in selection.forced]
     return lines
 
 
 def _rule(settings: Mapping[str, Any]) -> str:
-    """By what the cases go."""
+    """What the cases are dropped by."""
     if settings["listed"]:
         return f"those that {settings['listed']} lists"
     names = ("quantile", "worst", "threshold")
@@ -240,7 +238,7 @@ def _by_hand(asked: CutSettings, ids: Collection[str]) -> dict[str, _Hand]:
     drop, keep = (known_ids(getattr(asked, name), ids, name) for name in ("drop", "keep"))
     if both := sorted(set(drop) & set(keep)):
         raise UsageError(
-            f"{both[0]!r} shall both go and stay; expected one of them; take it from drop or keep"
+            f"{both[0]!r} is both to be dropped and to be kept; expected one of them; remove it from drop or keep"
         )
     goes: dict[str, _Hand] = dict.fromkeys((*listed, *drop), "dropped")
     return goes | dict.fromkeys(keep, "kept")

@@ -37,18 +37,19 @@ class CutSettings(Settings):
         ),
     ] = None
     worst: Annotated[int | None, Option("Drop so many of the worst; among equals, the first ids.")] = None
-    threshold: Annotated[float | None, Option("Drop what lies beyond it, on the score's bad side.")] = None
+    threshold: Annotated[float | None, Option("Drop what is beyond it, on the score's bad side.")] = None
     listed: Annotated[
         str | Path | Sequence[str] | None,
         Option(
-            "In place of a score: a file with one id a line (or a CSV with a column case), or the ids; exactly "
+            "In place of a score: a file with one id per line (or a CSV with a column case), or the ids; exactly "
             "those go."
         ),
     ] = None
     drop: Annotated[
-        Sequence[str], Option("Ids that go too, whatever their score; several with commas between them.")
+        Sequence[str],
+        Option("Ids that are dropped too, whatever their score; several are separated by commas."),
     ] = ()
-    keep: Annotated[Sequence[str], Option("Ids that stay, whatever their score.")] = ()
+    keep: Annotated[Sequence[str], Option("Ids that are kept, whatever their score.")] = ()
     class_name: Annotated[
         str | None,
         Option("Cut by the score of this class (Eq. 8-9); cases without it are kept, and are outside F."),

@@ -112,7 +112,7 @@ def _folds(
     notes = []
     if run.manifest.get("settings", {}).get("groups"):
         notes.append(
-            "these are nnU-Net's own folds, and those ignore groups: cases of one group may lie on both "
+            "these are nnU-Net's own folds, which ignore groups: cases of one group may be on both "
             "sides; --grouped (in Python `grouped=True`) keeps them together"
         )
     return nnunet_folds(selection.why), {"origin": "nnU-Net's own five"}, notes

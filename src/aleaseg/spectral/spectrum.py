@@ -80,7 +80,7 @@ def _within_range(xp: Any, maps: Any, plan: Plan, non_finite_is_zero: bool) -> t
             count = int((~xp.isfinite(maps)).sum())
             raise ValueError(
                 f"maps hold {count} values that are NaN or infinite among {math.prod(maps.shape)}; "
-                "expected finite numbers: mend or leave out the case that they come from"
+                "expected finite numbers: correct or leave out the case that they come from"
             )
         maps = xp.nan_to_num(maps, nan=0.0, posinf=0.0, neginf=0.0)
     detached = maps if xp is np else maps.detach()

@@ -69,7 +69,7 @@ class Checkpoint:
         except (RuntimeError, ValueError, AttributeError) as error:
             raise UsageError(
                 f"{self.path} is the checkpoint of another network ({' '.join(str(error).split())[:200]}); "
-                "give another folder, or delete it to begin anew"
+                "give another folder, or delete it to start again"
             ) from error
         self.kept = state["step"]
         return Progress(state["step"], state["seconds"], state["losses"], state.get("seen", []))
@@ -98,8 +98,8 @@ class Checkpoint:
         except OSError as error:
             raise AleasegError(
                 f"the checkpoint of step {progress.step} could not be written to {self.path} "
-                f"({error.strerror or error}); that of step {self.kept} is whole: make room, run the same command "
-                "again, and it goes on from there"
+                f"({error.strerror or error}); that of step {self.kept} is intact: make room and run the same "
+                "command again to resume"
             ) from error
         self.kept = progress.step
 
@@ -126,12 +126,12 @@ class Checkpoint:
             if differing:
                 raise UsageError(
                     f"{self.path} was made with other settings ({'; '.join(differing)}); give another folder, or "
-                    "delete it to begin anew"
+                    "delete it to start again"
                 )
         return state
 
     def _damaged(self, error: Exception) -> UsageError:
         return UsageError(
-            f"{self.path} is no whole checkpoint ({' '.join(str(error).split())[:120]}); delete it, and the training "
-            "begins anew"
+            f"{self.path} is not a complete checkpoint ({' '.join(str(error).split())[:120]}); delete it, and training "
+            "starts again"
         )

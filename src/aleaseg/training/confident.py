@@ -36,7 +36,7 @@ def choose_strategy(
             return None, ()
         if is_evidential(objective):
             return None, ("Learnt is the label that confidences make, where they are at least 0.5.",)
-        said = f"Learnt is what was marked with a confidence of at least 0.6 (--labels {_DEFAULT})."
+        said = f"What is learnt is where the confidence is at least 0.6 (--labels {_DEFAULT})."
         return parse_strategy(_DEFAULT), (f"{said} The data set has confidences and no label.",)
     if dataset.confidence is None:
         raise UsageError(
@@ -84,5 +84,5 @@ def check_confident(
         raise UsageError(
             f"--labels {strategy}: nothing that counts of {', '.join(absent)} is in the {count}, on the working grid; "
             "a network cannot learn what it never sees; take lower thresholds, or a split in which some is"
-            + (f"; or leave it away with --classes {','.join(others)}" if others else "")
+            + (f"; or leave it out with --classes {','.join(others)}" if others else "")
         )

@@ -76,7 +76,7 @@ def working_shape(
             case_id,
             f"a spacing of {spacing} mm and a size of {size} mm, {voxels:.2g} voxels on the working grid",
             f"a field of view like the other cases', at most {most:.2g} voxels",
-            "mend the spacing in the header, or leave the case out",
+            "correct the spacing in the header, or leave the case out",
         )
     return grid.shape(geometry)
 

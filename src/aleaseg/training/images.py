@@ -36,7 +36,7 @@ def open_images(path: str | Path, channels: int) -> tuple[list[Case], list[Findi
     if root.is_file() and root.name != "dataset.json":
         split = split_ending(root.name)
         if split is None:
-            raise UsageError(f"{root} is no image that can be read; expected NIfTI, NRRD, MHA, PNG or TIFF")
+            raise UsageError(f"{root} cannot be read as an image; expected NIfTI, NRRD, MHA, PNG or TIFF")
         return [lazy_case(_CHANNEL.sub(r"\1", split[0]), [root], channels=channels)], []
     if root.is_dir():
         files, folders = list_folder(root)

@@ -83,10 +83,10 @@ def open_model(path: str | Path) -> Model:
     """
     run = Run(path)
     if not run.manifest_file.is_file() or run.manifest.get("kind") != KIND:
-        raise UsageError(f"{path} is no trained model; expected a folder made by `aleaseg train`")
+        raise UsageError(f"{path} is not a trained model; expected a folder made by `aleaseg train`")
     if not (run.path / WEIGHTS).is_file():
         raise UsageError(
-            f"the training in {path} is not finished; run the same `aleaseg train` again, and it goes on"
+            f"the training in {path} is not finished; run the same `aleaseg train` again to resume"
         )
     return Model(run.path, TrainingPlan.read(run.path / PLAN))
 

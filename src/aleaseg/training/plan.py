@@ -191,7 +191,7 @@ def read_plan(path: Path, kind: str, version: int, now: Reader[P], first: Reader
     kept = read_json(path)
     found = kept.get("version", 1) if isinstance(kept, dict) else None
     if found is None or kept.get("kind", kind) != kind:
-        raise UsageError(f"{path} is no {kind}; keep the files of one folder together")
+        raise UsageError(f"{path} is not a {kind}; keep the files of one folder together")
     if found not in (1, version):
         raise NewerVersion(
             f"{path} is a {kind} of version {found}, and this aleaseg reads up to {version}; use the aleaseg that "
@@ -201,5 +201,5 @@ def read_plan(path: Path, kind: str, version: int, now: Reader[P], first: Reader
         return now(kept) if found == version else first(kept)
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise UsageError(
-            f"{path} is no {kind} that is whole ({type(error).__name__}: {error}); train anew in another folder"
+            f"{path} is not a complete {kind} ({type(error).__name__}: {error}); train again in another folder"
         ) from error

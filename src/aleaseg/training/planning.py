@@ -263,6 +263,6 @@ def _check_classes(dataset: Dataset, copies: Sequence[Mapping[str, Any]]) -> Non
         raise UsageError(
             f"none of the {len(copies)} cases to train on shows {', '.join(absent)} on the working grid; a network "
             "cannot learn what it never sees; "
-            + (f"leave it away with --classes {','.join(others)}, or " if others else "")
+            + (f"leave it out with --classes {','.join(others)}, or " if others else "")
             + "give a split in which some do"
         )

@@ -174,7 +174,7 @@ def _members(settings: PredictSettings) -> list[Model]:
                     )
             models.append(one)
     if len({is_evidential(one.plan.objective) for one in models}) > 1:
-        raise UsageError("some of the models are evidential and others are not; ask one kind at a time")
+        raise UsageError("some of the models are evidential and others are not; use one kind at a time")
     return models
 
 

@@ -5,61 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from aleaseg.training.channels import Kind as Kind
+from aleaseg.training.channels import alpha_of, channels, plane, sweep
+from aleaseg.training.channels import resample as resample
+
 __all__ = ["Kind", "Prediction", "resample"]
-
-Kind = Literal["logit", "evidence", "probability", "label"]
-
-
-def resample(channel: NDArray, shape: Sequence[int]) -> NDArray[np.float32]:
-    """One map over the same field of view, linearly."""
-    if channel.shape == tuple(shape):
-        return np.asarray(channel, dtype=np.float32)
-    import torch
-
-    mode = "trilinear" if len(shape) == 3 else "bilinear"
-    tensor = torch.as_tensor(np.asarray(channel, dtype=np.float32))[None, None]
-    resampled: NDArray[np.float32] = torch.nn.functional.interpolate(
-        tensor, size=tuple(shape), mode=mode, align_corners=False
-    )[0, 0].numpy()
-    return resampled
-
-
-def _along(array: NDArray, size: int, axis: int, at: int | None = None) -> NDArray[np.float32]:
-    """Linear along one axis, to a length, over the same field of view; with `at` that one place of it alone.
-
-    What `resample` does along this axis: output i lies at (i + 1/2) n / size - 1/2 of n, and not before 0.
-    """
-    n = array.shape[axis]
-    places = np.arange(size) if at is None else np.array([at])
-    if n == size:
-        found = np.asarray(np.take(array, places, axis=axis), dtype=np.float32)
-    else:
-        source = np.maximum((places + np.float32(0.5)) * np.float32(n / size) - np.float32(0.5), 0)
-        low = np.minimum(source.astype(np.int64), n - 1)
-        part = (source - low).astype(np.float32)
-        part = part.reshape([-1 if other == axis else 1 for other in range(array.ndim)])
-        first = np.asarray(np.take(array, low, axis=axis), dtype=np.float32)
-        found = first + part * (np.take(array, np.minimum(low + 1, n - 1), axis=axis) - first)
-    return found if at is None else np.asarray(found.squeeze(axis))
-
-
-def _plane(channel: NDArray, shape: Sequence[int], axis: int, k: int) -> NDArray[np.float32]:
-    """The k-th slice across an axis of what `resample` gives: two slices mixed, then each of their axes by itself."""
-    flat = _along(channel, shape[axis], axis, k)
-    for place, size in enumerate(size for other, size in enumerate(shape) if other != axis):
-        flat = _along(flat, size, place)
-    return flat
-
-
-def _alpha(logits: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Of the Dirichlet distribution: one more than the evidence softplus(z)."""
-    alpha: NDArray[np.float32] = np.logaddexp(logits, np.float32(0)) + np.float32(1)
-    return alpha
 
 
 def _surprise(p: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -115,8 +69,7 @@ class Prediction:
         return max(self.values)
 
     def _channels(self) -> Iterator[NDArray[np.float32]]:
-        for channel in self.maps:
-            yield resample(channel, self.shape)
+        return channels(self.maps, self.shape)
 
     @property
     def _label(self) -> NDArray:
@@ -126,25 +79,13 @@ class Prediction:
         return self.maps[0]
 
     @cached_property
-    def _winner(self) -> tuple[NDArray[np.int32], NDArray[np.float32] | None]:
-        """The label map, and what a channel's part is told by: the log of the softmax's denominator for logits,
-        A for evidence. One channel is in memory at a time.
-        """
+    def _winner(self) -> tuple[NDArray[np.integer], NDArray[np.float32] | None]:
+        """The label map, and what a channel's part is told by; see `Sweep`."""
         if self.kind == "label":
-            return self._label.astype(np.int32), None
-        values = np.array([0, *self.values], dtype=np.int32)
-        best = np.full(self.shape, -np.inf, dtype=np.float32)
-        total = np.full(self.shape, 0 if self.kind == "evidence" else -np.inf, dtype=np.float32)
-        label = np.zeros(self.shape, dtype=np.int32)
-        for value, channel in zip(values, self._channels(), strict=True):
-            wins = channel > best
-            label[wins] = value
-            np.maximum(best, channel, out=best)
-            if self.kind == "logit":
-                np.logaddexp(total, channel, out=total)
-            elif self.kind == "evidence":
-                total += _alpha(channel)
-        return label, None if self.kind == "probability" else total
+            label = self._label
+            kept = label.dtype.kind in "iu" and label.dtype.itemsize <= 4
+            return label if kept else label.astype(np.int32), None
+        return sweep(self.maps, self.kind, self.shape, self.values)[:2]
 
     def _part(self, channel: NDArray[np.float32]) -> NDArray[np.float32]:
         """The probability that a channel stands for; not with regions."""
@@ -152,7 +93,7 @@ class Prediction:
         if total is None:
             return channel
         part: NDArray[np.float32]
-        part = _alpha(channel) / total if self.kind == "evidence" else np.exp(channel - total)
+        part = alpha_of(channel) / total if self.kind == "evidence" else np.exp(channel - total)
         return part
 
     @cached_property
@@ -162,8 +103,8 @@ class Prediction:
             name: channel > threshold for name, channel in zip(self.classes, self._channels(), strict=True)
         }
 
-    def labels(self) -> NDArray[np.int32]:
-        """The hard prediction in label values, (*case shape)."""
+    def labels(self) -> NDArray[np.integer]:
+        """The hard prediction in label values, (*case shape), in a type that holds them; not to be changed."""
         if not self.regions:
             return self._winner[0]
         label = np.zeros(self.shape, dtype=np.int32)
@@ -201,7 +142,7 @@ class Prediction:
             raise ValueError(f"a case of shape {self.shape} has no slices; expected (D, H, W)")
         if self.kind == "label":
             return np.take(self._label, k, axis=axis).astype(np.int32)
-        channels = (_plane(channel, self.shape, axis, k) for channel in self.maps)
+        channels = (plane(channel, self.shape, axis, k) for channel in self.maps)
         flat = [size for other, size in enumerate(self.shape) if other != axis]
         label = np.zeros(flat, dtype=np.int32)
         if self.regions:
@@ -233,19 +174,18 @@ class Prediction:
         """
         if self.kind == "label":
             return None
-        given = np.zeros(self.shape, dtype=np.float32)
         if self.regions:
-            given[:] = 1.0
+            given = np.ones(self.shape, dtype=np.float32)
             for values, channel in zip(self.classes.values(), self._channels(), strict=True):
                 p = 1 / (1 + np.exp(-channel)) if self.kind == "logit" else channel
                 np.minimum(given, np.where(np.isin(label, values), p, 1 - p), out=given)
             return given
-        known = (0, *self.values)
-        for value, channel in zip(known, self._channels(), strict=True):
-            # A value that is not declared counts as background here; the check has named it.
-            where = label == value if value else ~np.isin(label, self.values)
-            given[where] = self._part(channel)[where]
-        return np.clip(given, 0, 1)
+        # A value that is not declared counts as background here; the check has named it.
+        found = sweep(self.maps, self.kind, self.shape, self.values, label)
+        vars(self)["_winner"] = found[:2]  # found on the way
+        assert found.given is not None
+        part = self._part(found.given)
+        return np.clip(part, 0, 1, out=part)
 
     def probability(self, name: str) -> NDArray[np.float32] | None:
         """The probability of one class, (*case shape) in [0, 1]; None where only hard labels are known."""
@@ -268,7 +208,7 @@ class Prediction:
         if self.kind == "probability":
             return maps
         if self.kind == "evidence":
-            alpha = _alpha(maps)
+            alpha = alpha_of(maps)
             return np.asarray(alpha / alpha.sum(axis=0), dtype=np.float32)
         from scipy.special import softmax
 
@@ -322,7 +262,7 @@ class Prediction:
         if self.kind == "probability":
             return channels(wanted).sum(axis=0)
         if self.kind == "evidence":
-            alpha = _alpha(channels(range(len(self.maps))))
+            alpha = alpha_of(channels(range(len(self.maps))))
             within = alpha[wanted].sum(axis=0)
             log_odds: NDArray[np.float32] = np.log(within / (alpha.sum(axis=0) - within))
             return log_odds

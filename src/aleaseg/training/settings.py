@@ -115,15 +115,15 @@ class TrainerSettings(DatasetSettings):
     network: Annotated[str, Option("small, unet, swin_unetr or umamba; default: the preset's.", "NAME")] = (
         ""
     )
-    size: Annotated[str, Option("Of the network, paper or tiny; default: the preset's.", "NAME")] = ""
+    size: Annotated[str, Option("Size of the network, paper or tiny; default: the preset's.", "NAME")] = ""
     objective: Annotated[
         str, Option("plain, duo, rw, en, edl, sure, ...; rw:alpha=1 sets a parameter.", "NAME")
     ] = "plain"
     labels: Annotated[
         str | None,
         Option(
-            "Learn from confidences: threshold:.6, soft, weight, ignore:.2,.6, multi, regress, sample; default: the "
-            "label, and threshold:.6 where there is none.",
+            "Learn from confidences: threshold:.6, soft, weight, ignore:.2,.6, multi, regress, sample; default: learn "
+            "the label, or threshold:.6 if there is none.",
             "WAY",
             form=_way,
         ),
@@ -133,33 +133,37 @@ class TrainerSettings(DatasetSettings):
     ] = 0.0
     selection: Annotated[
         str | Path | None,
-        Option(
-            "Leave out what this does: a run with a selection, or its files.", "RUN|FILE", form=whole_path
-        ),
+        Option("Leave out what this selection drops: a run, or its files.", "RUN|FILE", form=whole_path),
     ] = None
     split: Annotated[
         str | Path | None,
         Option("A splits_final.json; default: a fifth is held out.", "FILE", form=whole_path),
     ] = None
     fold: Annotated[int, Option("Which fold of the split.", least=0)] = 0
-    held_out: Annotated[float, Option("Share held out where no split is given; 0: none.")] = 0.2
-    epochs: Annotated[int | None, Option("How many; default: the preset's.", least=1)] = None
+    held_out: Annotated[float, Option("Share held out if no split is given; 0: none.")] = 0.2
+    epochs: Annotated[int | None, Option("Number of epochs; default: the preset's.", least=1)] = None
     steps: Annotated[int | None, Option("Steps in all; default: the preset's.", least=1)] = None
     patch: Annotated[
         tuple[int, ...] | None,
         Option("Edges in voxels; default: the preset's.", "D,H,W", form=edges),
     ] = None
-    batch: Annotated[int | None, Option("Patches a step; default: the preset's.", least=1)] = None
-    learning_rate: Annotated[float | None, Option("At the start; default: the preset's.", "RATE")] = None
+    batch: Annotated[int | None, Option("Patches per step; default: the preset's.", least=1)] = None
+    learning_rate: Annotated[
+        float | None, Option("Learning rate at the start; default: the preset's.", "RATE")
+    ] = None
     groups: Annotated[
         str | None,
-        Option("Cases kept on one side: a regex on ids, or a CSV.", "REGEX|CSV", form=table_or_regex),
+        Option(
+            "Cases that stay on one side of the split: a regex on ids, or a CSV.",
+            "REGEX|CSV",
+            form=table_or_regex,
+        ),
     ] = None
     device: Device = "auto"
     precision: Annotated[
-        str, Option("auto: bfloat16 on a GPU that has it.", choices=("auto", "float32", "bfloat16"))
+        str, Option("auto: bfloat16 on a GPU that supports it.", choices=("auto", "float32", "bfloat16"))
     ] = "auto"
-    seed: Annotated[int, Option("Of weights and batches; the split stays.", least=0)] = 0
+    seed: Annotated[int, Option("Seed of weights and batches, not of the split.", least=0)] = 0
 
     def __post_init__(self) -> None:
         """Refuse what cannot work."""
@@ -223,18 +227,18 @@ class PredictSettings(Settings):
     images: Annotated[
         str | Path, Argument("A data set, a folder of images, or one image.", "IMAGES", form=whole_path)
     ]
-    probabilities: Annotated[bool, Option("Also CASE.npz: probabilities and uncertainty.")] = False
+    probabilities: Annotated[bool, Option("Also write CASE.npz: probabilities and uncertainty.")] = False
     members: Annotated[
         tuple[str, ...],
         Option("More models, for an ensemble of all.", "MODEL,MODEL", names=("--with",), form=whole_paths),
     ] = ()
-    passes: Annotated[int, Option("So many with dropout; 0: one without.", least=0)] = 0
-    flips: Annotated[bool, Option("Mirror along every axis, and take the mean.")] = False
+    passes: Annotated[int, Option("Mean of this many passes with dropout; 0: one without.", least=0)] = 0
+    flips: Annotated[bool, Option("Mean over the image mirrored along every axis.")] = False
     noise: Annotated[
         tuple[float, float] | None,
-        Option("Noise in the image: 0.3, or mu=0.1,sigma=0.3.", "SIGMA", form=_noise),
+        Option("Noise added to the image: 0.3, or mu=0.1,sigma=0.3.", "SIGMA", form=_noise),
     ] = None
-    seed: Annotated[int, Option("Of noise and dropout.", least=0)] = 0
+    seed: Annotated[int, Option("Seed of noise and dropout.", least=0)] = 0
     held_out: Annotated[bool, Option("Only the cases that the training held out.")] = False
     device: Device = "auto"
 

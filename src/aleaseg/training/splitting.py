@@ -67,7 +67,7 @@ def choose_split(
         found = read_selection(selection)
         if isinstance(found, list):
             if folds is not None:
-                raise UsageError(f"{selection} is a split, and --split {split} another; leave one away")
+                raise UsageError(f"{selection} is a split, and --split {split} another; leave one out")
             folds = found
         else:
             dropped = found

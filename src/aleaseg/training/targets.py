@@ -130,7 +130,7 @@ def parse_strategy(text: str) -> Strategy:
     try:
         numbers = tuple(float(part) for part in rest.split(","))
     except ValueError as error:
-        raise UsageError(f"--labels {text}: {rest!r} are no numbers; {_FORM}") from error
+        raise UsageError(f"--labels {text}: {rest!r} are not numbers; {_FORM}") from error
     wanted = {"threshold": 1, "ignore": 2}.get(kind, len(numbers))
     rising = all(low < high for low, high in pairwise(numbers))
     least = 0.0 if kind == "ignore" else 1e-6

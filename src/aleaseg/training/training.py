@@ -182,8 +182,8 @@ def _fit(
             )
         except torch.OutOfMemoryError as error:
             raise AleasegError(
-                f"the GPU has too little memory for {how.batch} patches of {' x '.join(map(str, patch))} a step; "
-                "begin anew in another folder with a smaller --batch or --patch"
+                f"the GPU has too little memory for {how.batch} patches of {' x '.join(map(str, patch))} per step; "
+                "start again in another folder with a smaller --batch or --patch"
             ) from error
     write_weights(run.path / WEIGHTS, network)
     run.update_manifest(report=report)

@@ -80,9 +80,7 @@ def export_cases(
             "no case has a doubt above 0.5; expected at least one; name cases with `--cases`, which have a map too"
         )
     if out.exists() and any(out.iterdir()):
-        raise UsageError(
-            f"{out} holds something already; expected a new folder; no file is ever overwritten"
-        )
+        raise UsageError(f"{out} is not empty; expected a new folder; no file is ever overwritten")
     mapper = Mapper.of(run, dataset)
     there = {case.id: case for case in dataset.cases}
     troubles = {}
@@ -104,7 +102,7 @@ def _export(mapper: Mapper, case: Case, folder: Path) -> None:
     geometry = case.read_geometry()
     label = usable_label(case, geometry.shape)
     if label is None:
-        raise UsageError(f"{case.id}: found no mask in the data set; expected one that can be doubted")
+        raise UsageError(f"{case.id}: found no mask in the data set; expected one")
     found: dict[str, NDArray] = {DOUBT: (mapper.kept(case) or mapper.make(case)).doubt()}
     predicted = predicted_label(case, mapper.predictions)
     if predicted is not None:

@@ -85,6 +85,16 @@ class Mapper:
         found = kept_map(self.run, case.id)
         return found if found is not None and found.stamp == self.stamp(case) else None
 
+    def shown(self, case: Case, notes: list[str]) -> DoubtMap | None:
+        """As `kept`, for somebody who looks; a note is added where the map is one of what was before."""
+        found = self.kept(case)
+        if found is None and self.run.map_file(case.id).exists():
+            notes.append(
+                "The map of where the doubt is was made before the files of this case changed: it is not drawn. "
+                "`aleaseg report RUN` makes it anew."
+            )
+        return found
+
     def make(self, case: Case) -> DoubtMap:
         """The map of any case.
 
@@ -130,6 +140,7 @@ def keep_maps(
         bytes_each=most_voxels(stale) * _BYTES_PER_VOXEL,
         workers=workers or (None if len(stale) >= _WORTH_WORKERS else 1),
         progress=progress,
+        killed=lambda case, error: str(error),
     )
     return {case.id: line for case, line in done if line is not None}
 

@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from aleaseg.case import Case, Dataset, usable_image, usable_label
+from aleaseg.case import Case, Dataset, usable_label
 from aleaseg.errors import UsageError
+from aleaseg.loaded import usable_stored
 from aleaseg.measures.boundary import BOUNDARY_SHAPE
 from aleaseg.measures.doubt import LabelReference
-from aleaseg.measures.doubt_map import UsualBorder, belief, border_doubt, both
+from aleaseg.measures.doubt_map import MARGIN, UsualBorder, belief, border_doubt, both
+from aleaseg.measures.regions import Regions
 from aleaseg.predictions import Prediction, Predictions
 
 __all__ = ["make_map", "usual_borders"]
@@ -76,17 +78,21 @@ def make_map(
     geometry = case.read_geometry()
     label = usable_label(case, geometry.shape)
     if label is None:
-        raise UsageError(f"{case.id}: found no mask in the data set; expected one that can be doubted")
+        raise UsageError(f"{case.id}: found no mask in the data set; expected one")
     valid = np.ones(label.shape, dtype=bool) if dataset.ignore is None else label != dataset.ignore
     found = [] if predictions is None else predictions.read(case)
     against = _against(label, found, dataset, geometry.spacing_mm)
     told = any(np.isfinite(one.contrast).any() for one in usual.values())
-    image = usable_image(case).array if told else None
+    image = usable_stored(case) if told else None
     border = np.zeros(label.shape, np.float32)
+    regions = Regions.of(label, dataset.values)
     for name, values in dataset.classes.items():
         if name in usual:
-            mask = np.isin(label, values) & valid
-            np.maximum(border, border_doubt(mask, usual[name], image, valid), out=border)
+            window = regions.window(values, MARGIN)
+            mask = regions.mask(values, window) & valid[window]
+            seen = None if image is None else [image.part(n, window) for n in range(len(image.channels))]
+            here = border_doubt(mask, usual[name], seen, valid[window])
+            np.maximum(border[window], here, out=border[window])
     return np.where(valid, both(against, border), np.float32(0))
 
 

@@ -286,7 +286,7 @@ class Evil:
 def test_what_cannot_be_exported(a_model, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     path = a_model / "fold_0" / "checkpoint_final.pth"
-    with pytest.raises(WeightsRefused, match=r"nowhere\.pth is no file"):
+    with pytest.raises(WeightsRefused, match=r"nowhere\.pth is not a file"):
         export_plain(a_model / "nowhere.pth")
     (written,) = export_plain(path)
     with pytest.raises(

@@ -293,7 +293,7 @@ def test_logits_that_overflow_without_a_scaler_end_the_training(make_trainer, ma
     before = weights_of(trainer.network)
     with pytest.raises(
         UsageError,
-        match=r"the batch of case_0, case_2 cannot be learned from: logits of the images with noise",
+        match=r"the batch of case_0, case_2 cannot be learnt from: logits of the images with noise",
     ):
         trainer.train_step(batch)
     assert same(weights_of(trainer.network), before)

@@ -421,7 +421,7 @@ def test_a_label_without_a_channel_is_told_with_the_cases(make_trainer, make_bat
     trainer = make_trainer("DUO_RW")
     batch = make_batch(trainer)
     batch["target"][0][0, 0, 0, 0, 0] = 7
-    with pytest.raises(UsageError, match=r"the batch of case_0, case_2 cannot be learned from: .*7"):
+    with pytest.raises(UsageError, match=r"the batch of case_0, case_2 cannot be learnt from: .*7"):
         trainer.train_step(batch)
 
 

@@ -155,7 +155,7 @@ class TrainerBase(_Stock, ABC):  # type: ignore[misc]
         try:
             self._prepare()
         except ValueError as error:
-            raise UsageError(f"{type(self).__name__} cannot train so: {error}") from error
+            raise UsageError(f"{type(self).__name__} cannot train with these settings: {error}") from error
         self._tell()
 
     def _tell(self) -> None:
@@ -251,7 +251,7 @@ class TrainerBase(_Stock, ABC):  # type: ignore[misc]
             if self.grad_scaler is not None and not all(bool(one.isfinite().all()) for one in outputs):
                 # Half precision overflowed: the scaler finds no finite gradient, skips the step and scales less.
                 return torch.stack([one.float().sum() for one in outputs]).sum() * torch.nan
-            raise UsageError(f"the batch of {', '.join(ids)} cannot be learned from: {error}") from error
+            raise UsageError(f"the batch of {', '.join(ids)} cannot be learnt from: {error}") from error
 
     def on_train_epoch_end(self, train_outputs: list[dict[str, Any]]) -> None:
         """As nnU-Net; the epoch's means are kept."""
@@ -296,7 +296,7 @@ class TrainerBase(_Stock, ABC):  # type: ignore[misc]
             if not self.family.may_change(name) and value != getattr(before, name):
                 raise SettingsDiffer(
                     f"{path} was trained with {name} {getattr(before, name)!r}, and {self.family.variable(name)} asks "
-                    f"for {value!r}; unset it to go on, or start a new training"
+                    f"for {value!r}; unset it to resume, or start a new training"
                 )
         options = replace(before, **asked)
         if not self.was_initialized:

@@ -87,7 +87,7 @@ def check_cases(named: Collection[str], there: Collection[str], source: str) -> 
         more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
         raise UsageError(
             f"{source} names the case {missing[0]!r}{more}, which is not among the {len(there)} preprocessed "
-            "cases; expected ids of this data set; preprocess it again, or mend the splits"
+            "cases; expected ids of this data set; preprocess it again, or correct the splits"
         )
 
 

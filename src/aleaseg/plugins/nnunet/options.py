@@ -141,7 +141,7 @@ class Options:
                 values[option.name] = reader.read(environment[variable].strip())
             except ValueError:
                 raise UsageError(
-                    f"{variable} is {environment[variable]!r}; expected {reader.expected}; set it anew or unset it"
+                    f"{variable} is {environment[variable]!r}; expected {reader.expected}; correct it or unset it"
                 ) from None
         return cls(**values)
 

@@ -88,7 +88,7 @@ class nnUNetTrainerDUO(TrainerBase):  # noqa: N801
             )
         if options.class_weights is not None and not self.reweight:
             raise UsageError(
-                f"ALEASEG_DUO_CLASS_WEIGHTS is set, and {type(self).__name__} weighs nothing; unset it, or train with "
+                f"ALEASEG_DUO_CLASS_WEIGHTS is set, and {type(self).__name__} uses no weights; unset it, or train with "
                 "nnUNetTrainerDUO or nnUNetTrainerDUO_RW"
             )
         if options.class_weights is not None and len(options.class_weights) != len(names):

@@ -14,7 +14,7 @@ ALEASEG.cards = (one, all, hooks) => {
   let axis = "all";
 
   byId("suspects-caption").textContent = few
-    ? "No population, so no doubt: these are the cases with the lowest Dice with the prediction. Look whether mask or prediction is wrong."
+    ? "No population, so no doubt: these are the cases with the lowest Dice with the prediction. Check whether mask or prediction is wrong."
     : doubtful.length
       ? "Cases with doubt above 0.5, the most doubtful first, in the plane and slice that show the first reason. Is the scan bad, is the mask wrong, or is it a rare but sound anatomy?"
       : "No case has doubt above 0.5. These are the ten highest; they may well be sound.";
@@ -27,7 +27,7 @@ ALEASEG.cards = (one, all, hooks) => {
       h("div", { class: "about" },
         h("span", { class: "top-line" }, h("a", { class: "id", href: hooks.link(row, axis) }, one.data.case[row]), hooks.flag(row)),
         reasons.length ? h("ul", {}, reasons.slice(0, 3).map((reason) => h("li", { title: reason.detail ? `${reason.detail} (${one.data.z})` : null, class: `is-${reason.axis}` }, reason.sentence)))
-          : few ? null : h("p", { class: "others" }, "Nothing single stands out."),
+          : few ? null : h("p", { class: "others" }, "No single measure stands out."),
         reasons.length > 3 ? h("span", { class: "others" }, `and ${reasons.length - 3} more`) : null,
         few ? h("span", { class: "muted" }, `${one.title("oof_dice")} ${score(one.value("oof_dice", row))}`)
           : h("span", { class: "meters" }, [["label", "Label"], ["image", "Image"]].map(([name, title]) => [

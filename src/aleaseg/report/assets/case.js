@@ -62,7 +62,7 @@
     place();
     if (row < 0) {
       byId("case-id").textContent = "No such case";
-      byId("verdict").replaceChildren(h("p", { class: "note" }, "The address names no case of this run. ", h("a", { href: "index.html" }, "All cases")));
+      byId("verdict").replaceChildren(h("p", { class: "note" }, "There is no such case in this run. ", h("a", { href: "index.html" }, "All cases")));
       return;
     }
     const id = index.case[row];

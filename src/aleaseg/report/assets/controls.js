@@ -13,7 +13,7 @@ ALEASEG.controls = (one, queue, host, status) => {
   const sorter = h("select", { id: "sort", autocomplete: "off", onchange: () => queue.set({ sort: sorter.value }) },
     option("case", "Case id"), sortable.map((column) => option(column.name, column.title)));
   const turn = h("button", {
-    type: "button", id: "turn", title: "turn the order round", "aria-label": "Turn the order round",
+    type: "button", id: "turn", title: "reverse the order", "aria-label": "Reverse the order",
     onclick: () => queue.set({ down: !state.down }),
   }, "↕");
   const kinds = { all: "all", ...(one.has("doubt") ? { suspects: "suspects", image: "image", label: "label" } : {}), flagged: "flagged" };
@@ -49,7 +49,7 @@ ALEASEG.controls = (one, queue, host, status) => {
     views.press(state.view);
     releases.replaceChildren(...Object.entries(state.ranges).map(([name, [low, high]]) => h("button", {
       type: "button", class: "release", onclick: () => queue.range({ [name]: null }),
-      "aria-label": `Give up the range of ${one.title(name)}`,
+      "aria-label": `Remove the range of ${one.title(name)}`,
     }, `× ${one.title(name)} ${one.format(name, low)} to ${one.format(name, high)}`)));
     const [left, all] = [queue.rows().length.toLocaleString("en"), one.count.toLocaleString("en")];
     status.textContent = queue.rows().length === one.count ? `${all} cases` : `${left} of ${all} cases`;

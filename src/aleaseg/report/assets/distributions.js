@@ -19,7 +19,7 @@ ALEASEG.distributions = (one, all, hooks) => {
       x: { range: [low - pad, high + pad] }, y: { range: [-1.25, 1.25], hidden: true },
       rules: name.endsWith("doubt") ? [{ x: data.half }] : [],
       dots: { rows: known, x: (row) => column[row], y: (row) => heights[row], kind: one.axis, size: 5 },
-    }), { ...hooks, label: `${one.title(name)} of ${known.length} cases; arrow keys go from case to case`, title: (row) => titled(name, row) });
+    }), { ...hooks, label: `${one.title(name)} of ${known.length} cases; arrow keys move from case to case`, title: (row) => titled(name, row) });
   }
 
   const strips = byId("strips");
@@ -53,7 +53,7 @@ ALEASEG.distributions = (one, all, hooks) => {
     words: [word("re-annotate", 0, 0.5), word("both", 1, 0.5), word("fine", 0, 0.499), word("re-scan", 1, 0.499)],
     dots: { rows: known, x: (row) => x[row], y: (row) => y[row], kind: one.axis, size: 6 },
   }), {
-    ...hooks, label: `Image doubt against label doubt of ${known.length} cases; arrow keys go from case to case`,
+    ...hooks, label: `Image doubt against label doubt of ${known.length} cases; arrow keys move from case to case`,
     title: (row) => `${titled("image_doubt", row)}, ${one.title("label_doubt")} ${one.format("label_doubt", y[row])}`,
   });
 };

@@ -75,7 +75,7 @@ ALEASEG.confounds = (one, all, hooks) => {
       y: { title: one.withDirection(m), range: ends(mine.map(y)) },
       dots: { rows: mine, x, y, kind: one.axis, size: 6 },
     }), {
-      ...hooks, label: `${one.title(m)} against ${one.title(c)} of ${mine.length} cases; arrow keys go from case to case`,
+      ...hooks, label: `${one.title(m)} against ${one.title(c)} of ${mine.length} cases; arrow keys move from case to case`,
       title: (row) => `${data.case[row]}: ${one.title(m)} ${one.format(m, y(row))}`,
     });
     document.getElementById("confound-caption").textContent = entry.rho === null

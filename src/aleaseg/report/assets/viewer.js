@@ -32,7 +32,7 @@ ALEASEG.viewer = (parts, classes, predictionName) => {
     parts.caption.textContent = [
       many ? `Planes ${why}.` : "", ...(pictures.notes || []),
       `Black to white: ${pictures.windows.map(([low, high]) => `${number(low)} to ${number(high)}`).join("; ")}.`,
-      has("doubt") ? "Doubt of the mask, voxel by voxel: clear where nothing speaks against it, yellow where a sure prediction or an unusual border does." : "",
+      has("doubt") ? "Doubt of the mask, voxel by voxel: transparent where nothing contradicts it, yellow where a sure prediction or an unusual border does." : "",
       has("unsure") ? "Annotators unsure: 4 q (1 − q), clear where all agree, yellow where they are of two minds." : "",
       pictures.planes.some((plane) => plane.letters[0] === "R") ? "The patient's right is on the left." : "",
     ].filter(Boolean).join(" ");

@@ -63,7 +63,7 @@ ALEASEG.outline = (() => {
     const words = new Uint32Array(pixels.buffer, pixels.byteOffset, data.length);
     for (let place = 0; place < data.length; place += 1) {
       let shade = (data[place] - low) * scale;
-      shade = shade > 255 ? 255 : shade > 0 ? shade | 0 : 0; // what is no number is black
+      shade = shade > 255 ? 255 : shade > 0 ? shade | 0 : 0; // what is not a number is black
       words[place] = 0xff000000 | (shade << 16) | (shade << 8) | shade;
     }
   }

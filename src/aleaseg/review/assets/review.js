@@ -187,8 +187,8 @@
   // -- a case ----------------------------------------------------------------------------------
   const viewer = ALEASEG.volumeViewer({
     planes: byId("planes"), toggles: byId("toggles"), bar: byId("bar"), probe: byId("probe"), caption: byId("caption"),
-  }, classes, about, (volume_, hidden) => solid.open(volume_, hash(), hidden));
-  const solid = ALEASEG.solid(byId("solid"), { pictures: byId("solid-pictures"), controls: byId("solid-controls") }, classes, about, (voxel) => viewer.go(voxel));
+  }, classes, about, (volume_, hidden, seen) => solid.open(volume_, hash(), hidden, seen));
+  const solid = ALEASEG.solid(byId("solid"), { ways: byId("solid-ways"), pictures: byId("solid-pictures"), controls: byId("solid-controls") }, classes, about, (voxel) => viewer.go(voxel));
   let reasons = [];
   let nextReason = 0;
 

@@ -109,8 +109,8 @@ ALEASEG.surface = (() => {
   return { axes, points, alone, around, turn, draw };
 })();
 
-// `dialog` with a place for pictures and one for controls; `go(voxel)`: the reader points at something.
-ALEASEG.solid = (dialog, { pictures, controls }, classes, about, go) => {
+// `dialog` with places for ways to look, pictures and controls; `go(voxel)`: the reader points at something.
+ALEASEG.solid = (dialog, { ways, pictures, controls }, classes, about, go) => {
   const { h, surface } = ALEASEG;
   const KINDS = { "|u1": Uint8Array, "<u1": Uint8Array, "<u2": Uint16Array, "<i2": Int16Array, "<i4": Int32Array };
   const GREY = [150, 156, 164];
@@ -119,6 +119,10 @@ ALEASEG.solid = (dialog, { pictures, controls }, classes, about, go) => {
   let [sideways, over, zoom] = [0.5, -0.35, 1];
   let [axes, edge, image, field] = [null, 1, null, null];
   let differing = false;
+  const niivue = about.niivue ? ALEASEG.niivue(classes) : null;
+  let within = true; // by NiiVue, where that is possible
+  let marked = "mask";
+  let turn = 0; // what is asked for later wins
 
   async function load(hash, kind) {
     const answer = await fetch(`/api/case/${hash}/solid/${kind}`);
@@ -126,13 +130,44 @@ ALEASEG.solid = (dialog, { pictures, controls }, classes, about, go) => {
     return { data: new KINDS[answer.headers.get("x-kind")](await answer.arrayBuffer()), shape: answer.headers.get("x-shape").split(",").map(Number) };
   }
 
-  // `volume` as /api/case/{h}/volume has it; `hidden`: names of classes that are not shown.
-  async function open(volume, hash, hidden) {
+  // `volume` as /api/case/{h}/volume has it; `hidden`: names of classes that are not shown; `seen`: {channel, window}.
+  async function open(volume, hash, hidden, seen) {
     image = volume.image;
-    pictures.replaceChildren("…");
     dialog.showModal();
     const kinds = [["mask", "mask", image.mask], ["prediction", about.prediction, volume.prediction && volume.prediction.prediction]].filter((one) => one[2]);
+    const look = () => (within && possible ? inside(kinds, hash, hidden, seen) : surfaces(kinds, hash, hidden));
+    const possible = niivue !== null && niivue.possible(image);
+    const way = (on, title) => h("label", { class: "toggle" }, h("input", { type: "radio", name: "way", checked: within === on, onchange: () => { within = on; look(); } }), title);
+    ways.replaceChildren(...(possible ? [way(true, "within the image (NiiVue)"), way(false, "mask beside prediction")] : []));
+    await look();
+  }
+
+  // What is marked, within the image.
+  async function inside(kinds, hash, hidden, seen) {
+    const mine = turn += 1;
+    if (marked && !kinds.some(([kind]) => kind === marked)) marked = kinds[0][0];
+    const options = [...kinds, ["", "nothing"]];
+    controls.replaceChildren(h("label", {}, "marked ", h("select", { onchange: (event) => { marked = event.target.value; inside(kinds, hash, hidden, seen); } },
+      options.map(([kind, title]) => h("option", { value: kind, selected: kind === marked }, title)))),
+    h("span", { class: "muted" }, "Drag: turn. Wheel: size. C: cut it open, and where with the right button."));
+    if (!pictures.querySelector(".niivue")) pictures.replaceChildren("…");
+    try {
+      await niivue.show(pictures, hash, image, marked, hidden, seen, () => mine === turn);
+      if (mine === turn) dialog.dataset.within = `${hash} ${marked}`;
+    } catch (error) {
+      if (mine !== turn) return;
+      within = false;
+      ways.replaceChildren(h("span", { class: "muted" }, `NiiVue cannot show it: ${error.message}`));
+      surfaces(kinds, hash, hidden);
+    }
+  }
+
+  // Mask and prediction, beside one another.
+  async function surfaces(kinds, hash, hidden) {
+    const mine = turn += 1;
+    pictures.replaceChildren("…");
     const loaded = await Promise.all(kinds.map(([kind]) => load(hash, kind)));
+    if (mine !== turn) return;
     axes = surface.axes(image.affine, image.spacing_mm, image.steps);
     edge = Math.max(...axes.map((axis) => Math.hypot(...axis)));
     const most = Math.max(1, about.ignore || 0, ...classes.flatMap((one) => one.values));

@@ -23,9 +23,9 @@ ALEASEG.together = (dialog, parts, byCase, changed) => {
     if (found.krippendorff) rows.push(row("Krippendorff's α", found.krippendorff, " decided by two or more"));
     parts.agreement.replaceChildren(
       h("p", {}, raters.length ? raters.map(([name, count]) => `${name} ${number(count)}`).join(", ") : "Nobody has decided yet."),
-      rows.length ? h("table", { class: "plain" }, h("tbody", {}, rows)) : h("p", { class: "muted" }, "Agreement takes two raters who decided about one case."),
-      found.disputed.length ? h("p", {}, "They disagree on ", found.disputed.slice(0, 50).flatMap((case_, place) => [
-        place ? ", " : "", h("a", { href: `#${byCase(case_)}`, onclick: () => dialog.close() }, case_)]), found.disputed.length > 50 ? ", …" : "") : null);
+      rows.length ? h("table", { class: "plain" }, h("tbody", {}, rows)) : h("p", { class: "muted" }, "Agreement needs two raters who decided about the same case."),
+      ...(found.disputed.length ? [h("p", {}, "They disagree on ", found.disputed.slice(0, 50).flatMap((case_, place) => [
+        place ? ", " : "", h("a", { href: `#${byCase(case_)}`, onclick: () => dialog.close() }, case_)]), found.disputed.length > 50 ? ", …" : "")] : []));
   }
 
   parts.file.addEventListener("change", async () => {
@@ -33,7 +33,7 @@ ALEASEG.together = (dialog, parts, byCase, changed) => {
     if (!file) return;
     const answer = await fetch("/api/import", { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ name: file.name, text: await file.text() }) });
     const body = await answer.json().catch(() => ({ error: `the server answered ${answer.status}` }));
-    parts.read.textContent = answer.ok ? `${number(body.saved.length)} read in.` : `Nothing was read in: ${body.error}`;
+    parts.read.textContent = answer.ok ? `${number(body.saved.length)} read in.` : `Nothing was imported: ${body.error}`;
     parts.file.value = "";
     if (answer.ok) {
       await changed();

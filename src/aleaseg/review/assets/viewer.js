@@ -2,7 +2,7 @@
 "use strict";
 
 // `parts`: elements planes, toggles, bar, probe, caption. `classes`: [{name, values, mask, oof}], a colour for each.
-// `solid(volume, hidden)` shows the case in three dimensions without the hidden classes.
+// `solid(volume, hidden, {channel, window})` shows the case in three dimensions without the hidden classes.
 ALEASEG.volumeViewer = (parts, classes, about, solid) => {
   const { h, number, outline, slices } = ALEASEG;
   const DIFFERENCES = ["#ff5a52", "#4aa8ff", "#e05cff"]; // the mask alone, the prediction alone, two classes
@@ -65,7 +65,7 @@ ALEASEG.volumeViewer = (parts, classes, about, solid) => {
     parts.toggles.replaceChildren();
     parts.bar.replaceChildren();
     parts.probe.textContent = "";
-    parts.caption.replaceChildren(...said);
+    parts.caption.replaceChildren(...said.filter(Boolean));
   }
 
   function look(place) {
@@ -270,7 +270,7 @@ ALEASEG.volumeViewer = (parts, classes, about, solid) => {
     list.push(box("close", "close-up", "Z"), box("voxels", "voxels", "V"));
     list.push(h("span", { class: "windowing" }, h("label", {}, "window ", h("select", { class: "preset", onchange: (event) => windowed(() => grey.choose(channel, Number(event.target.value))) },
       grey.presets(channel).map(([name], place) => h("option", { value: place }, name)))), end("low"), end("high"),
-    h("span", { class: "clipped muted", title: "so much of this slice lies at or beyond the ends of the window" })));
+    h("span", { class: "clipped muted", title: "share of this slice at or beyond the ends of the window" })));
     if (image().channels > 1) {
       list.push(h("select", { "aria-label": "Channel", class: "channel", onchange: (event) => {
         channel = Number(event.target.value);
@@ -278,7 +278,7 @@ ALEASEG.volumeViewer = (parts, classes, about, solid) => {
       } }, image().ranges.map((_, place) => h("option", { value: place, selected: place === channel }, about.channels[place] || `channel ${place + 1}`))));
     }
     if (image().planes.length > 1 && (image().mask || there("prediction"))) {
-      list.push(h("button", { type: "button", class: "small", id: "solid-button", title: "surfaces in three dimensions", onclick: () => solid(volume, hiddenClasses) }, "3D ", h("kbd", {}, "T")));
+      list.push(h("button", { type: "button", class: "small", id: "solid-button", title: "in three dimensions", onclick: () => solid(volume, hiddenClasses, { channel, window: grey.of(channel) }) }, "3D ", h("kbd", {}, "T")));
     }
     if (classes.length > 1) list.push(h("span", { class: "classes", role: "group", "aria-label": "Classes" }, classes.map(chip)));
     parts.toggles.replaceChildren(...list);
@@ -291,7 +291,7 @@ ALEASEG.volumeViewer = (parts, classes, about, solid) => {
     const notes = [...image().notes, ...(volume.prediction ? volume.prediction.notes : [])];
     if (!volume.prediction && !volume.error) notes.push(`The ${about.prediction} is being read.`);
     if (volume.error) notes.push(volume.error);
-    if (there("doubt")) notes.push("Where the doubt is: clear where nothing speaks against the mask, yellow where most does.");
+    if (there("doubt") && shown.doubt) notes.push("Where the doubt is: transparent where nothing contradicts the mask, yellow where most does.");
     if (image().planes.some((plane) => plane.letters[0] === "R")) notes.push("The patient's right is on the left.");
     return [notes.join(" ")];
   }
@@ -312,6 +312,7 @@ ALEASEG.volumeViewer = (parts, classes, about, solid) => {
     shown[key] = on;
     const box = parts.toggles.querySelector(`[data-toggle=${key}]`);
     if (box) box.checked = on;
+    parts.caption.replaceChildren(...caption());
     if (key === "close") closeUp();
     draw();
   }

@@ -1,0 +1,163 @@
+"""The channels of a prediction, on the model's grid, brought to a case's grid and compared: which one wins.
+
+A few channels are taken one at a time. Of many (a hundred structures) all are taken slice by slice: linear
+interpolation is separable, so two slices of the model's grid tell one of the case's, and what is made of it stays in
+the processor's cache. The two ways agree up to rounding; where two channels are equal up to that, either may win.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aleaseg.measures.regions import Regions, indices, slabs
+
+__all__ = ["MANY", "Kind", "Sweep", "alpha_of", "channels", "plane", "resample", "sweep"]
+
+Kind = Literal["logit", "evidence", "probability", "label"]
+MANY = 32
+"""Channels from which on they are taken slice by slice."""
+
+
+class Sweep(NamedTuple):
+    """What one look at every channel tells of each voxel.
+
+    Attributes:
+        label: (*shape) the value of the largest channel.
+        total: (*shape) the log of the softmax's denominator for logits, A for evidence; None for probabilities.
+        given: (*shape) the channel of the label that the voxel was given; None where none was asked for.
+    """
+
+    label: NDArray[np.integer]
+    total: NDArray[np.float32] | None
+    given: NDArray[np.float32] | None
+
+
+def resample(channel: NDArray, shape: Sequence[int]) -> NDArray[np.float32]:
+    """One map over the same field of view, linearly."""
+    if channel.shape == tuple(shape):
+        return np.asarray(channel, dtype=np.float32)
+    import torch
+
+    mode = "trilinear" if len(shape) == 3 else "bilinear"
+    tensor = torch.as_tensor(np.asarray(channel, dtype=np.float32))[None, None]
+    resampled: NDArray[np.float32] = torch.nn.functional.interpolate(
+        tensor, size=tuple(shape), mode=mode, align_corners=False
+    )[0, 0].numpy()
+    return resampled
+
+
+def channels(maps: NDArray, shape: Sequence[int]) -> Iterator[NDArray[np.float32]]:
+    """Each channel on a grid of some shape, one in memory at a time."""
+    for channel in maps:
+        yield resample(channel, shape)
+
+
+def _along(array: NDArray, size: int, axis: int, at: int | None = None) -> NDArray[np.float32]:
+    """Linear along one axis, to a length, over the same field of view; with `at` that one place of it alone.
+
+    What `resample` does along this axis: output i lies at (i + 1/2) n / size - 1/2 of n, and not before 0.
+    """
+    n = array.shape[axis]
+    places = np.arange(size) if at is None else np.array([at])
+    if n == size:
+        found = np.asarray(np.take(array, places, axis=axis), dtype=np.float32)
+    else:
+        source = np.maximum((places + np.float32(0.5)) * np.float32(n / size) - np.float32(0.5), 0)
+        low = np.minimum(source.astype(np.int64), n - 1)
+        part = (source - low).astype(np.float32)
+        part = part.reshape([-1 if other == axis else 1 for other in range(array.ndim)])
+        first = np.asarray(np.take(array, low, axis=axis), dtype=np.float32)
+        found = first + part * (np.take(array, np.minimum(low + 1, n - 1), axis=axis) - first)
+    return found if at is None else np.asarray(found.squeeze(axis))
+
+
+def plane(channel: NDArray, shape: Sequence[int], axis: int, k: int) -> NDArray[np.float32]:
+    """The k-th slice across an axis of what `resample` gives: two slices mixed, then each of their axes by itself."""
+    flat = _along(channel, shape[axis], axis, k)
+    for place, size in enumerate(size for other, size in enumerate(shape) if other != axis):
+        flat = _along(flat, size, place)
+    return flat
+
+
+def alpha_of(logits: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Of the Dirichlet distribution: one more than the evidence softplus(z)."""
+    alpha: NDArray[np.float32] = np.logaddexp(logits, np.float32(0)) + np.float32(1)
+    return alpha
+
+
+def sweep(
+    maps: NDArray, kind: Kind, shape: tuple[int, ...], values: Sequence[int], given: NDArray | None = None
+) -> Sweep:
+    """Look at every channel once.
+
+    Args:
+        maps: (channel, *grid), background and the label values.
+        kind: no finished label map.
+        shape: of the case, 2D or 3D.
+        values: label values, in the order of the channels after background.
+        given: (*shape) label values whose channel is asked for; an unknown one counts as background.
+    """
+    if len(maps) > MANY and kind != "evidence":
+        return _by_slices(maps, kind, shape, values, given)
+    return _by_channels(maps, kind, shape, values, given)
+
+
+def _by_channels(
+    maps: NDArray, kind: Kind, shape: tuple[int, ...], values: Sequence[int], given: NDArray | None
+) -> Sweep:
+    label = np.zeros(shape, _least_type(values))
+    best = np.full(shape, -np.inf, dtype=np.float32)
+    start = {"logit": -np.inf, "evidence": 0.0}.get(kind)
+    total = None if start is None else np.full(shape, start, dtype=np.float32)
+    own = None if given is None else np.zeros(shape, dtype=np.float32)
+    regions = None if given is None else Regions.of(given, values)
+    for value, channel in zip((0, *values), channels(maps, shape), strict=True):
+        for part in slabs(shape):
+            here = channel[part]
+            np.copyto(label[part], value, where=here > best[part])
+            np.maximum(best[part], here, out=best[part])
+            if total is not None and kind == "logit":
+                np.logaddexp(total[part], here, out=total[part])
+            elif total is not None:
+                total[part] += alpha_of(here)
+        if own is not None and regions is not None:
+            # The background comes first, and what is not declared counts as such.
+            window = regions.window((value,)) if value else (slice(None),) * len(shape)
+            where = regions.mask((value,), window) if value else True
+            np.copyto(own[window], channel[window], where=where)
+    return Sweep(label, total, own)
+
+
+def _by_slices(
+    maps: NDArray, kind: Kind, shape: tuple[int, ...], values: Sequence[int], given: NDArray | None
+) -> Sweep:
+    import torch
+
+    label = np.zeros(shape, _least_type(values))
+    total = np.empty(shape, np.float32) if kind == "logit" else None
+    own = None if given is None else np.empty(shape, np.float32)
+    names = np.array([0, *values], label.dtype)
+    for k in range(shape[0]) if len(shape) == 3 else (...,):
+        mixed = _along(maps, shape[0], 1, k) if len(shape) == 3 else np.asarray(maps, np.float32)
+        stack = torch.nn.functional.interpolate(
+            torch.from_numpy(mixed)[None], size=shape[-2:], mode="bilinear", align_corners=False
+        )[0].numpy()
+        best, place = stack[0].copy(), np.zeros(shape[-2:], np.intp)
+        for number, channel in enumerate(stack[1:], start=1):
+            np.copyto(place, number, where=channel > best)
+            np.maximum(best, channel, out=best)
+        label[k] = names[place]
+        if own is not None and given is not None:
+            own[k] = np.take_along_axis(stack, indices(given[k], values)[None], axis=0)[0]
+        if total is not None:
+            stack -= best
+            total[k] = np.log(np.exp(stack, out=stack).sum(axis=0)) + best
+    return Sweep(label, total, own)
+
+
+def _least_type(values: Sequence[int]) -> type[np.signedinteger]:
+    return np.int16 if max(map(abs, values), default=0) <= np.iinfo(np.int16).max else np.int32
