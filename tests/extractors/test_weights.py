@@ -584,7 +584,7 @@ def test_fetch_verify_where_as_typed(hub, type_aleaseg):
         2,
         "aleaseg: medsam2-ctlesion: MedSAM2_CTLesion.pt is not on this machine",
     )
-    said(type_aleaseg("weights", "verify"), 0, "No weights are here")
+    said(type_aleaseg("weights", "verify"), 0, "No weights are present")
     done = type_aleaseg("weights", "fetch", "medsam2-ctlesion")
     said(
         done,

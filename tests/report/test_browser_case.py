@@ -96,7 +96,7 @@ def test_where_the_doubt_is_is_shown_when_asked_for(page, tmp_path, made):
     assert page.run(shown) == 0
     page.click("[data-toggle=doubt]")
     assert page.run(shown) == 3
-    assert "clear where nothing speaks against it" in page.texts("#planes-caption")[0]
+    assert "transparent where nothing contradicts it" in page.texts("#planes-caption")[0]
     page.press("d")
     assert page.run(shown) == 0
 

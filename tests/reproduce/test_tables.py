@@ -176,7 +176,7 @@ def test_other_data_is_not_subtracted(small_data, tmp_path):
     assert (mean.ours, mean.paper, mean.difference) == (pytest.approx(65), 74.13, None)
     base = at(six, "baseline", "target Dice")
     assert (base.ours, base.paper, base.difference) == (pytest.approx(60), 69.31, None)
-    assert any("no difference is drawn" in note for note in made.tables[1].footnotes)
+    assert any("without a difference" in note for note in made.tables[1].footnotes)
 
 
 def test_rows_and_their_baselines(planned):

@@ -35,7 +35,7 @@ def test_what_a_kill_leaves_of_the_manifest_hinders_nobody(tmp_path, left):
 def test_other_files_are_somebody_elses(tmp_path, foreign):
     (tmp_path / foreign).write_text("mine")
     with pytest.raises(
-        UsageError, match="holds other files and is no training; give an empty or a new folder"
+        UsageError, match="holds other files and is not a training; give an empty or a new folder"
     ):
         begin(tmp_path, "training", {})
     assert (tmp_path / foreign).read_text() == "mine"

@@ -321,7 +321,7 @@ def test_what_cannot_be_meant_by_hand(hundred, asked, said):
         plan(hundred, **asked)
 
 
-@pytest.mark.parametrize(("content", "said"), [(b"# none\n", "lists no case"), (b"a\0b", "no text")])
+@pytest.mark.parametrize(("content", "said"), [(b"# none\n", "lists no case"), (b"a\0b", "not valid text")])
 def test_a_file_that_lists_nothing(hundred, tmp_path, content, said):
     (tmp_path / "list.txt").write_bytes(content)
     with pytest.raises(UsageError, match=said):

@@ -107,12 +107,12 @@ def test_what_is_no_such_plan_is_refused_in_words(tmp_path, plan):
         read()
     for wrong in ({**now, "kind": "shopping list"}, [1, 2], {"version": 2}, {**now, "network": 5}):
         write_json(file, wrong)
-        with pytest.raises(UsageError, match=f"is no {now['kind']}"):
+        with pytest.raises(UsageError, match=f"is not a (complete )?{now['kind']}"):
             read()
     other = TRAINING if plan is FOLDS else FOLDS
     theirs, _ = kept(tmp_path / "other", other)
     file.write_bytes(theirs.read_bytes())
-    with pytest.raises(UsageError, match=f"is no {now['kind']}"):
+    with pytest.raises(UsageError, match=f"is not a (complete )?{now['kind']}"):
         read()
     file.write_text("{")
     with pytest.raises(UsageError, match="is damaged"):

@@ -125,7 +125,7 @@ def test_one_file_and_a_format_that_is_not_written(trained, asked, tmp_path):
         read_label(mask, "scan").array, read_label(alone.masks["g0_00"], "a").array
     )
     (tmp_path / "image.txt").write_text("no image")
-    with pytest.raises(UsageError, match="no image that can be read"):
+    with pytest.raises(UsageError, match="cannot be read as an image"):
         predict(asked(tmp_path / "image.txt"), tmp_path / "none")
     with pytest.raises(UsageError):
         predict(asked(tmp_path / "nowhere"), tmp_path / "none")

@@ -302,7 +302,7 @@ def test_a_full_disk_while_cases_are_prepared_is_no_fault_of_a_case(quick, monke
 def test_folders_that_are_no_training(quick, tmp_path):
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "file").write_text("mine")
-    with pytest.raises(UsageError, match="holds other files and is no training"):
+    with pytest.raises(UsageError, match="holds other files and is not a training"):
         quick.train("other")
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "manifest.json").write_text("{}")

@@ -56,7 +56,7 @@ def begin(
     # What a kill left of the first manifest is ours.
     if path.exists() and not all(map(is_aside, path.iterdir())):
         raise UsageError(
-            f"{folder} holds other files and is not a {kind}; give an empty or a new folder with -o"
+            f"{folder} holds other files and is not {_a(kind)}; give an empty or a new folder with -o"
         )
     run.update_manifest(
         kind=kind,

@@ -173,9 +173,10 @@ def normalise(image: NDArray, rules: Rules) -> NDArray[np.float32]:
             clipped = np.clip(plane, low, high)
             out[channel] = (plane - clipped.mean()) / max(float(clipped.std()), 1e-8)
         else:
-            clipped = np.clip(plane, rule["low"], rule["high"])
-            out[channel] = (clipped - rule["mean"]) / rule["std"]
-    return np.clip(out, -10, 10)
+            np.clip(plane, rule["low"], rule["high"], out=out[channel])
+            out[channel] -= rule["mean"]
+            out[channel] /= rule["std"]
+    return np.clip(out, -10, 10, out=out)
 
 
 def resize(image: NDArray, shape: Sequence[int]) -> NDArray:
