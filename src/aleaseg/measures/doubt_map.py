@@ -109,10 +109,11 @@ def _believed(label: NDArray, predicted: NDArray, spacing_mm: Sequence[float]) -
         given, seen = label[window] == value, predicted[window] == value
         if not seen.any():
             continue
-        s = _beyond(~seen, spacing_mm) - _beyond(seen, spacing_mm)
+        s = _beyond(~seen, spacing_mm)[given]
+        s -= _beyond(seen, spacing_mm)[given]
         # Distances are between the centres of voxels; the border lies half a voxel from both.
         s -= np.sign(s) * step / 2
-        found[window][given] = (1 / (1 + np.exp(-s[given] / step))).astype(np.float32)
+        found[window][given] = (1 / (1 + np.exp(-s / step))).astype(np.float32)
     return found
 
 

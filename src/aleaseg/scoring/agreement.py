@@ -38,8 +38,8 @@ def agreement_rows(
     rows = []
     for (name, measure, variant), values in found.items():
         known = [value for value in values if np.isfinite(value)]
-        value = median(known) if known else None
-        rows.append(Measured.of(measure, value, name, variant, "ok" if known else "both_empty"))
+        middle = median(known) if known else None
+        rows.append(Measured.of(measure, middle, name, variant, "ok" if known else "both_empty"))
     return rows
 
 

@@ -57,14 +57,15 @@ def rival_numbers(
     yield from _of_maps(prediction, dataset, label)
     yield from _of_logits(logits, predicted, prediction, dataset)
     yield from _of_augmentation(prediction, dataset)
-    yield "intensity_variance", "image", "", intensity_variance(_in_own_range(image))
+    seen = _in_own_range(image)
+    yield "intensity_variance", "image", "", intensity_variance(seen)
     if label is None:
         return
     indices = prepare_label(label, predicted.shape, prediction.values, dataset.ignore)
     inside = (indices > 0) & (indices != IGNORE)
     if inside.any():
         at_home = np.isin(label, prediction.values)
-        yield "intensity_variance", "mask", "", intensity_variance(_in_own_range(image), at_home)
+        yield "intensity_variance", "mask", "", intensity_variance(seen, at_home)
     close = near(inside, predicted > 0) & (indices != IGNORE)
     yield from _of_given_labels(logits, prediction.own_probabilities(), indices, close)
     yield from _of_learning(prediction, indices, dataset)
@@ -73,8 +74,12 @@ def rival_numbers(
 def _in_own_range(image: NDArray) -> NDArray[np.float32]:
     """Each channel in units of its 1-99% range: variances of two scanners can be compared."""
     axes = tuple(range(1, image.ndim))
-    low, high = np.percentile(image, [1, 99], axis=axes, keepdims=True)
-    return ((image - low) / np.maximum(high - low, 1e-8)).astype(np.float32)
+    low, high = np.percentile(image, [1, 99], axis=axes)
+    span, found = np.maximum(high - low, 1e-8), np.empty(image.shape, np.float32)
+    for channel, into, least, wide in zip(image, found, low[:, None], span[:, None], strict=True):
+        for k, flat in enumerate(channel):  # in double, slice by slice
+            into[k] = (flat - least) / wide
+    return found
 
 
 def _through_mask(prediction: Prediction) -> Prediction | None:

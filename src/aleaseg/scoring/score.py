@@ -22,8 +22,9 @@ from aleaseg.work import map_cases
 
 __all__ = ["score_cases"]
 
-# Measured on volumes of two classes: what scoring a case holds at its highest.
-_BYTES_PER_VOXEL = 70
+# What scoring a case holds at its highest, with logits: 29 measured on 300 x 256 x 256 voxels of 16 bits
+# (benchmarks/large.md), and room for images of single precision.
+_BYTES_PER_VOXEL = 40
 
 
 @dataclass(frozen=True)

@@ -141,8 +141,10 @@ def _by_slices(
     total = np.empty(shape, np.float32) if kind == "logit" else None
     own = None if given is None else np.empty(shape, np.float32)
     names = np.array([0, *values], label.dtype)
-    for k in range(shape[0]) if len(shape) == 3 else (...,):
-        mixed = _along(maps, shape[0], 1, k) if len(shape) == 3 else np.asarray(maps, np.float32)
+    volume = len(shape) == 3
+    for k in range(shape[0] if volume else 1):
+        here = k if volume else ...
+        mixed = _along(maps, shape[0], 1, k) if volume else np.asarray(maps, np.float32)
         stack = torch.nn.functional.interpolate(
             torch.from_numpy(mixed)[None], size=shape[-2:], mode="bilinear", align_corners=False
         )[0].numpy()
@@ -150,12 +152,12 @@ def _by_slices(
         for number, channel in enumerate(stack[1:], start=1):
             np.copyto(place, number, where=channel > best)
             np.maximum(best, channel, out=best)
-        label[k] = names[place]
+        label[here] = names[place]
         if own is not None and given is not None:
-            own[k] = np.take_along_axis(stack, indices(given[k], values)[None], axis=0)[0]
+            own[here] = np.take_along_axis(stack, indices(given[here], values)[None], axis=0)[0]
         if total is not None:
             stack -= best
-            total[k] = np.log(np.exp(stack, out=stack).sum(axis=0)) + best
+            total[here] = np.log(np.exp(stack, out=stack).sum(axis=0)) + best
     return Sweep(label, total, own)
 
 

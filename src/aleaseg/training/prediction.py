@@ -183,9 +183,14 @@ class Prediction:
         # A value that is not declared counts as background here; the check has named it.
         found = sweep(self.maps, self.kind, self.shape, self.values, label)
         vars(self)["_winner"] = found[:2]  # found on the way
-        assert found.given is not None
-        part = self._part(found.given)
-        return np.clip(part, 0, 1, out=part)
+        own = found.given
+        assert own is not None
+        if self.kind == "logit":  # in place: a case may be large
+            own -= found.total
+            np.exp(own, out=own)
+        else:
+            own = self._part(own)
+        return np.clip(own, 0, 1, out=own)
 
     def probability(self, name: str) -> NDArray[np.float32] | None:
         """The probability of one class, (*case shape) in [0, 1]; None where only hard labels are known."""
