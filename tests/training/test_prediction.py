@@ -1,5 +1,7 @@
 """What a prediction says of a case: every kind against brute force."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -61,6 +63,16 @@ def test_softmax_against_brute_force(one, shape):
     found = probabilities(prediction)
     np.testing.assert_allclose(found, [p[1], p[3], p[2] + p[4]], atol=1e-6)
     np.testing.assert_allclose(found.sum(axis=0) + p[0], 1, atol=1e-6)
+
+
+def test_labels_are_the_same_alone_and_after_probabilities(one, shape):
+    alone = one[0]
+    after = replace(alone)
+    after.given(labels(shape))
+    np.testing.assert_array_equal(alone.labels(), after.labels())
+    assert ("_winner" in vars(alone)) == (alone.kind != "logit")  # of logits no sum is made for them
+    np.testing.assert_array_equal(alone.mask("kidneys"), after.mask("kidneys"))
+    np.testing.assert_array_equal(alone.probability("kidneys"), after.probability("kidneys"))
 
 
 def test_all_that_could_be_given_sum_to_one(one, shape):

@@ -87,6 +87,13 @@ class Prediction:
             return label if kept else label.astype(np.int32), None
         return sweep(self.maps, self.kind, self.shape, self.values)[:2]
 
+    @cached_property
+    def _hard(self) -> NDArray[np.integer]:
+        """The label map alone: which logit is the largest is seen without the logarithm of their sum."""
+        if "_winner" in vars(self) or self.kind != "logit":
+            return self._winner[0]
+        return sweep(self.maps, "probability", self.shape, self.values).label
+
     def _part(self, channel: NDArray[np.float32]) -> NDArray[np.float32]:
         """The probability that a channel stands for; not with regions."""
         total = self._winner[1]
@@ -106,7 +113,7 @@ class Prediction:
     def labels(self) -> NDArray[np.integer]:
         """The hard prediction in label values, (*case shape), in a type that holds them; not to be changed."""
         if not self.regions:
-            return self._winner[0]
+            return self._hard
         label = np.zeros(self.shape, dtype=np.int32)
         for name, value in self._painted():
             label[self._region_masks[name]] = value
@@ -162,7 +169,7 @@ class Prediction:
         """The hard prediction of one class, (*case shape)."""
         if self.regions:
             return self._region_masks[name]
-        return np.isin(self._winner[0], self.classes[name])
+        return np.isin(self._hard, self.classes[name])
 
     def given(self, label: NDArray) -> NDArray[np.float32] | None:
         """The probability of the label that each voxel was given; None where only hard labels are known.
