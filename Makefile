@@ -73,6 +73,7 @@ lint: $(STAMP)
 	$(BIN)/ruff format --check src tests benchmarks
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/oxlint src/aleaseg tests
 
 dist: $(STAMP)
 	$(BIN)/python -m build

@@ -16,7 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import chdir, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -45,13 +45,13 @@ def predicted(folder: Path) -> None:
         write_nifti(folder / "predictions" / f"{case.id}.nii.gz", smooth, case.read_geometry())
 
 
-def audited(folder: Path) -> Run:
+def audited(folder: Path) -> None:
     if not (folder / "data").exists():
         make_dataset(folder / "data", cases=CASES, seed=SEED)
         predicted(folder)
-    return aleaseg.audit(
-        folder / "data", folder / "run", extractor="variance", predictions=str(folder / "predictions")
-    )
+    # From within, so that the page names no folder of this machine.
+    with chdir(folder):
+        aleaseg.audit("data", "run", extractor="variance", predictions="predictions")
 
 
 @contextmanager
@@ -111,7 +111,7 @@ def press(browser: Any, key: str) -> None:
 
 def page(browser: Any, run: Run, case: str) -> None:
     """The audit's page, and that of a case."""
-    report = (run.path / "report").resolve()
+    report = run.path / "report"
     browser.get((report / "index.html").as_uri())
     until(browser, READY)
     for scheme in ("light", "dark"):
@@ -154,7 +154,8 @@ def review(browser: Any, run: Run, case: str) -> None:
 def main() -> None:
     with tempfile.TemporaryDirectory() as empty:
         folder = Path(sys.argv[1] if len(sys.argv) > 1 else empty)
-        run = audited(folder)
+        audited(folder)
+        run = Run(folder.resolve() / "run")
         doubt = run.cases.set_index("case")["label_doubt"]
         with chromium() as browser:
             page(browser, run, doubt.idxmax())

@@ -1,7 +1,9 @@
 """What the scripts of the pages work out without a page: their own tests, run by Node where it is there."""
 
+import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -34,6 +36,18 @@ def test_the_scripts_keep_their_tests(node, tests):
 def test_every_script_can_be_read(node, script):
     done = subprocess.run([node, "--check", script], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
+
+
+def test_no_script_has_what_is_likely_a_mistake():
+    oxlint = shutil.which("oxlint", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+    if oxlint is None:
+        pytest.skip("oxlint is not installed")
+    root = HERE.parent
+    done = subprocess.run(
+        [oxlint, "src/aleaseg", "tests"], cwd=root, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stdout
+    assert f"on {len([*SCRIPTS, *HERE.glob('*/*.test.mjs')])} files" in done.stdout
 
 
 def test_no_script_is_long():

@@ -123,3 +123,34 @@ test("the shares that a window hides", () => {
   const found = outline.clipped(Float32Array.from([-5, 0, 3, 10, 12, NaN, 4, 10]), [0, 10]);
   assert.deepEqual([...found], [0.25, 0.375]);
 });
+
+// Pixels of the background that cannot be reached from the corner of the picture.
+function holes(hit, width, height) {
+  const seen = Uint8Array.from(hit, (one) => (one >= 0 ? 1 : 0));
+  const waiting = [0];
+  seen[0] = 1;
+  while (waiting.length) {
+    const at = waiting.pop();
+    for (const next of [at - width, at + width, ...(at % width ? [at - 1] : []), ...((at + 1) % width ? [at + 1] : [])]) {
+      if (next < 0 || next >= width * height || seen[next]) continue;
+      seen[next] = 1;
+      waiting.push(next);
+    }
+  }
+  return seen.filter((one) => !one).length;
+}
+
+test("a ball has no gap, however it is turned", () => {
+  const map = made([20, 20, 20], (d, h, w) => (Math.hypot(d - 9.5, h - 9.5, w - 9.5) < 9 ? 1 : 0));
+  const points = surface.points(map, AXES, EMPTY);
+  const [width, height] = [200, 200];
+  for (const scale of [3.2, 6.4, 9.6]) {
+    for (let about = 0; about < 3; about += 0.37) {
+      for (const over of [-0.9, -0.35, 0, 0.6]) {
+        const hit = new Int32Array(width * height);
+        surface.draw(points, surface.turn(about, over), [0, 0, 0], scale, 1, () => [255, 255, 255], { width, height, pixels: new Uint8ClampedArray(4 * width * height), hit });
+        assert.equal(holes(hit, width, height), 0, `turned by ${about}, ${over} at ${scale}`);
+      }
+    }
+  }
+});

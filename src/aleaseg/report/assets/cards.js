@@ -19,7 +19,7 @@ ALEASEG.cards = (one, all, hooks) => {
       ? "Cases with doubt above 0.5, the most doubtful first, in the plane and slice that show the first reason. Is the scan bad, is the mask wrong, or is it a rare but sound anatomy?"
       : "No case has doubt above 0.5. These are the ten highest; they may well be sound.";
 
-  function card(row, place) {
+  function card(row) {
     const reasons = one.reasons(row);
     return h("div", { class: `card is-${one.axis(row)}`, "data-row": row, onmouseenter: () => hooks.mark(row), onmouseleave: () => hooks.mark(null) },
       h("a", { class: "frame", href: hooks.link(row, axis), tabindex: -1, "aria-hidden": "true" }, thumb(one, row, 172), hooks.badge(row),

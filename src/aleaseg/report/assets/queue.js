@@ -15,7 +15,7 @@ ALEASEG.queue = (one, isFlagged = () => false, more = {}) => {
 
   // What a reader sees of a case, in lower case.
   function text(row) {
-    texts = texts || new Array(one.count);
+    texts = texts || [];
     if (texts[row] === undefined) {
       const words = one.reasons(row).map((reason) => `${reason.axis} ${reason.sentence}`);
       texts[row] = [one.data.case[row], one.text("group", row), one.text("site", row), ...words, one.text("error", row)]

@@ -30,7 +30,8 @@ ALEASEG.scene = (() => {
 
   // RGBA of every value from 0: what belongs to no class that is shown is clear.
   function colours(classes, hidden) {
-    const found = new Array(4 * (1 + Math.max(1, ...classes.flatMap((one) => one.values)))).fill(0);
+    const most = Math.max(1, ...classes.flatMap((one) => one.values));
+    const found = Array.from({ length: 4 * (most + 1) }, () => 0);
     for (const one of classes) {
       if (hidden.has(one.name)) continue;
       for (const value of one.values) [1, 3, 5].forEach((from, k) => { found[4 * value + k] = parseInt(one.mask.slice(from, from + 2), 16); found[4 * value + 3] = 255; });

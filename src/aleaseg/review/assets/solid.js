@@ -76,7 +76,7 @@ ALEASEG.surface = (() => {
   // `middle`: what stands in the middle of the picture; `scale`: pixels of a mm; `edge`: of a voxel, in mm; `colours(k)`: [r, g, b] of a point.
   function draw({ at, normal }, turned, middle, scale, edge, colours, { width, height, pixels, hit }) {
     const depth = new Float32Array(width * height).fill(-Infinity);
-    const half = Math.max(1, Math.ceil(0.62 * edge * scale));
+    const half = Math.max(1, Math.ceil(Math.SQRT1_2 * edge * scale));
     hit.fill(-1);
     pixels.fill(0);
     const [X, Y, Z] = turned;
