@@ -19,6 +19,9 @@ def pytest_configure(config):
     import torch
 
     torch.set_num_threads(1)
+    # Files are tested side by side, one to a core: a verb that started a worker for every core would start them anew
+    # in every test. Tests of workers say how many they want.
+    os.environ.setdefault("LOKY_MAX_CPU_COUNT", "1")
 
 
 @pytest.fixture(scope="session")
@@ -120,7 +123,11 @@ def finished(tmp_path_factory) -> Finished:
     """24 small cases, three of them spoilt, audited by two folds of eight steps."""
     folder = tmp_path_factory.mktemp("finished")
     faults = write_small(folder / "data set")
-    done = type_command("audit", folder / "data set", "-o", folder / "run", *Finished.options)
+    done = type_command(
+        "audit",
+        *(folder / "data set", "-o", folder / "run", *Finished.options),
+        env={"LOKY_MAX_CPU_COUNT": "2"},  # as on most machines
+    )
     assert done.returncode == 0, done.stderr
     return Finished(folder / "data set", folder / "run", faults, done)
 

@@ -169,6 +169,13 @@ def test_the_docs_hold_the_text_of_every_help():
     )
 
 
+def test_the_picture_of_the_way_is_the_one_that_its_script_draws():
+    done = subprocess.run([sys.executable, DOCS / "way.py"], capture_output=True, check=True)
+    assert done.stdout.decode() == (DOCS / "images" / "way.svg").read_text(encoding="utf-8"), (
+        "run: python docs/way.py > docs/images/way.svg"
+    )
+
+
 # -- measures, reasons, findings ------------------------------------------------------------------
 
 

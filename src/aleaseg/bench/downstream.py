@@ -175,7 +175,7 @@ def run_downstream(
         AleasegError: a training failed; what is finished is kept.
     """
     clean = open_clean(settings)
-    training, test = _parts(clean, settings)
+    training, test = split(clean, settings)
     begin_bench(out, settings, clean, "downstream")
     # Worker processes are kept between calls, and stay where the first call was made.
     run = Run(out.path.resolve() / "draws" / str(settings.first))
@@ -206,7 +206,7 @@ def run_downstream(
     return result_of(about, reports, made, {case.id: _group(case) for case in test.cases})
 
 
-def _parts(clean: Dataset, settings: DownstreamSettings) -> tuple[Dataset, Dataset]:
+def split(clean: Dataset, settings: DownstreamSettings) -> tuple[Dataset, Dataset]:
     """The cases to train on, and those that are held out."""
     held = set(hold_out({case.id: _group(case) for case in clean.cases}, settings.held_out, settings.first))
     test = clean.with_cases([case for case in clean.cases if case.id in held])
@@ -233,7 +233,7 @@ def _about(
         "classes": list(clean.classes),
         "draw": settings.first,
         "seeds": list(settings.seeds),
-        "folds": settings.folds,
+        "folds": settings.folds if settings.names else 0,  # without a measure none is fitted
         "objective": settings.ways[0],
         "training_cases": len(made["choices"]["all"]),
         "faulty": len(made["faulty"]),

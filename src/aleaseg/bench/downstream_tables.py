@@ -116,6 +116,7 @@ def _page(result: DownstreamResult) -> str:
     import pandas as pd
 
     about = result.about
+    folds = f", {about['folds']} folds to measure" if about["folds"] else ""
     head = {
         "command": about["command"],
         "date": about["date"],
@@ -123,7 +124,7 @@ def _page(result: DownstreamResult) -> str:
         "versions": ", ".join(f"{name} {number}" for name, number in about["versions"].items()),
         "classes": ", ".join(about["classes"]),
         "seeds": f"split and faults {about['draw']}; trainings {', '.join(map(str, about['seeds']))}",
-        "training": f"{about['steps']} steps of {about['batch']} patches, {about['folds']} folds to measure",
+        "training": f"{about['steps']} steps of {about['batch']} patches{folds}",
     }
     faults = ", ".join(f"{count} {axis} faults" for axis, count in about["faults"].items())
     seeds = {f"seed_{seed}": f"seed {seed}" for seed in about["seeds"]}
