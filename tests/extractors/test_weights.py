@@ -568,8 +568,10 @@ def test_list_shows_each_in_80_columns_and_asks_nobody(hub, type_aleaseg):
     by_hand("medsam2-ctlesion")
     done = type_aleaseg("weights", "list")
     said(done, 0, "Released weights", "research and education only", f"Pinned in: {lock_file()}")
-    table = [line for line in done.stdout.splitlines() if line.startswith("│")]
-    cells = [[cell.strip() for cell in line.strip("│").split("│")] for line in table]
+    lines = done.stdout.splitlines()
+    ruled = next(number for number, line in enumerate(lines) if line.startswith(" ───"))
+    table = lines[ruled + 1 : ruled + 1 + len(CATALOGUE)]
+    cells = [re.split(r"  +", line.strip()) for line in table]
     assert [(row[0], row[-1]) for row in cells] == [
         (name, "by hand" if name == "medsam2-ctlesion" else "absent") for name in CATALOGUE
     ]

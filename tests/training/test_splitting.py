@@ -102,7 +102,7 @@ def test_groups_on_both_sides_of_a_given_split_are_told(write):
     [
         ("s.json", [{"train": ["x"], "val": ["y"]}], "split", r"names 2 cases, such as 'x', none of which"),
         ("s.json", [{"train": ["c01"], "val": ["c01"]}], "split", "on both sides, such as 'c01'"),
-        ("s.json", {"train": []}, "split", "no splits_final.json"),
+        ("s.json", {"train": []}, "split", "not a splits_final.json"),
         ("s.json", [{"train": [], "val": ["c01"]}], "split", "no case is left to train on"),
         ("m.json", {"dropped": [{"case": "x"}]}, "selection", "selection names 1 cases"),
         ("m.json", {"dropped": [{"case": f"c{i:02d}"} for i in range(20)]}, "selection", "gentler cut"),
