@@ -191,7 +191,7 @@ class Prediction:
         found = sweep(self.maps, self.kind, self.shape, self.values, label)
         vars(self)["_winner"] = found[:2]  # found on the way
         own = found.given
-        assert own is not None
+        assert own is not None and found.total is not None
         if self.kind == "logit":  # in place: a case may be large
             own -= found.total
             np.exp(own, out=own)
