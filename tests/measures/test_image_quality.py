@@ -1,5 +1,7 @@
 """Statistics of an image: free of unit and scale, and each sees its own fault."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -7,6 +9,7 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from aleaseg.corruption import images
+from aleaseg.measures import image_quality, regions
 from aleaseg.measures.image_quality import echo, image_statistics
 
 SPACING = (3.0, 1.0, 1.0)
@@ -100,3 +103,22 @@ def test_a_body_that_is_cut_has_a_bright_border():
     cut = np.roll(disc, 14, axis=1)
     inside, outside = (image_statistics(image, (1, 1))["border"] for image in (disc, cut))
     assert inside == 0 < outside
+
+
+def test_an_image_that_is_needed_no_more_is_worked_in(monkeypatch):
+    for name, few in (("_SAMPLE", 1000), ("_LINES", 20), ("_PART", 2**13)):
+        monkeypatch.setattr(image_quality, name, few)
+    monkeypatch.setattr(regions, "_SLAB", 2**13)
+    image = np.random.default_rng(0).normal(300, 50, (40, 64, 64)).astype(np.float32)
+    kept = image.copy()
+    before = image_statistics(image, (1, 1, 1))
+    np.testing.assert_array_equal(image, kept)
+    tracemalloc.start()
+    try:
+        found = image_statistics(image, (1, 1, 1), overwrite_input=True)
+        most = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert found == before
+    # One array beside it at a time.
+    assert most / image.size < 6
