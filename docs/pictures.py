@@ -16,7 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import chdir, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -49,9 +49,9 @@ def audited(folder: Path) -> None:
     if not (folder / "data").exists():
         make_dataset(folder / "data", cases=CASES, seed=SEED)
         predicted(folder)
-    # From within, so that the page names no folder of this machine.
-    with chdir(folder):
-        aleaseg.audit("data", "run", extractor="variance", predictions="predictions")
+    aleaseg.audit(
+        folder / "data", folder / "run", extractor="variance", predictions=str(folder / "predictions")
+    )
 
 
 @contextmanager
@@ -109,11 +109,19 @@ def press(browser: Any, key: str) -> None:
     time.sleep(1)
 
 
+# The page names the folder that it lies in, with its root.
+_NAMELESS = """
+const all = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+while (all.nextNode()) all.currentNode.data = all.currentNode.data.replaceAll(arguments[0], "demo");
+"""
+
+
 def page(browser: Any, run: Run, case: str) -> None:
     """The audit's page, and that of a case."""
     report = run.path / "report"
     browser.get((report / "index.html").as_uri())
     until(browser, READY)
+    browser.execute_script(_NAMELESS, str(run.path.parent.resolve()))
     for scheme in ("light", "dark"):
         sized(browser, 1280, 860, scheme)
         taken(browser, f"page_{scheme}")
