@@ -341,7 +341,8 @@ through for each class, the image in single precision. Now: each class in its ow
 
 With a prediction in label maps every number is the same to the last bit. Logits of up to 32 channels are brought to
 the case's grid one channel at a time, as before, with the same numbers; more of them slice by slice, with numbers that
-agree to rounding.
+agree to rounding. Where a row has no numbers of before, that was not measured at this size. Most of a map's time and
+memory are distances to borders, which are as they were.
 
 ## What is done once for all cases
 
@@ -352,7 +353,7 @@ cases, a population fitted and all cases compared with it:
 |---|---|---|---|
 {order}
 
-Beside the scoring of 1,204 cases of 104 classes this is little.
+Scoring those cases takes hours of one core: of that this is less than a thousandth at 104 classes.
 """
 
 
