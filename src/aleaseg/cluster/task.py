@@ -24,10 +24,8 @@ from typing import Any
 from aleaseg.run import read_json, write_aside, write_json
 from aleaseg.work import Lost, on_one_core
 
-__all__ = ["MOST_TRIES", "Sent", "Unfit", "begin_session", "perform", "send", "unfit"]
+__all__ = ["Sent", "Unfit", "begin_session", "perform", "send", "unfit"]
 
-MOST_TRIES = 2
-"""How often an item is begun: once more after its worker was killed."""
 # What differs in these may compute other numbers, or cannot read what it is sent.
 _PACKAGES = ("aleaseg", "torch", "numpy", "distributed")
 _NAMES = 20
@@ -150,11 +148,17 @@ _fitness: dict[Path, str] = {}
 _functions: dict[str, Callable[[Any], Any]] = {}
 
 
-def perform(sent: Sent, place: int, item: Any) -> Any:
-    """Do one item, if this worker is fit and the item has not killed two others.
+def perform(sent: Sent, place: int, item: Any, tries: int) -> Any:
+    """Do one item, if this worker is fit and the item has not killed too many others.
+
+    Args:
+        sent: what is done.
+        place: of the item.
+        item: itself.
+        tries: how often it may have been begun, this time included.
 
     Returns:
-        The result; `Unfit`; or `Lost`.
+        The result; `Unfit`; or `Lost`, where it was begun so often and never finished.
     """
     from distributed import get_worker
 
@@ -163,16 +167,21 @@ def perform(sent: Sent, place: int, item: Any) -> Any:
         _on_one_thread()
     if _fitness[sent.folder]:
         return Unfit(_fitness[sent.folder])
-    tries = sent.folder / f"{sent.name}-{place}"
-    if tries.exists() and tries.stat().st_size >= MOST_TRIES:
-        return Lost(f"{MOST_TRIES} workers killed while they were at it")
-    with tries.open("ab") as file:
-        file.write(b".")
+    # First, since it may import for seconds: who is killed meanwhile is not killed by the item.
+    function = _function(sent)
+    file = sent.folder / f"{sent.name}-{place}"
+    begun = file.stat().st_size if file.exists() else 0
+    if begun >= tries:
+        return Lost(
+            f"{begun} worker{'s' * (begun > 1)} killed while they were at it, the last one alone with it"
+        )
+    with file.open("ab") as count:
+        count.write(b".")
     try:
         with on_one_core():
-            return _function(sent)(item)
+            return function(item)
     finally:
-        tries.unlink(missing_ok=True)
+        file.unlink(missing_ok=True)
 
 
 def _function(sent: Sent) -> Callable[[Any], Any]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -24,9 +25,33 @@ R = TypeVar("R")
 
 # Cases on their way for each worker: the one it does, and the next, so that it never waits for this process.
 _ON_THEIR_WAY = 2
-# Between two looks at who is there; and how long nobody may be there.
+# How often an item is tried while others are under way; after that it is tried alone.
+_AMONG_OTHERS = 2
+# Between two looks at who is there; how long nobody may be there, since a busy machine or a slow drive takes its time
+# to start one; and when a person is told.
 _LOOK_SECONDS = 2.0
-_ALONE_SECONDS = 60.0
+_ALONE_SECONDS = 300.0
+_TELL_SECONDS = 20.0
+
+
+@dataclass(frozen=True)
+class _Job:
+    """One map."""
+
+    sent: Sent
+    items: Sequence[Any]
+    bytes_each: float
+    device: str
+
+
+@dataclass(frozen=True)
+class _OnItsWay:
+    """One item that was sent: its try among those of its round, and the workers that alone may do it; none: any."""
+
+    place: int
+    number: int
+    future: Future
+    only: frozenset[str]
 
 
 class Cluster:
@@ -57,6 +82,7 @@ class Cluster:
         self._unfit: dict[str, str] = {}
         self._there: dict[str, dict[str, Any]] = {}
         self._looked = self._seen = time.monotonic()
+        self._told = 0.0
 
     # -- who is there ---------------------------------------------------------------------------------
 
@@ -70,6 +96,8 @@ class Cluster:
             time.sleep(0.2)
         found = self.client.run(unfit, self.folder, on_error="return")
         for address, why in found.items():
+            if isinstance(why, OSError):
+                continue  # it has died meanwhile; who comes later is looked at when it is given work
             if isinstance(why, Exception):
                 why = f"cannot run aleaseg ({why}); install the same environment as where the command was typed"
             if why:
@@ -91,7 +119,7 @@ class Cluster:
             AleasegError: the scheduler is gone, or nobody has been there for a while.
         """
         now = time.monotonic()
-        if now - self._looked > _ALONE_SECONDS:
+        if now - self._looked > _TELL_SECONDS:
             self._seen = now  # nobody has looked, so nobody was missed
         if not fresh and now - self._looked < _LOOK_SECONDS:
             return self._there
@@ -105,7 +133,13 @@ class Cluster:
         self._there = {address: about for address, about in known.items() if address not in self._unfit}
         if self._there:
             self._seen = now
-        may_come = self._revive() or (not self._unfit and now - self._seen < _ALONE_SECONDS)
+        revived, alone = self._revive(), now - self._seen
+        may_come = revived or (not self._unfit and alone < _ALONE_SECONDS)
+        if may_come and not revived and alone > _TELL_SECONDS and self._told < self._seen:
+            self._told = now
+            self._announce(
+                f"No worker is there: start some with `dask worker`; this ends in {_ALONE_SECONDS - alone:.0f} s."
+            )
         if not self._there and not may_come:
             why = "; ".join(f"{address} {why}" for address, why in self._unfit.items())
             raise AleasegError(
@@ -126,67 +160,120 @@ class Cluster:
     ) -> Iterator[tuple[int, R | Lost]]:
         """Yields an item's place and result as they come; a window of items is on its way, never all.
 
+        What was at two workers that were killed is tried again when all others are done, alone: what kills then
+        too is lost. Where that clears one of several, workers are killed by something else, and the rest is
+        tried anew.
+
         Raises:
             PicklingError: the function cannot be sent.
             AleasegError: the scheduler or all workers are gone.
         """
-        sent = send(function, self.folder, f"map{next(self._maps)}")
-        waiting: deque[int] = deque(range(len(items)))
-        under_way: dict[Any, tuple[int, Future]] = {}
+        job = _Job(send(function, self.folder, f"map{next(self._maps)}"), items, bytes_each, device)
+        suspects: dict[int, Lost] = {}
+        for place, result in self._shared_out(job, range(len(items)), range(1, _AMONG_OTHERS + 1)):
+            if isinstance(result, Lost):
+                suspects[place] = result
+            else:
+                yield place, result
+        tries = _AMONG_OTHERS
+        while suspects:
+            tries, before = tries + 1, suspects
+            suspects = {}
+            for alone in before:
+                for place, result in self._shared_out(job, [alone], [tries]):
+                    if isinstance(result, Lost):
+                        suspects[place] = result
+                    else:
+                        yield place, result
+            if len(suspects) == len(before):
+                yield from suspects.items()
+                return
+
+    def _shared_out(
+        self, job: _Job, places: Sequence[int], tries: Sequence[int]
+    ) -> Iterator[tuple[int, Any]]:
+        """Some items of a map, side by side; what is lost in one try goes to the end of the queue for the next.
+
+        Args:
+            job: the map.
+            places: of the items.
+            tries: the numbers of these tries, counted from 1 over the whole map.
+        """
+        waiting = deque((place, 0) for place in places)
+        under_way: dict[Any, _OnItsWay] = {}
         finished: SimpleQueue[Future] = SimpleQueue()
-        deaths: dict[int, int] = {}
         try:
             while waiting or under_way:
-                while waiting and len(under_way) < self._window(len(items), bytes_each, device):
-                    place = waiting.popleft()
-                    future = self._submit(sent, place, items[place], bytes_each, device)
-                    under_way[future.key] = place, future
-                    future.add_done_callback(finished.put)
+                while waiting and len(under_way) < self._window(job):
+                    place, number = waiting.popleft()
+                    sent = self._submit(job, place, number, tries[number])
+                    under_way[sent.future.key] = sent
+                    sent.future.add_done_callback(finished.put)
                 came = self._next(finished)
                 if came is None:
+                    waiting.extendleft(self._strays(under_way))
                     continue
-                place, _ = under_way.pop(came.key)
-                result = self._result(came, place, deaths)
+                sent = under_way.pop(came.key, None)
+                if sent is None:  # a stray, called back as it was finished
+                    continue
+                result = self._result(came)
                 if result is self._again:
-                    waiting.appendleft(place)
+                    waiting.appendleft((sent.place, sent.number))
+                elif isinstance(result, Lost) and sent.number + 1 < len(tries):
+                    waiting.append((sent.place, sent.number + 1))
                 else:
-                    yield place, result
+                    yield sent.place, result
         finally:
-            if under_way and self.client.status == "running":
-                self.client.cancel([future for _, future in under_way.values()], force=True)
+            self._call_back(under_way.values())
 
     _again: Any = object()
 
-    def _window(self, items: int, bytes_each: float, device: str) -> int:
+    def _strays(self, under_way: dict[Any, _OnItsWay]) -> list[tuple[int, int]]:
+        """Items that wait for workers of which none is there any more: called back, to be sent to others."""
+        strays = [
+            key for key, sent in under_way.items() if sent.only and not sent.only & self._there.keys()
+        ]
+        called = [under_way.pop(key) for key in strays]
+        self._call_back(called)
+        return [(sent.place, sent.number) for sent in called]
+
+    def _call_back(self, sent: Collection[_OnItsWay]) -> None:
+        if sent and self.client.status == "running":
+            self.client.cancel([one.future for one in sent], force=True)
+
+    def _window(self, job: _Job) -> int:
         """How many cases may be on their way."""
         if self.local:
             # They share this machine's memory and device: no more at a time than it holds.
-            most = side_by_side(items, bytes_each, device=device, workers=self.local)
+            most = side_by_side(len(job.items), job.bytes_each, device=job.device, workers=self.local)
             return most if most < self.local else _ON_THEIR_WAY * most
-        chosen = self._chosen(bytes_each, device)
+        chosen = self._chosen(job)
         # Nobody there now: one item asks whoever comes, unless it might be somebody who is passed over.
         return _ON_THEIR_WAY * len(chosen) or int(not self._unfit)
 
-    def _chosen(self, bytes_each: float, device: str) -> list[str]:
+    def _chosen(self, job: _Job) -> list[str]:
         """Workers with a GPU where one is needed, and with room for the largest case where some have."""
         there = self._workers()
-        chosen = [address for address, about in there.items() if device == "cpu" or _gpus(about)]
-        large = [a for a in chosen if not 0 < (there[a]["memory_limit"] or 0) < bytes_each]
+        chosen = [address for address, about in there.items() if job.device == "cpu" or _gpus(about)]
+        large = [a for a in chosen if not 0 < (there[a]["memory_limit"] or 0) < job.bytes_each]
         return large or chosen
 
-    def _submit(self, sent: Sent, place: int, item: Any, bytes_each: float, device: str) -> Future:
-        chosen = [] if self.local else self._chosen(bytes_each, device)
+    def _submit(self, job: _Job, place: int, number: int, tries: int) -> _OnItsWay:
+        chosen = [] if self.local else self._chosen(job)
         everyone = self.local or (len(chosen) == len(self._there) and not self._unfit)
-        return self.client.submit(
+        only = frozenset(() if everyone else chosen)
+        future = self.client.submit(
             perform,
-            sent,
+            job.sent,
             place,
-            item,
-            key=f"aleaseg-{sent.folder.name}-{sent.name}-{place}-{time.monotonic_ns()}",
-            workers=None if everyone or not chosen else chosen,
-            resources=None if self.local or device == "cpu" else {"GPU": 1},
+            job.items[place],
+            tries,
+            key=f"aleaseg-{job.sent.folder.name}-{job.sent.name}-{place}-{time.monotonic_ns()}",
+            workers=sorted(only) or None,
+            resources=None if self.local or job.device == "cpu" else {"GPU": 1},
             pure=False,
         )
+        return _OnItsWay(place, number, future, only)
 
     def _next(self, finished: SimpleQueue[Future]) -> Future | None:
         """What is finished; None where nothing is for a while, and all is well."""
@@ -196,7 +283,7 @@ class Cluster:
             self._workers(fresh=True)
             return None
 
-    def _result(self, future: Future, place: int, deaths: dict[int, int]) -> Any:
+    def _result(self, future: Future) -> Any:
         """The result; `_again` where the item is to be sent once more.
 
         Raises:
@@ -213,9 +300,6 @@ class Cluster:
         except KilledWorker as error:
             # Workers may die before they begin, and take with them what only waited there: a worker that begins
             # keeps count, and this is for those that never do.
-            deaths[place] = deaths.get(place, 0) + 1
-            if deaths[place] < 2:
-                return self._again
             return Lost(f"workers that died before they began, the last at {error.last_worker.address}")
         if isinstance(result, Unfit):
             address = next(iter(self.client.who_has([future]).get(future.key, ())), "unknown")

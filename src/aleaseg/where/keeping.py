@@ -130,6 +130,7 @@ def keep_maps(
         bytes_each=most_voxels(stale) * _BYTES_PER_VOXEL,
         workers=workers or (None if len(stale) >= _WORTH_WORKERS else 1),
         progress=progress,
+        killed=lambda case, error: str(error),
     )
     return {case.id: line for case, line in done if line is not None}
 
