@@ -1,11 +1,13 @@
 """How well workers are kept busy, and what kills of workers change.
 
     python benchmarks/cluster.py busy --workers 2 8 32 64 --cases 10000 --seconds 1.0
+    python benchmarks/cluster.py local --workers 1 2 4
     python benchmarks/cluster.py kills --dataset DATASET --kills 20
 
 `busy`: workers that sleep for the time of a case, as many as are asked for, in a few processes: the scheduler, the
-client and what goes between them are real, the work is not. `kills`: an audit by real `dask worker` processes, of which
-one after the other is killed by SIGKILL, and cases.csv beside that of an audit that nobody disturbed.
+client and what goes between them are real, the work is not. `local`: workers of this machine that compute, and how much
+of the processor's time is theirs. `kills`: an audit by real `dask worker` processes, of which one after the other is
+killed by SIGKILL, and the tables beside those of an audit that nobody disturbed.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -32,6 +35,14 @@ BIN = Path(sys.executable).parent
 def sleeping(seconds: float, number: int) -> int:
     time.sleep(seconds)
     return number
+
+
+def computing(seconds: float, number: int) -> float:
+    """Seconds of processor, as they were spent."""
+    begun = time.process_time()
+    while (spent := time.process_time() - begun) < seconds:
+        sum(range(1000))
+    return spent
 
 
 def sleepers(address: str, count: int) -> None:
@@ -113,57 +124,77 @@ def busy(counts: list[int], cases: int, seconds: float, most: float) -> None:
         )
 
 
+def local(counts: list[int], cases: int, seconds: float) -> None:
+    """Workers of this machine that compute: what of the processor's time goes to the work itself."""
+    from aleaseg.cluster import connected
+
+    print("| workers | cases | s a case | cases/s | processor: work, all, share | load |")
+    print("|---:|---:|---:|---:|---:|---:|")
+    for count in counts:
+        with (
+            tempfile.TemporaryDirectory() as name,
+            connected(f"local:{count}", writes=Path(name) / "run") as cluster,
+        ):
+            cluster.client.wait_for_workers(count)
+            list(map_cases(partial(computing, 0.01), range(4 * count)))
+            pids = [os.getpid(), *cluster.client.run(os.getpid).values()]
+            before, begun = sum(of_process(pid)[0] for pid in pids), time.monotonic()
+            work = sum(spent for _, spent in map_cases(partial(computing, seconds), range(cases)))
+            took, spent = time.monotonic() - begun, sum(of_process(pid)[0] for pid in pids) - before
+        share = f"{work:.1f} s, {spent:.1f} s, {work / spent:.3f}"
+        rate, load = cases / took, os.getloadavg()[0]
+        print(f"| {count} | {cases} | {seconds:g} | {rate:.1f} | {share} | {load:.1f} |", flush=True)
+
+
+def children(pid: int) -> list[int]:
+    """The worker processes of a nanny."""
+    found = subprocess.run(["pgrep", "-P", str(pid)], capture_output=True, text=True, check=False)
+    workers = []
+    for child in map(int, found.stdout.split()):
+        with suppress(OSError):
+            if "spawn_main" in Path(f"/proc/{child}/cmdline").read_text():
+                workers.append(child)
+    return workers
+
+
+def kill_now_and_then(verb: subprocess.Popen, nanny: int, run: Path, number: int) -> int:
+    """Kill a worker, whichever, each time that something was finished since the last kill; how many were killed."""
+    killed = before = 0
+    while verb.poll() is None:
+        time.sleep(random.uniform(0.1, 1.5))
+        done = sum(1 for _ in run.glob("*/*.json"))
+        workers = children(nanny)
+        if killed < number and done > before and workers:
+            os.kill(random.choice(workers), signal.SIGKILL)
+            killed, before = killed + 1, done
+    return killed
+
+
 def kills(dataset: Path, number: int, options: list[str]) -> None:
+    from distributed import Client
+
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         audit = [BIN / "aleaseg", "score", dataset, *options]
-        subprocess.run([*audit, "-o", folder / "undisturbed"], check=False, stdout=subprocess.DEVNULL)
+        subprocess.run([*audit, "-o", folder / "undisturbed"], check=True, stdout=subprocess.DEVNULL)
         scheduler, file = start_scheduler(folder)
         log = (folder / "worker.log").open("wb")
-        words = [
-            BIN / "dask",
-            "worker",
-            "--scheduler-file",
-            file,
-            "--no-dashboard",
-            "--nthreads",
-            "1",
-            "--nworkers",
-            "2",
-        ]
-        nanny = subprocess.Popen(words, stdout=log, stderr=log)
-        verb = subprocess.Popen(
-            [*audit, "-o", folder / "disturbed", "--scheduler", file], stdout=subprocess.DEVNULL
-        )
-        killed, begun = 0, time.monotonic()
-        while verb.poll() is None:
-            time.sleep(random.uniform(0.5, 4.0))
-            at_work = [*(folder / "disturbed").glob(".workers*/map*-*")]
-            pids = subprocess.run(
-                ["pgrep", "-P", str(nanny.pid)], capture_output=True, text=True
-            ).stdout.split()
-            for pid in pids:
-                command = Path(f"/proc/{pid}/cmdline")
-                if (
-                    killed < number
-                    and at_work
-                    and command.is_file()
-                    and "spawn_main" in command.read_text()
-                ):
-                    os.kill(int(pid), signal.SIGKILL)
-                    killed += 1
-                    break
-        aside = sum(",killed," in line for line in (folder / "disturbed" / "cases.csv").open())
-        status = verb.returncode
-        if aside:  # the same command tries them again
-            again = [*audit, "-o", folder / "disturbed", "--scheduler", file]
-            status = subprocess.run(again, check=False, stdout=subprocess.DEVNULL).returncode
-        same = [
-            (folder / "undisturbed" / table).read_bytes() == (folder / "disturbed" / table).read_bytes()
-            for table in ("cases.csv", "scores.csv", "measures.csv")
-        ]
-        print(f"{killed} workers killed in {time.monotonic() - begun:.0f} s, {aside} cases set aside")
-        print(f"exit status {status}, same tables: {same}")
+        words = ["--scheduler-file", file, "--no-dashboard", "--nthreads", "1", "--nworkers", "2"]
+        nanny = subprocess.Popen([BIN / "dask", "worker", *words], stdout=log, stderr=log)
+        # A nanny whose first worker is killed as it starts ends with it.
+        with Client(scheduler_file=str(file), set_as_default=False) as client:
+            client.wait_for_workers(2)
+        begun, run = time.monotonic(), folder / "disturbed"
+        verb = subprocess.Popen([*audit, "-o", run, "--scheduler", file], stdout=subprocess.DEVNULL)
+        killed = kill_now_and_then(verb, nanny.pid, run, number)
+        print(f"{killed} workers killed in {time.monotonic() - begun:.0f} s; load {os.getloadavg()[0]:.1f}")
+        print(f"exit status {verb.returncode}")
+        for table in ("cases.csv", "scores.csv", "measures.csv"):
+            whole, found = folder / "undisturbed" / table, run / table
+            same = found.is_file() and whole.read_bytes() == found.read_bytes()
+            print(f"{table}: {'the same' if same else 'DIFFERS' if found.is_file() else 'IS NOT THERE'}")
+        aside = [line for line in (run / "cases.csv").read_text().splitlines() if ",killed," in line]
+        print(f"{len(aside)} cases set aside")
         for process in (nanny, scheduler):
             process.terminate()
             process.wait()
@@ -181,6 +212,10 @@ def main() -> None:
     one.add_argument(
         "--most", type=float, default=1e9, help="seconds for each row; fewer cases where they end it"
     )
+    one = parts.add_parser("local")
+    one.add_argument("--workers", type=int, nargs="+", default=[1, 2, 4])
+    one.add_argument("--cases", type=int, default=400)
+    one.add_argument("--seconds", type=float, default=0.05, help="of processor, of a case")
     one = parts.add_parser("kills")
     one.add_argument("--dataset", type=Path, required=True)
     one.add_argument("--kills", type=int, default=20)
@@ -191,6 +226,8 @@ def main() -> None:
     asked = parser.parse_args()
     if asked.what == "busy":
         busy(asked.workers, asked.cases, asked.seconds, asked.most)
+    elif asked.what == "local":
+        local(asked.workers, asked.cases, asked.seconds)
     elif asked.what == "kills":
         kills(asked.dataset, asked.kills, asked.options)
     else:

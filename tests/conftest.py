@@ -1,11 +1,13 @@
 """What all tests share."""
 
 import importlib.util
+import io
 import json
 import os
 import shutil
 import subprocess
 import sys
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -107,6 +109,22 @@ def type_command(*words, cwd=None, env=None, timeout=180):
     )
 
 
+def type_in_process(*words):
+    """The command line as `type_command` has it, in this process on one core: what it needs is imported already."""
+    from aleaseg.cli import main
+
+    out, err, status = io.StringIO(), io.StringIO(), 0
+    with redirect_stdout(out), redirect_stderr(err), pytest.MonkeyPatch.context() as patch:
+        patch.setenv("COLUMNS", "80")
+        patch.setenv("LOKY_MAX_CPU_COUNT", "1")
+        patch.setattr(sys, "argv", ["aleaseg", *map(str, words)])
+        try:
+            main()
+        except SystemExit as end:
+            status = int(end.code or 0)
+    return subprocess.CompletedProcess(words, status, out.getvalue(), err.getvalue())
+
+
 @dataclass(frozen=True)
 class Finished:
     """A small data set, audited once from the command line."""
@@ -136,6 +154,12 @@ def finished(tmp_path_factory) -> Finished:
 def type_aleaseg():
     """type_aleaseg("check", path, ...) -> CompletedProcess."""
     return type_command
+
+
+@pytest.fixture(scope="session")
+def type_here():
+    """type_here("check", path, ...) -> CompletedProcess, without a process of its own."""
+    return type_in_process
 
 
 @pytest.fixture(scope="session", name="write_small")

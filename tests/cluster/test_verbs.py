@@ -1,14 +1,36 @@
-"""Verbs on workers, as a user types them."""
+"""Verbs on workers, as a user types them: what they write is what they write without."""
 
+import json
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 pytest.importorskip("distributed", reason="the extra `cluster` is not installed")
 
+from aleaseg.cli import app
+from aleaseg.cluster import Cluster
+from aleaseg.evaluation import evaluating
+
 TABLES = ("cases.csv", "scores.csv", "measures.csv", "check.csv")
 GIVEN = ("--extractor", "variance")
+BENCH = ("--folds", "2", "--steps", "2", "--device", "cpu")
+
+
+def typed(*words):
+    """As typed, in this process, which has imported everything already."""
+    with pytest.raises(SystemExit) as end:
+        app(list(map(str, words)))
+    return end.value.code
+
+
+@pytest.fixture(scope="module")
+def workers(tmp_path_factory, start_dask):
+    """Two workers that live as long as this file, and the file of their scheduler."""
+    with start_dask(tmp_path_factory.mktemp("dask")) as (_, file, start):
+        start("--nthreads", 1, "--nworkers", 2)
+        yield file
 
 
 @pytest.fixture(scope="module")
@@ -17,9 +39,64 @@ def place(tmp_path_factory, write_small, type_aleaseg):
     folder = tmp_path_factory.mktemp("verbs")
     write_small(folder / "data", 8)
     options = (*GIVEN, "--predictions", folder / "data" / "labelsTr")
-    done = type_aleaseg("score", folder / "data", "-o", folder / "alone", *options)
-    assert done.returncode == 0, done.stderr
+    assert typed("score", folder / "data", "-o", folder / "alone", *options) == 0
     return folder, options
+
+
+@pytest.fixture(scope="module")
+def discs(tmp_path_factory):
+    """Twenty discs in noise, which three raters outline."""
+    folder = tmp_path_factory.mktemp("raters") / "discs"
+    (folder / "npz").mkdir(parents=True)
+    for index in range(20):
+        rng = np.random.default_rng([5, index])
+        distance = np.linalg.norm((np.indices((16, 16)).T - rng.uniform(6, 10, 2)).T, axis=0)
+        raters = np.stack([distance < radius for radius in rng.normal((3, 4, 5), 0.4)])
+        image = 100 * (distance < 4) + rng.normal(0, 10, (16, 16))
+        np.savez_compressed(folder / "npz" / f"d{index:02d}", image=image.astype(np.float32), raters=raters)
+    patients = [{"case": f"d{index:02d}", "patient": f"p{index // 2:02d}"} for index in range(20)]
+    (folder / "meta.json").write_text(json.dumps(patients))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def spoilt(tmp_path_factory, write_small):
+    """Cases enough for a bench."""
+    folder = tmp_path_factory.mktemp("bench") / "data"
+    write_small(folder, 24, faults=False)
+    return folder
+
+
+def tables(folder):
+    """What a verb wrote down in numbers, by its place; without what tells how long it took."""
+    found = {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*.csv")}
+    return {name: text for name, text in found.items() if b"seconds" not in text.partition(b"\n")[0]}
+
+
+@pytest.fixture
+def compare(workers, monkeypatch):
+    """Type a verb without and with a scheduler: the same numbers, and these functions were done by workers."""
+    sent = set()
+    call = Cluster.__call__
+
+    def spy(self, function, items, **more):
+        sent.add(getattr(function, "func", function).__name__)
+        return call(self, function, items, **more)
+
+    monkeypatch.setattr(Cluster, "__call__", spy)
+
+    def both(folder, functions, *words):
+        alone, there = folder / "alone", folder / "there"
+        assert typed(*words, "-o", alone) == 0
+        assert not sent
+        assert typed(*words, "-o", there, "--scheduler", workers) == 0
+        assert functions <= sent
+        sent.clear()
+        assert not [*there.glob(".workers*")]
+        assert tables(alone) == tables(there)
+        return alone, there
+
+    return both
 
 
 def test_an_audit_on_workers_is_the_audit(place, type_aleaseg):
@@ -30,6 +107,57 @@ def test_an_audit_on_workers_is_the_audit(place, type_aleaseg):
         assert (folder / "run" / table).read_bytes() == (folder / "alone" / table).read_bytes(), table
     assert (folder / "run" / "report" / "index.html").is_file()
     assert not [*(folder / "run").glob(".workers*")]
+
+
+def test_predict_and_evaluate(tmp_path, place, compare, monkeypatch):
+    folder, _ = place
+    small = ["--preset", "small", "--steps", "2", "--patch", "8,8,8", "--batch", "2", "--device", "cpu"]
+    assert typed("train", folder / "data", "-o", tmp_path / "model", *small) == 0
+    asked = ("predict", tmp_path / "model", folder / "data", "--device", "cpu")
+    alone, there = compare(tmp_path / "predicted", {"_predict_case"}, *asked)
+    masks = {path.name: path.read_bytes() for path in alone.glob("*.nii.gz")}
+    assert len(masks) == 8
+    assert {path.name: path.read_bytes() for path in there.glob("*.nii.gz")} == masks
+    monkeypatch.setattr(evaluating, "_WORTH_VOXELS", 0)
+    alone, _ = compare(tmp_path / "evaluated", {"_measure_one"}, "evaluate", folder / "data", there)
+    assert len((alone / "metrics.csv").read_text().splitlines()) > 8
+
+
+def test_bench_confidence(tmp_path, discs, compare):
+    asked = ["--seeds", "1", "--batch", "2", "--patch", "16,16", "--labels", "threshold:.6"]
+    alone, _ = compare(tmp_path, {"_fill"}, "bench", "confidence", discs, *asked, *BENCH)
+    assert "confidence_cases.csv" in tables(alone)
+
+
+@pytest.mark.slow
+def test_bench_raters(tmp_path, discs, compare):
+    alone, _ = compare(tmp_path, {"_run_fold", "_score"}, "bench", "raters", discs, *BENCH)
+    assert "cases.csv" in tables(alone)
+
+
+@pytest.mark.slow
+def test_bench_detect(tmp_path, spoilt, compare):
+    asked = ("--draws", "1", "--groups", r"_(\d\d)$", *BENCH)
+    alone, _ = compare(tmp_path, {"_run_fold", "_score", "_swap"}, "bench", "detect", spoilt, *asked)
+    assert {"detection.csv", "swap_in.csv"} <= tables(alone).keys()
+
+
+@pytest.mark.slow
+def test_bench_downstream(tmp_path, spoilt, compare):
+    asked = ["--measures", "softmin", "--randoms", "1", "--trainings", "1"]
+    asked += ["--groups", r"_(\d\d)$", *BENCH]
+    compare(tmp_path, {"_run_fold", "_train"}, "bench", "downstream", spoilt, *asked)
+
+
+@pytest.mark.slow
+def test_reproduce(tmp_path, spoilt, compare):
+    asked = ["--preset", "tiny", "--steps", "2", "--crossfit-steps", "2", "--device", "cpu"]
+    asked += ["--part", "1", "--parts", "6"]
+    functions = {"_train_there", "_predict_case"}
+    _, there = compare(tmp_path, functions, "reproduce", "table2", "--data", spoilt, *asked)
+    done = [json.loads(path.read_text()) for path in sorted(there.glob("cells/*.json"))]
+    assert done
+    assert not [cell["failed"] for cell in done if "failed" in cell]
 
 
 def test_parts_say_what_comes_next(place, type_aleaseg):

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections import Counter
+from collections import Counter, deque
 from functools import partial
 from itertools import count
 from pathlib import Path
@@ -20,6 +20,7 @@ pytest.importorskip("distributed", reason="the extra `cluster` is not installed"
 pytestmark = pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no SIGKILL on this system")
 
 from aleaseg.cluster import Cluster, connected, workers  # noqa: E402
+from aleaseg.cluster.task import Done  # noqa: E402
 from aleaseg.errors import AleasegError, UsageError, WorkerKilled  # noqa: E402
 from aleaseg.work import Lost, elsewhere, map_cases  # noqa: E402
 
@@ -64,17 +65,6 @@ def alive(pid):
         return False
 
 
-def dask(*words, folder):
-    with (folder / f"{words[0]}.log").open("ab") as log:
-        return subprocess.Popen(
-            [Path(sys.executable).with_name("dask"), *map(str, words)],
-            cwd=folder,
-            env=ENVIRONMENT,
-            stdout=log,
-            stderr=log,
-        )
-
-
 @pytest.fixture(scope="module")
 def local(tmp_path_factory):
     """Two workers of this machine, and the folder they write to."""
@@ -85,25 +75,10 @@ def local(tmp_path_factory):
 
 
 @pytest.fixture
-def scheduler(tmp_path):
+def scheduler(tmp_path, start_dask):
     """A scheduler that somebody has started, its file, and a call that starts workers."""
-    file, started = tmp_path / "scheduler.json", []
-    started.append(
-        dask("scheduler", "--scheduler-file", file, "--port", 0, "--no-dashboard", folder=tmp_path)
-    )
-
-    def start(*words):
-        started.append(dask("worker", "--scheduler-file", file, "--no-dashboard", *words, folder=tmp_path))
-        return started[-1]
-
-    deadline = time.monotonic() + 60
-    while not (file.is_file() and file.read_text().endswith("}")):
-        assert time.monotonic() < deadline, (tmp_path / "scheduler.log").read_text()
-        time.sleep(0.1)
-    yield started[0], file, start
-    for process in started:
-        process.kill()
-        process.wait()
+    with start_dask(tmp_path) as started:
+        yield started
 
 
 def test_every_item_is_done_once_and_not_here(local):
@@ -158,15 +133,34 @@ def test_items_are_sent_in_a_window(local):
 
 
 def test_what_kills_is_set_aside_by_name_and_what_was_killed_is_done_again(local, tmp_path):
-    # 1 was unlucky once, 2 was so as often as it was tried beside others; 4 kills whoever takes it.
-    work = partial(kills, tmp_path, {1: 1, 2: 2, 4: 99})
-    found = dict(map_cases(work, range(6), killed=lambda item, error: str(error)))
+    # 31 was unlucky once, 40 was so as often as it was tried beside others; 4 kills whoever takes it. Quick items
+    # go together, and what went with one that kills is done.
+    work = partial(kills, tmp_path, {31: 1, 40: 2, 4: 99})
+    found = dict(map_cases(work, range(60), killed=lambda item, error: str(error)))
     # A suspect that lives says that something else kills: then 4 is tried alone once more.
     said = "4: found 4 workers killed while they were at it, the last one alone with it; expected a worker that"
     assert found.pop(4).startswith(said)
-    assert found == {number: number for number in (0, 1, 2, 3, 5)}
+    assert found == {number: number for number in range(60) if number != 4}
     with pytest.raises(WorkerKilled, match=r"^4: found 3 workers killed"):
         list(map_cases(work, [4]))
+
+
+@given(st.floats(1e-7, 1e4), st.integers(1, 10**5), st.integers(1, 200), st.integers(1, 100))
+def test_quick_items_go_together(seconds, left, window, count):
+    pace = workers._Pace()
+    assert pace.size(left, window) == 1  # nobody knows yet
+    pace.took(Done([None] * count, seconds * count))
+    pace.took(Done([Lost("dead")], None))
+    size = pace.size(left, window)
+    assert 1 <= size <= 100
+    assert size == 1 or size * seconds <= 2.01
+    assert size == 1 or size * window <= left / 2
+
+
+def test_what_was_at_a_killed_worker_goes_by_itself():
+    waiting = deque([(5, 0), (6, 0), (7, 0), (2, 1), (3, 1)])
+    sent = [workers._together(waiting, most) for most in (2, 9, 9, 9)]
+    assert sent == [[(5, 0), (6, 0)], [(7, 0)], [(2, 1)], [(3, 1)]]
 
 
 @settings(max_examples=50, deadline=None)

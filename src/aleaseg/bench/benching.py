@@ -47,6 +47,7 @@ def run_bench(
     Raises:
         UsageError: the arguments cannot work, or the folder was made with others.
     """
+    settings = settings.settled()
     dataset = open_clean(settings)
     begin_bench(out, settings, dataset, "detection")
     every = []

@@ -60,6 +60,7 @@ def run_confidence(
         UsageError: the arguments cannot work, or the folder was made with others.
         AleasegError: a disk is full, a GPU too small; what is finished is kept.
     """
+    settings = settings.settled()
     dataset, left_out = _open(settings)
     begin(out.path, "confidence bench", {**settings.asked(), "seeds": settings.seeds}, free=("seeds",))
     folder = out.path.resolve()

@@ -174,6 +174,7 @@ def run_downstream(
         UsageError: the arguments cannot work, the folder was made with others, or too few groups.
         AleasegError: a training failed; what is finished is kept.
     """
+    settings = settings.settled()
     clean = open_clean(settings)
     training, test = split(clean, settings)
     begin_bench(out, settings, clean, "downstream")

@@ -93,6 +93,7 @@ def run_raters(
     Raises:
         UsageError: no such data set, fewer than 20 usable cases, or `classes` were asked for.
     """
+    settings = settings.settled()
     dataset, left_out = _open(settings)
     begin_bench(out, settings, dataset, "raters")
     run = Run(out.path / "draws" / str(settings.first))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass, replace
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Self
 
 from aleaseg.errors import UsageError
 from aleaseg.evaluation.settings import thresholds
@@ -16,12 +16,6 @@ if TYPE_CHECKING:
     from aleaseg.predictions.crossfit import CrossfitSettings
 
 __all__ = ["BenchSettings", "ConfidenceSettings", "DetectSettings", "DownstreamSettings", "RatersSettings"]
-
-
-def _device(asked: str) -> str:
-    from aleaseg.work import choose_device
-
-    return choose_device(asked)
 
 
 @dataclass(frozen=True)
@@ -38,9 +32,17 @@ class BenchSettings(DatasetSettings):
         str | None,
         Option("Cases that share a fold: a regex on ids, or a CSV.", "REGEX|CSV", form=table_or_regex),
     ] = None
-    device: Annotated[str, Option("Where networks run.", choices=("auto", "cpu", "cuda"), form=_device)] = (
-        "auto"
-    )
+    device: Annotated[str, Option("Where networks run.", choices=("auto", "cpu", "cuda"))] = "auto"
+
+    def settled(self) -> Self:
+        """The same, with the device that `auto` stands for: where the networks of this call run, here or elsewhere.
+
+        Raises:
+            UsageError: a GPU is asked for, and there is none.
+        """
+        from aleaseg.work import choose_device
+
+        return replace(self, device=choose_device(self.device, here=False))
 
     def crossfit(self, draw: int) -> CrossfitSettings:
         """How the networks of a draw are fitted."""

@@ -154,7 +154,12 @@ def swap_in(
 
     chosen = _chosen(draw, cases)
     swap = partial(_swap, Run(draw.run.path.resolve()), draw.clean, draw.number)
-    for _ in map_cases(swap, chosen, progress=lambda done, total: progress("swap-in", done, total)):
+    for _ in map_cases(
+        swap,
+        chosen,
+        device=FoldPlan.read(draw.run).device,
+        progress=lambda done, total: progress("swap-in", done, total),
+    ):
         pass
     swapped = [entry for case, _ in chosen for entry in read_json(_file(draw.run, case.id))]
     rows = list(_rows(draw, swapped, replicates))

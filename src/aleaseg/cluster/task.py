@@ -1,4 +1,4 @@
-"""What a worker of a cluster does: one case at a time, found and left in folders that all of them see.
+"""What a worker of a cluster does: one case after the other, found and left in folders that all of them see.
 
 The session's folder lies in the folder of the run, which every worker writes to:
 
@@ -15,6 +15,7 @@ import os
 import pickle
 import platform
 import socket
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -24,7 +25,7 @@ from typing import Any
 from aleaseg.run import read_json, write_aside, write_json
 from aleaseg.work import Lost, on_one_core
 
-__all__ = ["Sent", "Unfit", "begin_session", "perform", "send", "unfit"]
+__all__ = ["Done", "Sent", "Unfit", "begin_session", "perform", "send", "unfit"]
 
 # What differs in these may compute other numbers, or cannot read what it is sent.
 _PACKAGES = ("aleaseg", "torch", "numpy", "distributed")
@@ -36,6 +37,19 @@ class Unfit:
     """Stands for a result: the worker cannot do the work, and why."""
 
     why: str
+
+
+@dataclass(frozen=True)
+class Done:
+    """What became of the items of one message.
+
+    Attributes:
+        results: in their order; `Lost` for one that was begun too often and never finished.
+        seconds: that all of them took; None: nobody knows.
+    """
+
+    results: list[Any]
+    seconds: float | None
 
 
 @dataclass(frozen=True)
@@ -148,17 +162,12 @@ _fitness: dict[Path, str] = {}
 _functions: dict[str, Callable[[Any], Any]] = {}
 
 
-def perform(sent: Sent, place: int, item: Any, tries: int) -> Any:
-    """Do one item, if this worker is fit and the item has not killed too many others.
+def perform(sent: Sent, items: Sequence[tuple[int, Any, int]]) -> Done | Unfit:
+    """Do some items one after the other, if this worker is fit; but none that has killed too many others.
 
     Args:
         sent: what is done.
-        place: of the item.
-        item: itself.
-        tries: how often it may have been begun, this time included.
-
-    Returns:
-        The result; `Unfit`; or `Lost`, where it was begun so often and never finished.
+        items: place, item, and how often it may have been begun, this time included.
     """
     from distributed import get_worker
 
@@ -167,21 +176,28 @@ def perform(sent: Sent, place: int, item: Any, tries: int) -> Any:
         _on_one_thread()
     if _fitness[sent.folder]:
         return Unfit(_fitness[sent.folder])
-    # First, since it may import for seconds: who is killed meanwhile is not killed by the item.
-    function = _function(sent)
-    file = sent.folder / f"{sent.name}-{place}"
-    begun = file.stat().st_size if file.exists() else 0
-    if begun >= tries:
+    # First, since it may import for seconds: who is killed meanwhile is not killed by an item.
+    function, started = _function(sent), time.monotonic()
+    results = [
+        _done(function, sent.folder / f"{sent.name}-{place}", item, most) for place, item, most in items
+    ]
+    return Done(results, time.monotonic() - started)
+
+
+def _done(function: Callable[[Any], Any], tries: Path, item: Any, most: int) -> Any:
+    """The result, or `Lost`; counted while it lasts."""
+    begun = tries.stat().st_size if tries.exists() else 0
+    if begun >= most:
         return Lost(
             f"{begun} worker{'s' * (begun > 1)} killed while they were at it, the last one alone with it"
         )
-    with file.open("ab") as count:
-        count.write(b".")
+    with tries.open("ab") as file:
+        file.write(b".")
     try:
         with on_one_core():
             return function(item)
     finally:
-        file.unlink(missing_ok=True)
+        tries.unlink(missing_ok=True)
 
 
 def _function(sent: Sent) -> Callable[[Any], Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -11,7 +12,7 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from aleaseg.cluster.task import Sent, Unfit, perform, send, unfit
+from aleaseg.cluster.task import Done, Sent, Unfit, perform, send, unfit
 from aleaseg.errors import AleasegError
 from aleaseg.work import Lost, side_by_side
 
@@ -25,6 +26,9 @@ R = TypeVar("R")
 
 # Cases on their way for each worker: the one it does, and the next, so that it never waits for this process.
 _ON_THEIR_WAY = 2
+# How long it takes to do the quick ones that go together, about, and how many they are at most.
+_TOGETHER_SECONDS = 2.0
+_MOST_TOGETHER = 100
 # How often an item is tried while others are under way; after that it is tried alone.
 _AMONG_OTHERS = 2
 # Between two looks at who is there; how long nobody may be there, since a busy machine or a slow drive takes its time
@@ -46,12 +50,36 @@ class _Job:
 
 @dataclass(frozen=True)
 class _OnItsWay:
-    """One item that was sent: its try among those of its round, and the workers that alone may do it; none: any."""
+    """What was sent: places, each with its try among those of its round; and who alone may do it; nobody: anyone."""
 
-    place: int
-    number: int
+    items: Sequence[tuple[int, int]]
     future: Future
     only: frozenset[str]
+
+
+class _Pace:
+    """How many quick items go together, so that sending them is a small part of what it takes to do them."""
+
+    def __init__(self) -> None:
+        self.seconds = math.inf  # of one item
+
+    def took(self, done: Done) -> None:
+        """Learn from what is finished."""
+        if done.seconds is not None:
+            latest = max(1e-6, done.seconds / len(done.results))
+            self.seconds = latest if self.seconds == math.inf else (self.seconds + latest) / 2
+
+    def size(self, left: int, window: int) -> int:
+        """Not more than a share of what is left, so that all workers end at about the same time."""
+        return max(1, min(int(_TOGETHER_SECONDS / self.seconds), left // (2 * window), _MOST_TOGETHER))
+
+
+def _together(waiting: deque[tuple[int, int]], most: int) -> list[tuple[int, int]]:
+    """The next items that go together; one that was at a killed worker goes by itself."""
+    taken = [waiting.popleft()]
+    while waiting and len(taken) < most and taken[0][1] == waiting[0][1] == 0:
+        taken.append(waiting.popleft())
+    return taken
 
 
 class Cluster:
@@ -202,31 +230,33 @@ class Cluster:
         waiting = deque((place, 0) for place in places)
         under_way: dict[Any, _OnItsWay] = {}
         finished: SimpleQueue[Future] = SimpleQueue()
+        pace = _Pace()
         try:
             while waiting or under_way:
-                while waiting and len(under_way) < self._window(job):
-                    place, number = waiting.popleft()
-                    sent = self._submit(job, place, number, tries[number])
+                while waiting and len(under_way) < (window := self._window(job)):
+                    together = _together(waiting, pace.size(len(waiting), window))
+                    sent = self._submit(job, together, tries)
                     under_way[sent.future.key] = sent
                     sent.future.add_done_callback(finished.put)
                 came = self._next(finished)
                 if came is None:
-                    waiting.extendleft(self._strays(under_way))
+                    waiting.extendleft(reversed(self._strays(under_way)))
                     continue
                 sent = under_way.pop(came.key, None)
                 if sent is None:  # a stray, called back as it was finished
                     continue
-                result = self._result(came)
-                if result is self._again:
-                    waiting.appendleft((sent.place, sent.number))
-                elif isinstance(result, Lost) and sent.number + 1 < len(tries):
-                    waiting.append((sent.place, sent.number + 1))
-                else:
-                    yield sent.place, result
+                done = self._result(came, len(sent.items))
+                if done is None:
+                    waiting.extendleft(reversed(sent.items))
+                    continue
+                pace.took(done)
+                for (place, number), result in zip(sent.items, done.results, strict=True):
+                    if isinstance(result, Lost) and number + 1 < len(tries):
+                        waiting.append((place, number + 1))
+                    else:
+                        yield place, result
         finally:
             self._call_back(under_way.values())
-
-    _again: Any = object()
 
     def _strays(self, under_way: dict[Any, _OnItsWay]) -> list[tuple[int, int]]:
         """Items that wait for workers of which none is there any more: called back, to be sent to others."""
@@ -235,7 +265,7 @@ class Cluster:
         ]
         called = [under_way.pop(key) for key in strays]
         self._call_back(called)
-        return [(sent.place, sent.number) for sent in called]
+        return [item for sent in called for item in sent.items]
 
     def _call_back(self, sent: Collection[_OnItsWay]) -> None:
         if sent and self.client.status == "running":
@@ -258,22 +288,20 @@ class Cluster:
         large = [a for a in chosen if not 0 < (there[a]["memory_limit"] or 0) < job.bytes_each]
         return large or chosen
 
-    def _submit(self, job: _Job, place: int, number: int, tries: int) -> _OnItsWay:
+    def _submit(self, job: _Job, items: Sequence[tuple[int, int]], tries: Sequence[int]) -> _OnItsWay:
         chosen = [] if self.local else self._chosen(job)
         everyone = self.local or (len(chosen) == len(self._there) and not self._unfit)
         only = frozenset(() if everyone else chosen)
         future = self.client.submit(
             perform,
             job.sent,
-            place,
-            job.items[place],
-            tries,
-            key=f"aleaseg-{job.sent.folder.name}-{job.sent.name}-{place}-{time.monotonic_ns()}",
+            [(place, job.items[place], tries[number]) for place, number in items],
+            key=f"aleaseg-{job.sent.folder.name}-{job.sent.name}-{items[0][0]}-{time.monotonic_ns()}",
             workers=sorted(only) or None,
             resources=None if self.local or job.device == "cpu" else {"GPU": 1},
             pure=False,
         )
-        return _OnItsWay(place, number, future, only)
+        return _OnItsWay(items, future, only)
 
     def _next(self, finished: SimpleQueue[Future]) -> Future | None:
         """What is finished; None where nothing is for a while, and all is well."""
@@ -283,8 +311,8 @@ class Cluster:
             self._workers(fresh=True)
             return None
 
-    def _result(self, future: Future) -> Any:
-        """The result; `_again` where the item is to be sent once more.
+    def _result(self, future: Future, items: int) -> Done | None:
+        """What became of the items; None where they are to be sent once more.
 
         Raises:
             AleasegError: the scheduler is gone.
@@ -300,14 +328,16 @@ class Cluster:
         except KilledWorker as error:
             # Workers may die before they begin, and take with them what only waited there: a worker that begins
             # keeps count, and this is for those that never do.
-            return Lost(f"workers that died before they began, the last at {error.last_worker.address}")
+            lost = Lost(f"workers that died before they began, the last at {error.last_worker.address}")
+            return Done([lost] * items, None)
         if isinstance(result, Unfit):
             address = next(iter(self.client.who_has([future]).get(future.key, ())), "unknown")
             if address not in self._unfit:
                 self._unfit[address] = result.why
                 self._announce(f"Worker {address} is passed over: it {result.why}.")
             self._workers(fresh=True)
-            return self._again
+            return None
+        assert isinstance(result, Done)
         return result
 
     def _fetched(self, future: Future) -> Any:

@@ -174,7 +174,7 @@ def reproduce(
     folder = Path(out).resolve()
     made = plan(names, settings, folder)
     bench = Worker(made.grid, settings, made.datasets, accept_licence, progress)
-    device = choose_device(settings.device)
+    device = choose_device(settings.device, here=False)
 
     def tell(cell: Cell, done: int, total: int) -> None:
         left = estimate(made.cells, made.grid, made.datasets, settings, device).hours / parts

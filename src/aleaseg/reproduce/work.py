@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from zlib import crc32
 
@@ -23,12 +24,12 @@ from aleaseg.reproduce.settings import ReproduceSettings
 from aleaseg.run import Run, now, read_table, write_aside, write_json
 from aleaseg.scoring.catalogue import MEASURES
 from aleaseg.selection.cutting import Cut
-from aleaseg.work import Progress, choose_device
+from aleaseg.work import Progress, choose_device, elsewhere, map_cases
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from aleaseg.training import TrainerSettings
+    from aleaseg.training import Trained, TrainerSettings
 
 __all__ = ["Worker", "kept_at_random", "kept_cases"]
 
@@ -108,6 +109,8 @@ class Worker:
         from aleaseg.readers import open_dataset
 
         settings = self._audit_settings(cell)
+        if elsewhere() is not None:  # maps are made here, and the GPUs are there
+            settings = replace(settings, device="cpu")
         dataset = open_dataset(settings.dataset, groups=settings.groups)
         eye = choose_eye(settings, dataset, None).open(dataset, None)
         cases, classes, rows = list[str](), list[str](), list[np.ndarray]()
@@ -134,7 +137,7 @@ class Worker:
 
     def _training(self, cell: Training) -> dict[str, Any]:
         from aleaseg.evaluation import EvaluationSettings, evaluate
-        from aleaseg.training import PredictSettings, predict, train
+        from aleaseg.training import PredictSettings, predict
 
         data, folder = self.datasets[cell.dataset], self.grid.work(cell)
         fold = read_splits(data.split)[0]
@@ -142,7 +145,7 @@ class Worker:
         split = folder / "split.json"
         if not split.is_file():
             write_aside(split, to_bytes([{"train": kept, "val": fold["val"]}]))
-        trained = train(self._asked(cell, split), folder / "model", progress=self.progress)
+        trained = self._train(self._asked(cell, split), folder / "model")
         predicted = predict(
             PredictSettings(
                 str(trained.model.path.resolve()),
@@ -180,9 +183,20 @@ class Worker:
             "test": len(found.cases) - len(found.errors),
             "steps": trained.model.plan.schedule.steps,
             "fit_seconds": sum(row["seconds"] for row in trained.rows),
-            "device": choose_device(self.settings.device),
+            "device": choose_device(self.settings.device, here=False),
             "troubles": [*trained.failed.values(), *predicted.failed.values(), *found.errors.values()][:20],
         }
+
+    def _train(self, asked: TrainerSettings, model: Path) -> Trained:
+        """Here, or as the one item of a map where somebody else has the devices."""
+        from aleaseg.training import train
+
+        if elsewhere() is not None:
+            device = choose_device(asked.device, here=False)
+            for _ in map_cases(partial(_train_there, model.resolve()), [asked], device=device):
+                pass
+            asked = replace(asked, device="cpu")  # it is finished, and only opened
+        return train(asked, model, progress=self.progress)
 
     def _asked(self, cell: Training, split: Path) -> TrainerSettings:
         from aleaseg.training import TrainerSettings
@@ -248,6 +262,12 @@ def kept_cases(run: Run, cut: Subset, cases: Sequence[str]) -> list[str]:
         raise UsageError(f"no case of {run.path} has a {what} to cut by")
     dropped, _ = Cut(cut.keep, None, None).apply(badness)
     return [case for case in cases if case not in dropped]
+
+
+def _train_there(model: Path, asked: TrainerSettings) -> None:
+    from aleaseg.training import train
+
+    train(asked, model)
 
 
 def kept_at_random(cases: Sequence[str], cut: Subset) -> list[str]:
