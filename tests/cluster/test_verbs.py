@@ -9,37 +9,61 @@ import pytest
 
 pytest.importorskip("distributed", reason="the extra `cluster` is not installed")
 
-from aleaseg.cli import app
+from distributed import Client
+
 from aleaseg.cluster import Cluster
 from aleaseg.evaluation import evaluating
 
+# A worker's GPU that computes as its processor does, and writes down who used it.
+GPU = """
+import os
+import torch
+
+
+def on_gpu(call):
+    def to(self, *args, **more):
+        asked = [*args, *more.values()]
+        if "cuda" in map(str, asked):
+            with open({log!r}, "a") as log:
+                print(os.getpid(), file=log)
+        args = ["cpu" if str(value) == "cuda" else value for value in args]
+        more = {{name: "cpu" if str(value) == "cuda" else value for name, value in more.items()}}
+        return call(self, *args, **more)
+
+    return to
+
+
+torch.cuda.is_available = lambda: True
+torch.cuda.is_bf16_supported = lambda *args, **more: False
+torch.Tensor.to, torch.nn.Module.to = on_gpu(torch.Tensor.to), on_gpu(torch.nn.Module.to)
+"""
 TABLES = ("cases.csv", "scores.csv", "measures.csv", "check.csv")
 GIVEN = ("--extractor", "variance")
 BENCH = ("--folds", "2", "--steps", "2", "--device", "cpu")
 
 
-def typed(*words):
-    """As typed, in this process, which has imported everything already."""
-    with pytest.raises(SystemExit) as end:
-        app(list(map(str, words)))
-    return end.value.code
-
-
 @pytest.fixture(scope="module")
-def workers(tmp_path_factory, start_dask):
-    """Two workers that live as long as this file, and the file of their scheduler."""
+def dask(tmp_path_factory, start_dask):
+    """The file of a scheduler with two workers that live as long as this file, and a call that starts more."""
     with start_dask(tmp_path_factory.mktemp("dask")) as (_, file, start):
         start("--nthreads", 1, "--nworkers", 2)
-        yield file
+        yield file, start
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory, write_small, type_aleaseg):
+def workers(dask):
+    """The file of their scheduler."""
+    return dask[0]
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory, write_small, type_here):
     """A small data set, and its audit by this machine alone."""
     folder = tmp_path_factory.mktemp("verbs")
     write_small(folder / "data", 8)
     options = (*GIVEN, "--predictions", folder / "data" / "labelsTr")
-    assert typed("score", folder / "data", "-o", folder / "alone", *options) == 0
+    done = type_here("score", folder / "data", "-o", folder / "alone", *options)
+    assert done.returncode == 0, done.stderr
     return folder, options
 
 
@@ -74,7 +98,7 @@ def tables(folder):
 
 
 @pytest.fixture
-def compare(workers, monkeypatch):
+def compare(workers, monkeypatch, type_here):
     """Type a verb without and with a scheduler: the same numbers, and these functions were done by workers."""
     sent = set()
     call = Cluster.__call__
@@ -87,9 +111,10 @@ def compare(workers, monkeypatch):
 
     def both(folder, functions, *words):
         alone, there = folder / "alone", folder / "there"
-        assert typed(*words, "-o", alone) == 0
-        assert not sent
-        assert typed(*words, "-o", there, "--scheduler", workers) == 0
+        for out, more in ((alone, ()), (there, ("--scheduler", workers))):
+            assert not sent
+            done = type_here(*words, "-o", out, *more)
+            assert done.returncode == 0, done.stderr
         assert functions <= sent
         sent.clear()
         assert not [*there.glob(".workers*")]
@@ -109,10 +134,11 @@ def test_an_audit_on_workers_is_the_audit(place, type_aleaseg):
     assert not [*(folder / "run").glob(".workers*")]
 
 
-def test_predict_and_evaluate(tmp_path, place, compare, monkeypatch):
+def test_predict_and_evaluate(tmp_path, place, compare, monkeypatch, type_here):
     folder, _ = place
     small = ["--preset", "small", "--steps", "2", "--patch", "8,8,8", "--batch", "2", "--device", "cpu"]
-    assert typed("train", folder / "data", "-o", tmp_path / "model", *small) == 0
+    done = type_here("train", folder / "data", "-o", tmp_path / "model", *small)
+    assert done.returncode == 0, done.stderr
     asked = ("predict", tmp_path / "model", folder / "data", "--device", "cpu")
     alone, there = compare(tmp_path / "predicted", {"_predict_case"}, *asked)
     masks = {path.name: path.read_bytes() for path in alone.glob("*.nii.gz")}
@@ -123,10 +149,27 @@ def test_predict_and_evaluate(tmp_path, place, compare, monkeypatch):
     assert len((alone / "metrics.csv").read_text().splitlines()) > 8
 
 
-def test_bench_confidence(tmp_path, discs, compare):
-    asked = ["--seeds", "1", "--batch", "2", "--patch", "16,16", "--labels", "threshold:.6"]
-    alone, _ = compare(tmp_path, {"_fill"}, "bench", "confidence", discs, *asked, *BENCH)
+def test_bench_confidence_and_whose_gpu_it_is(tmp_path, discs, compare, dask, type_here):
+    asked = ["bench", "confidence", discs, "--seeds", "1", "--batch", "2", "--patch", "16,16"]
+    asked += ["--labels", "threshold:.6", *BENCH]
+    alone, _ = compare(tmp_path, {"_fill"}, *asked)
     assert "confidence_cases.csv" in tables(alone)
+
+    # A GPU is looked for among the workers, and there alone.
+    file, start = dask
+    on_gpus = (*asked, "--device", "cuda", "-o", tmp_path / "gpus", "--scheduler", file)
+    refused = type_here(*on_gpus)
+    assert refused.returncode == 2
+    assert "no worker says that it has a GPU" in refused.stderr
+    (tmp_path / "gpu.py").write_text(GPU.format(log=str(tmp_path / "used")))
+    worker = start("--nthreads", 1, "--resources", "GPU=1", "--preload", tmp_path / "gpu.py")
+    with Client(scheduler_file=str(file), set_as_default=False) as client:
+        client.wait_for_workers(3, timeout=180)
+    done = type_here(*on_gpus)
+    worker.terminate()
+    assert done.returncode == 0, done.stderr
+    assert len({*(tmp_path / "used").read_text().split()}) == 1
+    assert tables(tmp_path / "gpus") == tables(alone)
 
 
 @pytest.mark.slow

@@ -217,8 +217,8 @@ def make_design(
         (*(f"Reference {note}" for note in merged), *notes),
     )
     look = partial(_size, tuple(dataset.classes), at)
-    sizes = {case.id: found for case, found in map_cases(look, cases)}
-    return design, sizes
+    found = {case.id: of_classes for case, of_classes in map_cases(look, cases)}
+    return design, {case.id: found[case.id] for case in cases}  # in their order, whoever was finished first
 
 
 def _asked(
@@ -291,7 +291,7 @@ def _levels(cases: Sequence[Case]) -> tuple[set[float], dict[str, str]]:
             failed[case.id] = found
         elif len(known) <= _MANY:
             known.update(found.tolist())
-    return known, failed
+    return known, dict(sorted(failed.items()))
 
 
 def _look(case: Case) -> NDArray[np.float64] | str:
