@@ -21,21 +21,23 @@ import torch
 
 
 def on_gpu(call):
-    def to(self, *args, **more):
-        asked = [*args, *more.values()]
-        if "cuda" in map(str, asked):
+    def placed(*args, **more):
+        if "cuda" in map(str, (*args[1:], *more.values())):
             with open({log!r}, "a") as log:
                 print(os.getpid(), file=log)
-        args = ["cpu" if str(value) == "cuda" else value for value in args]
-        more = {{name: "cpu" if str(value) == "cuda" else value for name, value in more.items()}}
-        return call(self, *args, **more)
+            args = [*args[:1], *("cpu" if str(value) == "cuda" else value for value in args[1:])]
+            more = {{name: "cpu" if str(value) == "cuda" else value for name, value in more.items()}}
+        return call(*args, **more)
 
-    return to
+    return placed
 
 
 torch.cuda.is_available = lambda: True
 torch.cuda.is_bf16_supported = lambda *args, **more: False
-torch.Tensor.to, torch.nn.Module.to = on_gpu(torch.Tensor.to), on_gpu(torch.nn.Module.to)
+for owner in (torch.Tensor, torch.nn.Module):
+    owner.to = on_gpu(owner.to)
+for name in ("zeros", "ones", "empty", "full", "arange", "tensor", "as_tensor"):
+    setattr(torch, name, on_gpu(getattr(torch, name)))
 """
 TABLES = ("cases.csv", "scores.csv", "measures.csv", "check.csv")
 GIVEN = ("--extractor", "variance")

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no SIGKI
 from aleaseg.cluster import Cluster, connected, workers  # noqa: E402
 from aleaseg.cluster.task import Done  # noqa: E402
 from aleaseg.errors import AleasegError, UsageError, WorkerKilled  # noqa: E402
-from aleaseg.work import Lost, elsewhere, map_cases  # noqa: E402
+from aleaseg.work import Lost, elsewhere, map_cases, using  # noqa: E402
 
 HERE = os.getpid()
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
@@ -67,11 +67,16 @@ def alive(pid):
 
 @pytest.fixture(scope="module")
 def local(tmp_path_factory):
-    """Two workers of this machine, and the folder they write to."""
-    folder = tmp_path_factory.mktemp("local")
+    """Two workers of this machine; what their session leaves in the run is nothing."""
+    folder, before = tmp_path_factory.mktemp("local"), elsewhere()
     (folder / "data").mkdir()
     with connected("local:2", reads=[folder / "data"], writes=folder / "run") as cluster:
+        (session,) = (folder / "run").iterdir()
+        assert session.name.startswith(".workers.")
+        assert elsewhere() is cluster
         yield cluster
+    assert elsewhere() is before
+    assert [*(folder / "run").iterdir()] == []
 
 
 @pytest.fixture
@@ -141,8 +146,12 @@ def test_what_kills_is_set_aside_by_name_and_what_was_killed_is_done_again(local
     said = "4: found 4 workers killed while they were at it, the last one alone with it; expected a worker that"
     assert found.pop(4).startswith(said)
     assert found == {number: number for number in range(60) if number != 4}
-    with pytest.raises(WorkerKilled, match=r"^4: found 3 workers killed"):
-        list(map_cases(work, [4]))
+
+
+def test_where_nobody_says_what_becomes_of_it_a_case_that_kills_ends_the_map():
+    ended = pytest.raises(WorkerKilled, match=r"^c7: found 3 workers killed; expected")
+    with using(lambda *args, **more: iter([(0, Lost("3 workers killed"))])), ended:
+        list(map_cases(abs, ["c7"]))
 
 
 @given(st.floats(1e-7, 1e4), st.integers(1, 10**5), st.integers(1, 200), st.integers(1, 100))
@@ -153,7 +162,7 @@ def test_quick_items_go_together(seconds, left, window, count):
     pace.took(Done([Lost("dead")], None))
     size = pace.size(left, window)
     assert 1 <= size <= 100
-    assert size == 1 or size * seconds <= 2.01
+    assert size == 1 or size * seconds <= 5.01
     assert size == 1 or size * window <= left / 2
 
 
@@ -198,16 +207,6 @@ def test_who_is_set_aside(deaths, deadly):
     assert all(len(places) == 1 for places in alone)
     # What was set aside was the last to be tried, all of it, and nothing of it lived.
     assert {place for (place,) in alone[len(alone) - len(lost) :]} == lost
-
-
-def test_the_session_leaves_nothing(tmp_path):
-    before = elsewhere()
-    with connected("local:1", writes=tmp_path / "run"):
-        (session,) = (tmp_path / "run").iterdir()
-        assert session.name.startswith(".workers.")
-        assert elsewhere() is not before
-    assert elsewhere() is before
-    assert [*(tmp_path / "run").iterdir()] == []
 
 
 @pytest.mark.parametrize("asked", ["nonsense", "local:0", "local:many", "slurm:absent.yaml"])

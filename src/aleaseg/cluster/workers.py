@@ -27,7 +27,7 @@ R = TypeVar("R")
 # Cases on their way for each worker: the one it does, and the next, so that it never waits for this process.
 _ON_THEIR_WAY = 2
 # How long it takes to do the quick ones that go together, about, and how many they are at most.
-_TOGETHER_SECONDS = 2.0
+_TOGETHER_SECONDS = 5.0
 _MOST_TOGETHER = 100
 # How often an item is tried while others are under way; after that it is tried alone.
 _AMONG_OTHERS = 2
