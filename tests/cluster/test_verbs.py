@@ -177,7 +177,7 @@ def test_bench_confidence_and_whose_gpu_it_is(tmp_path, discs, compare, dask, ty
 @pytest.mark.slow
 def test_bench_raters(tmp_path, discs, compare):
     alone, _ = compare(tmp_path, {"_run_fold", "_score"}, "bench", "raters", discs, *BENCH)
-    assert "cases.csv" in tables(alone)
+    assert "raters_cases.csv" in tables(alone)
 
 
 @pytest.mark.slow

@@ -242,9 +242,9 @@ class Cluster:
                 if came is None:
                     waiting.extendleft(reversed(self._strays(under_way)))
                     continue
-                sent = under_way.pop(came.key, None)
-                if sent is None:  # a stray, called back as it was finished
+                if came.key not in under_way:  # a stray, called back as it was finished
                     continue
+                sent = under_way.pop(came.key)
                 done = self._result(came, len(sent.items))
                 if done is None:
                     waiting.extendleft(reversed(sent.items))
