@@ -49,12 +49,12 @@ def grown(tmp_path_factory, write_small, small_case, type_here):
     data, run = folder / "data", folder / "run"
     write_small(data, 30, ids=[f"old_{number:02d}" for number in range(30)], faults=False)
     shift(data, folder / "predicted")
-    asked = ("audit", data, "-o", run, "--predictions", folder / "predicted")
-    stages = [type_here(*asked)]
+    asked = (data, "-o", run, "--predictions", folder / "predicted")
+    stages = [type_here("score", *asked)]
     shutil.copytree(run, folder / "first")
     add(data, small_case, [f"mid_{number:02d}" for number in range(12)], seed=3)
     shift(data, folder / "predicted")
-    stages.append(type_here(*asked))
+    stages.append(type_here("score", *asked))
     shutil.copytree(run, folder / "second")
     from scipy.ndimage import gaussian_filter
 
@@ -66,7 +66,7 @@ def grown(tmp_path_factory, write_small, small_case, type_here):
         change=lambda image: gaussian_filter(image, 1.5),
     )
     shift(data, folder / "predicted")
-    stages.append(type_here(*asked))
+    stages.append(type_here("audit", *asked))
     for stage in stages:
         assert stage.returncode == 0, stage.stderr
     return folder, stages
@@ -124,7 +124,7 @@ def test_called_again_nothing_changes(grown, type_here):
     again = folder / "again"
     shutil.copytree(folder / "run", again)
     before = {name: (again / name).read_bytes() for name in ("cases.csv", "drift.csv", "population.json")}
-    done = type_here("audit", folder / "data", "-o", again, "--predictions", folder / "predicted")
+    done = type_here("score", folder / "data", "-o", again, "--predictions", folder / "predicted")
     assert done.returncode == 0
     assert {name: (again / name).read_bytes() for name in before} == before
     assert len(Run(again).manifest["arrivals"]) == 2
@@ -134,7 +134,7 @@ def test_a_refit_compares_all_anew_as_a_new_run_would(grown, type_here):
     folder, _ = grown
     refitted, fresh = folder / "refitted", folder / "fresh"
     shutil.copytree(folder / "run", refitted)
-    asked = ("audit", folder / "data", "--predictions", folder / "predicted")
+    asked = ("score", folder / "data", "--predictions", folder / "predicted")
     assert type_here(*asked, "-o", refitted, "--refit").returncode == 0
     assert type_here(*asked, "-o", fresh).returncode == 0
     assert (refitted / "cases.csv").read_bytes() == (fresh / "cases.csv").read_bytes()
@@ -152,7 +152,7 @@ def test_a_refit_that_was_begun_in_parts_is_merged_as_one(grown, type_here):
     folder, _ = grown
     run = folder / "in_parts"
     shutil.copytree(folder / "run", run)
-    asked = ("audit", folder / "data", "--predictions", folder / "predicted", "-o", run)
+    asked = ("score", folder / "data", "--predictions", folder / "predicted", "-o", run)
     part = type_here(*asked, "--part", "1/1", "--refit")
     assert part.returncode == 0, part.stderr
     done = type_here("merge", run, "--no-page")
@@ -166,7 +166,7 @@ def test_cases_that_are_gone_need_a_word(grown, type_here):
     folder, _ = grown
     run, kept = folder / "fewer", {}
     shutil.copytree(folder / "run", run)
-    asked = ("audit", folder / "data", "--predictions", folder / "predicted", "-o", run)
+    asked = ("score", folder / "data", "--predictions", folder / "predicted", "-o", run)
     try:
         for path in (*folder.glob("data/*/old_07*"),):
             kept[path] = path.read_bytes()
@@ -187,7 +187,7 @@ def test_drift_against_another_run(grown, tmp_path, small_case, type_here):
     add(data, small_case, [f"x_{number:02d}" for number in range(6)], seed=9)
     shutil.copy(folder / "data" / "dataset.json", data / "dataset.json")
     shift(data, tmp_path / "predicted")
-    asked = ("audit", data, "--predictions", tmp_path / "predicted", "--reference", folder / "first")
+    asked = ("score", data, "--predictions", tmp_path / "predicted", "--reference", folder / "first")
     done = type_here(*asked, "-o", tmp_path / "run")
     assert done.returncode == 0, done.stderr
     drift = read_table(tmp_path / "run" / "drift.csv")

@@ -151,6 +151,7 @@ def test_predict_and_evaluate(tmp_path, place, compare, monkeypatch, type_here):
     assert len((alone / "metrics.csv").read_text().splitlines()) > 8
 
 
+@pytest.mark.slow
 def test_bench_confidence_and_whose_gpu_it_is(tmp_path, discs, compare, dask, type_here):
     asked = ["bench", "confidence", discs, "--seeds", "1", "--batch", "2", "--patch", "16,16"]
     asked += ["--labels", "threshold:.6", *BENCH]

@@ -250,6 +250,7 @@ def test_where_the_only_worker_with_room_is_killed_the_one_that_comes_after_it_i
     start("--nthreads", 1, "--memory-limit", "2GB")
     with connected(str(file), writes=tmp_path / "run") as cluster:
         cluster.client.wait_for_workers(2, timeout=120)
+        assert cluster.room("cpu") == 2
         work = cluster(partial(kills, tmp_path, {0: 1}), range(3), bytes_each=1e9, device="cpu")
         assert dict(work) == {0: 0, 1: 1, 2: 2}
 
@@ -311,6 +312,24 @@ def test_a_worker_that_turns_out_not_to_fit_is_passed_over(tmp_path, scheduler):
         ):
             list(map_cases(square, range(3)))
         assert cluster.client.status == "running"
+
+
+@pytest.mark.parametrize(("gpus", "found"), [(0, "cpu"), (2, "cuda")])
+def test_whether_there_is_a_gpu_is_asked_of_the_workers(gpus, found, monkeypatch):
+    import torch
+
+    from aleaseg.bench.settings import BenchSettings
+
+    # Whatever there is where the command is typed.
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: found == "cpu")
+    with using(SimpleNamespace(room=lambda device: gpus)):
+        assert BenchSettings("data").settled().device == found
+        assert BenchSettings("data", device="cpu").settled().device == "cpu"
+        if gpus:
+            assert BenchSettings("data", device="cuda").settled().device == "cuda"
+        else:
+            with pytest.raises(UsageError, match="no worker says that it has a GPU"):
+                BenchSettings("data", device="cuda").settled()
 
 
 def test_a_changed_file_of_work_is_not_opened(tmp_path):
