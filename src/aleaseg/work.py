@@ -72,7 +72,7 @@ class Lost:
     """Stands for the result of an item whose workers were killed.
 
     Attributes:
-        found: what happened, such as `two workers that were killed, the last on node7`.
+        found: what happened, such as `3 workers killed while they were at it, the last one alone with it`.
     """
 
     found: str
@@ -289,7 +289,7 @@ def map_cases(
         executor: who does the work of several workers on this machine.
         here: on this machine whatever `using` says, since what is done is quick and its result large.
         progress: called with how many are done, and of how many.
-        killed: the result of an item that killed whoever worked on it, twice; None: that ends the map.
+        killed: the result of an item that killed whoever worked on it, alone too; None: that ends the map.
 
     Raises:
         WorkerKilled: see `killed`.
