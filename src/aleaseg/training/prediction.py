@@ -191,8 +191,9 @@ class Prediction:
         found = sweep(self.maps, self.kind, self.shape, self.values, label)
         vars(self)["_winner"] = found[:2]  # found on the way
         own = found.given
-        assert own is not None and found.total is not None
+        assert own is not None
         if self.kind == "logit":  # in place: a case may be large
+            assert found.total is not None
             own -= found.total
             np.exp(own, out=own)
         else:
