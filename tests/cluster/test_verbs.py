@@ -163,7 +163,7 @@ def test_bench_confidence_and_whose_gpu_it_is(tmp_path, discs, compare, dask, ty
     on_gpus = (*asked, "--device", "cuda", "-o", tmp_path / "gpus", "--scheduler", file)
     refused = type_here(*on_gpus)
     assert refused.returncode == 2
-    assert "no worker says that it has a GPU" in refused.stderr
+    assert "no worker declares a GPU" in refused.stderr
     (tmp_path / "gpu.py").write_text(GPU.format(log=str(tmp_path / "used")))
     worker = start("--nthreads", 1, "--resources", "GPU=1", "--preload", tmp_path / "gpu.py")
     with Client(scheduler_file=str(file), set_as_default=False) as client:

@@ -328,7 +328,7 @@ def test_whether_there_is_a_gpu_is_asked_of_the_workers(gpus, found, monkeypatch
         if gpus:
             assert BenchSettings("data", device="cuda").settled().device == "cuda"
         else:
-            with pytest.raises(UsageError, match="no worker says that it has a GPU"):
+            with pytest.raises(UsageError, match="no worker declares a GPU"):
                 BenchSettings("data", device="cuda").settled()
 
 

@@ -147,7 +147,7 @@ def test_tolerances(text, expected):
 
 @pytest.mark.parametrize(
     ("text", "said"),
-    [("x", "cannot be read"), ("-1", "no distance"), ("spleen=1", "no class 'spleen'"), ("", "read")],
+    [("x", "cannot be read"), ("-1", "not a distance"), ("spleen=1", "no class 'spleen'"), ("", "read")],
 )
 def test_tolerances_that_cannot_be(text, said):
     with pytest.raises(UsageError, match=said):

@@ -152,5 +152,5 @@ def test_a_fold_beyond_the_list_speaks_of_no_training_case(results):
 )
 def test_damaged_splits(results, content):
     (results / "splits_final.json").write_text(content)
-    with pytest.raises(UsageError, match=r"splits_final\.json is (damaged|no splits_final)"):
+    with pytest.raises(UsageError, match=r"splits_final\.json is (damaged|not a splits_final)"):
         find(results)

@@ -374,7 +374,7 @@ def test_what_it_needs(tmp_path):
     check_needs(asked, Universal.traits, dataset(tmp_path))
     with pytest.raises(UsageError, match="--channel"):
         check_needs(asked, Universal.traits, dataset(tmp_path, channels=("CT", "PET")))
-    with pytest.raises(UsageError, match="what classes are called"):
+    with pytest.raises(UsageError, match="needs class names"):
         check_needs(asked, Universal.traits, dataset(tmp_path, classes={}))
     with pytest.raises(UsageError, match="looks at labels"):
         check_needs(replace(asked, normalize="foreground"), Universal.traits, dataset(tmp_path))

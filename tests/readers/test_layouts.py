@@ -168,7 +168,7 @@ class TestNnunet:
         [
             ({"labels": None}, "found no labels"),
             ({"channel_names": None}, "found no channel_names"),
-            ({"channel_names": {"x": "CT"}}, "no numbers"),
+            ({"channel_names": {"x": "CT"}}, "not numbers"),
             ({"labels": {"liver": "one"}}, "the label 'liver' is 'one'"),
             ({"file_ending": ".npz"}, "file_ending is '.npz'"),
             ({"file_ending": ".nrrd"}, "no file that ends in .nrrd"),
@@ -423,7 +423,7 @@ class TestNotADataset:
     def test_empty_missing_and_a_file(self, tmp_path):
         with pytest.raises(NotADataset, match="it is empty"):
             open_dataset(tmp_path)
-        with pytest.raises(NotADataset, match="No such file"):
+        with pytest.raises(NotADataset, match="does not exist"):
             open_dataset(tmp_path / "none")
         (tmp_path / "x.nii.gz").write_bytes(b"x")
         with pytest.raises(NotADataset, match="Not a directory"):
@@ -433,7 +433,7 @@ class TestNotADataset:
         inner = tmp_path.parent / (tmp_path.name + "_outer")
         inner.mkdir()
         nnunet().rename(inner / "Dataset001_A")
-        with pytest.raises(NotADataset, match="lies in Dataset001_A/: give that folder"):
+        with pytest.raises(NotADataset, match="the data set is in Dataset001_A/: give that folder"):
             open_dataset(inner)
 
 

@@ -245,7 +245,7 @@ def test_files_out_and_in(page, tmp_path):
     assert page.held("case <14>", "eve") == {"": "keep"}
     path.write_text("case,rater,verdict\nnone,eve,keep\n", "utf-8")
     page.find("#file").send_keys(str(path))
-    page.until("document.getElementById('read').textContent.includes('Nothing was read in')")
+    page.until("document.getElementById('read').textContent.includes('Nothing was imported')")
     status, _, body = page.server.get("/api/export.json")
     assert status == 200
     assert any(one["rater"] == "eve" for one in json.loads(body)["events"])

@@ -138,7 +138,7 @@ def test_an_audit_says_what_the_label_is_and_shows_where_annotators_are_unsure(r
     assert manifest["dataset"]["confidence"]["label"] == "q >= 0.5"
     assert manifest["dataset"]["confidence"]["fuse"] == "mean"
     assert manifest["crossfit"]["label"] == "q >= 0.5"
-    assert any("at least half the confidence (q >= 0.5)" in note for note in manifest["notes"])
+    assert any("confidence is at least one half (q >= 0.5)" in note for note in manifest["notes"])
     cases = run.cases.set_index("case")
     for case in open_dataset(rated).cases:
         mean, disagreement = by_hand(case)

@@ -491,7 +491,7 @@ def test_a_full_disk_in_mid_checkpoint_leaves_the_last_one_whole(prepared, tmp_p
         replace(handle)
 
     monkeypatch.setattr(files.os, "fsync", full)
-    message = r"checkpoint of step 4 could not be written .*No space left.*that of step 2 is whole"
+    message = r"checkpoint of step 4 could not be written .*No space left.*that of step 2 is intact"
     with pytest.raises(AleasegError, match=message):
         fit(network(), cases, GRID.patch, settings, checkpoint=checkpoint)
     assert torch.load(checkpoint, weights_only=True)["step"] == 2

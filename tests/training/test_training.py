@@ -277,7 +277,7 @@ def test_a_full_disk_in_mid_checkpoint(quick, monkeypatch):
 
     with monkeypatch.context() as patched:
         patched.setattr(checkpoint, "write_aside", full)
-        with pytest.raises(AleasegError, match=r"step 4 could not be written .*that of step 2 is whole"):
+        with pytest.raises(AleasegError, match=r"step 4 could not be written .*that of step 2 is intact"):
             quick.train("cut")
     quick.train("cut")
     same(quick.path / "whole", quick.path / "cut")

@@ -12,7 +12,6 @@ from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 __all__ = ["Regions", "Window", "around", "count_pairs", "indices", "slabs"]
 
@@ -56,7 +55,9 @@ def indices(label: NDArray, values: Sequence[int]) -> NDArray[np.intp]:
         return np.zeros(label.shape, np.intp)
     if min(values) > 0 and max(values) < _TABLE:
         table = np.zeros(max(values) + 2, np.intp)
-        table[list(values)] = np.arange(1, len(values) + 1)
+        table[np.asarray(values, np.intp)] = np.arange(
+            1, len(values) + 1
+        )  # a mask of bools has a class True
         # What is below 0 or above the largest meets the first or the last row, which are 0.
         found: NDArray[np.intp] = np.take(table, label, mode="clip")
         return found
@@ -86,6 +87,8 @@ class Regions:
             label: (*spatial), whole numbers.
             values: those of the classes; a value may be named twice.
         """
+        from scipy import ndimage
+
         known = sorted(set(values))
         if not known or not label.size:
             return cls(label, {})

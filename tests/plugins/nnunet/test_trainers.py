@@ -448,7 +448,7 @@ def test_one_case_has_no_noise_to_be_told_apart(make_trainer, nnunet):
     import json
 
     (nnunet / "splits_final.json").write_text(json.dumps([{"train": ["case_0"], "val": ["case_1"]}]))
-    with pytest.raises(UsageError, match="nnUNetTrainerDUO cannot train so"):
+    with pytest.raises(UsageError, match="nnUNetTrainerDUO cannot train with these settings"):
         make_trainer()
     assert make_trainer("DUO_RW").cases == ["case_0"]
 
@@ -467,12 +467,12 @@ def test_weights_for_other_classes(make_trainer):
         UsageError, match="CLASS_WEIGHTS has 3 numbers; expected 2, one for each of left, right"
     ):
         make_trainer(CLASS_WEIGHTS="1,1,1")
-    with pytest.raises(UsageError, match="CLASS_WEIGHTS is set, and nnUNetTrainerDUO_EN weighs nothing"):
+    with pytest.raises(UsageError, match="CLASS_WEIGHTS is set, and nnUNetTrainerDUO_EN uses no weights"):
         make_trainer("DUO_EN", CLASS_WEIGHTS="1,1")
 
 
 def test_options_that_exclude_one_another(make_trainer):
-    with pytest.raises(UsageError, match="nnUNetTrainerDUO cannot train so"):
+    with pytest.raises(UsageError, match="nnUNetTrainerDUO cannot train with these settings"):
         make_trainer(CLASS_WEIGHTS="1,1", CERTAINTY="fisher")
 
 
