@@ -277,7 +277,7 @@ def test_auto_passes_the_own_network_over_where_it_does_not_suit(small, monkeypa
     assert chosen(data=bare, predictions=None)[0] == "variance"
     name, why = chosen(data=bare, predictions="folder")
     assert name == "task"
-    assert "prompted by labels where to look" in why
+    assert "told by labels where to look" in why
     assert chosen(replace(auto, weights="random"))[0] == "task"  # which says what it thinks of weights
     monkeypatch.setattr(extractors, "_LONGEST_SECONDS", 0.01)
     name, why = chosen()
