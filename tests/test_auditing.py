@@ -15,6 +15,7 @@ from aleaseg.auditing.running import run_audit
 from aleaseg.auditing.settings import AuditSettings
 from aleaseg.case import Geometry
 from aleaseg.errors import SettingsDiffer, Unreadable, UsageError
+from aleaseg.measures.reasons import in_words
 from aleaseg.readers import open_dataset, read_headers
 from aleaseg.readers.voxels import write_nifti
 from aleaseg.run import Run
@@ -319,6 +320,7 @@ def test_predictions_from_a_folder(tmp_path, finished, small_case):
     # A scan that drowns in noise shows no border either.
     assert set(cases["label_doubt"].nlargest(3).index) == {"g1_03", "g1_13", "g0_08"}
     assert "uneven_w" in cases.loc["g0_08", "reasons"]
+    assert cases.loc["g0_08", "why"] == "; ".join(in_words(cases.loc["g0_08", "reasons"]))
     assert (cases["oof_dice"].drop(["g1_03", "g1_13", "g1_23"]) == 1).all()
     assert np.isnan(cases.loc["g1_23", "oof_dice"])
     assert any(note.startswith("1 case has no prediction") for note in done.run.manifest["notes"])

@@ -21,7 +21,7 @@ _ROLES: Mapping[str, Role] = {
     "confound": "confound",
     "statistic": "statistic",
 }
-_NOT_NUMBERS = ("case", "status", "group", "site", "reasons", "class_set", "error")
+_NOT_NUMBERS = ("case", "status", "group", "site", "reasons", "why", "class_set", "error")
 
 
 def describe(frame: pd.DataFrame, manifest: Mapping[str, Any]) -> list[Column]:

@@ -21,7 +21,7 @@ __all__ = ["TableWriter", "cell", "open_table", "read_table", "write_frame", "wr
 
 # A cell that starts with one of these is a formula to a spreadsheet program.
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
-_TEXTS = ("case", "class", "group", "site", "reasons", "status", "class_set", "error")
+_TEXTS = ("case", "class", "group", "site", "reasons", "why", "status", "class_set", "error")
 
 
 @lru_cache(maxsize=4096)  # names of classes and measures come again and again

@@ -36,6 +36,7 @@ CASE_COLUMNS = (
     "oof_dice",
     "softmin",
     "reasons",
+    "why",
     "depth",
     "height",
     "width",
@@ -258,6 +259,7 @@ _IDS = (
     ),
     _measure("present", "Present", "whether the mask has the class", Direction.NONE),
     _id("reasons", "Reasons", "code=value, strongest first", "text"),
+    _id("why", "Why", "the same in words", "text"),
     _id("error", "Error", "what could not be used, and what to do", "text"),
 )
 _DOUBTS = ("doubt", "image_doubt", "label_doubt", "auv")

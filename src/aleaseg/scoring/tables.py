@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from aleaseg.measures.reasons import in_words
 from aleaseg.run import Record, Run, open_table, write_json, write_table
 from aleaseg.run.tables import TableWriter, cell
 from aleaseg.scoring.catalogue import MEASURES
@@ -208,6 +209,7 @@ def _cases(
             "perception_scale": scored.scale[index],
             "softmin": softmin[index],
             "reasons": scored.reasons[index],
+            "why": "; ".join(in_words(scored.reasons[index], one_class=len(numbers.classes) == 1)),
             "fov_mm3": float(np.prod(about.shape) * np.prod(about.spacing_mm)) if dims else None,
             **sizes,
             **{f"spacing_{axis}_mm": mm for axis, mm in spacings},
