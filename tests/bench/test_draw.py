@@ -39,9 +39,7 @@ def made(tmp_path_factory, write_small):
     """A draw of 24 small cases by two folds of eight steps, in one process: settings, folder, draw."""
     folder = tmp_path_factory.mktemp("draw")
     write_small(folder / "data", 24, faults=False)
-    settings = DetectSettings(
-        str(folder / "data"), draws=1, share=0.25, folds=2, steps=8, groups=GROUPS
-    ).settled()
+    settings = DetectSettings(str(folder / "data"), draws=1, share=0.25, folds=2, steps=8, groups=GROUPS)
     out = Run(folder / "bench")
 
     def run_folds(run, plan, todo, workers, seconds, progress):
@@ -248,7 +246,7 @@ def test_folds_may_learn_evidence_and_their_uncertainty_is_that_of_the_evidence(
     write_small(tmp_path / "data", 20, faults=False)
     settings = DetectSettings(
         str(tmp_path / "data"), draws=1, share=0.25, folds=2, steps=4, groups=GROUPS, objective="edl"
-    ).settled()
+    )
     out, data = Run(tmp_path / "bench"), open_clean(settings)
     begin_bench(out, settings, data, "detection")
     (draw,) = draws(out, data, settings, nothing)

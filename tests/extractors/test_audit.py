@@ -80,7 +80,6 @@ def test_hippocampus_to_the_page(tmp_path, data, one_process):
         run_audit(asked(new, **{**beside, "extractor": "task"}), Run(tmp_path / "other"))
 
 
-@pytest.mark.slow
 def test_lesions_on_ct_to_the_page(tmp_path, typed, data):
     done = typed(
         "audit",

@@ -356,8 +356,9 @@ def test_no_width_makes_the_page_scroll_sideways(page, width, scheme):
 
 def test_the_suspects_begin_on_the_first_screen(page):
     page.emulate(1400)
-    # The command names the run's folder: a long path takes a line more.
-    page.until("document.querySelector('.card').getBoundingClientRect().top < 0.5 * innerHeight")
+    assert page.run(
+        "return document.querySelector('.card').getBoundingClientRect().top < 0.4 * innerHeight"
+    )
 
 
 def test_on_paper_every_suspect_and_every_plot_is_there(page, browser, tmp_path, made):

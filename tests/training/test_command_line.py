@@ -80,7 +80,6 @@ def test_python_goes_on_with_what_the_command_line_began(hippocampus, tmp_path, 
         predict(PredictSettings("model", hippocampus, held_out=True, probabilities=True), "masks")
 
 
-@pytest.mark.slow
 def test_uncertainty_is_taught_and_followed_as_its_page_says(hippocampus, tmp_path, type_aleaseg, request):
     """The commands of docs/uncertainty.md, in their order, on real cases; the training is cut short."""
     import shlex

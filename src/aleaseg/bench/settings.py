@@ -52,7 +52,7 @@ class BenchSettings(DatasetSettings):
             folds=self.folds,
             steps=self.steps,
             seed=draw,
-            device=self.device,
+            device=self.settled().device,
             inside=True,
         )
 

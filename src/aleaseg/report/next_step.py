@@ -54,7 +54,5 @@ def next_step(run: str | Path, cases: Any) -> NextStep:
     more = ""
     if doubtful > _GUARDED * len(cases):
         more = "; that is more than a fifth of the cases, so --force or --worst N is needed"
-    words = (
-        f"leaves out {what} with a doubt above 0.5 and says why; with --dry-run nothing is written{more}"
-    )
+    words = f"leaves out {what} with a doubt above 0.5 and says why; --dry-run writes nothing{more}"
     return NextStep(doubtful, f"aleaseg select {shlex.quote(str(run))}", words, look)
