@@ -92,7 +92,7 @@ def main() -> None:
     crossfit.run_folds = timed("folds", in_this_process if asked.profile else crossfit.run_folds, found)  # type: ignore[attr-defined]
     settings = AuditOfFolder(
         asked.dataset,
-        predictions="eye" if asked.fast else "crossfit",
+        predictions="own" if asked.fast else "crossfit",
         groups=asked.groups,
         steps=asked.steps,
         device="cpu",

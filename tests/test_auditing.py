@@ -466,7 +466,7 @@ def test_nothing_of_the_data_set_is_touched(finished):
 # -- headers ---------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("given", [{}, {"extractor": "task"}, {"predictions": "eye"}], ids=str)
+@pytest.mark.parametrize("given", [{}, {"extractor": "task"}, {"predictions": "own"}], ids=str)
 def test_every_header_is_opened_once(tmp_path, write_small, one_process, monkeypatch, given):
     from aleaseg.readers import voxels
 

@@ -171,7 +171,12 @@ FUSIONS = ("mean", "majority", "staple")
 Scale = Annotated[
     float | None, Option("The number that means certain: 1, 10, 100; default: as declared.", "X")
 ]
-Fusion = Annotated[str | None, Option("How raters become one confidence; default: mean.", choices=FUSIONS)]
+Fusion = Annotated[
+    str | None,
+    Option(
+        "How raters become one confidence: mean, majority, staple; default: mean.", "HOW", choices=FUSIONS
+    ),
+]
 
 
 @dataclass(frozen=True)

@@ -196,7 +196,7 @@ def test_an_audit_without_training(fast):
     assert "Looking at masks" in done.stderr
     assert "Cross-fitting" not in done.stderr
     run = Run(folder / "run")
-    assert run.manifest["predictions"]["source"] == "eye"
+    assert run.manifest["predictions"]["source"] == "own"
     assert run.manifest["extractor"]["name"] == "own"
     assert not (folder / "run" / "models").exists()
     cases = run.cases

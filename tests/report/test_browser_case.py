@@ -220,7 +220,7 @@ def test_an_address_of_no_case_says_so(page):
 
 def test_where_nothing_was_trained_nothing_is_called_a_prediction(page, browser, tmp_path, made):
     fake = made.made_run(tmp_path / "run")
-    fake.run.update_manifest(predictions={"source": "eye"})
+    fake.run.update_manifest(predictions={"source": "own"})
     path = write_report(fake.run, fake.dataset, predictions=fake.predictions, workers=1)
     browser.get(path.as_uri())
     page.ready()

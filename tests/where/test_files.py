@@ -125,7 +125,7 @@ def test_arrays_are_written_as_arrays(tmp_path, type_aleaseg):
             gts=label,
             spacing=np.array([1.0, 1.0, 2.5]),
         )
-    run = aleaseg.audit(tmp_path / "npz", tmp_path / "run", extractor="variance", predictions="eye")
+    run = aleaseg.audit(tmp_path / "npz", tmp_path / "run", extractor="variance", predictions="own")
     done = type_aleaseg("export", run.path, "-o", tmp_path / "out", "--cases", "a03")
     assert done.returncode == 0, done.stdout + done.stderr
     with np.load(tmp_path / "out" / "a03" / "doubt.npz", allow_pickle=False) as found:

@@ -1,4 +1,4 @@
-"""Out-of-fold predictions: from cross-fitting, a folder, the reference, or the package's own eye."""
+"""Out-of-fold predictions: from cross-fitting, a folder, the reference, or the package's own network."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _CROSSFIT_SHARE = 0.75
 
 def source_of(settings: AuditSettings, dataset: Dataset) -> str | None:
     """Where predictions come from; cross-fitting needs labels, a folder does not."""
-    trained = settings.predictions in ("crossfit", "eye")  # both start from the labels
+    trained = settings.predictions in ("crossfit", "own")  # both start from the labels
     return str(settings.predictions) if dataset.has_labels or not trained else None
 
 
@@ -37,8 +37,8 @@ def predict_cases(
     if source_of(settings, dataset) is None:
         run.update_manifest(predictions=None)
         return compared
-    if settings.predictions == "eye":
-        return [*compared, _ask_the_eye(run, dataset, settings, progress)]
+    if settings.predictions == "own":
+        return [*compared, _ask_own_network(run, dataset, settings, progress)]
     if settings.predictions != "crossfit":
         return compared + _open_folder(run, dataset, settings)
     if reference is not None:
@@ -47,7 +47,7 @@ def predict_cases(
     return _crossfit(run, dataset, settings, started, progress)
 
 
-def _ask_the_eye(run: Run, dataset: Dataset, settings: AuditSettings, progress: Progress) -> str:
+def _ask_own_network(run: Run, dataset: Dataset, settings: AuditSettings, progress: Progress) -> str:
     from aleaseg.extractors.opinions import give_opinions
 
     about = give_opinions(
@@ -57,7 +57,7 @@ def _ask_the_eye(run: Run, dataset: Dataset, settings: AuditSettings, progress: 
         device=choose_device(settings.device, here=False),
         progress=lambda done, total: progress("look", done, total),
     )
-    run.update_manifest(predictions={"source": "eye", **about})
+    run.update_manifest(predictions={"source": "own", **about})
     return (
         "No network was trained on this data: the label axis compares each mask with the outline that the "
         "package's own prompted network sees where the mask told it to look."

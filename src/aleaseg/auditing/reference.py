@@ -45,7 +45,7 @@ def open_reference(settings: AuditSettings, dataset: Dataset) -> Run | None:
     if dataset.has_labels and settings.predictions == "crossfit" and made_by != "crossfit":
         raise UsageError(
             f"the reference {reference.path} has no models that could predict new cases; "
-            f"{'give --fast, as it did' if made_by == 'eye' else 'give their predictions with `--predictions FOLDER`'}"
+            f"{'give --fast, as it did' if made_by == 'own' else 'give their predictions with `--predictions FOLDER`'}"
         )
     return reference
 

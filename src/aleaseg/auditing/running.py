@@ -161,7 +161,7 @@ def _refuse(settings: AuditSettings, dataset: Dataset, source: str | None) -> No
             "`--measures all` looks inside the networks of cross-fitting; it needs labels, `--predictions crossfit` "
             "and no `--reference`"
         )
-    if source not in (None, "crossfit", "eye"):
+    if source not in (None, "crossfit", "own"):
         from aleaseg.predictions.folder import PredictionFolder
 
         PredictionFolder(source, dataset)

@@ -41,9 +41,9 @@ class AuditSettings(DatasetSettings):
     predictions: Annotated[
         str | Path,
         Option(
-            "crossfit; eye: as --fast; or a folder of out-of-fold predictions.",
-            "crossfit|eye|FOLDER",
-            form=path_unless("crossfit", "eye"),
+            "crossfit; own: as --fast; or a folder of out-of-fold predictions.",
+            "crossfit|own|FOLDER",
+            form=path_unless("crossfit", "own"),
         ),
     ] = "crossfit"
     extractor: Annotated[

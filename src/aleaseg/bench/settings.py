@@ -143,7 +143,7 @@ class DownstreamSettings(BenchSettings):
     ] = "plain"
     held_out: Annotated[float, Option("Share of the cases in the clean test part, in whole groups.")] = 0.25
     measures: Annotated[str, Option("Measures that decide what is left out; empty: none.", "A,B")] = (
-        "doubt,label_doubt,softmin,auv,auv/foreground"
+        "doubt, label_doubt, softmin, auv, auv/foreground"
     )
     randoms: Annotated[int, Option("Number of random choices.", least=1)] = 2
     trainings: Annotated[int, Option("Trainings of each choice, from the seeds 0, 1, ...", least=1)] = 3

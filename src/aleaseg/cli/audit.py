@@ -80,4 +80,4 @@ def _without_training(settings: AuditOfFolder) -> AuditOfFolder:
             raise UsageError(
                 f"--fast trains nothing, and --{name} is about training; leave one of them out"
             )
-    return replace(settings, predictions="eye")
+    return replace(settings, predictions="own")

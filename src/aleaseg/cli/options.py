@@ -82,7 +82,7 @@ def _said(name: str, hint: Any, option: Option) -> Any:
         return typer.Argument(help=option.help, metavar=metavar or name.upper())
     names = option.names or (f"--{name.replace('_', '-')}",)
     if hint is bool or option.choices:
-        metavar = "|".join(option.choices) or None
+        metavar = option.metavar or "|".join(option.choices) or None
     return typer.Option(*names, help=option.help, metavar=metavar, min=option.least)
 
 

@@ -186,7 +186,8 @@ class OutcomeSettings(DatasetSettings):
     task: Annotated[
         str | None,
         Option(
-            "Default: classification if the target has few values.",
+            "regression or classification; default: classification if the target has few values.",
+            "TASK",
             choices=("regression", "classification"),
         ),
     ] = None

@@ -1,4 +1,4 @@
-"""The eye: from a case to one class map per class."""
+"""Extractors: from a case to one class map per class."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def names() -> list[str]:
     return [*_OURS, *sorted({point.name for point in entry_points(group=GROUP)} - set(_OURS))]
 
 
-# What an eye that nobody asked for may take of one core.
+# What an extractor that nobody asked for may take of one core.
 _LONGEST_SECONDS = 1800
 
 
@@ -100,7 +100,7 @@ def choose_extractor(
     if settings.name != "auto":
         extractor_class(settings.name)
         return settings.name, "asked for"
-    if predictions == "eye":
+    if predictions == "own":
         return "own", "the package's own network looks at the masks anyway"
     from aleaseg.extractors.weights import find
 

@@ -1,4 +1,4 @@
-"""What every extractor is: the eye that S and AUV look through."""
+"""What every extractor is: what S and AUV are computed from."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The image itself as the eye: for intensity variance, the paper's simplest rival."""
+"""The image itself as the extractor: for intensity variance, the paper's simplest rival."""
 
 from __future__ import annotations
 

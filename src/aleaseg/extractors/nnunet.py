@@ -1,4 +1,4 @@
-"""nnU-Net as the eye: a trained results folder's logits, each case by the fold that did not see it.
+"""nnU-Net as the extractor: a trained results folder's logits, each case by the fold that did not see it.
 
 The `nnU-Net` row of Table 1 of arXiv 2604.10963, with a full training in place of this
 package's small network.

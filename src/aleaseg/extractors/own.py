@@ -1,4 +1,4 @@
-"""An eye of our own: small, prompted, in the package, taught on synthetic shapes alone.
+"""The package's own network: small, prompted, in the package, taught on synthetic shapes alone.
 
 One and a half million numbers; it sees a square of 64 pixels about the thing, slice by
 slice with the neighbours. It was never shown an image of a patient.

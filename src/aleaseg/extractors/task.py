@@ -1,4 +1,4 @@
-"""The task network as the eye: the logits of the network that did not see the case."""
+"""The task network as the extractor: the logits of the network that did not see the case."""
 
 from __future__ import annotations
 

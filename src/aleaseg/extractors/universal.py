@@ -1,4 +1,4 @@
-"""The CLIP-Driven Universal Model as the eye: the class by its name, one head a class, CT only.
+"""The CLIP-Driven Universal Model as the extractor: the class by its name, one head a class, CT only.
 
 Liu et al., ICCV 2023, arXiv 2301.00785; the third extractor of arXiv 2604.10963. The text
 embeddings of its 32 classes are part of the weights, so no text encoder is needed. The volume is

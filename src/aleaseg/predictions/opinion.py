@@ -88,7 +88,7 @@ class Opinions:
         dataset: classes.
     """
 
-    source = "eye"
+    source = "own"
 
     def __init__(self, run: Run, dataset: Dataset) -> None:
         self.run = run

@@ -55,7 +55,7 @@ class CaseFacts:
         }
         source = (self.manifest.get("predictions") or {}).get("source")
         # Where nothing was trained nothing is predicted: the package's own network saw the mask.
-        self.prediction = "prompted outline" if source == "eye" else "prediction"
+        self.prediction = "prompted outline" if source == "own" else "prediction"
         self._row = {str(case): row for row, case in enumerate(self.cases["case"])}
         self._cells = values(self.cases, "reasons") if "reasons" in self.cases else [""] * len(self.cases)
 

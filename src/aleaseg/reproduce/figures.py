@@ -43,7 +43,7 @@ _FIGURES: list[tuple[int, str, str, _Draw]] = []
 def figure_cells(datasets: Sequence[Prepared], settings: ReproduceSettings) -> dict[str, Cell]:
     """What the figures are drawn from, by what for; of LiTS where it is there, else of the first data set."""
     data = next((one for one in datasets if one.name == "lits"), datasets[0])
-    eye = settings.protocol.eye
+    eye = settings.protocol.extractor
     return {
         "raw": Scores(data.name, eye, "raw"),
         "foreground": Scores(data.name, eye, "foreground"),

@@ -199,7 +199,7 @@ def _about(settings: ReproduceSettings, made: Plan, device: str) -> dict[str, st
     said: dict[str, Any] = {
         "preset": f"{settings.preset}: trainer {protocol.trainer}, networks {protocol.size}, steps "
         f"{protocol.steps or 'as the preset has them'}, seeds {protocol.seeds}, random cuts {protocol.randoms}, "
-        f"eye {protocol.eye}",
+        f"extractor {protocol.extractor}",
         "data": "; ".join(
             f"{data.title}: {data.train} cases to train on, {data.test} to test on, classes {', '.join(data.classes)}"
             for data in made.datasets.values()

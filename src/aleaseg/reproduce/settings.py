@@ -24,7 +24,7 @@ class Preset:
             32, one of them longer than 32.
         batch: patches a step; None: the trainer's preset.
         crossfit_steps: of each fold of the task network; None: a rule on the data.
-        eye: whose AUV cuts where the paper has MedSAM2.
+        extractor: whose AUV cuts where the paper has MedSAM2.
         seeds: trainings of every row, from the seeds 0, 1, ...; the paper has one.
         randoms: cuts by lot beside each cut; the paper has none.
     """
@@ -35,7 +35,7 @@ class Preset:
     patch: Mapping[int, tuple[int, ...]]
     batch: int | None
     crossfit_steps: int | None
-    eye: str
+    extractor: str
     seeds: int
     randoms: int
 
@@ -68,7 +68,7 @@ class ReproduceSettings(Settings):
         tuple[str, ...],
         Option("Only these of the data sets in the folder: lits,word,...", "A,B", form=_names),
     ] = ()
-    eye: Annotated[
+    extractor: Annotated[
         str, Option("The extractor whose AUV makes the cuts; default: medsam2, with tiny own.", "NAME")
     ] = ""
     target: Annotated[str, Option("Class of the one-class rows; default: the tumour.", "CLASS")] = ""
@@ -95,4 +95,4 @@ class ReproduceSettings(Settings):
             for name in ("steps", "crossfit_steps", "seeds", "randoms")
             if (value := getattr(self, name)) is not None
         }
-        return replace(preset, eye=self.eye or preset.eye, **said)
+        return replace(preset, extractor=self.extractor or preset.extractor, **said)

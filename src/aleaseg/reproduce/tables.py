@@ -43,7 +43,7 @@ class _Asked:
     @property
     def eye(self) -> str:
         """Whose AUV cuts where the paper has MedSAM2."""
-        return self.settings.protocol.eye
+        return self.settings.protocol.extractor
 
     @property
     def lits(self) -> Prepared:

@@ -97,7 +97,7 @@ def score_case(
         try:
             eye, about, spectra = eye_rows(extractor.class_maps(case), present, dataset, extractor)
             # Where the prediction is that eye's outline already, the same network gives no second opinion.
-            asked = predictions is not None and predictions.source == "eye"
+            asked = predictions is not None and predictions.source == "own"
             rows += [row for row in eye if not (asked and row.measure == "own_dice")]
         except CaseError as error:
             troubles.append(str(error))

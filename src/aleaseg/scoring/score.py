@@ -137,7 +137,7 @@ def _finished(run: Run, case: Case, seen: str) -> bool:
 def _prediction_stamps(run: Run, dataset: Dataset) -> dict[str, str]:
     """What each case's predictions were made from: where that changed, the case is scored again."""
     named = run.manifest.get("predictions") or {}
-    if named.get("source") in ("crossfit", "eye"):
+    if named.get("source") in ("crossfit", "own"):
         return {case.id: _stamp([run.prediction_file(case.id)]) for case in dataset.cases}
     if named.get("source") == "folder":
         folder = PredictionFolder(named["path"], dataset)
