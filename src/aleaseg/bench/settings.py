@@ -206,7 +206,7 @@ class ConfidenceSettings(BenchSettings):
     labels: Annotated[
         tuple[str, ...] | None,
         Option(
-            "Ways to learn, as train --labels has them; default: the thresholds that the data can tell apart, and "
+            "Ways to learn, as in train --labels; default: the thresholds that the data can tell apart, and "
             "every other way.",
             "WAY,WAY",
             form=_ways,

@@ -50,7 +50,9 @@ def shared_out(
 Share = Annotated[
     str | None,
     typer.Option(
-        "--part", help="Only this share of the cases, for job arrays; see merge.", metavar="NUMBER/PARTS"
+        "--part",
+        help="Only this share of the cases, for job arrays; each says what comes next.",
+        metavar="NUMBER/PARTS",
     ),
 ]
 

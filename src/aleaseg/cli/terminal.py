@@ -57,7 +57,7 @@ _STAGES = {
     "compare": "Training",
     "evaluate": "Measuring",
     "features": "Measuring",
-    "foretell": "Foretelling",
+    "foretell": "Predicting outcomes",
     "fit": "Training",
     "predict": "Predicting",
 }

@@ -82,7 +82,7 @@ class Problem:
 
 @dataclass(frozen=True)
 class Scores:
-    """How well a set of features foretells the target.
+    """How well a set of features predicts the target.
 
     Attributes:
         values: metric -> its mean over the repeats.

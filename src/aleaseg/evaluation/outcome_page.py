@@ -31,7 +31,7 @@ def outcome_table(rows: pd.DataFrame) -> Table:
         ]
         p = row.get("p")
         found.append(Row([*cells, Cell(p_value(p) if p is not None and p == p else "")]))
-    return Table("What foretells the target", columns, found)
+    return Table("What predicts the target", columns, found)
 
 
 def outcome_markdown(rows: pd.DataFrame, manifest: Mapping[str, Any]) -> str:

@@ -2,7 +2,7 @@
 
 manifest.json   what was asked, and of which data
 features.csv    a row for each case: numbers of its predicted and reference masks
-outcome.csv     a row for each set of features: how well it foretells the target, with intervals
+outcome.csv     a row for each set of features: how well it predicts the target, with intervals
 foretold.csv    what is foretold of each patient (or case), the mean over the repeats
 outcome.md      the same to read
 """
@@ -74,7 +74,7 @@ def outcome(
     progress: Progress = lambda stage, done, total: None,
     workers: int | None = None,
 ) -> Outcome:
-    """Foretell a target from frozen masks, and from what stands beside them.
+    """Predict a target from frozen masks, and from what stands beside them.
 
     Args:
         settings: what is asked.

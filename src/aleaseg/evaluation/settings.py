@@ -109,7 +109,7 @@ class EvaluationSettings(_Measuring):
         tuple[str, ...],
         Option(
             "Predictions of noisy images (predict --noise), for distance and noise.",
-            "DIR,DIR",
+            "FOLDER,FOLDER",
             form=whole_paths,
         ),
     ] = ()
@@ -165,7 +165,7 @@ class CompareSettings(_Measuring):
 
 @dataclass(frozen=True)
 class OutcomeSettings(DatasetSettings):
-    """What decides how well masks foretell a target."""
+    """What decides how well masks predict a target."""
 
     # Told here again, so that it is typed first.
     dataset: Annotated[

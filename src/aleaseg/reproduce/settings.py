@@ -75,7 +75,7 @@ class ReproduceSettings(Settings):
     steps: Annotated[int | None, Option("Steps of every training; default: the preset's.", least=1)] = None
     crossfit_steps: Annotated[int | None, Option("Steps of each fold of the task network.", least=1)] = None
     seeds: Annotated[int | None, Option("Trainings of every row.", least=1)] = None
-    randoms: Annotated[int | None, Option("Random cuts for each cut.", least=0)] = None
+    randoms: Annotated[int | None, Option("Random cuts of the same size beside each cut.", least=0)] = None
     groups: Annotated[
         str | None,
         Option(
