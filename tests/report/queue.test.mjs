@@ -37,6 +37,17 @@ test("the bad end comes first, and what has no number last", () => {
   assert.deepEqual(plain(q.rows()), [4, 3, 2, 1, 0]);
 });
 
+test("a shuffled table stays as it was shuffled until another order is asked for", () => {
+  const blind = { ...one, data: { case: ["c", "a", "e", "b", "d"], shuffled: true }, has: () => false };
+  const q = ALEASEG.queue(blind);
+  assert.deepEqual(plain(q.rows()), [0, 1, 2, 3, 4]);
+  assert.equal(q.address(), "");
+  q.set({ sort: "case" });
+  assert.deepEqual(plain(q.rows()), [1, 3, 0, 4, 2]);
+  q.read("");
+  assert.deepEqual(plain(q.rows()), [0, 1, 2, 3, 4]);
+});
+
 test("words, axes, flags and ranges narrow it together", () => {
   const q = queue();
   q.set({ search: "noise  image" });

@@ -136,6 +136,19 @@ def test_two_raters_and_the_blind(page):
     page.until("document.querySelectorAll('#sheet .tile').length === 1")
 
 
+def test_a_blind_review_shows_the_cases_shuffled(browser, Page, start_server, reviewed, asking):
+    _, address = start_server(reviewed, "--blind", "--rater", "cleo")
+    here = Page(browser, asking(address))
+    here.open()
+    shown = "return [...document.querySelectorAll('#sheet .tile .id')].map((one) => one.title)"
+    here.until("document.querySelectorAll('#sheet .tile .id').length > 3")
+    names = here.run(shown)
+    assert names == here.server.json("/api/queue")["case"][: len(names)]
+    assert names != sorted(names)
+    assert here.run("return document.getElementById('sort').selectedOptions[0].textContent") == "shuffled"
+    here.run("localStorage.clear()")
+
+
 def kappa(pairs):
     """Cohen's, of [(one says, the other says)]."""
     agree = np.mean([a == b for a, b in pairs])

@@ -254,6 +254,7 @@ def test_the_blind_see_no_scores_and_no_others(reviewed, start_server, asking, e
     assert sorted(queue["case"]) == CASES
     assert queue["numbers"] == {}
     assert queue["case"] != CASES
+    assert queue["shuffled"] is True
     assert not any(queue["reasons"]["rows"])
     case = blind.json(f"/api/case/{file_name(CASES[3])}")
     assert (case["reasons"], case["statistics"], case["classes"]) == ([], [], [])

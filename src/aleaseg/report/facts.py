@@ -26,7 +26,9 @@ def in_order(cases: pd.DataFrame) -> pd.DataFrame:
     """The cases by doubt, the highest first; without it by out-of-fold Dice, lowest first; then by id."""
     keys = pd.DataFrame({"case": cases["case"].astype(str)})
     keys["doubt"] = -values(cases, "doubt") if "doubt" in cases else np.nan
-    keys["oof_dice"] = values(cases, "oof_dice") if "oof_dice" in cases else np.nan
+    # Of two equal doubts the id decides, as in the terminal and in a selection.
+    dice = values(cases, "oof_dice") if "oof_dice" in cases else np.nan
+    keys["oof_dice"] = np.where(np.isnan(keys["doubt"]), dice, np.nan)
     order = keys.sort_values(["doubt", "oof_dice", "case"], na_position="last", kind="stable").index
     return cases.loc[order].reset_index(drop=True)
 

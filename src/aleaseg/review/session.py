@@ -243,6 +243,7 @@ def _hide(data: dict[str, Any]) -> None:
     data["numbers"], data["columns"] = {}, []
     data["reasons"] = {"texts": [], "rows": [[] for _ in data["case"]]}
     data["plane"] = {"texts": [""], "codes": [0] * len(data["case"])}
+    data["shuffled"] = True
     order = list(range(len(data["case"])))
     random.Random(hashlib.sha256(data["key"].encode()).digest()).shuffle(order)
     for name in ("case", "hash", "thumb", "pictures", "mosaic"):

@@ -5,8 +5,9 @@
 // `more`: further filters, name -> (row) => whether it is shown.
 ALEASEG.queue = (one, isFlagged = () => false, more = {}) => {
   const FIRST = ["doubt", "oof_dice", "image_doubt", "label_doubt", "auv", "perception_scale"];
-  const sort = FIRST.find(one.has) || "case";
-  const badFirst = (name) => name !== "case" && one.sign(name) >= 0;
+  // "given": as the table has them; for a blind review it was shuffled.
+  const sort = one.data.shuffled ? "given" : FIRST.find(one.has) || "case";
+  const badFirst = (name) => !["case", "given"].includes(name) && one.sign(name) >= 0;
   const start = () => ({ search: "", show: "all", sort, down: badFirst(sort), view: "pictures", ranges: {} });
   const state = start();
   const listeners = [];
@@ -47,6 +48,7 @@ ALEASEG.queue = (one, isFlagged = () => false, more = {}) => {
   }
 
   function compare(a, b) {
+    if (state.sort === "given") return a - b;
     if (state.sort === "case") {
       const order = one.data.case[a] < one.data.case[b] ? -1 : 1;
       return state.down ? -order : order;
@@ -97,7 +99,7 @@ ALEASEG.queue = (one, isFlagged = () => false, more = {}) => {
     const asked = new URLSearchParams(text);
     const found = start();
     const name = (asked.get("sort") || "").replace(/^-/, "");
-    if (name === "case" || one.has(name)) [found.sort, found.down] = [name, asked.get("sort").startsWith("-")];
+    if (name === "case" || name === sort || one.has(name)) [found.sort, found.down] = [name, asked.get("sort").startsWith("-")];
     found.search = asked.get("search") || "";
     if (Object.hasOwn(SHOWN, asked.get("show") || "")) found.show = asked.get("show");
     if (asked.get("view") === "table") found.view = "table";

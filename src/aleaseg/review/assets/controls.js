@@ -20,6 +20,7 @@ ALEASEG.reviewControls = (one, queue, host, looking) => {
     ...(one.has("doubt") ? { suspects: "suspects", image: "image doubt", label: "label doubt" } : {}) };
   const shown = h("select", { id: "show", "aria-label": "Which cases", onchange: () => queue.set({ show: shown.value }) }, Object.entries(kinds).map(([name, title]) => option(name, title)));
   const sorter = h("select", { id: "sort", "aria-label": "Order", onchange: choose },
+    data.shuffled ? option("given", "shuffled") : null,
     data.columns.filter((column) => one.has(column.name)).map((column) => option(column.name, `by ${column.title.toLowerCase()}`)), option("case", "by id"));
   const count = h("span", { class: "muted", role: "status" });
   const sample = h("p", { class: "sample", id: "sample", hidden: true });

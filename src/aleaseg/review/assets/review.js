@@ -303,6 +303,8 @@
     saidAt = setTimeout(() => { byId("said").textContent = ""; }, 4000);
   }
 
+  // A name typed here counts where the review is begun again under the same name, not under another one.
+  const ofRater = `rater ${data.key} ${about.rater}`;
   byId("rater").value = rater;
   byId("rater").addEventListener("change", async () => {
     const name = byId("rater").value.trim().slice(0, 64);
@@ -311,13 +313,13 @@
       return;
     }
     rater = name;
-    kept(`rater ${data.key}`, rater);
+    kept(ofRater, rater);
     done.length = 0;
     verdicts.clear();
     await refresh();
     show();
   });
-  if (kept(`rater ${data.key}`)) byId("rater").value = rater = kept(`rater ${data.key}`);
+  if (kept(ofRater)) byId("rater").value = rater = kept(ofRater);
 
   function setBlind(on) {
     blind = about.blind || on;
