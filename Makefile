@@ -33,6 +33,7 @@ $(STAMP): $(PACKAGE)
 
 demo: $(PACKAGE)
 	$(BIN)/aleaseg demo -o demo
+	@echo "To type these commands: . $(BIN)/activate"
 
 # The documentation as a site that opens from disk; a link that leads nowhere is an error.
 docs: $(STAMP)

@@ -75,7 +75,7 @@ def raters(settings: RatersSettings, out: Out, scheduler: Scheduler = None) -> N
         write_raters(followed, out)
     names = ["measure", "sees", "raw", "adjusted"]
     rows = followed.measures.sort_values("raw", ascending=False)[names].to_numpy().tolist()
-    show_table("Spearman with the raters' disagreement (high = follows it)", names, rows)
+    show_table("Spearman's correlation with the raters' disagreement (high = follows it)", names, rows)
     say(f"Page: {out / 'raters.md'}")
 
 

@@ -268,7 +268,7 @@ def show_list(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]])
 
 
 def show_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """A table of names and numbers, the first column names."""
+    """A table of names and numbers, the first column names; a dash where there is no number."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
     from rich.text import Text
@@ -278,8 +278,12 @@ def show_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]
     for number, name in enumerate(columns):
         table.add_column(name, justify="right" if number else "left", overflow="fold")
     for row in rows:
-        table.add_row(*(Text(f"{cell:.3f}" if isinstance(cell, float) else str(cell)) for cell in row))
+        table.add_row(*(Text(_three(cell) if isinstance(cell, float) else str(cell)) for cell in row))
     _console().print(table)
+
+
+def _three(cell: float) -> str:
+    return f"{cell:.3f}" if cell == cell else "–"
 
 
 def _number(cell: Any) -> float:
