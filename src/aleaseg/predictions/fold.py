@@ -1,6 +1,6 @@
-"""One fold, as a process of its own: `python -m aleaseg.predictions.fold RUN FOLD [SECONDS]`.
+"""Folds, in a process of their own: `python -m aleaseg.predictions.fold RUN FOLD[,FOLD...] [SECONDS]`.
 
-Trains, predicts the cases held out, writes models/fold_K.safetensors and .json.
+Of each in turn: trains, predicts the cases held out, writes models/fold_K.safetensors and .json.
 Tells its parent how far it is, a JSON line at a time; where the parent is gone
 the pipe breaks and the process ends.
 """
@@ -36,7 +36,7 @@ def main(run_path: str, fold: int, seconds: float | None) -> None:
     plan = replace(plan, schedule=replace(plan.schedule, seconds=seconds))
 
     def tell(done: int) -> None:
-        sys.stdout.write(json.dumps({"done": done}) + "\n")
+        sys.stdout.write(json.dumps({"fold": fold, "done": done}) + "\n")
         sys.stdout.flush()
 
     network = draw_network(plan)
@@ -68,7 +68,8 @@ def main(run_path: str, fold: int, seconds: float | None) -> None:
 
 if __name__ == "__main__":
     try:
-        main(sys.argv[1], int(sys.argv[2]), float(sys.argv[3]) if len(sys.argv) > 3 else None)
+        for each in sys.argv[2].split(","):
+            main(sys.argv[1], int(each), float(sys.argv[3]) if len(sys.argv) > 3 else None)
     except BrokenPipeError:
         sys.stderr.write("the parent process is gone\n")
         sys.exit(1)
