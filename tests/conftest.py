@@ -20,7 +20,10 @@ HERE = Path(__file__).resolve().parent
 def pytest_configure(config):
     import torch
 
+    from aleaseg.extras import spare_monai
+
     torch.set_num_threads(1)
+    spare_monai()  # as the program does
     # Files are tested side by side, one to a core: a verb that started a worker for every core would start them anew
     # in every test. Tests of workers say how many they want.
     os.environ.setdefault("LOKY_MAX_CPU_COUNT", "1")

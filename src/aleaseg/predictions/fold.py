@@ -11,6 +11,7 @@ import json
 import sys
 from dataclasses import replace
 
+from aleaseg.extras import spare_monai
 from aleaseg.predictions.inside import foreground_units
 from aleaseg.predictions.learning import Watch
 from aleaseg.predictions.networks import predict_case, write_prediction
@@ -67,6 +68,7 @@ def main(run_path: str, fold: int, seconds: float | None) -> None:
 
 
 if __name__ == "__main__":
+    spare_monai()
     try:
         for each in sys.argv[2].split(","):
             main(sys.argv[1], int(each), float(sys.argv[3]) if len(sys.argv) > 3 else None)
