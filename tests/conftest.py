@@ -162,11 +162,7 @@ def finished(tmp_path_factory) -> Finished:
     """24 small cases, three of them spoilt, audited by two folds of eight steps."""
     folder = tmp_path_factory.mktemp("finished")
     faults = write_small(folder / "data set")
-    done = type_command(
-        "audit",
-        *(folder / "data set", "-o", folder / "run", *Finished.options),
-        env={"LOKY_MAX_CPU_COUNT": "2"},  # as on most machines
-    )
+    done = type_command("audit", folder / "data set", "-o", folder / "run", *Finished.options)
     assert done.returncode == 0, done.stderr
     return Finished(folder / "data set", folder / "run", faults, done)
 

@@ -24,7 +24,11 @@ def test_optional_packages_are_hidden_from_monai_alone(tmp_path, spared, found):
         (tmp_path / name / "__init__.py").write_text(text)
     code = (
         f"import sys; sys.path.insert(0, {str(tmp_path)!r}); from aleaseg.extras import spare_monai\n"
-        + ("spare_monai(); spare_monai(); assert str(sys.meta_path).count('_Unasked') == 1\n" if spared else "")
+        + (
+            "spare_monai(); spare_monai(); assert str(sys.meta_path).count('_Unasked') == 1\n"
+            if spared
+            else ""
+        )
         + "import monai; print(monai.found); import matplotlib, transformers; print(transformers.__file__)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
