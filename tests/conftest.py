@@ -20,7 +20,10 @@ HERE = Path(__file__).resolve().parent
 def pytest_configure(config):
     import torch
 
+    from aleaseg.extras import spare_monai
+
     torch.set_num_threads(1)
+    spare_monai()  # as the program does
     # Files are tested side by side, one to a core: a verb that started a worker for every core would start them anew
     # in every test. Tests of workers say how many they want.
     os.environ.setdefault("LOKY_MAX_CPU_COUNT", "1")
@@ -109,14 +112,32 @@ def type_command(*words, cwd=None, env=None, timeout=180):
     )
 
 
-def type_in_process(*words):
+def folds_here(run, plan, todo, workers, seconds, progress):
+    """In the place of `run_folds`: by this process, one after the other."""
+    from aleaseg.predictions import fold, processes
+    from aleaseg.work import elsewhere
+
+    if elsewhere() is not None:
+        processes.run_folds(run, plan, todo, workers, seconds, progress)
+        return
+    for number in todo:
+        with redirect_stdout(io.StringIO()):  # what it tells its parent
+            fold.main(str(run.path), number, seconds)
+        progress("train", number + 1, len(plan.folds))
+
+
+def type_in_process(*words, cwd=None, env=None):
     """The command line as `type_command` has it, in this process on one core: what it needs is imported already."""
     from aleaseg.cli import main
+    from aleaseg.predictions import crossfit
 
     out, err, status = io.StringIO(), io.StringIO(), 0
     with redirect_stdout(out), redirect_stderr(err), pytest.MonkeyPatch.context() as patch:
-        patch.setenv("COLUMNS", "80")
-        patch.setenv("LOKY_MAX_CPU_COUNT", "1")
+        for name, value in {"COLUMNS": "80", "LOKY_MAX_CPU_COUNT": "1", **(env or {})}.items():
+            patch.setenv(name, value)
+        if cwd is not None:
+            patch.chdir(cwd)
+        patch.setattr(crossfit, "run_folds", folds_here)
         patch.setattr(sys, "argv", ["aleaseg", *map(str, words)])
         try:
             main()
@@ -141,11 +162,7 @@ def finished(tmp_path_factory) -> Finished:
     """24 small cases, three of them spoilt, audited by two folds of eight steps."""
     folder = tmp_path_factory.mktemp("finished")
     faults = write_small(folder / "data set")
-    done = type_command(
-        "audit",
-        *(folder / "data set", "-o", folder / "run", *Finished.options),
-        env={"LOKY_MAX_CPU_COUNT": "2"},  # as on most machines
-    )
+    done = type_command("audit", folder / "data set", "-o", folder / "run", *Finished.options)
     assert done.returncode == 0, done.stderr
     return Finished(folder / "data set", folder / "run", faults, done)
 

@@ -138,7 +138,7 @@ def test_the_tables_say_what_could_not_be_used(audited, what):
     assert np.isnan(row["doubt"]) != of_label
 
 
-def test_mended_and_run_again_the_sound_are_not_scored_again(audited, write_small, type_aleaseg, tmp_path):
+def test_mended_and_run_again_the_sound_are_not_scored_again(audited, write_small, type_here, tmp_path):
     folder, words, _ = audited
     write_small(
         tmp_path / "sound",
@@ -153,7 +153,7 @@ def test_mended_and_run_again_the_sound_are_not_scored_again(audited, write_smal
     before = mended.read_bytes()
     shutil.copy(tmp_path / "sound" / "imagesTr" / mended.name, mended)
     try:
-        done = type_aleaseg(*words)
+        done = type_here(*words)
     finally:
         mended.write_bytes(before)
     assert done.returncode == 1

@@ -79,12 +79,12 @@ def test_the_spoilt_cases_are_the_most_doubtful(finished):
     assert "order:left and right=" in cases.loc[kind["classes swapped"], "reasons"]
 
 
-def test_the_same_again_changes_nothing_and_other_settings_are_refused(finished, type_aleaseg):
+def test_the_same_again_changes_nothing_and_other_settings_are_refused(finished, type_here):
     tables = {p.name: p.read_bytes() for p in finished.run.glob("*.csv")}
-    again = type_aleaseg("score", finished.dataset, "-o", finished.run, *finished.options)
+    again = type_here("score", finished.dataset, "-o", finished.run, *finished.options)
     assert again.returncode == 0, again.stderr
     assert {p.name: p.read_bytes() for p in finished.run.glob("*.csv")} == tables
-    other = type_aleaseg(
+    other = type_here(
         "audit", finished.dataset, "-o", finished.run, "--groups", r"^(g\d)", "--steps", "9", "--seed", "4"
     )
     assert other.returncode == 2
@@ -105,9 +105,9 @@ def test_the_same_again_changes_nothing_and_other_settings_are_refused(finished,
     ],
 )
 def test_arguments_that_cannot_work_end_with_2_and_leave_nothing(
-    finished, type_aleaseg, tmp_path, words, parts
+    finished, type_here, tmp_path, words, parts
 ):
-    done = type_aleaseg("audit", finished.dataset, "-o", tmp_path / "run", *words, cwd=tmp_path)
+    done = type_here("audit", finished.dataset, "-o", tmp_path / "run", *words, cwd=tmp_path)
     assert done.returncode == 2, done.stdout + done.stderr
     one_line(done, *parts)
     assert not (tmp_path / "run").exists()
@@ -121,11 +121,11 @@ def test_typers_own_refusals_end_with_2(type_aleaseg, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_a_folder_that_is_no_data_set(type_aleaseg, tmp_path):
+def test_a_folder_that_is_no_data_set(type_here, tmp_path):
     (tmp_path / "letters").mkdir()
     (tmp_path / "letters" / "thesis.txt").write_text("important")
     for folder in ("letters", "nowhere"):
-        done = type_aleaseg("audit", tmp_path / folder, "-o", tmp_path / "run")
+        done = type_here("audit", tmp_path / folder, "-o", tmp_path / "run")
         assert done.returncode == 2
         assert "Traceback" not in done.stderr
         assert folder in done.stderr
@@ -133,20 +133,20 @@ def test_a_folder_that_is_no_data_set(type_aleaseg, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-def test_a_folder_with_other_files_is_not_written_into(finished, type_aleaseg, tmp_path):
+def test_a_folder_with_other_files_is_not_written_into(finished, type_here, tmp_path):
     (tmp_path / "thesis.txt").write_text("important")
-    done = type_aleaseg("audit", finished.dataset, "-o", tmp_path)
+    done = type_here("audit", finished.dataset, "-o", tmp_path)
     assert done.returncode == 2
     one_line(done, "holds other files")
-    done = type_aleaseg("audit", finished.dataset, "-o", tmp_path / "thesis.txt")
+    done = type_here("audit", finished.dataset, "-o", tmp_path / "thesis.txt")
     assert done.returncode == 2
     one_line(done, "thesis.txt")
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
 
 
 @pytest.mark.parametrize("verb", ["report", "select"])
-def test_a_folder_that_is_no_run(type_aleaseg, tmp_path, verb):
-    done = type_aleaseg(verb, tmp_path)
+def test_a_folder_that_is_no_run(type_here, tmp_path, verb):
+    done = type_here(verb, tmp_path)
     assert done.returncode == 2
     one_line(done, str(tmp_path), "does not exist")
     assert not list(tmp_path.iterdir())
@@ -178,9 +178,9 @@ def test_select_says_what_a_cut_removes_and_writes_it(finished, type_aleaseg):
     assert "Nothing was written." in refused.stdout
 
 
-def test_a_dry_run_says_which_and_why_and_writes_nothing(finished, type_aleaseg, tmp_path):
+def test_a_dry_run_says_which_and_why_and_writes_nothing(finished, type_here, tmp_path):
     run = shutil.copytree(finished.run, tmp_path / "run", ignore=shutil.ignore_patterns("selection"))
-    done = type_aleaseg("select", run, "--dry-run")
+    done = type_here("select", run, "--dry-run")
     assert done.returncode == 0, done.stderr
     assert done.stdout.rstrip().endswith("Nothing was written (--dry-run).")
     assert set(re.findall(r"g\d_\d\d", done.stdout)) == set(finished.faults)
@@ -200,20 +200,20 @@ def test_the_next_step_of_the_audit_is_the_default_cut(finished, type_aleaseg):
     assert f"{len(finished.faults)} of 24 cases dropped" in dropped
 
 
-def test_cases_are_kept_dropped_and_listed_by_hand(finished, type_aleaseg, tmp_path):
+def test_cases_are_kept_dropped_and_listed_by_hand(finished, type_here, tmp_path):
     run = shutil.copytree(finished.run, tmp_path / "run", ignore=shutil.ignore_patterns("selection"))
     first, second, third = sorted(finished.faults)
     sound = next(case for case in ("g0_00", "g1_01") if case not in finished.faults)
-    done = type_aleaseg("select", run, "--keep", first, "--drop", sound, "--as", "csv")
+    done = type_here("select", run, "--keep", first, "--drop", sound, "--as", "csv")
     assert done.returncode == 0, done.stderr
     table = read_table(run / "selection" / "selection.csv").set_index("case")
     gone = {case for case, kept in table["kept"].items() if str(kept).lower() == "false"}
     assert gone == {second, third, sound}
     (tmp_path / "flagged.txt").write_text(f"# mine\n{sound}\n\n{first}\n")
-    listed = type_aleaseg("select", run, "--list", tmp_path / "flagged.txt", "--dry-run")
+    listed = type_here("select", run, "--list", tmp_path / "flagged.txt", "--dry-run")
     assert "2 of 24 cases dropped: those that flagged.txt lists" in listed.stdout
     assert second not in listed.stdout
-    wrong = type_aleaseg("select", run, "--drop", f"{first}x")
+    wrong = type_here("select", run, "--drop", f"{first}x")
     assert wrong.returncode == 2
     one_line(wrong, first, "near it")
 
@@ -259,8 +259,8 @@ def test_a_flag_takes_nothing_and_every_option_says_what_it_takes(type_aleaseg):
 
 
 @pytest.mark.parametrize("option", [("--steps", "10"), ("--budget", "5"), ("--predictions", "oof")])
-def test_fast_trains_nothing_and_refuses_what_is_about_training(type_aleaseg, tmp_path, option):
-    done = type_aleaseg("audit", tmp_path, "-o", tmp_path / "run", "--fast", *option)
+def test_fast_trains_nothing_and_refuses_what_is_about_training(type_here, tmp_path, option):
+    done = type_here("audit", tmp_path, "-o", tmp_path / "run", "--fast", *option)
     assert done.returncode == 2
     one_line(done, "--fast", option[0], "leave")
 

@@ -95,14 +95,14 @@ def test_a_run_from_before_the_setting_goes_on(tmp_path, finished):
         run_audit(dataclasses.replace(settings, measures="all"), Run(tmp_path / "run"), page=False)
 
 
-def test_the_command_line_knows_it(tmp_path, finished, type_aleaseg):
-    done = type_aleaseg(
+def test_the_command_line_knows_it(tmp_path, finished, type_here):
+    done = type_here(
         *("score", finished.dataset, "-o", tmp_path / "run", "--measures", "all"),
         *("--predictions", finished.dataset / "labelsTr"),
     )
     assert done.returncode == 2
     assert "--measures all" in " ".join(done.stderr.split())
     assert "Traceback" not in done.stderr
-    done = type_aleaseg("score", finished.dataset, "-o", tmp_path / "run", "--measures", "some")
+    done = type_here("score", finished.dataset, "-o", tmp_path / "run", "--measures", "some")
     assert done.returncode == 2
     assert not (tmp_path / "run").exists()

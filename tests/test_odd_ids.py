@@ -106,11 +106,11 @@ def test_no_page_holds_markup_of_an_id(odd):
         assert "<script>alert(1)" not in page.read_text(encoding="utf-8", errors="surrogatepass")
 
 
-def test_select_and_report_work_too(odd, type_aleaseg):
+def test_select_and_report_work_too(odd, type_here):
     folder, _ = odd
-    chosen = type_aleaseg("select", folder / "run", "--worst", "3", "--as", "csv")
+    chosen = type_here("select", folder / "run", "--worst", "3", "--as", "csv")
     assert chosen.returncode == 0, chosen.stderr
-    chosen = type_aleaseg("select", folder / "run", "--worst", "3")
+    chosen = type_here("select", folder / "run", "--worst", "3")
     assert chosen.returncode == 0, chosen.stderr
     splits = json.loads(
         (folder / "run" / "selection" / "splits_final.json").read_text(errors="surrogatepass")
@@ -118,7 +118,7 @@ def test_select_and_report_work_too(odd, type_aleaseg):
     seen = {case for fold in splits for case in fold["train"] + fold["val"]}
     cases = Run(folder / "run").cases
     assert seen <= set(cases["case"])
-    page = type_aleaseg("report", folder / "run")
+    page = type_here("report", folder / "run")
     assert page.returncode == 0, page.stderr
     assert "Traceback" not in chosen.stderr + page.stderr
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-from collections.abc import Callable, Mapping
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from importlib.abc import MetaPathFinder
 from types import ModuleType
 from typing import Any
 
 from aleaseg.errors import MissingExtra
 
-__all__ = ["installed", "late", "need"]
+__all__ = ["installed", "late", "need", "spare_monai"]
 
 # module -> the extra of this package that brings it
 _EXTRAS = {
@@ -22,6 +24,9 @@ _EXTRAS = {
     "nnunetv2": "nnunet",
     "transformers": "models",
 }
+
+# What MONAI imports whole where it finds it, for a network and for plots that nobody here asks it for.
+_UNASKED = ("matplotlib", "transformers")
 
 
 def need(module: str) -> ModuleType:
@@ -68,3 +73,23 @@ def late(package: str, face: Mapping[str, str]) -> Callable[[str], Any]:
         return getattr(importlib.import_module(face[name]), name)
 
     return get
+
+
+class _Unasked(MetaPathFinder):
+    """Hides packages for as long as MONAI is being imported; it takes each for one that is not installed."""
+
+    def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> None:
+        if name in _UNASKED:
+            spec = getattr(sys.modules.get("monai"), "__spec__", None)
+            if getattr(spec, "_initializing", False):
+                raise ModuleNotFoundError(f"{name} is not needed for MONAI here", name=name)
+
+
+def spare_monai() -> None:
+    """From now on the import of MONAI leaves optional packages alone, which takes half as long.
+
+    For processes that are ours from the start; in another's, somebody may want of MONAI what needs them. They are
+    imported as ever by whoever asks for them.
+    """
+    if not any(isinstance(finder, _Unasked) for finder in sys.meta_path):
+        sys.meta_path.insert(0, _Unasked())

@@ -3,14 +3,15 @@
 import hashlib
 import json
 import re
+from functools import partial
 
 import pytest
 
 OPTIONS = ("--draws", "1", "--folds", "2", "--steps", "6", "--groups", r"_(\d\d)$", "--device", "cpu")
 
 
-def bench(type_aleaseg, data, out, *more):
-    return type_aleaseg("bench", "detect", data, "-o", out, *OPTIONS, *more, timeout=400)
+def bench(typed, data, out, *more):
+    return typed("bench", "detect", data, "-o", out, *OPTIONS, *more)
 
 
 @pytest.fixture(scope="module")
@@ -19,7 +20,7 @@ def benched(tmp_path_factory, write_small, type_aleaseg):
     folder = tmp_path_factory.mktemp("bench")
     write_small(folder / "data set", 24, faults=False)
     before = digest(folder / "data set")
-    done = bench(type_aleaseg, folder / "data set", folder / "bench", "--no-swap-in")
+    done = bench(partial(type_aleaseg, timeout=400), folder / "data set", folder / "bench", "--no-swap-in")
     assert done.returncode == 0, done.stderr
     assert digest(folder / "data set") == before
     return folder / "data set", folder / "bench", done
@@ -52,25 +53,25 @@ def test_the_page_names_folders_and_no_paths(benched):
     assert re.search(r"aleaseg bench detect '?data set'?", text.replace("&#39;", "'"))
 
 
-def test_called_again_it_does_nothing_again(benched, type_aleaseg):
+def test_called_again_it_does_nothing_again(benched, type_here):
     data, out, _ = benched
     weights = sorted((out / "draws" / "0" / "models").glob("*.safetensors"))
     before = [path.stat().st_mtime_ns for path in weights]
     tables = (out / "detection.csv").read_bytes()
-    done = bench(type_aleaseg, data, out, "--no-swap-in")
+    done = bench(type_here, data, out, "--no-swap-in")
     assert done.returncode == 0, done.stderr
     assert [path.stat().st_mtime_ns for path in weights] == before
     assert (out / "detection.csv").read_bytes() == tables
 
 
-def test_other_settings_are_refused_and_named(benched, type_aleaseg):
+def test_other_settings_are_refused_and_named(benched, type_here):
     data, out, _ = benched
-    done = type_aleaseg("bench", "detect", data, "-o", out, "--draws", "1", "--folds", "3", "--steps", "6")
+    done = type_here("bench", "detect", data, "-o", out, "--draws", "1", "--folds", "3", "--steps", "6")
     assert done.returncode == 2
     assert "folds: 2 then, 3 now" in done.stderr
 
 
-def test_what_cannot_work_is_said_in_one_line(tmp_path, benched, write_small, type_aleaseg):
+def test_what_cannot_work_is_said_in_one_line(tmp_path, benched, write_small, type_here):
     data, _, _ = benched
     write_small(tmp_path / "few", 8, faults=False)
     (tmp_path / "taken").mkdir()
@@ -81,20 +82,20 @@ def test_what_cannot_work_is_said_in_one_line(tmp_path, benched, write_small, ty
         (("bench", "detect", data, "-o", tmp_path / "taken"), "holds other files"),
         (("bench", "raters", data, "-o", tmp_path / "d"), "npz"),
     ):
-        done = type_aleaseg(*words)
+        done = type_here(*words)
         assert done.returncode == 2, (words, done.stdout, done.stderr)
         assert said in done.stderr, done.stderr
         assert len(done.stderr.strip().splitlines()) <= 2, done.stderr
     assert [path.name for path in (tmp_path / "taken").iterdir()] == ["notes.txt"]
 
 
-def test_what_was_typed_once_is_answered_with_what_to_type_now(type_aleaseg, tmp_path):
+def test_what_was_typed_once_is_answered_with_what_to_type_now(type_here, tmp_path):
     for words, now in (
         (("x", "-o", "y"), "type: aleaseg bench detect x -o y"),
         (("x y", "--downstream", "-o", "z"), "type: aleaseg bench downstream 'x y' -o z"),
         (("--raters", "x", "-o", "y", "--steps", "3"), "type: aleaseg bench raters x -o y --steps 3"),
     ):
-        done = type_aleaseg("bench", *words, cwd=tmp_path)
+        done = type_here("bench", *words, cwd=tmp_path)
         assert done.returncode == 2
         assert done.stderr.rstrip().endswith(now), done.stderr
         assert len(done.stderr.strip().splitlines()) == 1
@@ -105,7 +106,7 @@ def test_what_was_typed_once_is_answered_with_what_to_type_now(type_aleaseg, tmp
     ("bench", "option"),
     [("raters", "--draws"), ("raters", "--classes"), ("downstream", "--swap-in"), ("detect", "--randoms")],
 )
-def test_the_option_of_another_bench_is_refused(type_aleaseg, bench, option):
-    done = type_aleaseg("bench", bench, "x", "-o", "y", option, "1")
+def test_the_option_of_another_bench_is_refused(type_here, bench, option):
+    done = type_here("bench", bench, "x", "-o", "y", option, "1")
     assert done.returncode == 2
     assert f"No such option: {option}" in done.stderr

@@ -59,12 +59,12 @@ class TestLabels:
             ),
         ],
     )
-    def test_declared_and_not_found_is_an_error(self, root, how, told, type_aleaseg):
+    def test_declared_and_not_found_is_an_error(self, root, how, told, type_here):
         getattr(self, how)(root)
         (error,) = check(open_dataset(root)).errors
         assert error.check == "labels_not_found"
         assert told in error.found
-        assert type_aleaseg("check", root).returncode == 1
+        assert type_here("check", root).returncode == 1
 
     def test_images_alone_can_still_be_predicted(self, root):
         from aleaseg.training.images import open_images

@@ -206,23 +206,23 @@ def test_reproduce(tmp_path, spoilt, compare):
     assert not [cell["failed"] for cell in done if "failed" in cell]
 
 
-def test_parts_say_what_comes_next(place, type_aleaseg):
+def test_parts_say_what_comes_next(place, type_here):
     folder, options = place
     words = ("score", folder / "data", "-o", folder / "parts", *options, "--part")
-    first = type_aleaseg(*words, "1/2")
+    first = type_here(*words, "1/2")
     assert first.returncode == 0, first.stderr
     assert "Part 1/2 is done; 1 of the others is not: 2." in " ".join(first.stdout.split())
-    refused = type_aleaseg(*words, "1/2", "--scheduler", "local:2")
+    refused = type_here(*words, "1/2", "--scheduler", "local:2")
     assert refused.returncode == 2
     assert "leave --part or --scheduler out" in refused.stderr
-    refused = type_aleaseg("merge", folder / "parts")
+    refused = type_here("merge", folder / "parts")
     assert refused.returncode == 2
     assert "cases are not scored yet" in refused.stderr
 
 
-def test_an_unknown_scheduler_is_one_line(place, type_aleaseg):
+def test_an_unknown_scheduler_is_one_line(place, type_here):
     folder, options = place
-    done = type_aleaseg("audit", folder / "data", "-o", folder / "no", *options, "--scheduler", "nonsense")
+    done = type_here("audit", folder / "data", "-o", folder / "no", *options, "--scheduler", "nonsense")
     assert done.returncode == 2
     assert "unknown scheduler 'nonsense'; expected local:4" in done.stderr
 

@@ -320,7 +320,7 @@ def test_thresholds_that_make_one_mask_are_one_column(nodules):
     assert notes == ["0.75 asks for 3 of 4 raters, as 0.6 does: one mask, and one column."]
 
 
-def test_as_it_is_typed(nodules, type_aleaseg):
+def test_as_it_is_typed(nodules, type_aleaseg, type_here):
     out = nodules / "e"
     done = type_aleaseg(
         "evaluate", nodules / "nodules", nodules / "large", "-o", out, "--at", ".5,.6,.75,1"
@@ -348,9 +348,7 @@ def test_as_it_is_typed(nodules, type_aleaseg):
     about = json.loads((out / "manifest.json").read_text())
     assert about["columns"]["dice@0.6"]["title"] == "Dice at 0.6"
     assert about["columns"]["ged"]["direction"] == "low = good"
-    again = type_aleaseg(
-        "evaluate", nodules / "nodules", nodules / "large", "-o", out, "--at", "1,.5,.75,.6"
-    )
+    again = type_here("evaluate", nodules / "nodules", nodules / "large", "-o", out, "--at", "1,.5,.75,.6")
     assert again.returncode == 0, again.stderr
 
 

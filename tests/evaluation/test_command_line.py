@@ -111,7 +111,7 @@ def test_it_writes_what_the_docs_promise(evaluated):
     assert about["columns"]["hd95_mm"]["direction"] == "low = good"
 
 
-def test_another_evaluation_is_refused_and_nothing_overwritten(evaluated, type_aleaseg):
+def test_another_evaluation_is_refused_and_nothing_overwritten(evaluated, type_here):
     folder, _ = evaluated
     before = digest(folder)
     words = (
@@ -123,10 +123,10 @@ def test_another_evaluation_is_refused_and_nothing_overwritten(evaluated, type_a
         "--against",
         folder / "eroded",
     )
-    other = type_aleaseg(*words, "--tolerance", "2")
+    other = type_here(*words, "--tolerance", "2")
     assert other.returncode == 2
     assert "tolerance: '1' then, '2' now" in other.stderr
-    into_data = type_aleaseg("evaluate", folder / "data", folder / "shifted", "-o", folder / "shifted")
+    into_data = type_here("evaluate", folder / "data", folder / "shifted", "-o", folder / "shifted")
     assert into_data.returncode == 2
     assert "holds other files" in into_data.stderr
     assert digest(folder) == before
@@ -142,7 +142,7 @@ def test_compare_makes_one_table_and_one_page(evaluated, type_aleaseg, tmp_path)
     assert [row["difference"] for row in made] == [row["difference"] for row in again]
 
 
-def test_bad_cases_are_named_and_the_others_measured(hippocampi, type_aleaseg, tmp_path):
+def test_bad_cases_are_named_and_the_others_measured(hippocampi, type_here, tmp_path):
     bad = tmp_path / "bad"
     shutil.copytree(hippocampi / "shifted", bad)
     paths = sorted(bad.iterdir())
@@ -158,7 +158,7 @@ def test_bad_cases_are_named_and_the_others_measured(hippocampi, type_aleaseg, t
     table = tmp_path / "unsure.csv"
     table.write_text("case,uncertainty\n" + "".join(f"{case},{place}\n" for place, case in enumerate(ids)))
     # The reference as a folder of masks, whose classes are those of the data set above it.
-    done = type_aleaseg(
+    done = type_here(
         *("evaluate", hippocampi / "data" / "labelsTr", bad, "-o", "out", "--both-empty", "perfect"),
         *("--confidence", "unsure.csv", "--groups", r"_(\d+)", "--tolerance", "0.5,anterior=2"),
         cwd=tmp_path,
@@ -215,12 +215,12 @@ def test_arguments_that_cannot_work_are_refused_and_leave_nothing(
     assert not (tmp_path / "out").exists()
 
 
-def test_compare_says_what_it_lacks(hippocampi, tmp_path, type_aleaseg):
-    done = type_aleaseg("compare", hippocampi / "eroded", hippocampi / "shifted", "-o", tmp_path / "out")
+def test_compare_says_what_it_lacks(hippocampi, tmp_path, type_here):
+    done = type_here("compare", hippocampi / "eroded", hippocampi / "shifted", "-o", tmp_path / "out")
     assert done.returncode == 2
     assert "--reference" in done.stderr
     assert not (tmp_path / "out").exists()
-    alone = type_aleaseg("compare", hippocampi / "eroded", "-o", tmp_path / "out")
+    alone = type_here("compare", hippocampi / "eroded", "-o", tmp_path / "out")
     assert alone.returncode == 2
     assert "two folders or more" in alone.stderr
 

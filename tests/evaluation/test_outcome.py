@@ -382,7 +382,7 @@ def test_a_patient_who_was_trained_on_is_refused(made, tmp_path, monkeypatch):
     assert frozen.refuse_seen(tmp_path / "predicted", dataset, {"p05"}) == []
 
 
-def test_as_it_is_typed(made, tmp_path, type_aleaseg):
+def test_as_it_is_typed(made, tmp_path, type_aleaseg, type_here):
     words = ["--groups", r"^(p\d+)", "--repeats", "1", "--permutations", "1"]
     done = type_aleaseg(
         "outcome",
@@ -397,7 +397,7 @@ def test_as_it_is_typed(made, tmp_path, type_aleaseg):
     assert done.returncode == 0, done.stderr
     assert "AUROC" in done.stdout
     assert (tmp_path / "o" / "outcome.csv").is_file()
-    refused = type_aleaseg(
+    refused = type_here(
         "outcome", made / "data", made / "predicted", "--target", tmp_path / "no.csv", "-o", tmp_path / "o2"
     )
     assert refused.returncode == 2

@@ -207,13 +207,13 @@ def test_an_audit_without_training(fast):
     assert (folder / "run" / "report" / "index.html").exists()
 
 
-def test_new_cases_against_it(fast, tmp_path, write_small, type_aleaseg):
+def test_new_cases_against_it(fast, tmp_path, write_small, type_here):
     folder, _ = fast
     write_small(tmp_path / "new", 3, seed=5)
-    refused = type_aleaseg("score", tmp_path / "new", "-o", tmp_path / "no", "--reference", folder / "run")
+    refused = type_here("score", tmp_path / "new", "-o", tmp_path / "no", "--reference", folder / "run")
     assert refused.returncode == 2
     assert "give --fast, as it did" in refused.stderr
-    done = type_aleaseg(
+    done = type_here(
         "score",
         tmp_path / "new",
         "-o",
@@ -221,15 +221,14 @@ def test_new_cases_against_it(fast, tmp_path, write_small, type_aleaseg):
         "--reference",
         folder / "run",
         "--fast",
-        timeout=600,
     )
     assert done.returncode == 0, done.stderr
     assert pd.read_csv(tmp_path / "run" / "cases.csv")["doubt"].notna().all()
 
 
-def test_fast_and_predictions_exclude_one_another(fast, tmp_path, type_aleaseg):
+def test_fast_and_predictions_exclude_one_another(fast, tmp_path, type_here):
     folder, _ = fast
-    done = type_aleaseg(
+    done = type_here(
         "audit",
         folder / "data",
         "-o",
@@ -242,10 +241,10 @@ def test_fast_and_predictions_exclude_one_another(fast, tmp_path, type_aleaseg):
     assert "leave --fast or --predictions out" in done.stderr
 
 
-def test_without_labels_fast_is_the_image_axis_alone(fast, tmp_path, type_aleaseg):
+def test_without_labels_fast_is_the_image_axis_alone(fast, tmp_path, type_here):
     folder, _ = fast
     shutil.copytree(folder / "data" / "imagesTr", tmp_path / "images")
-    done = type_aleaseg("score", tmp_path / "images", "-o", tmp_path / "run", "--fast")
+    done = type_here("score", tmp_path / "images", "-o", tmp_path / "run", "--fast")
     assert done.returncode == 0, done.stderr
     assert Run(tmp_path / "run").manifest["extractor"]["name"] == "variance"
     unlabelled = open_dataset(tmp_path / "images")

@@ -369,7 +369,7 @@ def test_a_data_set_without_confidences_and_a_bad_name_are_refused(tmp_path, wri
         written(tmp_path / "data", tmp_path / "x")
 
 
-def test_as_it_is_typed(root, tmp_path, type_aleaseg):
+def test_as_it_is_typed(root, tmp_path, type_aleaseg, type_here):
     out = tmp_path / "Dataset101_x"
     done = type_aleaseg(
         "confidence", root, "-o", out, "--labels", "multi:.2,.6", "--as", "nnunet", "--groups", r"^(p\d)"
@@ -378,11 +378,11 @@ def test_as_it_is_typed(root, tmp_path, type_aleaseg):
     assert "at_least_60" in done.stdout
     assert "nnUNetv2_plan_and_preprocess -d 101" in done.stdout.replace("\n", " ")
     assert json.loads((out / "manifest.json").read_text())["settings"]["labels"] == "multi:0.2,0.6"
-    refused = type_aleaseg("confidence", root, "-o", tmp_path / "Dataset102_x", "--labels", "softly")
+    refused = type_here("confidence", root, "-o", tmp_path / "Dataset102_x", "--labels", "softly")
     assert refused.returncode == 2
     assert refused.stderr.count("\n") == 1
     (root / "confidencesTr/p0_0.nii.gz").write_bytes(b"nothing")
-    assert type_aleaseg("confidence", root, "-o", tmp_path / "Dataset103_x").returncode == 1
+    assert type_here("confidence", root, "-o", tmp_path / "Dataset103_x").returncode == 1
 
 
 @pytest.mark.slow

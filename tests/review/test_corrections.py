@@ -59,7 +59,7 @@ def folder_of(out, case):
     return out / read_json(out / "corrections.json")["cases"][case]["folder"]
 
 
-def test_out_and_in_again(asked, tmp_path, type_aleaseg):
+def test_out_and_in_again(asked, tmp_path, type_aleaseg, type_here):
     before = held(asked)
     out = tmp_path / "to correct"
     done = type_aleaseg("corrections", asked.path, "-o", out)
@@ -90,7 +90,7 @@ def test_out_and_in_again(asked, tmp_path, type_aleaseg):
     mended = np.roll(label, (-5, -5), (1, 2))
     write_nifti(folder / "corrected.nii.gz", mended.astype(np.uint8), case.read_geometry())
     back = tmp_path / "back"
-    done = type_aleaseg("corrections", asked.path, "--take", out, "-o", back)
+    done = type_here("corrections", asked.path, "--take", out, "-o", back)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "2 corrected, 0 unchanged, 0 refused" in done.stdout
     assert held(asked) == before
@@ -188,8 +188,8 @@ def test_what_cannot_be_is_named(asked, fresh, tmp_path):
         take_back(asked, tmp_path / "nowhere", tmp_path / "back")
 
 
-def test_without_anything_to_correct_it_says_what_to_do(fresh, tmp_path, type_aleaseg):
-    done = type_aleaseg("corrections", fresh.path, "-o", tmp_path / "out")
+def test_without_anything_to_correct_it_says_what_to_do(fresh, tmp_path, type_here):
+    done = type_here("corrections", fresh.path, "-o", tmp_path / "out")
     assert done.returncode == 2
     assert "aleaseg review" in done.stderr
 

@@ -48,7 +48,7 @@ def test_only_what_all_say_of_the_mask_as_it_is_holds(decide, fresh):
     assert (found.disputed, found.unsure, found.stale) == (("case <02>",), ("case <04>",), ("case <05>",))
 
 
-def test_select_goes_by_it_whatever_the_score(decide, fresh, type_aleaseg):
+def test_select_goes_by_it_whatever_the_score(decide, fresh, type_aleaseg, type_here):
     cases = fresh.cases.sort_values("doubt")
     sound, doubtful = cases["case"].iloc[0], cases["case"].iloc[-1]
     assert cases["doubt"].iloc[-1] > 0.5
@@ -63,7 +63,7 @@ def test_select_goes_by_it_whatever_the_score(decide, fresh, type_aleaseg):
     assert dropped[sound] == "dropped"
     assert doubtful not in dropped
     # What is typed has the last word.
-    done = type_aleaseg("select", fresh.path, "--use-review", "--keep", sound, "--dry-run")
+    done = type_here("select", fresh.path, "--use-review", "--keep", sound, "--dry-run")
     assert (
         f"kept by hand: {sound}, {doubtful}" in done.stdout
         or f"kept by hand: {doubtful}, {sound}" in done.stdout
@@ -71,7 +71,7 @@ def test_select_goes_by_it_whatever_the_score(decide, fresh, type_aleaseg):
     shutil.rmtree(fresh.path / "selection")
 
 
-def test_without_a_review_it_says_what_to_do(fresh, type_aleaseg):
-    done = type_aleaseg("select", fresh.path, "--use-review")
+def test_without_a_review_it_says_what_to_do(fresh, type_here):
+    done = type_here("select", fresh.path, "--use-review")
     assert done.returncode == 2
     assert "aleaseg review" in done.stderr

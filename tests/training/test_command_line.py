@@ -20,7 +20,7 @@ def hippocampus(data, tmp_path_factory):
     return folder
 
 
-def test_train_predict_evaluate(hippocampus, tmp_path, type_aleaseg):
+def test_train_predict_evaluate(hippocampus, tmp_path, type_aleaseg, type_here):
     words = (
         "train",
         hippocampus,
@@ -45,15 +45,15 @@ def test_train_predict_evaluate(hippocampus, tmp_path, type_aleaseg):
     assert predicted.returncode == 0, predicted.stderr
     assert "Masks: 2 in " in predicted.stdout
     assert len(list((tmp_path / "masks").glob("hippocampus_*.nii.gz"))) == 2
-    measured = type_aleaseg(
+    measured = type_here(
         "evaluate", hippocampus, tmp_path / "masks", "-o", tmp_path / "evaluation", "--only-predicted"
     )
     assert measured.returncode == 0, measured.stderr
     assert "2 cases against" in measured.stdout
 
 
-def test_what_cannot_work_is_one_line(tmp_path, type_aleaseg):
-    nobody = type_aleaseg("predict", tmp_path, tmp_path, "-o", tmp_path / "p")
+def test_what_cannot_work_is_one_line(tmp_path, type_here):
+    nobody = type_here("predict", tmp_path, tmp_path, "-o", tmp_path / "p")
     assert nobody.returncode == 2
     assert "is not a trained model; expected a folder made by `aleaseg train`" in nobody.stderr
     assert not (tmp_path / "p").exists()
@@ -66,12 +66,12 @@ def test_edges_are_read():
         TrainerSettings("x", patch="9,x")
 
 
-def test_python_goes_on_with_what_the_command_line_began(hippocampus, tmp_path, type_aleaseg, monkeypatch):
+def test_python_goes_on_with_what_the_command_line_began(hippocampus, tmp_path, type_here, monkeypatch):
     """Paths are made whole on both sides, whatever the current folder."""
     words = ("--steps", "2", "--epochs", "1", "--device", "cpu")
-    done = type_aleaseg("train", hippocampus, "-o", "model", *words, cwd=tmp_path)
+    done = type_here("train", hippocampus, "-o", "model", *words, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    done = type_aleaseg("predict", "model", hippocampus, "-o", "masks", "--held-out", cwd=tmp_path)
+    done = type_here("predict", "model", hippocampus, "-o", "masks", "--held-out", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     monkeypatch.chdir(tmp_path)
     again = predict(PredictSettings("model", hippocampus, held_out=True), "masks")
@@ -80,7 +80,7 @@ def test_python_goes_on_with_what_the_command_line_began(hippocampus, tmp_path, 
         predict(PredictSettings("model", hippocampus, held_out=True, probabilities=True), "masks")
 
 
-def test_uncertainty_is_taught_and_followed_as_its_page_says(hippocampus, tmp_path, type_aleaseg, request):
+def test_uncertainty_is_taught_and_followed_as_its_page_says(hippocampus, tmp_path, type_here, request):
     """The commands of docs/uncertainty.md, in their order, on real cases; the training is cut short."""
     import shlex
 
@@ -103,7 +103,7 @@ def test_uncertainty_is_taught_and_followed_as_its_page_says(hippocampus, tmp_pa
             words = shlex.split(line.replace("$level", level))[1:]
             if words[0] == "train":
                 words += ["--steps", "10", "--epochs", "1", "--batch", "2", "--device", "cpu"]
-            done = type_aleaseg(*words, cwd=tmp_path)
+            done = type_here(*words, cwd=tmp_path)
             assert done.returncode == 0, done.stdout + done.stderr
     first = pd.read_csv(tmp_path / "evaluation" / "cues.csv")
     assert first["ur_gradient"].notna().all()

@@ -42,29 +42,29 @@ def test_the_suspects_as_nifti_on_their_masks_grid(mapped, tmp_path, type_alease
     np.testing.assert_array_equal(np.asarray(found["disagreement"].dataobj) > 0, label != other)
 
 
-def test_named_cases_are_written_whether_suspects_or_not(mapped, tmp_path, type_aleaseg):
+def test_named_cases_are_written_whether_suspects_or_not(mapped, tmp_path, type_here):
     fine = next(case for case in mapped.cases["case"] if case not in suspects(mapped.cases))
-    done = type_aleaseg("export", mapped.path, "-o", tmp_path / "out", "--cases", fine)
+    done = type_here("export", mapped.path, "-o", tmp_path / "out", "--cases", fine)
     assert done.returncode == 0, done.stderr
     (folder,) = (tmp_path / "out").iterdir()
     doubt = np.asarray(nibabel.load(folder / "doubt.nii.gz").dataobj)
     assert 0 < doubt.max() <= 1
 
 
-def test_what_cannot_work_is_refused(mapped, tmp_path, type_aleaseg):
-    done = type_aleaseg("export", mapped.path, "-o", tmp_path / "out", "--cases", "case <99>")
+def test_what_cannot_work_is_refused(mapped, tmp_path, type_here):
+    done = type_here("export", mapped.path, "-o", tmp_path / "out", "--cases", "case <99>")
     assert done.returncode == 2
     assert "has no case" in done.stderr
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "mine.txt").write_text("mine")
-    done = type_aleaseg("export", mapped.path, "-o", tmp_path / "full")
+    done = type_here("export", mapped.path, "-o", tmp_path / "full")
     assert done.returncode == 2
     assert "is not empty" in done.stderr
     assert [path.name for path in (tmp_path / "full").iterdir()] == ["mine.txt"]
     assert not (tmp_path / "out").exists()
 
 
-def test_a_bad_case_is_named_and_the_others_are_written(mapped, tmp_path, type_aleaseg):
+def test_a_bad_case_is_named_and_the_others_are_written(mapped, tmp_path, type_here):
     run = tmp_path / "run"
     shutil.copytree(mapped.path, run)
     data = tmp_path / "data"
@@ -73,7 +73,7 @@ def test_a_bad_case_is_named_and_the_others_are_written(mapped, tmp_path, type_a
     about["settings"]["dataset"] = str(data)
     (run / "manifest.json").write_text(json.dumps(about))
     (data / "labelsTr" / f"{SHIFTED}.nii.gz").write_bytes(b"")
-    done = type_aleaseg("export", run, "-o", tmp_path / "out")
+    done = type_here("export", run, "-o", tmp_path / "out")
     assert done.returncode == 1
     assert SHIFTED in done.stdout + done.stderr
     assert len(list((tmp_path / "out").iterdir())) == len(suspects(mapped.cases)) - 1
@@ -97,13 +97,13 @@ def pictures(folder, count=22):
     return folder
 
 
-def test_pictures_are_written_as_pictures(tmp_path, type_aleaseg):
+def test_pictures_are_written_as_pictures(tmp_path, type_here):
     folder = pictures(tmp_path / "data")
     predictions = folder.rename(tmp_path / "data_") / "predictions"
     predictions = predictions.rename(tmp_path / "predictions")
     (tmp_path / "data_").rename(folder)
     run = aleaseg.audit(folder, tmp_path / "run", extractor="variance", predictions=str(predictions))
-    done = type_aleaseg("export", run.path, "-o", tmp_path / "out", "--cases", "p07")
+    done = type_here("export", run.path, "-o", tmp_path / "out", "--cases", "p07")
     assert done.returncode == 0, done.stderr
     found = {path.name: np.asarray(Image.open(path)) for path in (tmp_path / "out" / "p07").iterdir()}
     assert set(found) == {"doubt.png", "prediction.png", "disagreement.png"}
@@ -113,7 +113,7 @@ def test_pictures_are_written_as_pictures(tmp_path, type_aleaseg):
     assert doubt[apart].mean() > 128 > 3 * doubt[~apart].mean()
 
 
-def test_arrays_are_written_as_arrays(tmp_path, type_aleaseg):
+def test_arrays_are_written_as_arrays(tmp_path, type_here):
     rng = np.random.default_rng(0)
     for number in range(21):
         label = np.zeros((6, 16, 16), np.uint8)
@@ -126,7 +126,7 @@ def test_arrays_are_written_as_arrays(tmp_path, type_aleaseg):
             spacing=np.array([1.0, 1.0, 2.5]),
         )
     run = aleaseg.audit(tmp_path / "npz", tmp_path / "run", extractor="variance", predictions="own")
-    done = type_aleaseg("export", run.path, "-o", tmp_path / "out", "--cases", "a03")
+    done = type_here("export", run.path, "-o", tmp_path / "out", "--cases", "a03")
     assert done.returncode == 0, done.stdout + done.stderr
     with np.load(tmp_path / "out" / "a03" / "doubt.npz", allow_pickle=False) as found:
         assert found["doubt"].shape == found["prediction"].shape == (6, 16, 16)
@@ -142,6 +142,6 @@ def test_what_is_there_once_where_two_differ():
 
 
 @pytest.mark.parametrize("words", [("export",), ("export", "nowhere", "-o", "x")])
-def test_the_help_and_a_wrong_folder(type_aleaseg, tmp_path, words):
-    done = type_aleaseg(*words)
+def test_the_help_and_a_wrong_folder(type_here, tmp_path, words):
+    done = type_here(*words)
     assert done.returncode == 2

@@ -31,6 +31,7 @@ from aleaseg.cli.select import select
 from aleaseg.cli.terminal import STOPPED, guarded, say
 from aleaseg.cli.train import train
 from aleaseg.cli.weights import weights
+from aleaseg.extras import spare_monai
 from aleaseg.measures.reasons import Z_MEANS
 
 __all__ = ["app", "main"]
@@ -91,5 +92,6 @@ def main() -> None:
         # A case's file name may hold bytes that this terminal has no sign for.
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+    spare_monai()
     failed = guarded(call)
     sys.exit(failed or status)

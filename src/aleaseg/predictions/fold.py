@@ -1,6 +1,6 @@
-"""One fold, as a process of its own: `python -m aleaseg.predictions.fold RUN FOLD [SECONDS]`.
+"""Folds, in a process of their own: `python -m aleaseg.predictions.fold RUN FOLD[,FOLD...] [SECONDS]`.
 
-Trains, predicts the cases held out, writes models/fold_K.safetensors and .json.
+Of each in turn: trains, predicts the cases held out, writes models/fold_K.safetensors and .json.
 Tells its parent how far it is, a JSON line at a time; where the parent is gone
 the pipe breaks and the process ends.
 """
@@ -11,6 +11,7 @@ import json
 import sys
 from dataclasses import replace
 
+from aleaseg.extras import spare_monai
 from aleaseg.predictions.inside import foreground_units
 from aleaseg.predictions.learning import Watch
 from aleaseg.predictions.networks import predict_case, write_prediction
@@ -36,7 +37,7 @@ def main(run_path: str, fold: int, seconds: float | None) -> None:
     plan = replace(plan, schedule=replace(plan.schedule, seconds=seconds))
 
     def tell(done: int) -> None:
-        sys.stdout.write(json.dumps({"done": done}) + "\n")
+        sys.stdout.write(json.dumps({"fold": fold, "done": done}) + "\n")
         sys.stdout.flush()
 
     network = draw_network(plan)
@@ -67,8 +68,10 @@ def main(run_path: str, fold: int, seconds: float | None) -> None:
 
 
 if __name__ == "__main__":
+    spare_monai()
     try:
-        main(sys.argv[1], int(sys.argv[2]), float(sys.argv[3]) if len(sys.argv) > 3 else None)
+        for each in sys.argv[2].split(","):
+            main(sys.argv[1], int(each), float(sys.argv[3]) if len(sys.argv) > 3 else None)
     except BrokenPipeError:
         sys.stderr.write("the parent process is gone\n")
         sys.exit(1)

@@ -1,4 +1,4 @@
-"""Folds side by side, each a process of its own on one thread."""
+"""Folds side by side, in processes of their own, each on one thread."""
 
 from __future__ import annotations
 
@@ -31,11 +31,12 @@ def run_folds(
     seconds: float | None,
     progress: Progress,
 ) -> None:
-    """Run the folds that are left as processes side by side, each on one thread.
+    """Run the folds that are left in processes side by side, each on one thread.
 
     Processes and not a pool: a script or notebook that calls us needs no
     `if __name__ == "__main__"`, and a child whose parent is gone finds its pipe
-    closed and stops.
+    closed and stops. A process does its share of the folds one after the other,
+    since it takes seconds to start.
     """
     sizes = [len(fold) for fold in plan.folds]
     per_fold = [plan.steps + size for size in sizes]
@@ -44,19 +45,19 @@ def run_folds(
         _run_elsewhere(run, plan, todo, seconds, progress)
         return
     messages: Messages = SimpleQueue()
+    shares = [todo[first::workers] for first in range(min(workers, len(todo)))]
     running: dict[int, subprocess.Popen[str]] = {}
-    waiting = list(todo)
 
     try:
-        while waiting or running:
-            while waiting and len(running) < workers:
-                fold = waiting.pop(0)
-                running[fold] = _start(run, fold, seconds)
-                threading.Thread(target=_listen, args=(fold, running[fold], messages), daemon=True).start()
-            fold, message = messages.get()
+        for number, share in enumerate(shares):
+            running[number] = _start(run, share, seconds)
+            threading.Thread(target=_listen, args=(number, running[number], messages), daemon=True).start()
+        while running:
+            number, message = messages.get()
             if message is None:
-                _finished(run, fold, running.pop(fold).wait())
-            done[fold] = per_fold[fold] if message is None else message["done"]
+                _finished(run, shares[number], running.pop(number).wait())
+                continue
+            done[message["fold"]] = message["done"]
             progress("train", sum(done.values()), sum(per_fold))
     finally:
         _end(list(running.values()))
@@ -80,36 +81,38 @@ def _run_fold(run: Run, seconds: float | None, fold: int) -> None:
     if fold_file(run, fold, ".json").exists():  # by another process that shares the folder
         return
     messages: Messages = SimpleQueue()
-    process = _start(run, fold, seconds)
+    process = _start(run, [fold], seconds)
     try:
         _listen(fold, process, messages)
-        _finished(run, fold, process.wait())
+        _finished(run, [fold], process.wait())
     finally:
         _end([process])
 
 
-def _start(run: Run, fold: int, seconds: float | None) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "aleaseg.predictions.fold", str(run.path.resolve()), str(fold)]
-    command += [] if seconds is None else [str(seconds)]
+def _start(run: Run, share: Sequence[int], seconds: float | None) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "aleaseg.predictions.fold", str(run.path.resolve())]
+    command += [",".join(map(str, share)), *([] if seconds is None else [str(seconds)])]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-    with fold_file(run, fold, ".log").open("w", encoding="utf-8") as log:
+    with fold_file(run, share[0], ".log").open("w", encoding="utf-8") as log:
         return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True, env=environment)
 
 
-def _listen(fold: int, process: subprocess.Popen[str], messages: Messages) -> None:
+def _listen(number: int, process: subprocess.Popen[str], messages: Messages) -> None:
     assert process.stdout is not None
     with process.stdout as lines:
         for line in lines:
             if line.startswith("{"):
-                messages.put((fold, json.loads(line)))
-    messages.put((fold, None))
+                messages.put((number, json.loads(line)))
+    messages.put((number, None))
 
 
-def _finished(run: Run, fold: int, status: int) -> None:
-    """Make sure that a fold whose process has ended did all it should."""
-    if status == 0 and fold_file(run, fold, ".json").exists():
+def _finished(run: Run, share: Sequence[int], status: int) -> None:
+    """Make sure that a process that has ended did all the folds it should."""
+    left = [fold for fold in share if not fold_file(run, fold, ".json").exists()]
+    if status == 0 and not left:
         return
-    text = fold_file(run, fold, ".log").read_text(encoding="utf-8").strip()
+    fold = left[0] if left else share[-1]
+    text = fold_file(run, share[0], ".log").read_text(encoding="utf-8").strip()
     last = text.splitlines()[-1] if text else f"exit status {status}"
     raise AleasegError(
         f"fold {fold} of cross-fitting stopped: {last}; what is finished is kept, run the same command again to resume"
