@@ -33,76 +33,69 @@ def percentiles(values: NDArray, q: Sequence[float]) -> NDArray[np.float64]:
     """
     flat = values.reshape(-1)
     if flat.dtype.kind in "iu" and flat.dtype.itemsize <= 2:
-        return _between(_counted(flat), flat.size, q, np.dtype(np.float32))
+        return _of_counted(flat, q)
     if flat.size <= 2 * _SAMPLE:
         return np.asarray(np.percentile(flat, q), np.float64)
 
     def parts() -> Iterable[NDArray]:
         return (flat[part] for part in slabs(flat.shape))
 
-    return percentiles_of_parts(parts, flat.size, flat[:: flat.size // _SAMPLE], q)
+    return percentiles_of_parts(parts, flat[:: flat.size // _SAMPLE], q)
 
 
 def percentiles_of_parts(
-    parts: Callable[[], Iterable[NDArray]], size: int, sample: NDArray, q: Sequence[float]
+    parts: Callable[[], Iterable[NDArray]], sample: NDArray, q: Sequence[float]
 ) -> NDArray[np.float64]:
-    """The same of values that are at hand a part at a time.
+    """The same of values that are at hand a part at a time; NaN of none.
 
     Args:
         parts: gives all of them, flat, in parts; called again where the sample misleads.
-        size: how many there are, one at least.
-        sample: some of them, one at least.
+        sample: some of them.
         q: which, 0 to 100.
     """
-    ranks = _ranks(size, q)
     known = np.sort(sample, axis=None)
-    share = ranks / max(1, size - 1)
-    away = _DEVIATIONS * np.sqrt(share * (1 - share) / len(known)) + _UNFAIR
-    low, high = (
-        known[np.clip((share + sign * away) * (len(known) - 1), 0, len(known) - 1).astype(np.intp)]
-        for sign in (-1, 1)
-    )
+    share = np.true_divide(q, 100)
+    away = _DEVIATIONS * np.sqrt(share * (1 - share) / max(1, len(known))) + _UNFAIR
     # The sample knows nothing of what lies beyond its ends.
-    low = np.where(share <= away, -np.inf, low)
-    high = np.where(share >= 1 - away, np.inf, high)
-    below, between = np.zeros(len(ranks), np.intp), [list[NDArray]() for _ in ranks]
+    low = np.where(share <= away, -np.inf, _at(known, share - away))
+    high = np.where(share >= 1 - away, np.inf, _at(known, share + away))
+    size, below, between = 0, np.zeros(len(share), np.intp), [list[NDArray]() for _ in share]
     for part in parts():
+        size += len(part)
         for k, (first, last) in enumerate(zip(low, high, strict=True)):
             under = part < first
             below[k] += np.count_nonzero(under)
             between[k].append(part[~under & (part <= last)])
-    found = {}
-    for rank, before, several in zip(ranks, below, between, strict=True):
-        near = np.concatenate(several)
-        if not before <= rank < before + len(near):
-            return np.asarray(np.percentile(np.concatenate([*parts()]), q), np.float64)
-        found[int(rank)] = np.partition(near, rank - before)[rank - before]
-    return _between(found.__getitem__, size, q, known.dtype)
-
-
-def _ranks(size: int, q: Sequence[float]) -> NDArray[np.intp]:
-    """The places in order, from 0, that percentiles lie between."""
-    at = (size - 1) * np.true_divide(q, 100)
-    return np.unique(np.clip([np.floor(at), np.floor(at) + 1], 0, size - 1).astype(np.intp))
-
-
-def _between(
-    value: Callable[[int], float], size: int, q: Sequence[float], kind: np.dtype
-) -> NDArray[np.float64]:
-    """Percentiles from the values at places in order."""
+    if not size:
+        return np.full(len(share), np.nan)
     found = []
-    for at in (size - 1) * np.true_divide(q, 100):
-        low = int(np.floor(at))
-        pair = np.array([value(low), value(min(low + 1, size - 1))], kind)
-        found.append(np.quantile(pair, at - low))
+    for at, before, several in zip((size - 1) * share, below, between, strict=True):
+        near, place = np.concatenate(several), int(at) - int(before)
+        beside = min(int(at) + 1, size - 1) - int(before)
+        if place < 0 or beside >= len(near):
+            return np.asarray(np.percentile(np.concatenate([*parts()]), q), np.float64)
+        near.partition((place, beside))
+        found.append(np.quantile(near[[place, beside]], at - int(at)))
     return np.asarray(found, np.float64)
 
 
-def _counted(flat: NDArray) -> Callable[[int], float]:
-    """The value at any place in order, of whole numbers of few values."""
+def _at(known: NDArray, share: NDArray[np.float64]) -> NDArray:
+    """The values at some parts of the way through a sample that is in order; NaN of an empty one."""
+    if not len(known):
+        return np.full(len(share), np.nan)
+    places = np.clip(share * (len(known) - 1), 0, len(known) - 1).astype(np.intp)
+    return known[places]
+
+
+def _of_counted(flat: NDArray, q: Sequence[float]) -> NDArray[np.float64]:
+    """Of whole numbers that have few values."""
     least = int(flat.min())
     counts = np.zeros(int(flat.max()) - least + 1, np.intp)
     for part in slabs(flat.shape):
         counts += np.bincount(flat[part].astype(np.intp) - least, minlength=len(counts))
-    up_to = np.cumsum(counts)
-    return lambda place: float(least + int(np.searchsorted(up_to, place, side="right")))
+    up_to, found = np.cumsum(counts), []
+    for at in (flat.size - 1) * np.true_divide(q, 100):
+        places = [int(at), min(int(at) + 1, flat.size - 1)]
+        pair = least + np.searchsorted(up_to, places, side="right")
+        found.append(np.quantile(pair.astype(np.float32), at - int(at)))
+    return np.asarray(found, np.float64)
