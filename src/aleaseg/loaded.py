@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from aleaseg.case import Case, Stored, Voxels, refuse_unusable, stored_image
 
-__all__ = ["loaded", "usable_stored"]
+__all__ = ["as_stored", "loaded", "usable_stored"]
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,14 @@ def loaded(case: Case, image: Stored, label: NDArray | None) -> Case:
     )
 
 
+def as_stored(image: Stored, channel: int) -> NDArray:
+    """A channel for whoever only looks at its values: small whole numbers as the file holds them, else float32."""
+    found, scale = image.channels[channel], image.scales[channel]
+    if scale is None and found.dtype.kind in "iu" and found.dtype.itemsize <= 2:
+        return found
+    return replace(image, channels=(found,), scales=(scale,)).values().array[0]
+
+
 def usable_stored(case: Case) -> Stored:
     """Read an image that something can be measured on, as its files hold it: `usable_image` in less memory.
 
@@ -52,7 +60,10 @@ def usable_stored(case: Case) -> Stored:
     image = stored_image(case)
     bad, first, differs = 0, None, False
     for number, channel in enumerate(image.channels):
+        whole = channel.dtype.kind in "iu" and image.scales[number] is None  # always finite
         for k in range(len(channel)):
+            if whole and differs:
+                break
             values = image.part(number, k)
             bad += values.size - int(np.count_nonzero(np.isfinite(values)))
             if first is None and values.size:

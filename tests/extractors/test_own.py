@@ -11,14 +11,15 @@ import pandas as pd
 import pytest
 import torch
 
-from aleaseg.case import Case, Dataset, Geometry, Voxels
+from aleaseg.case import Case, Dataset, Geometry, Stored, Voxels
 from aleaseg.errors import UsageError, WeightsRefused
 from aleaseg.extractors import ExtractorSettings, NoMap, checked
 from aleaseg.extractors.base import settled
 from aleaseg.extractors.checkpoint import file_sha256
 from aleaseg.extractors.normalize import foreground_normalized, unit
 from aleaseg.extractors.opinions import give_opinions
-from aleaseg.extractors.own import SHA256, Own, filled_boxes
+from aleaseg.extractors.own import SHA256, Own, prompt_boxes
+from aleaseg.loaded import loaded
 from aleaseg.networks.prompted import look
 from aleaseg.predictions.opinion import Opinions, write_opinion
 from aleaseg.readers import open_dataset
@@ -48,6 +49,14 @@ def thing(image, mask, classes=("ball", "none")):
 
 def eye(dataset, predictions=None, **asked):
     return Own(settled(ExtractorSettings("own", **asked), Own.traits), dataset, predictions)
+
+
+def filled_boxes(mask, *, solid):
+    """(D, H, W): 1 inside the boxes that prompt."""
+    region = np.zeros(mask.shape, np.float32)
+    for z, (x0, y0, x1, y1) in prompt_boxes(mask, solid=solid).items():
+        region[z, int(y0) : int(y1) + 1, int(x0) : int(x1) + 1] = 1
+    return region
 
 
 def dice(one, other):
@@ -91,7 +100,7 @@ def test_a_picture_is_a_stack_of_one():
     np.testing.assert_array_equal(next(iter(eye(same).class_maps(thin))).values[0], flat.values)
 
 
-def test_filled_boxes():
+def test_boxes_that_prompt():
     mask = np.zeros((5, 8, 9), bool)
     mask[1, 2:4, 3:6] = mask[3, 5, 7] = True
     each = filled_boxes(mask, solid=False)
@@ -131,6 +140,29 @@ def test_it_sees_what_it_would_see_of_the_whole_volume_normalised(prompt, normal
         np.testing.assert_array_equal(seen, unit(whole, float(whole.min()), float(whole.max())))
     logits, _ = look(one.network, torch.from_numpy(seen[part]), region[part])
     np.testing.assert_array_equal(found.values, logits.numpy())
+    outline = Opinions(None, dataset)._prediction(mask.shape, "own", {"ball": one.opinions(case)["ball"]})
+    assert found.overlap == pytest.approx(dice(outline.mask("ball"), mask > 0), abs=2e-3)
+
+
+@pytest.mark.parametrize(("shape", "thick"), [((9, 300, 380), 130), ((9, 70, 90), 12), ((3, 30, 40), 25)])
+@pytest.mark.parametrize("scale", [None, 1])
+def test_whole_numbers_and_a_few_slices_at_a_time_change_nothing(shape, thick, scale):
+    """Windows larger and smaller than the network's square, beyond the border too."""
+    rng = np.random.default_rng(1)
+    mask = np.zeros(shape, np.int16)
+    mask[1:, 5 : 5 + thick, -thick:] = 1
+    image = rng.integers(-1000, 1000, shape).astype(np.int16)
+    case, dataset = thing(image.astype(np.float32), mask, ("block",))
+    for normalize in ("raw", "foreground"):
+        one = eye(dataset, prompt="label_slice_boxes", normalize=normalize)
+        held = loaded(case, Stored((image,), (None,), case.read_geometry()), mask)
+        if scale:
+            held = loaded(case, Stored((image,), ((1.0, 0.0),), case.read_geometry()), mask)
+        (found,) = one.class_maps(held)
+        seen = one.normalized(case, image.astype(np.float32), mask)
+        region = torch.from_numpy(filled_boxes(mask > 0, solid=False))
+        logits, _ = look(one.network, torch.from_numpy(seen[1:]), region[1:])
+        np.testing.assert_array_equal(found.values, logits.numpy())
 
 
 # -- opinions of a data set -------------------------------------------------------------------------

@@ -122,3 +122,33 @@ def test_an_image_that_is_needed_no_more_is_worked_in(monkeypatch):
     assert found == before
     # One array beside it at a time.
     assert most / image.size < 6
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    st.tuples(st.integers(1, 30), st.integers(3, 40), st.integers(3, 40)),
+    st.integers(0, 99),
+    st.sampled_from([200, 700, 2**19]),  # NumPy sums 128 numbers and fewer in a row
+)
+def test_a_part_at_a_time_gives_the_numbers_of_the_whole_to_the_digit(shape, seed, few):
+    """Noise and sharpness as NumPy has them of whole volumes."""
+    rng = np.random.default_rng(seed)
+    image = rng.gamma(2, 50, shape if shape[0] > 2 else shape[1:]).astype(np.float32)
+    image[image < 20] = 20  # air that was clipped
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(image_quality, "_PART", few)
+        found = image_statistics(image, (1.0,) * image.ndim)
+        scaled = image_quality._scaled(image, in_place=False)
+    second = scaled[..., 2:, :] - 2 * scaled[..., 1:-1, :] + scaled[..., :-2, :]
+    mixed = second[..., 2:] - 2 * second[..., 1:-1] + second[..., :-2]
+    there = np.abs(mixed[scaled[..., 1:-1, 1:-1] > scaled.min()])
+    if there.size:
+        middle, high, highest = np.percentile(there, [50, 90, 99]) + 1e-4
+        assert found["noise"] == float(np.log(1.4826 * (middle - 1e-4) / 6 + 1e-4))
+        assert found["tail"] == float(np.log(high / middle))
+        assert found["peaks"] == float(np.log(highest / middle))
+    for axis, name in enumerate(image_quality.AXES[image.ndim]):
+        if image.shape[axis] >= 4:
+            moved = np.moveaxis(scaled, axis, 0)
+            one, two = (float(np.mean(np.square(moved[step:] - moved[:-step]))) for step in (1, 2))
+            assert found[f"sharp_{name}"] == float(np.log((one + 1e-8) / (two + 1e-8)))

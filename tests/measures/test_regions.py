@@ -9,7 +9,7 @@ from hypothesis.extra import numpy as hnp
 from aleaseg.measures import regions as module
 from aleaseg.measures.boundary import REACH, boundary_contrast, boundary_shape
 from aleaseg.measures.mask_quality import mask_statistics
-from aleaseg.measures.regions import Regions, around, count_pairs, indices, slabs
+from aleaseg.measures.regions import Regions, around, count_pairs, indices, occupied, slabs
 
 VALUES = (1, 2, 5, 7)
 labels = hnp.arrays(
@@ -36,10 +36,13 @@ def _small_slabs():
 
 
 @settings(max_examples=80, deadline=None)
-@given(labels, classes, offsets, st.integers(0, 3))
-def test_a_window_holds_the_class_and_no_more(label, values, offset, margin):
+@given(labels, classes, offsets, st.integers(0, 3), st.sampled_from([0, 8]))
+def test_a_window_holds_the_class_and_no_more(label, values, offset, margin, few):
+    """Found one after the other, or all at once."""
     label, values = moved(label, values, offset)
-    found = Regions.of(label, values)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "_FEW", few)
+        found = Regions.of(label, values)
     mask, window = np.isin(label, values), found.window(values, margin)
     if not mask.any():
         assert found.mask(values, window).size == 0
@@ -114,3 +117,23 @@ def test_slabs_are_the_whole_once(depth, height, width):
     assert all(
         (part.stop - part.start) * height * width <= 20 or part.stop == part.start + 1 for part in parts
     )
+
+
+@settings(max_examples=60, deadline=None)
+@given(labels, st.sampled_from([None, 1, 5, 7]))
+def test_the_box_about_what_is_there(label, value):
+    there = label != 0 if value is None else label == value
+    found = occupied(label, value)
+    assert (found is not None) == there.any()
+    if found is not None:
+        assert [(side.start, side.stop) for side in found] == [
+            (int(places.min()), int(places.max()) + 1) for places in np.nonzero(there)
+        ]
+    assert occupied(there) == found
+
+
+@given(st.integers(1, 9), st.integers(1, 9), st.integers(1, 60))
+def test_slabs_of_so_many_voxels(depth, height, most):
+    parts = list(slabs((depth, height, 4), most))
+    assert [k for part in parts for k in range(depth)[part]] == list(range(depth))
+    assert all((part.stop - part.start) * height * 4 <= max(most, height * 4) for part in parts)

@@ -12,7 +12,7 @@ from aleaseg.case import Case, usable_label
 from aleaseg.errors import BadVoxels, CaseError
 from aleaseg.extractors.normalize import foreground_range, percentile_range, standardized, unit
 from aleaseg.extractors.released import Released
-from aleaseg.measures.regions import Regions
+from aleaseg.measures.regions import Regions, Window
 
 __all__ = ["CT_WINDOW", "Boxed"]
 
@@ -62,18 +62,26 @@ class Boxed(Released):
         self, case: Case, volume: NDArray, label: NDArray | None
     ) -> Iterator[tuple[str, NDArray[np.bool_] | None]]:
         """Class -> the mask (D, H, W) that it is prompted about; None where there is none, or an empty one."""
+        for name, found in self.cut_masks(case, volume, label):
+            if found is None:
+                yield name, None
+                continue
+            window, small = found
+            mask = np.zeros(volume.shape, dtype=bool)
+            mask[window] = small
+            yield name, mask
+
+    def cut_masks(
+        self, case: Case, volume: NDArray, label: NDArray | None
+    ) -> Iterator[tuple[str, tuple[Window, NDArray[np.bool_]] | None]]:
+        """The same masks cut out: class -> the box of the volume that holds all of it, and the mask there."""
         if self.settings.prompt != "pseudo":
             assert label is not None
             regions = Regions.of(label, self.dataset.values)
             for name, values in self.classes.items():
                 window = regions.window(values)
                 small = regions.mask(values, window)
-                if not small.any():
-                    yield name, None
-                    continue
-                mask = np.zeros(label.shape, dtype=bool)
-                mask[window] = small
-                yield name, mask
+                yield name, (window, small) if small.any() else None
             return
         assert self.predictions is not None  # refused before anything runs
         found = self.predictions.read(case)
@@ -81,7 +89,8 @@ class Boxed(Released):
             each = [one.mask(name).reshape(volume.shape) for one in found]
             # Several networks predicted a new case: what most of them say.
             most = 2 * np.sum(each, axis=0) > len(each) if each else None
-            yield name, most if most is not None and most.any() else None
+            window = tuple(slice(0, size) for size in volume.shape)
+            yield name, (window, most) if most is not None and most.any() else None
 
     def normalized(self, case: Case, volume: NDArray, label: NDArray | None) -> NDArray[np.float32]:
         """(D, H, W) in [0, 1].

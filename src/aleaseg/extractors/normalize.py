@@ -9,6 +9,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from aleaseg.measures.percentiles import percentiles
+
 __all__ = ["foreground_normalized", "foreground_range", "percentile_range", "standardized", "unit"]
 
 Range = tuple[float, float, float, float]
@@ -17,7 +19,7 @@ Range = tuple[float, float, float, float]
 
 def percentile_range(image: NDArray) -> tuple[float, float]:
     """The 0.5% and 99.5% percentiles of finite voxels; least and greatest value where those are equal."""
-    first, last = np.percentile(image, [0.5, 99.5])
+    first, last = percentiles(image, [0.5, 99.5])
     if last > first:
         return float(first), float(last)
     return float(image.min()), float(image.max())
@@ -45,7 +47,7 @@ def foreground_range(inside: NDArray) -> Range:
     """
     if not inside.size:
         raise ValueError("the mask has no foreground voxel to normalise by")
-    low, high = np.percentile(inside, [0.5, 99.5])
+    low, high = percentiles(inside, [0.5, 99.5])
     mean, deviation = float(inside.mean(dtype=np.float64)), float(inside.std(dtype=np.float64))
     return float(low), float(high), mean, deviation
 

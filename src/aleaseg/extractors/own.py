@@ -6,8 +6,7 @@ slice with the neighbours. It was never shown an image of a patient.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -21,42 +20,52 @@ from aleaseg.case import Case
 from aleaseg.errors import WeightsRefused
 from aleaseg.extractors.base import ClassMap, Cost, NoMap, Traits
 from aleaseg.extractors.boxed import Boxed
-from aleaseg.extractors.boxes import slice_boxes
+from aleaseg.extractors.boxes import Box, slice_boxes, tight_box
 from aleaseg.extractors.checkpoint import file_sha256, load_strictly, read_state
-from aleaseg.measures.label_agreement import dice
-from aleaseg.networks.prompted import Prompted, look, pasted, window_about
+from aleaseg.measures.label_agreement import dice_of_counts
+from aleaseg.measures.regions import Window
+from aleaseg.networks.prompted import Prompted, answer, on_square, pasted, square_about
 from aleaseg.predictions.opinion import Opinion
 
-__all__ = ["SHA256", "Own", "filled_boxes"]
+__all__ = ["SHA256", "Own", "prompt_boxes"]
 
 SHA256 = "14b848907b8808930e125e0c95628b16cfd5136b4d24724a3c2cdc9c9a93a293"
 """Of the weights in the package."""
 Levels = Callable[[NDArray], NDArray[np.float32]]
 # A slice on one core, and the network.
 _SECONDS, _BYTES = 0.012, 50_000_000
+# Slices that are brought to the network's square at a time.
+_STACK = 8
 
 
-def filled_boxes(mask: NDArray[np.bool_], *, solid: bool) -> NDArray[np.float32]:
-    """(D, H, W): 1 inside the boxes about a mask.
+def prompt_boxes(mask: NDArray[np.bool_], *, solid: bool) -> Mapping[int, Box]:
+    """Slice -> the box that prompts there.
 
     Args:
         mask: (D, H, W), not empty.
-        solid: one box for all slices that have something, in place of one each.
+        solid: one box for all slices from the first to the last that have something, in place of one each.
     """
-    region = np.zeros(mask.shape, np.float32)
-    if solid:
-        there = np.flatnonzero(mask.any((1, 2)))
-        shadow, mask = mask.any(0), np.zeros_like(mask)
-        mask[there[0] : there[-1] + 1] = shadow
-    for z, (x0, y0, x1, y1) in slice_boxes(mask).items():
-        region[z, int(y0) : int(y1) + 1, int(x0) : int(x1) + 1] = 1
-    return region
+    if not solid:
+        return slice_boxes(mask)
+    there = np.flatnonzero(mask.any((1, 2)))
+    box = tight_box(mask.any(0))
+    assert box is not None
+    return dict.fromkeys(range(int(there[0]), int(there[-1]) + 1), box)
+
+
+def _filled(into: NDArray[np.float32], box: Box | None) -> None:
+    """A slice (H, W) that is 1 inside a box, and 0 elsewhere."""
+    into[...] = 0
+    if box is not None:
+        x0, y0, x1, y1 = map(int, box)
+        into[y0 : y1 + 1, x0 : x1 + 1] = 1
 
 
 class Own(Boxed):
     """Class maps of the package's own prompted network, 64 x 64 a slice about each class."""
 
     name = "own"
+    whole_numbers = True
     traits = Traits(
         "a small prompted network in the package, taught on synthetic shapes alone",
         prompts=("label_slice_boxes", "label_box", "pseudo"),
@@ -105,10 +114,11 @@ class Own(Boxed):
         Raises:
             CaseError: the image, or the label that is looked at, cannot be used.
         """
-        picture = len(case.read_geometry().shape) == 2
+        shape = case.read_geometry().shape
+        picture = len(shape) == 2
         labelled = self.settings.prompt.startswith("label_")
-        for name, mask, one in self._seen(case):
-            if mask is None or one is None:
+        for name, part, one in self._seen(case):
+            if part is None or one is None:
                 yield NoMap(name, self.why_none)
                 continue
             values = one.logits
@@ -118,7 +128,7 @@ class Own(Boxed):
                 "logit",
                 (one.first, one.first + len(values)),
                 self.settings.prompt,
-                overlap=dice(mask, _outline(one, mask.shape)) if labelled else None,
+                overlap=_overlap(one, *part, shape[-2:]) if labelled else None,
             )
 
     def opinions(self, case: Case) -> dict[str, Opinion | None]:
@@ -129,44 +139,77 @@ class Own(Boxed):
         """
         return {name: one for name, _, one in self._seen(case)}
 
-    def _seen(self, case: Case) -> Iterator[tuple[str, NDArray[np.bool_] | None, Opinion | None]]:
-        """Class, the mask (D, H, W) it is looked for about, and what is seen."""
+    def _seen(
+        self, case: Case
+    ) -> Iterator[tuple[str, tuple[Window, NDArray[np.bool_]] | None, Opinion | None]]:
+        """Class, the mask it is looked for about and the box that holds it, and what is seen."""
         volume, label, _ = self.stack(case)
         seen: Levels | None = None
-        for name, mask in self.masks(case, volume, label):
-            if mask is None:
+        for name, part in self.cut_masks(case, volume, label):
+            if part is None:
                 yield name, None, None
                 continue
             seen = seen or self.levels(case, volume, label)
-            yield name, mask, self._look(volume, seen, mask)
+            yield name, part, self._look(volume, seen, *part)
 
-    def _look(self, volume: NDArray, seen: Levels, mask: NDArray[np.bool_]) -> Opinion:
-        there = np.flatnonzero(mask.any((1, 2)))
-        part = slice(int(there[0]), int(there[-1]) + 1)
-        region = torch.from_numpy(filled_boxes(mask[part], solid=self.settings.prompt == "label_box"))
-        window = window_about(region)
-        x, y, half = window
+    def _look(self, volume: NDArray, seen: Levels, part: Window, mask: NDArray[np.bool_]) -> Opinion:
+        down, right = part[1].start, part[2].start
+        boxes = {
+            part[0].start + k: (x0 + right, y0 + down, x1 + right, y1 + down)
+            for k, (x0, y0, x1, y1) in prompt_boxes(mask, solid=self.settings.prompt == "label_box").items()
+        }
+        slices, plane = range(min(boxes), max(boxes) + 1), volume.shape[1:]
+        least, most = np.min([*boxes.values()], axis=0), np.max([*boxes.values()], axis=0)
+        x, y, half = window = square_about((*map(float, least[:2]), *map(float, most[2:])))  # type: ignore[arg-type]
+        side = self.network.size.side
         # Nothing else of the slices is looked at, or normalised.
-        rows, columns = (_pixels(middle, half) for middle in (y, x))
-        image = np.zeros(region.shape, np.float32)
-        for into, flat in zip(image, volume[part], strict=True):
-            into[rows, columns] = seen(flat[rows, columns])
+        taken = np.ix_(*(_taken(at, half, side, n) for at, n in ((y, plane[0]), (x, plane[1]))))
+
+        def shown(into: NDArray[np.float32], k: int) -> None:
+            into[taken] = seen(volume[k][taken])
+
+        def prompted(into: NDArray[np.float32], k: int) -> None:
+            _filled(into, boxes.get(k))
+
         with self.autocast():
-            logits, window = look(self.network, torch.from_numpy(image), region, window=window)
-        return Opinion(logits.numpy(), part.start, window)
+            levels = on_square(_stacks(slices, plane, shown), window, side)
+            region = on_square(_stacks(slices, plane, prompted), window, side, "nearest")
+            logits = answer(self.network, levels, region)
+        return Opinion(logits.numpy(), slices.start, window)
 
 
-def _pixels(middle: float, half: float) -> slice:
-    """Every pixel of a line that a window takes from, its neighbours for the interpolation among them."""
-    return slice(max(0, math.floor(middle - half) - 2), math.ceil(middle + half) + 3)
+def _stacks(
+    slices: range, plane: Sequence[int], write: Callable[[NDArray[np.float32], int], None]
+) -> Iterator[torch.Tensor]:
+    """Slices (d, H, W) as `write` makes them, a few at a time and in the same memory again."""
+    stack = np.zeros((min(_STACK, len(slices)), *plane), np.float32)
+    for first in range(0, len(slices), _STACK):
+        some = slices[first : first + _STACK]
+        for into, k in zip(stack, some, strict=False):
+            write(into, k)
+        yield torch.from_numpy(stack[: len(some)])
 
 
-def _outline(one: Opinion, shape: tuple[int, ...]) -> NDArray[np.bool_]:
-    """(D, H, W): where the network says yes."""
-    found = np.zeros(shape, dtype=bool)
-    rows, columns, logits = pasted(torch.from_numpy(one.logits), one.window, (shape[1], shape[2]))
-    found[one.first : one.first + len(logits), rows, columns] = (logits > 0).numpy()
-    return found
+def _taken(middle: float, half: float, side: int, size: int) -> NDArray[np.intp]:
+    """The pixels of a line that a window is interpolated from, whichever way rounding falls."""
+    at = middle + half * ((np.arange(side) + 0.5) / side * 2 - 1)
+    low = np.floor([at - 0.1, at + 0.1])
+    return np.unique(np.clip([low, low + 1], 0, size - 1).astype(np.intp))
+
+
+def _overlap(one: Opinion, part: Window, mask: NDArray[np.bool_], plane: Sequence[int]) -> float:
+    """Dice of what the network says yes to and the mask that it was asked about, whose box the window holds."""
+    slices, down, right = part
+    both = said = 0
+    for place, logits in enumerate(one.logits, start=one.first):
+        rows, columns, found = pasted(torch.from_numpy(logits)[None], one.window, (plane[0], plane[1]))
+        yes = (found[0] > 0).numpy()
+        said += int(np.count_nonzero(yes))
+        if slices.start <= place < slices.stop:
+            top, left = down.start - rows.start, right.start - columns.start
+            flat = mask[place - slices.start]
+            both += int(np.count_nonzero(flat & yes[top:, left:][: len(flat), : flat.shape[1]]))
+    return dice_of_counts(both, int(np.count_nonzero(mask)), said)
 
 
 @cache

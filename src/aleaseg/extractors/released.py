@@ -12,10 +12,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from aleaseg.case import Case, Geometry, usable_image
+from aleaseg.case import Case, Geometry
 from aleaseg.errors import BadVoxels, CaseError
 from aleaseg.extractors.base import Extractor
 from aleaseg.extractors.checkpoint import random_seed
+from aleaseg.loaded import as_stored, usable_stored
+from aleaseg.measures.percentiles import percentiles
 
 __all__ = ["Released"]
 
@@ -25,6 +27,9 @@ class Released(Extractor):
 
     Final classes build the network in `_built`; it is loaded when it is first needed.
     """
+
+    whole_numbers = False
+    """Whether grey values are taken in the small whole numbers of a file that holds such, instead of float32."""
 
     @abstractmethod
     def _built(self) -> Any:
@@ -108,8 +113,10 @@ class Released(Extractor):
         Raises:
             CaseError: the image cannot be used, or is none that the network can look at.
         """
-        image = usable_image(case)
-        grey = image.array[self.channel]
+        image = usable_stored(case)
+        grey = as_stored(image, self.channel)
+        if not self.whole_numbers:
+            grey = grey.astype(np.float32, copy=False)
         if grey.ndim not in self.traits.dimensions:
             raise self.unfit(case, grey.shape)
         return grey, image.geometry
@@ -143,7 +150,7 @@ class Released(Extractor):
                 "some, for --normalize foreground",
                 "use --normalize raw, or leave the case out",
             )
-        low, high = np.percentile(grey[inside], [0.5, 99.5])
+        low, high = percentiles(grey[inside], [0.5, 99.5])
         if low == high:
             raise BadVoxels(
                 case.id,

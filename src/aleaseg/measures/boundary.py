@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from aleaseg.measures.morphology import grown, pairs, shrunk
-from aleaseg.measures.regions import slabs
+from aleaseg.measures.regions import Window, occupied, slabs
 
 __all__ = ["BOUNDARY_SHAPE", "NO_BORDER", "REACH", "boundary_contrast", "boundary_shape"]
 
@@ -201,9 +201,10 @@ def _alignment(
     return float(abs(normal.mean()) / total) if total > 0 else float("nan")
 
 
-def _box(mask: NDArray[np.bool_]) -> tuple[slice, ...]:
+def _box(mask: NDArray[np.bool_]) -> Window:
     """Where a mask lies that is not empty."""
-    box: tuple[slice, ...] = ndimage.find_objects(mask.view(np.uint8))[0]
+    box = occupied(mask)
+    assert box is not None
     return box
 
 

@@ -250,5 +250,6 @@ def _inside(padded: NDArray) -> NDArray:
 
 def _window(mask: NDArray[np.bool_], margin: int) -> Window:
     """The box of a mask that is not empty, with a margin as far as there is room."""
-    box: Window = ndimage.find_objects(mask.view(np.uint8))[0]
+    box = occupied(mask)
+    assert box is not None
     return around([box], mask.shape, margin)

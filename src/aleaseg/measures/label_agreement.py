@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from aleaseg.measures.morphology import grown_by_box
+from aleaseg.measures.regions import around, occupied
 
 __all__ = ["dice", "dice_of_counts", "near", "softmin"]
 
@@ -72,11 +72,9 @@ def near(mask: NDArray[np.bool_], other: NDArray[np.bool_], voxels: int = 5) -> 
     few that matter.
     """
     union = mask | other
-    if not union.any():
+    box = occupied(union)
+    if box is None:
         return np.ones_like(union)
-    window = tuple(
-        slice(max(0, s.start - voxels), s.stop + voxels)
-        for s in ndimage.find_objects(union.view(np.uint8))[0]
-    )
+    window = around([box], union.shape, voxels)
     union[window] = grown_by_box(union[window], voxels)
     return union

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from aleaseg.measures.regions import Window, slabs
+from aleaseg.measures.regions import Window, occupied, slabs
 
 __all__ = ["mask_statistics"]
 
@@ -51,7 +51,8 @@ def mask_statistics(
         return {"volume_mm3": 0.0, **missing}
     sizes_of_image = mask.shape if shape is None else tuple(shape)
     begins = [0] * mask.ndim if window is None else [part.start for part in window]
-    inner = ndimage.find_objects(mask.view(np.uint8))[0]
+    inner = occupied(mask)
+    assert inner is not None
     small = mask[inner]
     begins = [begin + part.start for begin, part in zip(begins, inner, strict=True)]
     sizes = _pieces(small)

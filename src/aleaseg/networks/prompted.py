@@ -7,6 +7,7 @@ input but for the last step, which sees the image itself once more.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
@@ -18,10 +19,13 @@ __all__ = [
     "OUTSIDE",
     "Prompted",
     "PromptedSize",
+    "answer",
     "cut",
     "look",
+    "on_square",
     "paste",
     "pasted",
+    "square_about",
     "window_about",
 ]
 
@@ -113,6 +117,14 @@ def window_about(region: Tensor, margin: float = 0.5, least: float = 5.0) -> tup
     flat = region.bool().any(0)
     rows, columns = flat.any(1).nonzero()[:, 0], flat.any(0).nonzero()[:, 0]
     y0, y1, x0, x1 = (float(end) for line in (rows, columns) for end in (line[0], line[-1]))
+    return square_about((x0, y0, x1, y1), margin, least)
+
+
+def square_about(
+    box: tuple[float, float, float, float], margin: float = 0.5, least: float = 5.0
+) -> tuple[float, float, float]:
+    """The same of the box (x0, y0, x1, y1) about a region, ends included."""
+    x0, y0, x1, y1 = box
     half = max(least, (1 + margin) * max(x1 - x0 + 1, y1 - y0 + 1) / 2)
     return (x0 + x1) / 2, (y0 + y1) / 2, half
 
@@ -211,17 +223,53 @@ def look(
         if not region.any():
             raise ValueError("the prompt is empty: expected a region that is 1 somewhere, or a window")
         window = window_about(region)
-    side, depth = network.size.side, len(image)
-    where = torch.tensor([window]).expand(depth, -1)
-    levels = cut(image[:, None], where, side)[:, 0]
+    side = network.size.side
+    levels = on_square([image], window, side)
     prompts = [
-        torch.zeros_like(levels) if one is None else cut(one[:, None].float(), where, side, "nearest")[:, 0]
+        torch.zeros_like(levels) if one is None else on_square([one], window, side, "nearest")
         for one in (region, points)
     ]
+    return answer(network, levels, *prompts, batch=batch), window
+
+
+def on_square(
+    stacks: Iterable[Tensor], window: tuple[float, float, float], side: int, mode: str = "bilinear"
+) -> Tensor:
+    """What lies in one window on every slice, (D, side, side).
+
+    Args:
+        stacks: (d, H, W) each, a few slices at a time: the slices of all of them follow one another.
+        window: x, y, half a side, in pixels.
+        side: of the network's square.
+        mode: `bilinear` or `nearest`.
+    """
+    where = torch.tensor([window])
+    return torch.cat(
+        [cut(some[:, None].float(), where.expand(len(some), -1), side, mode)[:, 0] for some in stacks]
+    )
+
+
+def answer(
+    network: Prompted, levels: Tensor, region: Tensor, points: Tensor | None = None, *, batch: int = 32
+) -> Tensor:
+    """What the network says of slices that lie on its square already.
+
+    Args:
+        network: trained.
+        levels: (D, side, side), grey levels 0 to 1.
+        region: (D, side, side), 1 inside the box or mask that prompts.
+        points: (D, side, side); None: none.
+        batch: slices at a time.
+
+    Returns:
+        Raw logits (D, side, side), > 0: inside.
+    """
+    depth = len(levels)
     before, after = levels[[0, *range(depth - 1)]], levels[[*range(1, depth), depth - 1]]
-    seen = torch.stack([before, levels, after, *prompts], dim=1)
+    seen = torch.stack(
+        [before, levels, after, region, torch.zeros_like(levels) if points is None else points], dim=1
+    )
     device = next(network.parameters()).device
     network.eval()
     with torch.inference_mode():
-        found = [network(piece.to(device)).float().cpu() for piece in torch.split(seen, batch)]
-    return torch.cat(found), window
+        return torch.cat([network(piece.to(device)).float().cpu() for piece in torch.split(seen, batch)])

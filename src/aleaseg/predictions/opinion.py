@@ -8,7 +8,7 @@ a structure that the mask lacks altogether.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -112,14 +112,16 @@ class Opinions:
         return [self._prediction(shape, model, found)]
 
     def _prediction(self, shape: tuple[int, ...], model: str, found: Mapping[str, Opinion]) -> Prediction:
+        from aleaseg.networks.prompted import OUTSIDE
+
         classes = self.dataset.classes
-        whole = {name: _pasted(found.get(name), shape) for name in classes}
         if any(len(values) > 1 for values in classes.values()):
-            return Prediction(np.stack(list(whole.values())), "logit", shape, classes, True, model=model)
+            each = tuple((OUTSIDE, found.get(name)) for name in classes)
+            return Prediction(_Pasted(each, shape), "logit", shape, classes, True, model=model)
         # Each class against a background of logit 0; where several say yes, the surest.
-        by_value = {values[0]: whole[name] for name, values in classes.items()}
-        maps = np.stack([np.zeros(shape, np.float16), *(by_value[value] for value in sorted(by_value))])
-        return Prediction(maps, "logit", shape, classes, model=model)
+        by_value = {values[0]: name for name, values in classes.items()}
+        each = ((0.0, None), *((OUTSIDE, found.get(by_value[value])) for value in sorted(by_value)))
+        return Prediction(_Pasted(each, shape), "logit", shape, classes, model=model)
 
 
 def _read(path: Any) -> tuple[tuple[int, ...], str, dict[str, Opinion]]:
@@ -134,14 +136,51 @@ def _read(path: Any) -> tuple[tuple[int, ...], str, dict[str, Opinion]]:
     return tuple(about["shape"]), about["model"], found
 
 
-def _pasted(one: Opinion | None, shape: tuple[int, ...]) -> NDArray[np.float16]:
+@dataclass(frozen=True)
+class _Pasted:
+    """Maps (channel, *shape) of opinions: those slices that are asked for, so that no volume need be held.
+
+    Attributes:
+        each: of a channel the number where nothing was said, and what was said.
+        case: shape of the case.
+    """
+
+    each: Sequence[tuple[float, Opinion | None]]
+    case: tuple[int, ...]
+    dtype = np.dtype(np.float16)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (len(self.each), *self.case)
+
+    def __len__(self) -> int:
+        return len(self.each)
+
+    def __getitem__(self, key: Any, /) -> NDArray[np.float16]:
+        """As of an array, for a number, a list or a slice of channels, and a slice of the first axis after it."""
+        asked, part = key if isinstance(key, tuple) else (key, slice(None))
+        places = np.arange(len(self))[asked]
+        depth, *plane = self.case if len(self.case) == 3 else (1, *self.case)
+        first, end, _ = part.indices(depth) if len(self.case) == 3 else (0, 1, 1)
+        found = np.empty((places.size, end - first, *plane), np.float16)
+        for into, place in zip(found, places.flat, strict=True):
+            _paste(*self.each[place], first, into)
+        if len(self.case) == 2:
+            found = found[:, 0, part]
+        return found if places.ndim else found[0]
+
+
+def _paste(outside: float, one: Opinion | None, first: int, slices: NDArray[np.float16]) -> None:
+    """Write what was said of a class into some slices of a case, (d, H, W) from the `first` on."""
     import torch
 
-    from aleaseg.networks.prompted import OUTSIDE, pasted
+    from aleaseg.networks.prompted import pasted
 
-    whole = np.full((1, *shape) if len(shape) == 2 else shape, OUTSIDE, np.float16)
-    if one is not None:
-        logits = torch.from_numpy(one.logits.astype(np.float32))
-        rows, columns, found = pasted(logits, one.window, (whole.shape[1], whole.shape[2]))
-        whole[one.first : one.first + len(logits), rows, columns] = found.numpy()
-    return whole.reshape(shape)
+    slices[...] = outside
+    if one is None:
+        return
+    begin, end = max(first, one.first), min(first + len(slices), one.first + len(one.logits))
+    if begin < end:
+        logits = torch.from_numpy(one.logits[begin - one.first : end - one.first].astype(np.float32))
+        rows, columns, found = pasted(logits, one.window, (slices.shape[1], slices.shape[2]))
+        slices[begin - first : end - first, rows, columns] = found.half().numpy()

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from aleaseg.case import Case, Dataset, Geometry, Voxels, stored_image
 from aleaseg.errors import AleasegError
+from aleaseg.loaded import as_stored
 from aleaseg.pages.files import write_if_changed
 from aleaseg.pages.javascript import as_script
 from aleaseg.pages.mosaics import background_window, mosaic
@@ -168,10 +169,9 @@ def _draw(
 def _grey_values(case: Case) -> Voxels:
     """An image in the small whole numbers of its files where those are its values: they are drawn alike."""
     stored = stored_image(case)
-    small = all(channel.dtype.kind in "iu" and channel.dtype.itemsize <= 2 for channel in stored.channels)
-    if not small or any(scale is not None for scale in stored.scales):
-        return stored.values()
-    return Voxels(np.stack(stored.channels), stored.geometry, stored.notes)
+    channels = [as_stored(stored, number) for number in range(len(stored.channels))]
+    array = channels[0][None] if len(channels) == 1 else np.stack(channels)  # one is not held twice
+    return Voxels(array, stored.geometry, stored.notes)
 
 
 def _slices(

@@ -52,7 +52,7 @@ def rival_numbers(
         label: label values (*spatial); None without.
         dataset: for classes and the ignore label.
     """
-    logits = np.asarray(prediction.maps, dtype=np.float32)
+    logits = np.asarray(prediction.maps[:], dtype=np.float32)
     predicted = logits.argmax(axis=0)
     yield from _of_maps(prediction, dataset, label)
     yield from _of_logits(logits, predicted, prediction, dataset)

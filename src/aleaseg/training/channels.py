@@ -8,18 +8,40 @@ the processor's cache. The two ways agree up to rounding; where two channels are
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from aleaseg.measures.regions import Regions, indices, slabs
 
-__all__ = ["MANY", "Kind", "Sweep", "alpha_of", "channels", "plane", "resample", "sweep"]
+__all__ = ["MANY", "Kind", "Maps", "Sweep", "alpha_of", "channels", "part_of", "plane", "resample", "sweep"]
 
 Kind = Literal["logit", "evidence", "probability", "label"]
 MANY = 32
 """Channels from which on they are taken slice by slice."""
+
+
+class Maps(Protocol):
+    """(channel, *grid) numbers: an array, or what makes those parts of one that are asked for."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """How many channels, and their grid."""
+        ...
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """What a part comes in."""
+        ...
+
+    def __len__(self) -> int:
+        """How many channels."""
+        ...
+
+    def __getitem__(self, key: Any, /) -> Any:
+        """Channels, as an array is asked for them: a number, a list, a slice; a slice of the first axis after it."""
+        ...
 
 
 class Sweep(NamedTuple):
@@ -27,8 +49,9 @@ class Sweep(NamedTuple):
 
     Attributes:
         label: (*shape) the value of the largest channel.
-        total: (*shape) the log of the softmax's denominator for logits, A for evidence; None for probabilities.
-        given: (*shape) the channel of the label that the voxel was given; None where none was asked for.
+        total: (*shape) the log of the softmax's denominator for logits, A for evidence; None for probabilities, and
+            where `given` was asked for.
+        given: (*shape) the probability of the label that the voxel was given; None where none was asked for.
     """
 
     label: NDArray[np.integer]
@@ -50,10 +73,10 @@ def resample(channel: NDArray, shape: Sequence[int]) -> NDArray[np.float32]:
     return resampled
 
 
-def channels(maps: NDArray, shape: Sequence[int]) -> Iterator[NDArray[np.float32]]:
+def channels(maps: Maps, shape: Sequence[int]) -> Iterator[NDArray[np.float32]]:
     """Each channel on a grid of some shape, one in memory at a time."""
-    for channel in maps:
-        yield resample(channel, shape)
+    for number in range(len(maps)):
+        yield resample(maps[number], shape)
 
 
 def _along(array: NDArray, size: int, axis: int, at: int | None = None) -> NDArray[np.float32]:
@@ -89,8 +112,27 @@ def alpha_of(logits: NDArray[np.float32]) -> NDArray[np.float32]:
     return alpha
 
 
+def part_of(
+    channel: NDArray[np.float32], total: NDArray[np.float32] | None, kind: Kind
+) -> NDArray[np.float32]:
+    """The probability that a channel stands for.
+
+    Args:
+        channel: on the case's grid.
+        total: of `Sweep`; None: the channels are probabilities.
+        kind: of the channels.
+    """
+    if total is None:
+        return channel
+    if kind == "evidence":
+        of_total: NDArray[np.float32] = alpha_of(channel) / total
+        return of_total
+    found = channel - total
+    return np.exp(found, out=found)
+
+
 def sweep(
-    maps: NDArray, kind: Kind, shape: tuple[int, ...], values: Sequence[int], given: NDArray | None = None
+    maps: Maps, kind: Kind, shape: tuple[int, ...], values: Sequence[int], given: NDArray | None = None
 ) -> Sweep:
     """Look at every channel once.
 
@@ -99,52 +141,93 @@ def sweep(
         kind: no finished label map.
         shape: of the case, 2D or 3D.
         values: label values, in the order of the channels after background.
-        given: (*shape) label values whose channel is asked for; an unknown one counts as background.
+        given: (*shape) label values whose probability is asked for; an unknown one counts as background.
     """
     if len(maps) > MANY and kind != "evidence":
         return _by_slices(maps, kind, shape, values, given)
+    if maps.shape[1:] == tuple(shape):
+        return _in_slabs(maps, kind, shape, values, given)
     return _by_channels(maps, kind, shape, values, given)
 
 
+def _in_slabs(
+    maps: Maps, kind: Kind, shape: tuple[int, ...], values: Sequence[int], given: NDArray | None
+) -> Sweep:
+    """Of channels that lie on the case's grid already: a few slices of all of them at a time."""
+    label = np.empty(shape, _least_type(values))
+    total = None if kind == "probability" or given is not None else np.empty(shape, np.float32)
+    own = None if given is None else np.empty(shape, np.float32)
+    for part in slabs(shape):
+        known = None if given is None else given[part]
+        found = _by_channels(maps[:, part], kind, label[part].shape, values, known)
+        for whole, one in zip((label, total, own), found, strict=True):
+            if whole is not None:
+                whole[part] = one
+    return Sweep(label, total, own)
+
+
 def _by_channels(
-    maps: NDArray, kind: Kind, shape: tuple[int, ...], values: Sequence[int], given: NDArray | None
+    maps: Maps, kind: Kind, shape: tuple[int, ...], values: Sequence[int], given: NDArray | None
 ) -> Sweep:
     label = np.zeros(shape, _least_type(values))
     best = np.full(shape, -np.inf, dtype=np.float32)
-    start = {"logit": -np.inf, "evidence": 0.0}.get(kind)
-    total = None if start is None else np.full(shape, start, dtype=np.float32)
+    total = None if kind == "probability" else np.zeros(shape, dtype=np.float32)
     own = None if given is None else np.zeros(shape, dtype=np.float32)
     regions = None if given is None else Regions.of(given, values)
-    for value, channel in zip((0, *values), channels(maps, shape), strict=True):
+    for number, (value, channel) in enumerate(zip((0, *values), channels(maps, shape), strict=True)):
         for part in slabs(shape):
             here = channel[part]
             np.copyto(label[part], value, where=here > best[part])
             np.maximum(best[part], here, out=best[part])
-            if total is not None and kind == "logit":
-                np.logaddexp(total[part], here, out=total[part])
-            elif total is not None:
+            if total is not None and kind == "evidence":
                 total[part] += alpha_of(here)
+            elif total is not None and not number:
+                total[part] = here
+            elif total is not None and not _summed_by_table(maps, number, part, total):
+                np.logaddexp(total[part], here, out=total[part])
         if own is not None and regions is not None:
             # The background comes first, and what is not declared counts as such.
             window = regions.window((value,)) if value else (slice(None),) * len(shape)
             where = regions.mask((value,), window) if value else True
             np.copyto(own[window], channel[window], where=where)
-    return Sweep(label, total, own)
+    return Sweep(label, total, None) if own is None else Sweep(label, None, part_of(own, total, kind))
+
+
+def _summed_by_table(maps: Maps, number: int, part: slice, total: NDArray[np.float32]) -> bool:
+    """Log of the sum of two channels of half precision, the first one number everywhere; False: not of that kind.
+
+    So it is where a network tells a class from a background that is always 0. The second channel then has no more
+    numbers than 16 bits have, and each is looked up.
+    """
+    if number != 1 or maps.dtype != np.float16 or maps.shape[1:] != total.shape:
+        return False
+    first, second = (maps[k][part].view(np.uint16) for k in (0, 1))
+    one = first.flat[:1]
+    if not (first == one).all():
+        return False
+    every = np.arange(2**16, dtype=np.uint16).view(np.float16).astype(np.float32)
+    with np.errstate(invalid="ignore"):  # infinite and no number are among them
+        table = np.logaddexp(one.view(np.float16).astype(np.float32), every)
+    np.take(table, second, out=total[part], mode="clip")  # "raise" would take a copy on the way
+    return True
 
 
 def _by_slices(
-    maps: NDArray, kind: Kind, shape: tuple[int, ...], values: Sequence[int], given: NDArray | None
+    maps: Maps, kind: Kind, shape: tuple[int, ...], values: Sequence[int], given: NDArray | None
 ) -> Sweep:
     import torch
 
     label = np.zeros(shape, _least_type(values))
-    total = np.empty(shape, np.float32) if kind == "logit" else None
+    total = np.empty(shape, np.float32) if kind == "logit" and given is None else None
     own = None if given is None else np.empty(shape, np.float32)
     names = np.array([0, *values], label.dtype)
     volume = len(shape) == 3
     for k in range(shape[0] if volume else 1):
         here = k if volume else ...
-        mixed = _along(maps, shape[0], 1, k) if volume else np.asarray(maps, np.float32)
+        if volume and maps.shape[1] == shape[0]:
+            mixed = np.asarray(maps[:, k : k + 1][:, 0], np.float32)
+        else:
+            mixed = _along(maps[:], shape[0], 1, k) if volume else np.asarray(maps[:], np.float32)
         stack = torch.nn.functional.interpolate(
             torch.from_numpy(mixed)[None], size=shape[-2:], mode="bilinear", align_corners=False
         )[0].numpy()
@@ -153,11 +236,16 @@ def _by_slices(
             np.copyto(place, number, where=channel > best)
             np.maximum(best, channel, out=best)
         label[here] = names[place]
-        if own is not None and given is not None:
-            own[here] = np.take_along_axis(stack, indices(given[here], values)[None], axis=0)[0]
-        if total is not None:
+        asked = None if given is None else indices(given[here], values)[None]
+        one = None if asked is None else np.take_along_axis(stack, asked, axis=0)[0]
+        sums = None
+        if kind == "logit":
             stack -= best
-            total[here] = np.log(np.exp(stack, out=stack).sum(axis=0)) + best
+            sums = np.log(np.exp(stack, out=stack).sum(axis=0)) + best
+        if own is not None and one is not None:
+            own[here] = part_of(one, sums, kind)
+        elif total is not None:
+            total[here] = sums
     return Sweep(label, total, own)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aleaseg.training.channels import Kind as Kind
-from aleaseg.training.channels import alpha_of, channels, plane, sweep
+from aleaseg.training.channels import Maps, alpha_of, channels, part_of, plane, sweep
 from aleaseg.training.channels import resample as resample
 
 __all__ = ["Kind", "Prediction", "resample"]
@@ -40,7 +40,7 @@ class Prediction:
         stated: (*shape) in [0, 1], the uncertainty that the model stated of each voxel, where a file holds it.
     """
 
-    maps: NDArray
+    maps: Maps
     kind: Kind
     shape: tuple[int, ...]
     classes: Mapping[str, tuple[int, ...]]
@@ -76,7 +76,8 @@ class Prediction:
         """The finished label map, (*case shape), in the type that it came in."""
         if self.maps.shape[1:] != self.shape:
             raise ValueError(f"a label map of shape {self.maps.shape[1:]} for a case of shape {self.shape}")
-        return self.maps[0]
+        label: NDArray = self.maps[0]
+        return label
 
     @cached_property
     def _winner(self) -> tuple[NDArray[np.integer], NDArray[np.float32] | None]:
@@ -96,12 +97,7 @@ class Prediction:
 
     def _part(self, channel: NDArray[np.float32]) -> NDArray[np.float32]:
         """The probability that a channel stands for; not with regions."""
-        total = self._winner[1]
-        if total is None:
-            return channel
-        part: NDArray[np.float32]
-        part = alpha_of(channel) / total if self.kind == "evidence" else np.exp(channel - total)
-        return part
+        return part_of(channel, self._winner[1], self.kind)
 
     @cached_property
     def _region_masks(self) -> dict[str, NDArray[np.bool_]]:
@@ -149,7 +145,7 @@ class Prediction:
             raise ValueError(f"a case of shape {self.shape} has no slices; expected (D, H, W)")
         if self.kind == "label":
             return np.take(self._label, k, axis=axis).astype(np.int32)
-        channels = (plane(channel, self.shape, axis, k) for channel in self.maps)
+        channels = (plane(self.maps[c], self.shape, axis, k) for c in range(len(self.maps)))
         flat = [size for other, size in enumerate(self.shape) if other != axis]
         label = np.zeros(flat, dtype=np.int32)
         if self.regions:
@@ -189,15 +185,9 @@ class Prediction:
             return given
         # A value that is not declared counts as background here; the check has named it.
         found = sweep(self.maps, self.kind, self.shape, self.values, label)
-        vars(self)["_winner"] = found[:2]  # found on the way
+        vars(self)["_hard"] = found.label  # found on the way
         own = found.given
         assert own is not None
-        if self.kind == "logit":  # in place: a case may be large
-            assert found.total is not None
-            own -= found.total
-            np.exp(own, out=own)
-        else:
-            own = self._part(own)
         return np.clip(own, 0, 1, out=own)
 
     def probability(self, name: str) -> NDArray[np.float32] | None:
@@ -217,7 +207,7 @@ class Prediction:
         """Of every channel on the model's own grid, (channel, *grid); not with regions, nor of hard labels."""
         if self.regions or self.kind == "label":
             raise ValueError("only channels of background and label values add up to probabilities")
-        maps = np.asarray(self.maps, dtype=np.float32)
+        maps = np.asarray(self.maps[:], dtype=np.float32)
         if self.kind == "probability":
             return maps
         if self.kind == "evidence":

@@ -81,7 +81,7 @@ class RegionPrediction:
         """One value for each voxel, that of the surest class where several are there: classes with p >= .5, or of
         the levels of a class the highest with p >= .5, as `LevelMap` numbers them.
         """
-        q = np.asarray(self.soft.maps, dtype=np.float32)
+        q = np.asarray(self.soft.maps[:], dtype=np.float32)
         level_map = level_map_of(self.strategy, self.classes)
         if level_map is None:
             return as_label(q, list(self.classes.values()))[0]
