@@ -12,7 +12,13 @@ def record(number, shape, blurred):
     """A case of which sharpness alone was measured."""
     rng = np.random.default_rng(number)
     rows = [
-        {"class": "", "measure": f"img_{name}", "variant": "", "value": rng.normal() - 30 * away, "status": "ok"}
+        {
+            "class": "",
+            "measure": f"img_{name}",
+            "variant": "",
+            "value": rng.normal() - 30 * away,
+            "status": "ok",
+        }
         for name, away in (("noise", 0), ("sharp_h", blurred), ("sharp_w", 0))
     ]
     return Record.from_dict(

@@ -10,7 +10,18 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-__all__ = ["LEAST_STRENGTH", "WAYS", "WAYS_OF_A_PICTURE", "Z_MEANS", "Reason", "Told", "in_words", "joined", "merged", "told"]
+__all__ = [
+    "LEAST_STRENGTH",
+    "WAYS",
+    "WAYS_OF_A_PICTURE",
+    "Z_MEANS",
+    "Reason",
+    "Told",
+    "in_words",
+    "joined",
+    "merged",
+    "told",
+]
 
 LEAST_STRENGTH = 3.0
 """Robust z below which nothing stands out: there a doubt is 0.5."""
