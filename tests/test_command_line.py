@@ -258,7 +258,9 @@ def test_a_flag_takes_nothing_and_every_option_says_what_it_takes(type_aleaseg):
 # -- what cannot be meant ----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("option", [("--steps", "10"), ("--budget", "5"), ("--predictions", "oof")])
+@pytest.mark.parametrize(
+    "option", [("--folds", "3"), ("--steps", "10"), ("--budget", "5"), ("--predictions", "oof")]
+)
 def test_fast_trains_nothing_and_refuses_what_is_about_training(type_here, tmp_path, option):
     done = type_here("audit", tmp_path, "-o", tmp_path / "run", "--fast", *option)
     assert done.returncode == 2

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from aleaseg.errors import AleasegError, UsageError
-from aleaseg.predictions.crossfit import CrossfitSettings, crossfit
+from aleaseg.predictions.crossfit import CrossfitSettings, crossfit, plan_crossfit
 from aleaseg.predictions.fitted import Crossfit
 from aleaseg.readers import open_dataset
 from aleaseg.run import Run
@@ -175,6 +175,22 @@ def test_too_few_groups_are_refused(tmp_path, write_small, one_process):
     dataset = open_dataset(tmp_path / "data", groups="^g")
     with pytest.raises(UsageError, match=r"at least two groups of cases; found 1 among 4"):
         crossfit(Run(tmp_path / "run"), dataset, CrossfitSettings(steps=2, workers=1))
+
+
+@pytest.mark.parametrize(("folds", "many", "found"), [(None, 12, 3), (None, 13, 5), (4, 12, 4)])
+def test_folds_follow_the_number_of_groups_unless_they_are_asked_for(
+    tmp_path, write_small, one_process, monkeypatch, folds, many, found
+):
+    monkeypatch.setattr("aleaseg.predictions.folds._MANY", many)
+    write_small(tmp_path / "data", 13)
+    dataset = open_dataset(tmp_path / "data")
+    dataset = dataset.with_cases(
+        [replace(case, group="two" if number < 2 else case.id) for number, case in enumerate(dataset.cases)]
+    )
+    asked = CrossfitSettings(folds=folds, steps=1, workers=1)
+    plan = plan_crossfit(Run(tmp_path / "run"), dataset, asked, lambda *told: None)
+    assert len(set(plan.groups.values())) == 12, "13 cases, two of them of one patient"
+    assert len(plan.folds) == found
 
 
 def test_an_absurd_case_or_an_odd_error_is_one_failed_case(tmp_path, write_small, one_process):

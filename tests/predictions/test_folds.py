@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aleaseg.predictions.folds import make_folds
+from aleaseg.predictions.folds import default_folds, make_folds
 
 groupings = st.dictionaries(
     st.text(max_size=6), st.integers(0, 12).map(str), min_size=2, max_size=60
@@ -44,3 +44,7 @@ def test_large_groups_are_dealt_first():
 def test_one_group_cannot_be_cross_fitted():
     with pytest.raises(ValueError, match="at least two groups"):
         make_folds({"a": "p", "b": "p"})
+
+
+def test_small_data_sets_have_more_folds():
+    assert [default_folds(groups) for groups in (2, 99, 100, 5000)] == [5, 5, 3, 3]

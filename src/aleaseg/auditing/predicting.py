@@ -89,6 +89,7 @@ def _crossfit(
         run,
         dataset,
         CrossfitSettings(
+            folds=settings.folds,
             steps=settings.steps,
             budget_seconds=budget,
             seed=settings.seed,

@@ -92,6 +92,10 @@ class AuditSettings(DatasetSettings):
         str | Path | None,
         Option("A folder in which class maps are kept.", "FOLDER", form=whole_path, free=True),
     ] = None
+    folds: Annotated[
+        int | None,
+        Option("Folds of cross-fitting; default: 3, or 5 of fewer than 100 cases.", least=2),
+    ] = None
     steps: Annotated[int | None, Option("Training steps of each fold; default: by the data.", least=1)] = (
         None
     )

@@ -75,7 +75,7 @@ def _folder(named: str | Path | None) -> Path | None:
 def _without_training(settings: AuditOfFolder) -> AuditOfFolder:
     if settings.predictions != "crossfit":
         raise UsageError("--fast takes predictions of its own; leave --fast or --predictions out")
-    for name in ("steps", "budget"):
+    for name in ("folds", "steps", "budget"):
         if getattr(settings, name) is not None:
             raise UsageError(
                 f"--fast trains nothing, and --{name} is about training; leave one of them out"

@@ -29,7 +29,7 @@ def demo(
         from aleaseg.run import Run
 
         faults = make_dataset(out / "data", cases=cases, seed=seed)
-        settings = AuditSettings(out / "data", sites=r"(site[A-Z])_", device="cpu", seed=seed, steps=120)
+        settings = AuditSettings(out / "data", sites=r"(site[A-Z])_", device="cpu", seed=seed, steps=200)
         outcome = run_audit(settings, Run(out / "run"), progress=progress)
     show_outcome(outcome)
     # A fifth of the cases was spoilt on purpose: more may leave than a careful cut allows.

@@ -10,7 +10,18 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-__all__ = ["LEAST_STRENGTH", "WAYS", "Z_MEANS", "Reason", "Told", "in_words", "joined", "merged", "told"]
+__all__ = [
+    "LEAST_STRENGTH",
+    "WAYS",
+    "WAYS_OF_A_PICTURE",
+    "Z_MEANS",
+    "Reason",
+    "Told",
+    "in_words",
+    "joined",
+    "merged",
+    "told",
+]
 
 LEAST_STRENGTH = 3.0
 """Robust z below which nothing stands out: there a doubt is 0.5."""
@@ -24,7 +35,9 @@ WAYS = {
     "h": "from top to bottom of the slice",
     "w": "from left to right of the slice",
 }
-"""The axes of an array where nobody knows how it lies in the patient."""
+"""The axes of a volume where nobody knows how it lies in the patient."""
+WAYS_OF_A_PICTURE = {"h": "from top to bottom", "w": "from left to right"}
+"""The axes of what has no slices."""
 
 
 @dataclass(frozen=True)

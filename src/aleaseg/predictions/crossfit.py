@@ -9,7 +9,7 @@ from typing import Any
 
 from aleaseg.case import Dataset, file_stamps
 from aleaseg.errors import UsageError
-from aleaseg.predictions.folds import make_folds
+from aleaseg.predictions.folds import default_folds, make_folds
 from aleaseg.predictions.late import catch_up
 from aleaseg.predictions.processes import run_folds
 from aleaseg.run import Run, read_json
@@ -33,7 +33,7 @@ class CrossfitSettings:
     """How cross-fitting is done: trainings as of the preset `small`.
 
     Attributes:
-        folds: fewer where there are fewer groups.
+        folds: fewer where there are fewer groups; None: a rule on their number (`default_folds`).
         steps: of each fold; None: a rule on the data (`default_steps`).
         budget_seconds: the most the call may take, preparing and predicting within; None: no limit.
         seed: of folds, weights, batches.
@@ -45,7 +45,7 @@ class CrossfitSettings:
         objective: what the folds make small, of `aleaseg.training.objectives`.
     """
 
-    folds: int = 5
+    folds: int | None = None
     steps: int | None = None
     budget_seconds: float | None = None
     seed: int = 0
@@ -83,7 +83,7 @@ def plan_crossfit(run: Run, dataset: Dataset, settings: CrossfitSettings, progre
     failed |= {case: about["failed"] for case, about in copies.items() if "failed" in about}
     usable = {case.id: case.group or case.id for case in cases if case.id not in failed}
     try:
-        folds = make_folds(usable, settings.folds, settings.seed)
+        folds = make_folds(usable, settings.folds or default_folds(len({*usable.values()})), settings.seed)
     except ValueError as error:
         raise UsageError(
             f"{error}; found {len(set(usable.values()))} among {len(usable)} usable cases"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -88,49 +88,55 @@ def catch_up(
     cases = {case.id: case for case in dataset.cases if case.has_label}
     stamps = {case_id: file_stamps(case) for case_id, case in cases.items()}
     known = stamps if plan.files is None else plan.files
-    stale = [
-        case_id
-        for case_id in cases
-        if known.get(case_id) != stamps[case_id] or not run.prediction_file(case_id).exists()
-    ]
+    changed = {case_id for case_id in cases if known.get(case_id) != stamps[case_id]}
+    stale = [case for case in cases if case in changed or not run.prediction_file(case).exists()]
     other = elsewhere()
-    if other is not None and other.several and any(known.get(case) != stamps[case] for case in stale):
+    shared = other is not None and other.several
+    if shared and changed:
         raise UsageError(
-            f"the files of {sum(known.get(case) != stamps[case] for case in stale)} case(s) changed since the networks "
-            "were trained; audit once without --part, then continue with parts"
+            f"the files of {len(changed)} case(s) changed since the networks were trained; audit once without --part, "
+            "then continue with parts"
         )
-    failed = {
-        name: text
-        for name, text in plan.failed.items()
-        if name in {case.id for case in dataset.cases} and name not in stale
-    }
-    clean = folds_of_groups(plan, {case.id: case.group or case.id for case in dataset.cases})
-    todo: list[tuple[Case, int]] = []
-    for case_id in stale:
-        # What was predicted from other files must not be taken for a prediction of these.
-        run.prediction_file(case_id).unlink(missing_ok=True)
-        learning_file(run, case_id).unlink(missing_ok=True)
-        folds = clean.get(case_id, set()) | clean.get(cases[case_id].group or case_id, set())
-        if len(folds) > 1:
-            failed[case_id] = _torn(case_id, len(folds))
-        else:
-            todo.append((cases[case_id], next(iter(folds), int(file_name(case_id), 16) % len(plan.folds))))
+    there = {case.id for case in dataset.cases}
+    failed = {name: text for name, text in plan.failed.items() if name in there and name not in stale}
+    todo, torn = _by_clean_networks(run, plan, dataset, [cases[case_id] for case_id in stale])
+    failed |= torn
     # Worker processes stay in the folder where the first call was made, and need not know of the other cases.
     alone = replace(plan, groups={}, files=None, failed={})
-    predict = partial(_predict, Run(run.path.resolve()), alone)
     for (case, _), outcome in map_cases(
-        predict,
+        partial(_predict, Run(run.path.resolve()), alone),
         todo,
         device=plan.device,
         workers=workers,
         # Where several do the same at the same time, these few have no prediction yet, and will hardly get one.
-        here=other is not None and other.several,
+        here=shared,
         progress=progress,
         killed=lambda item, error: str(error),
     ):
         if outcome is not None:
             failed[case.id] = outcome
     return replace(plan, files=stamps, failed=failed)
+
+
+def _by_clean_networks(
+    run: Run, plan: FoldPlan, dataset: Dataset, stale: Sequence[Case]
+) -> tuple[list[tuple[Case, int]], dict[str, str]]:
+    """Each case with the fold whose network may predict it; and, of those that every network saw, why they fail.
+
+    What was predicted of them before is removed.
+    """
+    clean = folds_of_groups(plan, {case.id: case.group or case.id for case in dataset.cases})
+    todo, torn = list[tuple[Case, int]](), dict[str, str]()
+    for case in stale:
+        # What was predicted from other files must not be taken for a prediction of these.
+        run.prediction_file(case.id).unlink(missing_ok=True)
+        learning_file(run, case.id).unlink(missing_ok=True)
+        folds = clean.get(case.id, set()) | clean.get(case.group or case.id, set())
+        if len(folds) > 1:
+            torn[case.id] = _torn(case.id, len(folds))
+        else:
+            todo.append((case, next(iter(folds), int(file_name(case.id), 16) % len(plan.folds))))
+    return todo, torn
 
 
 def _torn(case_id: str, folds: int) -> str:

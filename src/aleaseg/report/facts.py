@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from aleaseg.measures.reasons import WAYS, Told, merged, told
+from aleaseg.measures.reasons import WAYS, WAYS_OF_A_PICTURE, Told, merged, told
 from aleaseg.measures.robust import RobustScale
 from aleaseg.pages.places import Sought
 from aleaseg.report.columns import describe, values
@@ -59,6 +59,8 @@ class CaseFacts:
         # Where nothing was trained nothing is predicted: the package's own network saw the mask.
         self.prediction = "prompted outline" if source == "own" else "prediction"
         self._row = {str(case): row for row, case in enumerate(self.cases["case"])}
+        # A picture has no slices: neither has a case that could not be read, but it has no reasons either.
+        self._flat = np.isnan(values(self.cases, "depth")) if "depth" in self.cases else None
         self._cells = values(self.cases, "reasons") if "reasons" in self.cases else [""] * len(self.cases)
 
     @cached_property
@@ -74,8 +76,10 @@ class CaseFacts:
             case: its id.
             ways: what its axes are called in the patient, where that is known.
         """
-        ways = ways or WAYS
-        return merged(told(self._cells[self._row[case]], ways, one_class=len(self.classes) == 1), ways)
+        row = self._row[case]
+        flat = self._flat is not None and self._flat[row]
+        ways = ways or (WAYS_OF_A_PICTURE if flat else WAYS)
+        return merged(told(self._cells[row], ways, one_class=len(self.classes) == 1), ways)
 
     def sought(self, case: str) -> tuple[Sought, ...]:
         """Its reasons, as far as they say where to look."""

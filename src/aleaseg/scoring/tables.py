@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from aleaseg.measures.reasons import in_words
+from aleaseg.measures.reasons import WAYS, WAYS_OF_A_PICTURE, in_words
 from aleaseg.run import Record, Run, open_table, write_json, write_table
 from aleaseg.run.tables import TableWriter, cell
 from aleaseg.scoring.catalogue import MEASURES
@@ -209,7 +209,13 @@ def _cases(
             "perception_scale": scored.scale[index],
             "softmin": softmin[index],
             "reasons": scored.reasons[index],
-            "why": "; ".join(in_words(scored.reasons[index], one_class=len(numbers.classes) == 1)),
+            "why": "; ".join(
+                in_words(
+                    scored.reasons[index],
+                    WAYS if dims == 3 else WAYS_OF_A_PICTURE,
+                    one_class=len(numbers.classes) == 1,
+                )
+            ),
             "fov_mm3": float(np.prod(about.shape) * np.prod(about.spacing_mm)) if dims else None,
             **sizes,
             **{f"spacing_{axis}_mm": mm for axis, mm in spacings},

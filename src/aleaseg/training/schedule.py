@@ -57,13 +57,14 @@ class Schedule:
 def default_steps(training_cases: int, classes: int, batch: int) -> int:
     """How many steps a fold trains for: a rule on the data.
 
-    About eight looks at each training case; more classes take longer to tell
-    apart; never fewer than 250 steps or more than 2000.
+    About six looks at each training case; more classes take longer to tell
+    apart; never fewer than 375 steps or more than 3000. On two cores small
+    batches teach more in the same time (benchmarks/audit.md).
 
     Args:
         training_cases: of one fold.
         classes: foreground label values.
         batch: cases a step.
     """
-    steps = 8 * training_cases / batch * (1 + 0.1 * math.log2(max(1, classes)))
-    return int(min(2000, max(250, 10 * round(steps / 10))))
+    steps = 6 * training_cases / batch * (1 + 0.1 * math.log2(max(1, classes)))
+    return int(min(3000, max(375, 10 * round(steps / 10))))
