@@ -86,6 +86,8 @@ def test_one_class_against_a_constant_is_looked_up(kind, shape, background, seed
     label = rng.choice([0, 3, 8], shape)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(regions, "_SLAB", 20)
+        assert module._looked_up(maps, kind, shape, (3,)) is None, "so few voxels are not worth it"
+        patch.setattr(module, "_WORTH_A_TABLE", 1)
         assert module._looked_up(maps, kind, shape, (3,)) is not None
         found, asked = sweep(maps, kind, shape, (3,)), sweep(maps, kind, shape, (3,), label)
         plain = sweep(maps.astype(np.float32), kind, shape, (3,))
@@ -94,8 +96,8 @@ def test_one_class_against_a_constant_is_looked_up(kind, shape, background, seed
         assert (one is None) == (other is None)
         if one is not None:
             np.testing.assert_array_equal(one, other)
-    maps[0].flat[-1] += 1
-    assert module._looked_up(maps, kind, shape, (3,)) is None, "the background is not one number"
+        maps[0].flat[-1] += 1
+        assert module._looked_up(maps, kind, shape, (3,)) is None, "the background is not one number"
 
 
 def test_of_a_volume_a_few_slices_are_made_at_a_time(monkeypatch):

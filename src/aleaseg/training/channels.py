@@ -1,12 +1,14 @@
 """The channels of a prediction, on the model's grid, brought to a case's grid and compared: which one wins.
 
-A few channels are taken one at a time. Of many (a hundred structures) all are taken slice by slice: linear
-interpolation is separable, so two slices of the model's grid tell one of the case's, and what is made of it stays in
-the processor's cache. The two ways agree up to rounding; where two channels are equal up to that, either may win.
+A few channels are taken one at a time, and a few slices at a time where the model's grid is the case's. Of many (a
+hundred structures) all are taken slice by slice: linear interpolation is separable, so two slices of the model's grid
+tell one of the case's, and what is made of it stays in the processor's cache. The two ways agree up to rounding; where
+two channels are equal up to that, either may win.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any, Literal, NamedTuple, Protocol
@@ -21,6 +23,8 @@ __all__ = ["MANY", "Kind", "Maps", "Sweep", "alpha_of", "channels", "part_of", "
 Kind = Literal["logit", "evidence", "probability", "label"]
 MANY = 32
 """Channels from which on they are taken slice by slice."""
+# A case of fewer voxels is swept in the time that working out a table takes.
+_WORTH_A_TABLE = 2**20
 
 
 class Maps(Protocol):
@@ -176,7 +180,7 @@ def _looked_up(
     So it is where the package's own network tells a class from 0. All that a voxel has follows from one of the
     numbers that 16 bits hold: each is worked out once and looked up.
     """
-    if len(maps) != 2 or maps.dtype != np.float16:
+    if len(maps) != 2 or maps.dtype != np.float16 or math.prod(shape) < _WORTH_A_TABLE:
         return None
     background = maps[0, :1].flat[0]
     if not all(bool((maps[0, part] == background).all()) for part in slabs(shape)):
