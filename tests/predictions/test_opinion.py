@@ -5,9 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from aleaseg.case import Case, Dataset, Geometry, Voxels
 from aleaseg.errors import Unreadable
+from aleaseg.networks.prompted import OUTSIDE, paste
 from aleaseg.predictions.opinion import Opinion, Opinions, write_opinion
 from aleaseg.run import Run
 
@@ -82,3 +84,44 @@ def test_no_file_is_no_opinion_and_a_damaged_one_is_named(thing):
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(Unreadable, match=r"c: found .*damaged"):
         Opinions(run, dataset).read(case)
+
+
+@pytest.mark.parametrize("shape", [SHAPE, (30, 40)])
+def test_parts_of_the_maps_are_those_of_the_whole(thing, shape):
+    """Channels and slices as of the array that pasting each logit gives."""
+    case, dataset, run = thing
+    slices = shape[0] if len(shape) == 3 else 1
+    rng = np.random.default_rng(0)
+    said = Opinion(
+        rng.normal(0, 5, (min(slices, 3), 64, 64)).astype(np.float16), slices // 3, (22.0, 13.0, 15.0)
+    )
+    write_opinion(run, "c", shape, {"b": said}, "own")
+    (found,) = Opinions(run, dataset).read(case)
+    whole = np.full((3, slices, *shape[-2:]), OUTSIDE, np.float16)
+    whole[0] = 0
+    first = said.first
+    whole[2, first : first + len(said.logits)] = paste(
+        torch.from_numpy(said.logits.astype(np.float32)), said.window, shape[-2:]
+    ).numpy()
+    whole = whole.reshape(3, *shape)
+    maps = found.maps
+    assert (maps.shape, maps.dtype, len(maps)) == (whole.shape, whole.dtype, 3)
+    for key in (
+        0,
+        2,
+        -1,
+        [2],
+        [0, 1, 2],
+        slice(None),
+        (slice(None), slice(1, 4)),
+        (2, slice(0, 2)),
+        (0, slice(3, 9)),
+    ):
+        np.testing.assert_array_equal(maps[key], whole[key])
+    label = rng.choice([0, 1, 2, 5], shape)
+    held = replace(found, maps=whole)
+    np.testing.assert_array_equal(found.labels(), held.labels())
+    np.testing.assert_array_equal(found.given(label), held.given(label))
+    np.testing.assert_array_equal(found.probability("b"), held.probability("b"))
+    if len(shape) == 3:
+        np.testing.assert_array_equal(found.slice(1, 7), held.slice(1, 7))

@@ -36,7 +36,7 @@ from scipy import ndimage
 
 from aleaseg.measures.boundary import boundary_contrast, boundary_shape
 from aleaseg.measures.morphology import grown, shrunk
-from aleaseg.measures.regions import Regions, Window, around
+from aleaseg.measures.regions import Regions, Window, around, occupied
 
 __all__ = ["MARGIN", "UsualBorder", "belief", "border_doubt", "both"]
 

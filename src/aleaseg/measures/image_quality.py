@@ -36,13 +36,16 @@ _FEW = 8
 def _scaled(image: NDArray, *, in_place: bool) -> NDArray[np.float32]:
     """The image in units of its own 1-99% range, its median at zero; in the image's own memory if that may be."""
     step = max(1, image.size // _SAMPLE)
-    low, middle, high = np.percentile(image.ravel()[::step], [1, 50, 99])
+    sample = image.ravel()[::step]
+    sample = sample.astype(np.float32) if sample.dtype.kind in "iu" else sample
+    low, middle, high = np.percentile(sample, [1, 50, 99])
     span = high - low
     if not span > 0:
-        span = float(image.max() - image.min()) or 1.0
-    scaled = np.subtract(image, np.float32(middle), out=image if in_place else None)
-    scaled /= np.float32(span)
-    return scaled.astype(np.float32, copy=False)
+        span = float(image.max()) - float(image.min()) or 1.0
+    scaled = image if in_place and image.dtype == np.float32 else np.empty(image.shape, np.float32)
+    for part in slabs(image.shape, _PART):
+        scaled[part] = (image[part] - np.float32(middle)) / np.float32(span)
+    return scaled
 
 
 def _mixed_differences(slices: NDArray[np.float32], least: float) -> NDArray[np.float32]:
@@ -176,8 +179,10 @@ def echo(image: NDArray, axis: int) -> float:
     n = image.shape[axis]
     if n < 16:
         return float("nan")
-    lines = np.moveaxis(image, axis, -1).reshape(-1, n)
-    lines = lines[:: max(1, len(lines) // _LINES)]
+    moved = np.moveaxis(image, axis, -1)
+    count = moved.size // n
+    some = np.unravel_index(np.arange(0, count, max(1, count // _LINES)), moved.shape[:-1])
+    lines = np.ascontiguousarray(moved[some])
     lines = lines - lines.mean(axis=1, keepdims=True)
     power = np.abs(np.fft.rfft(lines, axis=1)) ** 2
     alive = power.sum(axis=1) > 0

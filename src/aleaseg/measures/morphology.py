@@ -55,8 +55,8 @@ def grown_by_box(mask: NDArray[np.bool_], voxels: int) -> NDArray[np.bool_]:
     for axis in range(mask.ndim):
         reach = 0
         while reach < voxels:
-            # What reaches so far already leaves no gap where it is moved by twice as much and one.
-            step = min(2 * reach + 1, voxels - reach)
+            # What reaches so far already leaves no gap where it is moved by one voxel more.
+            step = min(reach + 1, voxels - reach)
             others = (slice(None),) * axis
             found = mask.copy()
             found[(*others, slice(step, None))] |= mask[(*others, slice(None, -step))]

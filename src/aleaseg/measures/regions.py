@@ -47,26 +47,27 @@ def occupied(array: NDArray, value: int | None = None) -> Window | None:
     """The box about everything that has a value, or that is not 0; None where nothing is.
 
     Args:
-        array: (*spatial), two axes or three, whole numbers or bools.
+        array: (*spatial), whole numbers or bools.
         value: which; None: anything but 0.
 
     >>> occupied(np.array([[0, 0, 0], [0, 7, 1]]))
     (slice(1, 2, None), slice(1, 3, None))
     """
-    if array.ndim == 2:
+    if array.ndim < 3:
         here = array != 0 if value is None else array == value
-        lines = [np.flatnonzero(here.any(axis=1 - axis)) for axis in range(2)]
-    else:
-        shadow, there = np.zeros(array.shape[1:], bool), []
-        for k, flat in enumerate(array):  # a slice stays in the processor's cache
-            here = flat != 0 if value is None else flat == value
-            if here.any():
-                there.append(k)
-                shadow |= here
-        lines = [np.asarray(there), *(np.flatnonzero(shadow.any(axis=1 - axis)) for axis in range(2))]
-    if not all(len(line) for line in lines):
-        return None
-    return tuple(slice(int(line[0]), int(line[-1]) + 1) for line in lines)
+        axes = range(array.ndim)
+        lines = [np.flatnonzero(here.any(axis=tuple({*axes} - {axis}))) for axis in axes]
+        if not all(map(len, lines)):
+            return None
+        return tuple(slice(int(line[0]), int(line[-1]) + 1) for line in lines)
+    shadow, there = np.zeros(array.shape[1:], bool), []
+    for k, flat in enumerate(array):  # a slice stays in the processor's cache
+        here = flat != 0 if value is None else flat == value
+        if here.any():
+            there.append(k)
+            shadow |= here
+    rest = occupied(shadow)
+    return None if rest is None else (slice(there[0], there[-1] + 1), *rest)
 
 
 def indices(label: NDArray, values: Sequence[int]) -> NDArray[np.intp]:
@@ -183,6 +184,8 @@ def count_pairs(
     if label.shape != other.shape:
         raise ValueError(f"the labels have the shapes {label.shape} and {other.shape}; expected the same")
     classes = len(values) + 1
+    if classes == 2 and ignore is None:
+        return _count_one(label, other, values[0])
     counts = np.zeros(classes**2, np.int64)
     for part in slabs(label.shape):
         pair = indices(label[part], values)
@@ -192,3 +195,15 @@ def count_pairs(
             pair = pair[label[part] != ignore]
         counts += np.bincount(pair.ravel(), minlength=len(counts))
     return counts.reshape(classes, classes)
+
+
+def _count_one(label: NDArray, other: NDArray, value: int) -> NDArray[np.int64]:
+    """`count_pairs` of one value: many times as fast as by numbering."""
+    both = one = two = 0
+    for part in slabs(label.shape):
+        here, there = label[part] == value, other[part] == value
+        one += int(np.count_nonzero(here))
+        two += int(np.count_nonzero(there))
+        here &= there
+        both += int(np.count_nonzero(here))
+    return np.array([[label.size - one - two + both, two - both], [one - both, both]], np.int64)

@@ -162,6 +162,11 @@ class _Pasted:
         places = np.arange(len(self))[asked]
         depth, *plane = self.case if len(self.case) == 3 else (1, *self.case)
         first, end, _ = part.indices(depth) if len(self.case) == 3 else (0, 1, 1)
+        if not places.ndim and self.each[places][1] is None:  # one number, held once
+            shape = (
+                (end - first, *plane) if len(self.case) == 3 else (len(range(self.case[0])[part]), plane[1])
+            )
+            return np.broadcast_to(np.float16(self.each[places][0]), shape)
         found = np.empty((places.size, end - first, *plane), np.float16)
         for into, place in zip(found, places.flat, strict=True):
             _paste(*self.each[place], first, into)

@@ -185,7 +185,7 @@ def read_label(
             "store the number of the class, not a colour or one layer per class",
         )
     label = _whole(Stored.scaled(found.channels[0], found.scales[0]), path, case_id)
-    if label.size and (label == label.flat[0]).all() and itk.opacity_varies(path):
+    if label.size and all((flat == label.flat[0]).all() for flat in label) and itk.opacity_varies(path):
         raise BadVoxels(
             case_id,
             f"one colour everywhere in {path}, and an opacity that varies",
@@ -359,6 +359,8 @@ def _whole(array: NDArray, path: Path, case: str) -> NDArray[Any]:
                 "whole numbers",
                 "write the mask again with nearest-neighbour interpolation and an integer type",
             )
+    if array.dtype in (np.uint8, np.int8, np.int16):  # whatever it holds
+        return array.astype(np.int16, copy=False)
     low, high = (array.min(), array.max()) if array.size else (0, 0)
     for kind in (np.int16, np.int32):
         if low >= np.iinfo(kind).min and high <= np.iinfo(kind).max:

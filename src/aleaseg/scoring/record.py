@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from aleaseg.case import Case, Dataset, Geometry, Stored, file_stamps, usable_label
 from aleaseg.errors import CaseError
 from aleaseg.extractors import Extractor
-from aleaseg.loaded import loaded, usable_stored
+from aleaseg.loaded import as_stored, loaded, usable_stored
 from aleaseg.measures.boundary_uncertainty import boundary_uncertainty
 from aleaseg.measures.image_quality import image_statistics
 from aleaseg.predictions import Prediction, Predictions
@@ -108,9 +108,9 @@ def score_case(
 
 def _image_rows(image: Stored) -> list[Measured]:
     rows = []
-    for number, (channel, scale) in enumerate(zip(image.channels, image.scales, strict=True)):
+    for number in range(len(image.channels)):
         suffix = f"_{number}" if len(image.channels) > 1 else ""
-        values = replace(image, channels=(channel,), scales=(scale,)).values().array[0]
+        values = as_stored(image, number)
         found = image_statistics(values, image.geometry.spacing_mm, overwrite_input=True)
         rows += [Measured.of(f"img_{name}{suffix}", value) for name, value in found.items()]
     return rows

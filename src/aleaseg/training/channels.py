@@ -1,13 +1,16 @@
 """The channels of a prediction, on the model's grid, brought to a case's grid and compared: which one wins.
 
-A few channels are taken one at a time. Of many (a hundred structures) all are taken slice by slice: linear
-interpolation is separable, so two slices of the model's grid tell one of the case's, and what is made of it stays in
-the processor's cache. The two ways agree up to rounding; where two channels are equal up to that, either may win.
+A few channels are taken one at a time, and a few slices at a time where the model's grid is the case's. Of many (a
+hundred structures) all are taken slice by slice: linear interpolation is separable, so two slices of the model's grid
+tell one of the case's, and what is made of it stays in the processor's cache. The two ways agree up to rounding; where
+two channels are equal up to that, either may win.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
@@ -20,6 +23,8 @@ __all__ = ["MANY", "Kind", "Maps", "Sweep", "alpha_of", "channels", "part_of", "
 Kind = Literal["logit", "evidence", "probability", "label"]
 MANY = 32
 """Channels from which on they are taken slice by slice."""
+# A case of fewer voxels is swept in the time that working out a table takes.
+_WORTH_A_TABLE = 2**20
 
 
 class Maps(Protocol):
@@ -40,7 +45,7 @@ class Maps(Protocol):
         ...
 
     def __getitem__(self, key: Any, /) -> Any:
-        """Channels, as an array is asked for them: a number, a list, a slice; a slice of the first axis after it."""
+        """Channels, as an array is asked for them: a number, a list, a slice; after it a slice of the first axis."""
         ...
 
 
@@ -147,7 +152,7 @@ def sweep(
         return _by_slices(maps, kind, shape, values, given)
     if maps.shape[1:] == tuple(shape):
         return _in_slabs(maps, kind, shape, values, given)
-    return _by_channels(maps, kind, shape, values, given)
+    return _by_channels(channels(maps, shape), kind, shape, values, given)
 
 
 def _in_slabs(
@@ -157,59 +162,82 @@ def _in_slabs(
     label = np.empty(shape, _least_type(values))
     total = None if kind == "probability" or given is not None else np.empty(shape, np.float32)
     own = None if given is None else np.empty(shape, np.float32)
+    sweeping = _looked_up(maps, kind, shape, values) or partial(_by_channels, kind=kind, values=values)
     for part in slabs(shape):
         known = None if given is None else given[part]
-        found = _by_channels(maps[:, part], kind, label[part].shape, values, known)
+        found = sweeping([maps[k, part] for k in range(len(maps))], shape=label[part].shape, given=known)
         for whole, one in zip((label, total, own), found, strict=True):
             if whole is not None:
                 whole[part] = one
     return Sweep(label, total, own)
 
 
+def _looked_up(
+    maps: Maps, kind: Kind, shape: tuple[int, ...], values: Sequence[int]
+) -> Callable[..., Sweep] | None:
+    """A sweep of one class in half precision, against a background that is one number; None where it is none.
+
+    So it is where the package's own network tells a class from 0. All that a voxel has follows from one of the
+    numbers that 16 bits hold: each is worked out once and looked up.
+    """
+    if len(maps) != 2 or maps.dtype != np.float16 or math.prod(shape) < _WORTH_A_TABLE:
+        return None
+    background = maps[0, :1].flat[0]
+    if not all(bool((maps[0, part] == background).all()) for part in slabs(shape)):
+        return None
+    every = np.arange(2**16, dtype=np.uint16).view(np.float16).reshape(256, 256)
+    both = [np.full_like(every, background), every]
+    with np.errstate(invalid="ignore", over="ignore"):  # infinite and no number are among them
+        plain = _by_channels(both, kind, every.shape, values, None)
+        outside, inside = (
+            _by_channels(both, kind, every.shape, values, np.full(every.shape, value)).given
+            for value in (0, values[0])
+        )
+    assert outside is not None
+    assert inside is not None
+
+    def sweeping(each: Sequence[NDArray], shape: tuple[int, ...], given: NDArray | None) -> Sweep:
+        at = each[1].view(np.uint16)
+        label = np.take(plain.label, at)
+        if given is None:
+            return Sweep(label, None if plain.total is None else np.take(plain.total, at), None)
+        own = np.take(outside, at)
+        marked = given == values[0]
+        own[marked] = np.take(inside, at[marked])
+        return Sweep(label, None, own)
+
+    return sweeping
+
+
 def _by_channels(
-    maps: Maps, kind: Kind, shape: tuple[int, ...], values: Sequence[int], given: NDArray | None
+    each: Iterable[NDArray],
+    kind: Kind,
+    shape: tuple[int, ...],
+    values: Sequence[int],
+    given: NDArray | None,
 ) -> Sweep:
     label = np.zeros(shape, _least_type(values))
     best = np.full(shape, -np.inf, dtype=np.float32)
-    total = None if kind == "probability" else np.zeros(shape, dtype=np.float32)
+    start = {"logit": -np.inf, "evidence": 0.0}.get(kind)
+    total = None if start is None else np.full(shape, start, dtype=np.float32)
     own = None if given is None else np.zeros(shape, dtype=np.float32)
     regions = None if given is None else Regions.of(given, values)
-    for number, (value, channel) in enumerate(zip((0, *values), channels(maps, shape), strict=True)):
+    for value, whole in zip((0, *values), each, strict=True):
+        channel = np.asarray(whole, np.float32)
         for part in slabs(shape):
             here = channel[part]
             np.copyto(label[part], value, where=here > best[part])
             np.maximum(best[part], here, out=best[part])
-            if total is not None and kind == "evidence":
-                total[part] += alpha_of(here)
-            elif total is not None and not number:
-                total[part] = here
-            elif total is not None and not _summed_by_table(maps, number, part, total):
+            if total is not None and kind == "logit":
                 np.logaddexp(total[part], here, out=total[part])
+            elif total is not None:
+                total[part] += alpha_of(here)
         if own is not None and regions is not None:
             # The background comes first, and what is not declared counts as such.
             window = regions.window((value,)) if value else (slice(None),) * len(shape)
             where = regions.mask((value,), window) if value else True
             np.copyto(own[window], channel[window], where=where)
     return Sweep(label, total, None) if own is None else Sweep(label, None, part_of(own, total, kind))
-
-
-def _summed_by_table(maps: Maps, number: int, part: slice, total: NDArray[np.float32]) -> bool:
-    """Log of the sum of two channels of half precision, the first one number everywhere; False: not of that kind.
-
-    So it is where a network tells a class from a background that is always 0. The second channel then has no more
-    numbers than 16 bits have, and each is looked up.
-    """
-    if number != 1 or maps.dtype != np.float16 or maps.shape[1:] != total.shape:
-        return False
-    first, second = (maps[k][part].view(np.uint16) for k in (0, 1))
-    one = first.flat[:1]
-    if not (first == one).all():
-        return False
-    every = np.arange(2**16, dtype=np.uint16).view(np.float16).astype(np.float32)
-    with np.errstate(invalid="ignore"):  # infinite and no number are among them
-        table = np.logaddexp(one.view(np.float16).astype(np.float32), every)
-    np.take(table, second, out=total[part], mode="clip")  # "raise" would take a copy on the way
-    return True
 
 
 def _by_slices(
@@ -225,7 +253,7 @@ def _by_slices(
     for k in range(shape[0] if volume else 1):
         here = k if volume else ...
         if volume and maps.shape[1] == shape[0]:
-            mixed = np.asarray(maps[:, k : k + 1][:, 0], np.float32)
+            mixed = np.asarray(maps[:, k : k + 1], np.float32)[:, 0]
         else:
             mixed = _along(maps[:], shape[0], 1, k) if volume else np.asarray(maps[:], np.float32)
         stack = torch.nn.functional.interpolate(
