@@ -71,7 +71,8 @@ def show_evaluation(evaluation: Evaluation) -> None:
         table.add_row(*cells)
     if rows:
         _print(table)
-        if not any(interval(rows[key]["low"], rows[key]["high"], ".3f") for key in rows if key[0] == "dice"):
+        of_dice = [row for (metric, _), row in rows.items() if metric == "dice"]
+        if not any(interval(row["low"], row["high"], ".3f") for row in of_dice):
             say(f"- No intervals: they need at least {FEWEST_GROUPS} groups of cases.")
     _show_references(evaluation, rows, names)
     for row in evaluation.risk.to_dict("records"):
