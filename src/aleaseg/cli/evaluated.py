@@ -46,6 +46,7 @@ def show_evaluation(evaluation: Evaluation) -> None:
     from rich.text import Text
 
     from aleaseg.evaluation.columns import METRICS
+    from aleaseg.metrics.paired import FEWEST_GROUPS
     from aleaseg.pages.numbers import ABSENT, interval, number
 
     rows: dict[tuple[str, str], Any] = {
@@ -70,6 +71,9 @@ def show_evaluation(evaluation: Evaluation) -> None:
         table.add_row(*cells)
     if rows:
         _print(table)
+        of_dice = [row for (metric, _), row in rows.items() if metric == "dice"]
+        if not any(interval(row["low"], row["high"], ".3f") for row in of_dice):
+            say(f"- No intervals: they need at least {FEWEST_GROUPS} groups of cases.")
     _show_references(evaluation, rows, names)
     for row in evaluation.risk.to_dict("records"):
         spread = interval(row["low"], row["high"], ".3f")
