@@ -55,16 +55,28 @@ def name(page):
 WITH_PYTHON = [page for page in PAGES if blocks(page, "python", "py") and page != RUN_ELSEWHERE]
 
 
+@pytest.fixture(scope="module")
+def hippocampus(tmp_path_factory, write_small):
+    """A data set under the name that the pages use."""
+    data = tmp_path_factory.mktemp("docs") / "Dataset004_Hippocampus"
+    write_small(data, ids=[f"hippocampus_{index:03d}" for index in range(60)])
+    return data
+
+
 @pytest.fixture
-def a_place(tmp_path, monkeypatch, one_process, write_small):
-    """A folder with a data set under the names that the pages use; training is cut to two steps."""
+def a_place(hippocampus, monkeypatch, one_process):
+    """The folder of the data set, and of `run` once a page has audited it; training is cut to two steps."""
     from aleaseg.predictions import crossfit
 
     monkeypatch.setattr(crossfit, "default_steps", lambda *sizes: 2)
-    data = tmp_path / "Dataset004_Hippocampus"
-    write_small(data, ids=[f"hippocampus_{index:03d}" for index in range(60)])
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
+    monkeypatch.chdir(hippocampus.parent)
+    before = {path: path.read_bytes() for path in hippocampus.rglob("*.*")}
+    yield hippocampus.parent
+    assert {path: path.read_bytes() for path in hippocampus.rglob("*.*")} == before
+    for path in hippocampus.parent.iterdir():
+        if path not in (hippocampus, hippocampus.parent / "run"):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    shutil.rmtree(hippocampus.parent / "run" / "selection", ignore_errors=True)
 
 
 def runnable(page):
@@ -81,10 +93,8 @@ def test_python_runs(page, a_place):
     names = {"__name__": "__main__"}
     for number, text in enumerate(runnable(page), start=1):
         exec(compile(text, f"{name(page)}, block {number}", "exec"), names)
-    runs = [path.parent for path in a_place.glob("*/cases.csv")]
-    for run in runs:
-        assert (run / "report" / "index.html").is_file()
-        shutil.rmtree(run)
+    for table in a_place.glob("*/cases.csv"):
+        assert (table.parent / "report" / "index.html").is_file()
 
 
 def test_the_page_that_is_run_elsewhere_is_run_there():

@@ -28,7 +28,10 @@ def copies_folder(run: Run) -> Path:
 
 
 def fold_file(run: Run, fold: int, suffix: str) -> Path:
-    """What there is of a fold: `.safetensors` its weights, `.json` its report, `.pt` a checkpoint, `.log`."""
+    """What there is of a fold: `.safetensors` its weights, `.json` its report, `.pt` a checkpoint.
+
+    `.log`, of the first fold that a process does, is what that process said.
+    """
     return run.path / "models" / f"fold_{fold}{suffix}"
 
 
