@@ -20,7 +20,8 @@ from aleaseg.extractors.normalize import foreground_normalized, unit
 from aleaseg.extractors.opinions import give_opinions
 from aleaseg.extractors.own import SHA256, Own, prompt_boxes
 from aleaseg.loaded import loaded
-from aleaseg.networks.prompted import look
+from aleaseg.measures import regions
+from aleaseg.networks.prompted import look, paste
 from aleaseg.predictions.opinion import Opinions, write_opinion
 from aleaseg.readers import open_dataset
 from aleaseg.run import Run
@@ -146,8 +147,9 @@ def test_it_sees_what_it_would_see_of_the_whole_volume_normalised(prompt, normal
 
 @pytest.mark.parametrize(("shape", "thick"), [((9, 300, 380), 130), ((9, 70, 90), 12), ((3, 30, 40), 25)])
 @pytest.mark.parametrize("scale", [None, 1])
-def test_whole_numbers_and_a_few_slices_at_a_time_change_nothing(shape, thick, scale):
+def test_whole_numbers_and_a_few_slices_at_a_time_change_nothing(shape, thick, scale, monkeypatch):
     """Windows larger and smaller than the network's square, beyond the border too."""
+    monkeypatch.setattr(regions, "_SLAB", 2 * shape[1] * shape[2])
     rng = np.random.default_rng(1)
     mask = np.zeros(shape, np.int16)
     mask[1:, 5 : 5 + thick, -thick:] = 1
@@ -163,6 +165,10 @@ def test_whole_numbers_and_a_few_slices_at_a_time_change_nothing(shape, thick, s
         region = torch.from_numpy(filled_boxes(mask > 0, solid=False))
         logits, _ = look(one.network, torch.from_numpy(seen[1:]), region[1:])
         np.testing.assert_array_equal(found.values, logits.numpy())
+        said = one.opinions(held)["block"]
+        outline = paste(torch.from_numpy(said.logits), said.window, shape[1:]).numpy() > 0
+        assert said.first == 1
+        assert found.overlap == dice(outline, mask[1:] > 0)
 
 
 # -- opinions of a data set -------------------------------------------------------------------------

@@ -23,7 +23,7 @@ from aleaseg.extractors.boxed import Boxed
 from aleaseg.extractors.boxes import Box, slice_boxes, tight_box
 from aleaseg.extractors.checkpoint import file_sha256, load_strictly, read_state
 from aleaseg.measures.label_agreement import dice_of_counts
-from aleaseg.measures.regions import Window
+from aleaseg.measures.regions import Window, slabs
 from aleaseg.networks.prompted import Prompted, answer, on_square, pasted, square_about
 from aleaseg.predictions.opinion import Opinion
 
@@ -34,8 +34,6 @@ SHA256 = "14b848907b8808930e125e0c95628b16cfd5136b4d24724a3c2cdc9c9a93a293"
 Levels = Callable[[NDArray], NDArray[np.float32]]
 # A slice on one core, and the network.
 _SECONDS, _BYTES = 0.012, 50_000_000
-# Slices that are brought to the network's square at a time.
-_STACK = 8
 
 
 def prompt_boxes(mask: NDArray[np.bool_], *, solid: bool) -> Mapping[int, Box]:
@@ -182,9 +180,10 @@ def _stacks(
     slices: range, plane: Sequence[int], write: Callable[[NDArray[np.float32], int], None]
 ) -> Iterator[torch.Tensor]:
     """Slices (d, H, W) as `write` makes them, a few at a time and in the same memory again."""
-    stack = np.zeros((min(_STACK, len(slices)), *plane), np.float32)
-    for first in range(0, len(slices), _STACK):
-        some = slices[first : first + _STACK]
+    parts = list(slabs((len(slices), *plane)))
+    stack = np.zeros((len(slices[parts[0]]), *plane), np.float32)
+    for part in parts:
+        some = slices[part]
         for into, k in zip(stack, some, strict=False):
             write(into, k)
         yield torch.from_numpy(stack[: len(some)])
@@ -201,14 +200,18 @@ def _overlap(one: Opinion, part: Window, mask: NDArray[np.bool_], plane: Sequenc
     """Dice of what the network says yes to and the mask that it was asked about, whose box the window holds."""
     slices, down, right = part
     both = said = 0
-    for place, logits in enumerate(one.logits, start=one.first):
-        rows, columns, found = pasted(torch.from_numpy(logits)[None], one.window, (plane[0], plane[1]))
-        yes = (found[0] > 0).numpy()
+    for some in slabs((len(one.logits), *plane)):
+        logits = torch.from_numpy(one.logits[some])
+        rows, columns, found = pasted(logits, one.window, (plane[0], plane[1]))
+        yes = (found > 0).numpy()
         said += int(np.count_nonzero(yes))
-        if slices.start <= place < slices.stop:
-            top, left = down.start - rows.start, right.start - columns.start
-            flat = mask[place - slices.start]
-            both += int(np.count_nonzero(flat & yes[top:, left:][: len(flat), : flat.shape[1]]))
+        first = one.first + some.start - slices.start  # in the mask
+        there = mask[max(0, first) : max(0, first + len(yes))]
+        top, left, begin = down.start - rows.start, right.start - columns.start, max(0, -first)
+        window = tuple(
+            slice(at, at + size) for at, size in zip((begin, top, left), there.shape, strict=True)
+        )
+        both += int(np.count_nonzero(there & yes[window]))
     return dice_of_counts(both, int(np.count_nonzero(mask)), said)
 
 
