@@ -152,3 +152,13 @@ def test_a_part_at_a_time_gives_the_numbers_of_the_whole_to_the_digit(shape, see
             moved = np.moveaxis(scaled, axis, 0)
             one, two = (float(np.mean(np.square(moved[step:] - moved[:-step]))) for step in (1, 2))
             assert found[f"sharp_{name}"] == float(np.log((one + 1e-8) / (two + 1e-8)))
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_an_echo_is_that_of_all_lines_laid_out_to_the_digit(axis, monkeypatch):
+    monkeypatch.setattr(image_quality, "_LINES", 100)
+    image = np.random.default_rng(0).normal(0, 1, (20, 31, 40)).astype(np.float32)
+    moved = np.moveaxis(image, axis, -1)
+    lines = moved.reshape(-1, image.shape[axis])
+    expected = echo(lines[:: len(lines) // 100], 1)
+    assert echo(image, axis) == expected

@@ -180,9 +180,11 @@ def echo(image: NDArray, axis: int) -> float:
     if n < 16:
         return float("nan")
     moved = np.moveaxis(image, axis, -1)
-    count = moved.size // n
-    some = np.unravel_index(np.arange(0, count, max(1, count // _LINES)), moved.shape[:-1])
-    lines = np.ascontiguousarray(moved[some])
+    places = np.arange(0, moved.size // n, max(1, moved.size // n // _LINES))
+    if 0 < axis < image.ndim - 1:  # the middle one: laid out as lines, the whole volume would be copied
+        lines = np.ascontiguousarray(moved[np.unravel_index(places, moved.shape[:-1])])
+    else:
+        lines = moved.reshape(-1, n)[:: places[1] if len(places) > 1 else 1]
     lines = lines - lines.mean(axis=1, keepdims=True)
     power = np.abs(np.fft.rfft(lines, axis=1)) ** 2
     alive = power.sum(axis=1) > 0
