@@ -46,7 +46,7 @@ def prompt_boxes(mask: NDArray[np.bool_], *, solid: bool) -> Mapping[int, Box]:
     if not solid:
         return slice_boxes(mask)
     there = np.flatnonzero(mask.any((1, 2)))
-    box = tight_box(mask.any(0))
+    box = tight_box(np.asarray(mask.any(0)))
     assert box is not None
     return dict.fromkeys(range(int(there[0]), int(there[-1]) + 1), box)
 

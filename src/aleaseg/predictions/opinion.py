@@ -160,16 +160,15 @@ class _Pasted:
         """As of an array, for a number, a list or a slice of channels, and a slice of the first axis after it."""
         asked, part = key if isinstance(key, tuple) else (key, slice(None))
         places = np.arange(len(self))[asked]
-        depth, *plane = self.case if len(self.case) == 3 else (1, *self.case)
+        chosen = [self.each[int(place)] for place in places.flat]
+        depth, height, width = (1, *self.case)[-3:]
         first, end, _ = part.indices(depth) if len(self.case) == 3 else (0, 1, 1)
-        if not places.ndim and self.each[places][1] is None:  # one number, held once
-            shape = (
-                (end - first, *plane) if len(self.case) == 3 else (len(range(self.case[0])[part]), plane[1])
-            )
-            return np.broadcast_to(np.float16(self.each[places][0]), shape)
-        found = np.empty((places.size, end - first, *plane), np.float16)
-        for into, place in zip(found, places.flat, strict=True):
-            _paste(*self.each[place], first, into)
+        if not places.ndim and chosen[0][1] is None:  # one number, held once
+            rows = (end - first, height) if len(self.case) == 3 else (len(range(*part.indices(height))),)
+            return np.broadcast_to(np.float16(chosen[0][0]), (*rows, width))
+        found = np.empty((len(chosen), end - first, height, width), np.float16)
+        for into, (outside, one) in zip(found, chosen, strict=True):
+            _paste(outside, one, first, into)
         if len(self.case) == 2:
             found = found[:, 0, part]
         return found if places.ndim else found[0]
