@@ -26,9 +26,9 @@ SPACING = (2.0, 1.0, 1.0)
 
 
 def audit(dataset, out, page=False, **given):
-    """Two folds of three steps, no page."""
+    """Two folds of six steps, no page."""
     settings = AuditSettings(
-        dataset=str(dataset), **{"steps": 3, "groups": GROUPS, "device": "cpu", **given}
+        dataset=str(dataset), **{"steps": 6, "groups": GROUPS, "device": "cpu", **given}
     )
     return run_audit(settings, Run(out), page=page)
 

@@ -352,7 +352,7 @@ def test_links_lead_somewhere(page):
         path, _, fragment = target.partition("#")
         there = (page.parent / path).resolve() if path else page
         assert there.exists(), f"{name(page)}: {target}"
-        if fragment:
+        if fragment and there.suffix == ".md":  # a picture's says for which colours of the site it is
             headings = re.findall(r"^#+ (.+)$", prose(there), re.M)
             assert fragment in map(anchor, headings), f"{name(page)}: {target}"
 

@@ -99,7 +99,7 @@ def test_mixed_dimensions_and_nothing_are_refused():
 def test_steps_grow_with_the_data_within_limits():
     assert default_steps(1, 1, 4) == 375
     assert default_steps(10**6, 1, 4) == 3000
-    assert default_steps(160, 2, 4) < default_steps(160, 16, 4) < default_steps(320, 16, 4) <= 3000
+    assert default_steps(320, 2, 4) < default_steps(320, 16, 4) < default_steps(640, 16, 4) <= 3000
     assert default_steps(320, 2, 8) < default_steps(320, 2, 4)
 
 

@@ -142,24 +142,25 @@ def _sharpness(image: NDArray, axis: int) -> float:
 
 
 def _mean_square(image: NDArray, axis: int, step: int) -> float:
-    """Mean of the squared differences of voxels so many steps apart along an axis.
+    """Mean of the squared differences of voxels so many steps apart along an axis."""
+    others = (slice(None),) * axis
+    there, here = image[(*others, slice(step, None))], image[(*others, slice(None, -step))]
+    return float(image.dtype.type(_squares(there, here, 0, there.size) / there.size))
+
+
+def _squares(there: NDArray, here: NDArray, start: int, count: int) -> np.floating:
+    """Sum of the squared differences of `count` voxels from the `start`-th on.
 
     NumPy sums pairwise: of halves, and of the halves of those. So the sum of a part at a time is the same number.
     """
-    others = (slice(None),) * axis
-    there, here = image[(*others, slice(step, None))], image[(*others, slice(None, -step))]
+    if count > _PART:
+        half = count // 2 - count // 2 % 8
+        return _squares(there, here, start, half) + _squares(there, here, start + half, count - half)
     each = there.size // len(there)
-
-    def summed(start: int, count: int) -> np.floating:
-        if count > _PART:
-            half = count // 2 - count // 2 % 8
-            return summed(start, half) + summed(start + half, count - half)
-        first, end = start // each, -(-(start + count) // each)
-        change = (there[first:end] - here[first:end]).reshape(-1)[start - first * each :][:count]
-        total: np.floating = np.add.reduce(np.square(change, out=change))
-        return total
-
-    return float(image.dtype.type(summed(0, there.size) / there.size))
+    first, end = start // each, -(-(start + count) // each)
+    change = (there[first:end] - here[first:end]).reshape(-1)[start - first * each :][:count]
+    total: np.floating = np.add.reduce(np.square(change, out=change))
+    return total
 
 
 def echo(image: NDArray, axis: int) -> float:
