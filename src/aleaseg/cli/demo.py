@@ -38,7 +38,7 @@ def demo(
     found = sum(case in faults for case in cut.dropped)
     say(
         f"{len(faults)} cases were spoilt on purpose. The {len(cut.dropped)} with a doubt above 0.5 are left out of "
-        f"the splits, {found} of these spoilt:",
+        f"the splits; {found} of them were spoilt:",
         wrap=True,
     )
     for case in cut.dropped:
