@@ -177,8 +177,8 @@ def test_too_few_groups_are_refused(tmp_path, write_small, one_process):
         crossfit(Run(tmp_path / "run"), dataset, CrossfitSettings(steps=2, workers=1))
 
 
-@pytest.mark.parametrize(("folds", "many", "found"), [(None, 12, 3), (None, 13, 5), (4, 12, 4)])
-def test_folds_follow_the_number_of_groups_unless_they_are_asked_for(
+@pytest.mark.parametrize(("folds", "many", "found"), [(None, 13, 3), (None, 14, 5), (4, 13, 4)])
+def test_folds_follow_the_number_of_cases_unless_they_are_asked_for(
     tmp_path, write_small, one_process, monkeypatch, folds, many, found
 ):
     monkeypatch.setattr("aleaseg.predictions.folds._MANY", many)

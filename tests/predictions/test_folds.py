@@ -47,4 +47,4 @@ def test_one_group_cannot_be_cross_fitted():
 
 
 def test_small_data_sets_have_more_folds():
-    assert [default_folds(groups) for groups in (2, 99, 100, 5000)] == [5, 5, 3, 3]
+    assert [default_folds(cases) for cases in (2, 99, 100, 5000)] == [5, 5, 3, 3]

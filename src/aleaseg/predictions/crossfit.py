@@ -33,7 +33,7 @@ class CrossfitSettings:
     """How cross-fitting is done: trainings as of the preset `small`.
 
     Attributes:
-        folds: fewer where there are fewer groups; None: a rule on their number (`default_folds`).
+        folds: fewer where there are fewer groups; None: a rule on the cases (`default_folds`).
         steps: of each fold; None: a rule on the data (`default_steps`).
         budget_seconds: the most the call may take, preparing and predicting within; None: no limit.
         seed: of folds, weights, batches.
@@ -83,7 +83,7 @@ def plan_crossfit(run: Run, dataset: Dataset, settings: CrossfitSettings, progre
     failed |= {case: about["failed"] for case, about in copies.items() if "failed" in about}
     usable = {case.id: case.group or case.id for case in cases if case.id not in failed}
     try:
-        folds = make_folds(usable, settings.folds or default_folds(len({*usable.values()})), settings.seed)
+        folds = make_folds(usable, settings.folds or default_folds(len(usable)), settings.seed)
     except ValueError as error:
         raise UsageError(
             f"{error}; found {len(set(usable.values()))} among {len(usable)} usable cases"

@@ -13,16 +13,16 @@ __all__ = ["default_folds", "make_folds"]
 _MANY = 100
 
 
-def default_folds(groups: int) -> int:
-    """How many folds cross-fitting has: 3 of 100 groups or more, else 5.
+def default_folds(cases: int) -> int:
+    """How many folds cross-fitting has: 3 of 100 cases or more, else 5.
 
     Every fold is a training. Small data sets need all the cases that a network can be given; with many cases,
     three folds find as much as five in half the time (benchmarks/audit.md).
 
     Args:
-        groups: of cases that are held out together.
+        cases: that networks are trained on.
     """
-    return 3 if groups >= _MANY else 5
+    return 3 if cases >= _MANY else 5
 
 
 def make_folds(groups: Mapping[str, str], folds: int = 5, seed: int = 0) -> list[list[str]]:
