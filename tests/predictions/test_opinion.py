@@ -125,3 +125,13 @@ def test_parts_of_the_maps_are_those_of_the_whole(thing, shape):
     np.testing.assert_array_equal(found.probability("b"), held.probability("b"))
     if len(shape) == 3:
         np.testing.assert_array_equal(found.slice(1, 7), held.slice(1, 7))
+
+
+@pytest.mark.parametrize("name", ["own", "eye"])
+def test_a_run_is_read_under_the_older_name_of_its_network_too(tmp_path, name):
+    from aleaseg.predictions import open_predictions
+
+    run = Run(tmp_path)
+    run.update_manifest(predictions={"source": name})
+    found = open_predictions(run, Dataset("d", tmp_path, "folder", (), {"a": (1,)}, ("CT",)))
+    assert isinstance(found, Opinions)

@@ -32,7 +32,7 @@ def open_predictions(
             return Crossfit(run, dataset)
         case "reference":
             return Crossfit(Run(named["path"]), dataset, new=True, image_hashes=image_hashes)
-        case "own":
+        case "own" | "eye":  # its older name, in runs that are only looked at
             return Opinions(run, dataset)
         case "folder":
             return PredictionFolder(named["path"], dataset)

@@ -57,7 +57,7 @@ class CaseFacts:
         }
         source = (self.manifest.get("predictions") or {}).get("source")
         # Where nothing was trained nothing is predicted: the package's own network saw the mask.
-        self.prediction = "prompted outline" if source == "own" else "prediction"
+        self.prediction = "prompted outline" if source in ("own", "eye") else "prediction"
         self._row = {str(case): row for row, case in enumerate(self.cases["case"])}
         # A picture has no slices: neither has a case that could not be read, but it has no reasons either.
         self._flat = np.isnan(values(self.cases, "depth")) if "depth" in self.cases else None

@@ -58,7 +58,7 @@ def default_steps(training_cases: int, classes: int, batch: int) -> int:
     """How many steps a fold trains for: a rule on the data.
 
     About six looks at each training case; more classes take longer to tell
-    apart; never fewer than 375 steps or more than 3000. On two cores small
+    apart; never fewer than 375 steps or more than 3000. On a CPU small
     batches teach more in the same time (benchmarks/audit.md).
 
     Args:
