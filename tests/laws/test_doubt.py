@@ -307,7 +307,7 @@ def test_swapped_classes_are_found_by_their_order():
     found = signals()
     swapped = changed(found, "centroid", 5, found.centroid[5, ::-1])
     reference = LabelReference.fit(swapped)
-    z = reference.signal_z(swapped)["order"][:, 0, 1]
+    z = reference.signal_z(swapped)["order"][:, 0]
     assert z.argmax() == 5
     assert z[5] > 10
     assert np.delete(z, 5).max() < 5

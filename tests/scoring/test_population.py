@@ -153,10 +153,9 @@ def told(numbers, population, scored):
                 (f"components:{name}", z["components"][i, c], signals.extra_components[i, c]),
                 (f"border:{name}", z["border"][i, c], signals.border[i, c]),
             ]
-        for c in range(len(label.classes)):
-            for d in range(len(label.classes)):
-                strength = z["order"][i, c, d]
-                of_mask.append((f"order:{label.classes[c]} and {label.classes[d]}", strength, strength))
+        for p, (c, d) in enumerate(label.layout.pairs.tolist()):
+            strength = z["order"][i, p]
+            of_mask.append((f"order:{label.classes[c]} and {label.classes[d]}", strength, strength))
         strong = {}
         for axis, found in (("image", of_image), ("mask", of_mask)):
             found = [one for one in found if one[1] >= 3 and np.isfinite(one[2])]

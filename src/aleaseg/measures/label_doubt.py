@@ -12,7 +12,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -20,8 +19,9 @@ from numpy.typing import NDArray
 from scipy.stats import norm
 
 from aleaseg.measures.auv import aggregate
-from aleaseg.measures.kinds import FEWEST, NOTHING, Kind, place_in, sort_kinds, widened
+from aleaseg.measures.kinds import NOTHING, Kind, place_in, sort_kinds, widened
 from aleaseg.measures.label_signals import LabelSignals
+from aleaseg.measures.layout import Layout
 from aleaseg.measures.robust import CLIP, SMALLEST_POPULATION, RobustScale
 
 __all__ = ["LabelReference"]
@@ -60,7 +60,7 @@ class LabelReference:
         prevalence: share of the cases that have the class.
         volume: median mm^3 of the class where it is there.
         scales: signal -> one location and scale per class (or pair of classes, or one).
-        order: (C, C, dims) median vector from one class's centroid to another's.
+        layout: how classes usually lie to each other.
         heard: (C,) whether the second opinion of the class counts: where it usually agrees better with
             the masks than the out-of-fold prediction does.
         statistics: (K,) names of the statistics of contrast.
@@ -74,7 +74,7 @@ class LabelReference:
     prevalence: NDArray[np.float64]
     volume: NDArray[np.float64]
     scales: Mapping[str, tuple[RobustScale, ...]]
-    order: NDArray[np.float64]
+    layout: Layout
     heard: NDArray[np.bool_]
     statistics: tuple[str, ...]
     toward: NDArray[np.float64]
@@ -90,15 +90,11 @@ class LabelReference:
         )
         prevalence = there.sum(axis=0) / np.maximum(known.sum(axis=0), 1)
         classes = len(signals.classes)
-        order = np.zeros((classes, classes, signals.centroid.shape[-1]))
-        with np.errstate(all="ignore"):
-            for a, b in combinations(range(classes), 2):
-                order[a, b] = _median_vector(signals.centroid[:, b] - signals.centroid[:, a])
-                order[b, a] = -order[a, b]
+        layout = Layout.fit(signals.centroid)
         heard = _heard(signals)
         toward = np.zeros((classes, len(signals.statistics)))
         bare = cls(
-            signals.classes, len(there), prevalence, volume, {}, order, heard, signals.statistics, toward
+            signals.classes, len(there), prevalence, volume, {}, layout, heard, signals.statistics, toward
         )
         raw = bare._raw(signals)
         # What stands in for the overlap of an empty mask is measured, and teaches nothing.
@@ -111,9 +107,7 @@ class LabelReference:
         away = [float(scale.z(value)) for scale, value in zip(scales["contrast"], flat, strict=True)]
         toward = np.where(np.abs(away) >= _TELLING, np.sign(away), 0.0).reshape(toward.shape)
         scales["order"] = tuple(
-            RobustScale.fit(column, _FLOOR)
-            for a in range(classes)
-            for column in bare._along(signals.centroid, a).T
+            RobustScale.fit(column, _FLOOR) for column in layout.along(signals.centroid).T
         )
         return replace(bare, scales=scales, toward=toward)._with_kinds(signals)
 
@@ -201,17 +195,8 @@ class LabelReference:
             "contrast": _of_borders(signals.contrast, there & usual),
         }
 
-    def _along(self, centroid: NDArray, a: int) -> NDArray:
-        """How far each class lies from class a in the usual direction: 1 as usual, -1 swapped; (N, C)."""
-        vectors, usual = centroid - centroid[:, [a]], np.nan_to_num(self.order[a])
-        length = (usual**2).sum(axis=-1)
-        # Only pairs that lie apart have an order; one half of the pairs is enough.
-        apart = (length > 1.0) & (np.arange(len(length)) > a)
-        along = np.einsum("nbd,bd->nb", vectors, usual)
-        return np.where(apart, along / np.where(length > 0, length, 1), np.nan)
-
     def signal_z(self, signals: LabelSignals) -> dict[str, NDArray]:
-        """Robust z of every signal, high = doubtful: (N, C), shape (N, C, S), order (N, C, C), softmin (N, 1).
+        """Robust z of every signal, high = doubtful: (N, C), shape (N, C, S), order (N, P), softmin (N, 1).
 
         That of contrast is the mean over the statistics that are heard.
         """
@@ -226,8 +211,7 @@ class LabelReference:
         # Pointing to no border is doubtful; a border that is clearer than others is not.
         z["contrast"] = _mean_of_known(np.where(self.toward != 0, self.toward * z["contrast"], np.nan))
         z["softmin"] = self._softmin(signals)[:, None]
-        along = [self._along(signals.centroid, a) for a in range(len(self.classes))]
-        z["order"] = -_side_by_side(self.scales["order"]).z(np.stack(along, axis=1))
+        z["order"] = -_side_by_side(self.scales["order"]).z(self.layout.along(signals.centroid))
         z["absent"] = self._absent(signals)
         return {name: np.clip(values, -CLIP, CLIP) for name, values in z.items()}
 
@@ -301,7 +285,7 @@ class LabelReference:
             "prevalence": self.prevalence.tolist(),
             "volume": self.volume.tolist(),
             "scales": {name: [scale.to_dict() for scale in scales] for name, scales in self.scales.items()},
-            "order": self.order.tolist(),
+            "layout": self.layout.to_dict(),
             "heard": self.heard.tolist(),
             "statistics": list(self.statistics),
             "toward": self.toward.tolist(),
@@ -325,7 +309,7 @@ class LabelReference:
                 name: tuple(RobustScale.from_dict(scale) for scale in scales)
                 for name, scales in entries["scales"].items()
             },
-            np.asarray(entries["order"], dtype=float),
+            Layout.from_dict(entries["layout"]),
             np.asarray(entries["heard"], dtype=bool),
             tuple(entries["statistics"]),
             np.asarray(entries["toward"], dtype=float).reshape(classes, -1),
@@ -334,11 +318,9 @@ class LabelReference:
 
 
 def _side_by_side(scales: Sequence[RobustScale]) -> RobustScale:
-    """C * C scales as one of arrays (C, C)."""
-    square = 2 * (math.isqrt(len(scales)),)
+    """Scales of many numbers as one of arrays."""
     center, below, above = (
-        np.reshape([getattr(scale, name) for scale in scales], square)
-        for name in ("center", "below", "above")
+        np.array([getattr(scale, name) for scale in scales]) for name in ("center", "below", "above")
     )
     return RobustScale(center, below, above)  # type: ignore[arg-type]
 
@@ -388,8 +370,3 @@ def _least(upto: float, floor: float) -> float:
 def _turned_softmin(signals: LabelSignals) -> NDArray[np.float64]:
     """(N,) as a logit, high = doubtful."""
     return -_logit(signals.softmin, 1e-4)
-
-
-def _median_vector(vectors: NDArray) -> NDArray:
-    known = vectors[np.isfinite(vectors).all(axis=1)]
-    return np.median(known, axis=0) if len(known) >= FEWEST else np.zeros(vectors.shape[1])

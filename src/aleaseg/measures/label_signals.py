@@ -9,11 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aleaseg.measures.boundary import NO_BORDER
+from aleaseg.measures.layout import NEIGHBOURS
 
 __all__ = ["LabelSignals"]
 
-# So many numbers for pairs of classes are held at a time.
-_CELLS = 2**21
+# So many numbers of pairs of classes are held at a time.
+_CELLS = 2**19
 
 
 @dataclass(frozen=True)
@@ -55,8 +56,8 @@ class LabelSignals:
         return replace(self, **parts)  # type: ignore[arg-type]
 
     def parts(self) -> Iterator[LabelSignals]:
-        """The cases in parts, small enough to hold a number for each pair of classes."""
-        rows = max(1, _CELLS // (len(self.classes) ** 2 + 1))
+        """The cases in parts, small enough to hold a number for each pair of classes that is compared."""
+        rows = max(1, _CELLS // (len(self.classes) * NEIGHBOURS + 1))
         for start in range(0, len(self.volume), rows):
             yield self.take(slice(start, start + rows))
 

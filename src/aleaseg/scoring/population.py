@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -20,6 +19,7 @@ from aleaseg.measures.doubt import (
     LabelSignals,
     doubt_from_z,
 )
+from aleaseg.measures.layout import NEIGHBOURS
 from aleaseg.measures.log_minmax import log_minmax, log_range
 from aleaseg.measures.reasons import LEAST_STRENGTH, Reason, joined
 from aleaseg.scoring.measure import quietly
@@ -212,8 +212,8 @@ def score_population(
     doubt = np.fmax(image_doubt, label_doubt)
     cells = [""] * len(numbers)
     if reasons:
-        # In parts: each holds a number for every pair of classes.
-        rows = max(1, _CELLS // (len(numbers.classes) ** 2 + 1))
+        # In parts: each holds a number for every reason that there could be.
+        rows = max(1, _CELLS // (len(numbers.classes) * NEIGHBOURS + 1))
         parts = [slice(start, start + rows) for start in range(0, len(numbers), rows)]
         axes = {"image": image_z, "mask": label_z}
         for part in parts:
@@ -224,7 +224,7 @@ def score_population(
 
 # The axis that decides is explained first, and the other one is not left out.
 _MOST, _OF_OTHER = 5, 2
-_CELLS = 2**21
+_CELLS = 2**19
 
 
 def _cells(
@@ -314,9 +314,8 @@ def _label_columns(reference: LabelReference, signals: LabelSignals) -> list[_Co
             (f"border:{name}", z["border"][:, c], signals.border[:, c]),
         ]
         found += _border_columns(name, reference, signals, z, c)
-    for (a, one), (b, other) in combinations(enumerate(reference.classes), 2):
-        strength = z["order"][:, a, b]
-        found.append((f"order:{one} and {other}", strength, strength))
+    for (a, b), strength in zip(reference.layout.pairs, z["order"].T, strict=True):
+        found.append((f"order:{reference.classes[a]} and {reference.classes[b]}", strength, strength))
     return found
 
 
