@@ -261,6 +261,10 @@ def test_the_blind_see_no_scores_and_no_others(reviewed, start_server, asking, e
     assert volume(blind, CASES[3])["prediction"]["places"] == []
     assert volume(blind, CASES[3])["prediction"]["doubt"] is None
     assert blind.get(f"/api/case/{file_name(CASES[3])}/slice/doubt/0/3")[0] == 404
+    # A small picture of a volume shows the slice of the first reason, and only doubtful cases have all slices drawn.
+    assert not any(queue["thumb"] + queue["mosaic"])
+    for kind in ("thumb", "mosaic", "background"):
+        assert blind.get(f"/api/case/{file_name(CASES[3])}/picture/{kind}")[0] == 404
     blind.post("/api/events", event(CASES[1], rater="cleo", verdict="keep"))
     blind.post("/api/events", event(CASES[1], rater="dora", verdict="drop"))
     said = json.dumps(blind.json("/api/holding?rater=cleo")) + json.dumps(

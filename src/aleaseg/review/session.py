@@ -20,7 +20,7 @@ from aleaseg.pages.javascript import plain
 from aleaseg.predictions import open_predictions
 from aleaseg.readers import open_dataset
 from aleaseg.report.columns import values
-from aleaseg.report.draw import drawn, mosaic_file, thumbnail_file
+from aleaseg.report.draw import Drawn, drawn, mosaic_file, thumbnail_file
 from aleaseg.report.facts import CaseFacts
 from aleaseg.report.index import case_table
 from aleaseg.review.decisions import Decisions
@@ -110,6 +110,10 @@ class Session:
     def _queue(self) -> bytes:
         data = case_table(self.facts, self.report)
         if self.asked.blind:
+            told = (_tells(drawn(self.report, case)) for case in data["case"])
+            data["thumb"] = [
+                int(there and not tells) for there, tells in zip(data["thumb"], told, strict=True)
+            ]
             _hide(data)
         return json.dumps(
             plain(data, _DIGITS), ensure_ascii=True, allow_nan=False, separators=(",", ":")
@@ -162,11 +166,13 @@ class Session:
                 self.volumes.ask(case, self.volumes.stamp(case), soon=False)
 
     def picture(self, name: str, kind: str) -> Path | None:
-        """A small picture of a case that the report has; None where it has none."""
+        """A small picture of a case that the report has; None where it has none, or where the blind would see more."""
         case_id = self.ids[name]
         path = thumbnail_file(self.report, case_id)
         if kind != "thumb":
             path = mosaic_file(self.report, case_id, background=kind == "background")
+        if self.asked.blind and (kind != "thumb" or _tells(drawn(self.report, case_id))):
+            return None
         return path if path.is_file() else None
 
     def looking(self, rater: str | None = None) -> dict[str, Any]:
@@ -238,12 +244,19 @@ class Session:
         return [{"hash": name, "verdicts": verdicts} for name, verdicts in found.items()]
 
 
+def _tells(picture: Drawn | None) -> bool:
+    """Whether a small picture shows the slice of the first reason: that of a volume does."""
+    return picture is not None and bool(picture.plane)
+
+
 def _hide(data: dict[str, Any]) -> None:
     """Take scores and reasons out of a table of cases, and draw its order."""
     data["numbers"], data["columns"] = {}, []
     data["reasons"] = {"texts": [], "rows": [[] for _ in data["case"]]}
     data["plane"] = {"texts": [""], "codes": [0] * len(data["case"])}
     data["shuffled"] = True
+    # All slices are drawn of the most doubtful cases alone.
+    data["mosaic"] = [0] * len(data["case"])
     order = list(range(len(data["case"])))
     random.Random(hashlib.sha256(data["key"].encode()).digest()).shuffle(order)
     for name in ("case", "hash", "thumb", "pictures", "mosaic"):
