@@ -162,7 +162,7 @@ def kill_now_and_then(verb: subprocess.Popen, nanny: int, run: Path, number: int
     killed = before = 0
     while verb.poll() is None:
         time.sleep(random.uniform(0.1, 1.5))
-        done = sum(1 for _ in run.glob("*/*.json"))
+        done = sum(1 for _ in run.glob("*/*"))
         workers = children(nanny)
         if killed < number and done > before and workers:
             os.kill(random.choice(workers), signal.SIGKILL)
@@ -175,7 +175,7 @@ def kills(dataset: Path, number: int, options: list[str]) -> None:
 
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        audit = [BIN / "aleaseg", "score", dataset, *options]
+        audit = [BIN / "aleaseg", "audit", dataset, *options]
         subprocess.run([*audit, "-o", folder / "undisturbed"], check=True, stdout=subprocess.DEVNULL)
         scheduler, file = start_scheduler(folder)
         log = (folder / "worker.log").open("wb")
