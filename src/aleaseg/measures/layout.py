@@ -70,7 +70,7 @@ def _near(centroid: NDArray[np.float64]) -> NDArray[np.intp]:
 
     Products of matrices give it for all pairs at once. Pairs that fewer than `FEWEST` cases have are none.
     """
-    known = np.isfinite(centroid).all(axis=-1)
+    known = np.isfinite(centroid.sum(axis=-1))
     place = np.where(known[..., None], centroid, 0.0)
     there, squares = known.astype(float), (place**2).sum(axis=-1)
     cases = there.T @ there
