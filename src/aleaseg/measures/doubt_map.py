@@ -36,7 +36,7 @@ from scipy import ndimage
 
 from aleaseg.measures.boundary import boundary_contrast, boundary_shape
 from aleaseg.measures.morphology import grown, shrunk
-from aleaseg.measures.regions import Regions, Window, around, occupied
+from aleaseg.measures.regions import Regions, Window, around, occupied, slabs
 
 __all__ = ["MARGIN", "UsualBorder", "belief", "border_doubt", "both"]
 
@@ -72,8 +72,9 @@ class UsualBorder:
 
 def both(one: NDArray[np.float32], other: NDArray[np.float32]) -> NDArray[np.float32]:
     """Two doubts of the same voxels as one: each counts, and both count more."""
-    joined: NDArray[np.float32] = 1 - (1 - one) * (1 - other)
-    return joined
+    joined: NDArray[np.float32] = 1 - one
+    joined *= 1 - other
+    return np.subtract(1, joined, out=joined)
 
 
 def belief(label: NDArray, predicted: NDArray, spacing_mm: Sequence[float]) -> NDArray[np.float32]:
@@ -187,31 +188,35 @@ def _straight(mask: NDArray[np.bool_], usual: UsualBorder) -> NDArray[np.float32
         length = getattr(usual, name)
         excess = _excess(length, np.exp(shape[name]))
         if excess > 0:
-            np.maximum(found, excess * _excess(length, _longest_run(volume, pairs)), out=found)
+            run = _longest_run(volume, pairs)
+            for part in slabs(volume.shape):
+                np.maximum(found[part], excess * _excess(length, run[part]), out=found[part])
     inside = _inside(found)
     return inside if mask.ndim == 3 else inside[0]
 
 
-def _longest_run(volume: NDArray[np.bool_], pairs: Iterable[tuple[int, int]]) -> NDArray[np.int64]:
+def _longest_run(volume: NDArray[np.bool_], pairs: Iterable[tuple[int, int]]) -> NDArray[np.int32]:
     """At each voxel the longest straight run of faces that it has a face of; 0: it has none."""
-    found = np.zeros(volume.shape, np.int64)
+    found = np.zeros(volume.shape, np.int32)
     for across, along in pairs:
         turned = np.moveaxis(volume, (across, along), (0, -1))
         longest = np.moveaxis(found, (across, along), (0, -1))  # a view
-        faces = np.diff(turned.astype(np.int8), axis=0)
-        for side in (1, -1):
-            run = _run_lengths(faces == side)
-            np.maximum(longest[:-1], run, out=longest[:-1])
-            np.maximum(longest[1:], run, out=longest[1:])
+        for before in slabs((len(turned) - 1, *turned.shape[1:])):
+            behind = slice(before.start + 1, before.stop + 1)
+            faces = np.diff(turned[before.start : behind.stop].astype(np.int8), axis=0)
+            for side in (1, -1):
+                run = _run_lengths(faces == side)
+                for part in (longest[: len(turned) - 1][before], longest[behind]):
+                    np.maximum(part, run, out=part)
     return found
 
 
-def _run_lengths(faces: NDArray[np.bool_]) -> NDArray[np.int64]:
+def _run_lengths(faces: NDArray[np.bool_]) -> NDArray[np.int32]:
     """(..., n): where True, how many in a row there are along the last axis; else 0."""
     begins = faces.copy()
     begins[..., 1:] &= ~faces[..., :-1]
-    found = np.zeros(faces.shape, np.int64)
-    run = np.cumsum(begins).reshape(faces.shape)[faces]
+    found = np.zeros(faces.shape, np.int32)
+    run = np.cumsum(begins, dtype=np.int32).reshape(faces.shape)[faces]
     found[faces] = np.bincount(run)[run] if run.size else 0
     return found
 
@@ -230,10 +235,13 @@ def _without_contrast(
     grey = channel.astype(np.float32)
     grey -= grey[mask].mean()
     spread = grey[mask | ring].std()
-    inside, outside = _mean_around(grey, mask), _mean_around(grey, ring)
-    here = (inside - outside) / spread / np.float32(usual)
     near = grown(mask, plane, _NEAR) & ~shrunk(mask, plane, _NEAR)
-    return np.where(near, np.float32(excess) * np.clip(1 - here, 0, 1), np.float32(0))
+    found = np.zeros(mask.shape, np.float32)
+    for part in slabs(mask.shape) if mask.ndim == 3 else [slice(None)]:  # slices do not know one another
+        inside, outside = (_mean_around(grey[part], side[part]) for side in (mask, ring))
+        here = (inside - outside) / spread / np.float32(usual)
+        found[part][near[part]] = (np.float32(excess) * np.clip(1 - here, 0, 1))[near[part]]
+    return found
 
 
 def _mean_around(grey: NDArray[np.float32], part: NDArray[np.bool_]) -> NDArray[np.float32]:

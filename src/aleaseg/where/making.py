@@ -15,7 +15,7 @@ from aleaseg.loaded import usable_stored
 from aleaseg.measures.boundary import BOUNDARY_SHAPE
 from aleaseg.measures.doubt import LabelReference
 from aleaseg.measures.doubt_map import MARGIN, UsualBorder, belief, border_doubt, both
-from aleaseg.measures.regions import Regions
+from aleaseg.measures.regions import Regions, slabs
 from aleaseg.predictions import Prediction, Predictions
 
 __all__ = ["make_map", "usual_borders"]
@@ -80,8 +80,10 @@ def make_map(
     if label is None:
         raise UsageError(f"{case.id}: found no mask in the data set; expected one")
     valid = np.ones(label.shape, dtype=bool) if dataset.ignore is None else label != dataset.ignore
-    found = [] if predictions is None else predictions.read(case)
-    against = _against(label, found, dataset, geometry.spacing_mm)
+    # Nothing else holds what is read of the predictions: it is gone before the border is looked at.
+    against = _against(
+        label, [] if predictions is None else predictions.read(case), dataset, geometry.spacing_mm
+    )
     told = any(np.isfinite(one.contrast).any() for one in usual.values())
     image = usable_stored(case) if told else None
     border = np.zeros(label.shape, np.float32)
@@ -93,19 +95,25 @@ def make_map(
             seen = None if image is None else [image.part(n, window) for n in range(len(image.channels))]
             here = border_doubt(mask, usual[name], seen, valid[window])
             np.maximum(border[window], here, out=border[window])
-    return np.where(valid, both(against, border), np.float32(0))
+    for part in slabs(label.shape):  # a few slices at a time, in the memory that is there
+        against[part] = np.where(valid[part], both(against[part], border[part]), np.float32(0))
+    return against
 
 
 def _against(
     label: NDArray, found: Sequence[Prediction], dataset: Dataset, spacing_mm: Sequence[float]
 ) -> NDArray[np.float32]:
     """How much of what is predicted speaks against the labels, the mean over the predictions; 0 without any."""
-    against = np.zeros(label.shape, np.float32)
     if not found:
-        return against
+        return np.zeros(label.shape, np.float32)
     # A value that is not declared counts as background; the check has named it.
     known = np.where(np.isin(label, dataset.values), label, 0)
+    against: NDArray[np.float32] | None = None
     for one in found:
         given = one.given(known)
-        against += 1 - (belief(known, one.labels(), spacing_mm) if given is None else given)
-    return against / np.float32(len(found))
+        doubted = belief(known, one.labels(), spacing_mm) if given is None else given
+        np.subtract(1, doubted, out=doubted)
+        against = doubted if against is None else np.add(against, doubted, out=against)
+    assert against is not None
+    against /= np.float32(len(found))
+    return against
