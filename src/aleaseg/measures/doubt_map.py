@@ -27,7 +27,7 @@ faults, and what else was tried, is measured (benchmarks/where.md). The definiti
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -99,7 +99,6 @@ def belief(label: NDArray, predicted: NDArray, spacing_mm: Sequence[float]) -> N
 
 
 def _believed(label: NDArray, predicted: NDArray, spacing_mm: Sequence[float]) -> NDArray[np.float32]:
-    step = min(spacing_mm[-2:])
     found = np.zeros(label.shape, np.float32)
     there = np.unique(label).tolist()
     classes = [value for value in there if value > 0]  # the background is everywhere
@@ -108,22 +107,49 @@ def _believed(label: NDArray, predicted: NDArray, spacing_mm: Sequence[float]) -
         boxes = [at[value] for at in (given_at, seen_at) if value in at]
         window = around(boxes, label.shape, 1) if boxes else (slice(None),) * label.ndim
         given, seen = label[window] == value, predicted[window] == value
-        if not seen.any():
-            continue
-        s = _beyond(~seen, spacing_mm)[given]
-        s -= _beyond(seen, spacing_mm)[given]
-        # Distances are between the centres of voxels; the border lies half a voxel from both.
-        s -= np.sign(s) * step / 2
-        found[window][given] = (1 / (1 + np.exp(-s / step))).astype(np.float32)
+        if seen.any():
+            _believe(found[window], given, seen, spacing_mm)
     return found
 
 
-def _beyond(region: NDArray[np.bool_], spacing_mm: Sequence[float]) -> NDArray[np.float64]:
-    """From each voxel to the region, in mm; where there is none, farther than across the array."""
+def _believe(
+    found: NDArray[np.float32],
+    given: NDArray[np.bool_],
+    seen: NDArray[np.bool_],
+    spacing_mm: Sequence[float],
+) -> None:
+    """Write what is believed of the voxels that were given a label by somebody who sees it elsewhere."""
+    step = min(spacing_mm[-2:])
+    inside, outside = _distances(~seen, spacing_mm), _distances(seen, spacing_mm)
+    for part in slabs(given.shape):
+        s = inside(part, given) - outside(part, given)
+        # Distances are between the centres of voxels; the border lies half a voxel from both.
+        s -= np.sign(s) * step / 2
+        found[part][given[part]] = (1 / (1 + np.exp(-s / step))).astype(np.float32)
+
+
+def _distances(
+    region: NDArray[np.bool_], spacing_mm: Sequence[float]
+) -> Callable[[slice, NDArray[np.bool_]], NDArray[np.float64]]:
+    """How far from the region, in mm, the voxels lie that are asked for in a few slices.
+
+    Where there is no region, farther than across the array. Only the nearest voxel of it is held for each voxel:
+    distances of all of them would take four times that.
+    """
     if not region.any():
         far = float(np.linalg.norm(np.multiply(region.shape, spacing_mm)))
-        return np.full(region.shape, far)
-    away: NDArray[np.float64] = ndimage.distance_transform_edt(~region, sampling=spacing_mm)
+        return lambda part, asked: np.full(np.count_nonzero(asked[part]), far)
+    nearest = ndimage.distance_transform_edt(
+        ~region, sampling=spacing_mm, return_distances=False, return_indices=True
+    )
+
+    def away(part: slice, asked: NDArray[np.bool_]) -> NDArray[np.float64]:
+        own = np.nonzero(asked[part])
+        squares: NDArray[np.float64] = np.zeros(len(own[0]))
+        for axis, (at, mm) in enumerate(zip(own, spacing_mm, strict=True)):
+            squares += np.square((nearest[axis][part][own] - at - (0 if axis else part.start)) * mm)
+        return np.sqrt(squares)
+
     return away
 
 
