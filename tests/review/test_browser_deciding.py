@@ -146,6 +146,10 @@ def test_a_blind_review_shows_the_cases_shuffled(browser, Page, start_server, re
     assert names == here.server.json("/api/queue")["case"][: len(names)]
     assert names != sorted(names)
     assert here.run("return document.getElementById('sort').selectedOptions[0].textContent") == "shuffled"
+    # Names alone: a picture of a volume is the slice of the first reason.
+    assert here.run("return document.querySelectorAll('#sheet img').length") == 0
+    tops = "return [...document.querySelectorAll('#sheet .tile')].map((one) => one.getBoundingClientRect().top)"
+    assert sorted(set(here.run(tops))) == here.run(tops), "one below the other"
     here.run("localStorage.clear()")
 
 

@@ -11,6 +11,9 @@ ALEASEG.sheet = (one, queue, host, hooks) => {
   const head = h("div", { class: "row head", role: "row", "aria-rowindex": 1 });
   const nothing = h("p", { class: "nothing", hidden: true });
   host.append(canvas, nothing);
+  // In a blind review pictures of volumes would tell the first reason: there is a list of names.
+  const bare = Boolean(one.data.shuffled) && !one.data.thumb.some(Boolean);
+  host.classList.toggle("bare", bare);
   let rows = [];
   let view = "";
   let opened = -1; // the row whose case is open beside the sheet
@@ -46,6 +49,7 @@ ALEASEG.sheet = (one, queue, host, hooks) => {
 
   function measure() {
     if (view === "table") return { across: 1, width: 0, height: 30, top: 34 };
+    if (bare) return { across: 1, width: host.clientWidth - 10, height: 30, top: 0 };
     const across = Math.max(2, Math.floor(host.clientWidth / 148));
     const width = Math.floor((host.clientWidth - 10) / across);
     return { across, width, height: width + 46, top: 0 };
@@ -126,7 +130,7 @@ ALEASEG.sheet = (one, queue, host, hooks) => {
     const row = rows[place];
     const value = state.sort === "case" || !one.has(state.sort) ? "" : one.format(state.sort, one.value(state.sort, row));
     return h("div", { class: `tile is-${one.axis(row)}${row === opened ? " open" : ""}`, role: "listitem", "aria-setsize": rows.length, "aria-posinset": place + 1 },
-      link(place, h("span", { class: "frame" }, thumb(one, row, width - 8), hooks.badge(row)),
+      link(place, h("span", { class: "frame" }, bare ? null : thumb(one, row, width - 8), hooks.badge(row)),
         h("span", { class: "id", title: one.data.case[row] }, one.short(row)),
         h("span", { class: "under" }, one.has("doubt")
           ? [meter("label", "label doubt", one.value("label_doubt", row)), meter("image", "image doubt", one.value("image_doubt", row))]
