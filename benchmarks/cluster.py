@@ -27,7 +27,7 @@ from pathlib import Path
 
 from aleaseg.cluster.task import begin_session
 from aleaseg.cluster.workers import Cluster
-from aleaseg.work import map_cases, using
+from aleaseg.work import cores, map_cases, using
 
 BIN = Path(sys.executable).parent
 
@@ -128,8 +128,8 @@ def local(counts: list[int], cases: int, seconds: float) -> None:
     """Workers of this machine that compute: what of the processor's time goes to the work itself."""
     from aleaseg.cluster import connected
 
-    print("| workers | cases | s a case | cases/s | processor: work, all, share | load |")
-    print("|---:|---:|---:|---:|---:|---:|")
+    print("| workers | cases | s a case | cases/s | efficiency | processor: work, all, share | load |")
+    print("|---:|---:|---:|---:|---:|---:|---:|")
     for count in counts:
         with (
             tempfile.TemporaryDirectory() as name,
@@ -143,7 +143,11 @@ def local(counts: list[int], cases: int, seconds: float) -> None:
             took, spent = time.monotonic() - begun, sum(of_process(pid)[0] for pid in pids) - before
         share = f"{work:.1f} s, {spent:.1f} s, {work / spent:.3f}"
         rate, load = cases / took, os.getloadavg()[0]
-        print(f"| {count} | {cases} | {seconds:g} | {rate:.1f} | {share} | {load:.1f} |", flush=True)
+        good = rate * seconds / min(count, cores())
+        print(
+            f"| {count} | {cases} | {seconds:g} | {rate:.1f} | {good:.3f} | {share} | {load:.1f} |",
+            flush=True,
+        )
 
 
 def children(pid: int) -> list[int]:

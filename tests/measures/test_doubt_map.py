@@ -32,6 +32,27 @@ def a_picture(seed, mask):
 SEEDS, DIMS = st.integers(0, 10_000), st.sampled_from([2, 3])
 
 
+@pytest.mark.parametrize("shape", [(7, 20, 22), (1, 20, 22), (20, 22)])
+@pytest.mark.parametrize("voxels", [1, 500])
+def test_a_few_slices_at_a_time_are_the_whole(shape, voxels, monkeypatch):
+    rng = np.random.default_rng(0)
+    field = gaussian_filter(rng.normal(size=shape), 1.5)
+    label = np.digitize(field, np.quantile(field, [0.6, 0.85]))
+    other = np.roll(label, 2, axis=-1)
+    usual = UsualBorder(0.01, 1.1, 1.1, (2.0,))
+    spacing = (2.5, 0.7, 0.9)[-len(shape) :]
+
+    def both_maps():
+        mask = label == 1
+        return belief(label, other, spacing), border_doubt(mask, usual, a_picture(1, mask)[None])
+
+    whole = both_maps()
+    monkeypatch.setattr("aleaseg.measures.regions._SLAB", voxels)
+    for one, two in zip(whole, both_maps(), strict=True):
+        np.testing.assert_array_equal(one, two)
+        assert len(np.unique(one)) > 10
+
+
 # -- what a predictor of labels alone is taken to believe ----------------------------------------------
 
 

@@ -14,8 +14,9 @@ import pytest
 
 from aleaseg.pages.planes import planes_through
 from aleaseg.readers import open_dataset
+from aleaseg.report.draw import pictures_file
 from aleaseg.review.solid import coarse
-from aleaseg.run import file_name
+from aleaseg.run import Run, file_name
 from aleaseg.where.keeping import suspects
 
 CASES = [f"case <{number:02d}>" for number in range(24)]
@@ -243,6 +244,22 @@ def test_a_map_of_doubt_is_shown_as_long_as_its_mask_is_the_same(server, reviewe
         assert found["doubt"] is None
         assert any("before the files of this case changed" in note for note in found["notes"])
     assert volume(server, suspect)["prediction"]["doubt"] is not None
+
+
+def test_the_blind_see_pictures_of_pictures(reviewed, start_server, asking, tmp_path):
+    """What has no slices has none that would tell a reason."""
+    run = Run(shutil.copytree(reviewed.path, tmp_path / "run"))
+    file = pictures_file(run.path / "report", CASES[3])
+    first, _, rest = file.read_text().partition("\n")
+    about = json.loads(first.removeprefix("// "))
+    assert about["plane"]
+    file.write_text(f"// {json.dumps({**about, 'plane': ''})}\n{rest}")
+    blind = asking(start_server(run, "--blind")[1])
+    queue = blind.json("/api/queue")
+    shown = [case for case, small in zip(queue["case"], queue["thumb"], strict=True) if small]
+    assert shown == [CASES[3]]
+    assert blind.get(f"/api/case/{file_name(CASES[3])}/picture/thumb")[0] == 200
+    assert blind.get(f"/api/case/{file_name(CASES[4])}/picture/thumb")[0] == 404
 
 
 def test_the_blind_see_no_scores_and_no_others(reviewed, start_server, asking, event):

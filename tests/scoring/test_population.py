@@ -284,13 +284,35 @@ def test_a_lesion_is_as_doubtful_with_empty_masks_around_it_as_without(fast):
     assert (among.label_doubt[40:] > 0.5).mean() <= 0.05
 
 
-@pytest.mark.parametrize("lacks", ["heard", "kinds", "toward", "statistics"])
+@pytest.mark.parametrize("lacks", ["heard", "kinds", "toward", "statistics", "layout"])
 def test_a_population_of_an_older_version_is_known_not_to_be_readable(lacks):
     numbers = numbers_of(mostly_empty(40, 0, False), ["lesion"])
     population = fit_population(numbers)
     assert is_readable(population)
     del population["label"][lacks]
     assert not is_readable(population)
+
+
+def test_a_population_from_when_every_pair_of_classes_was_compared_reads_as_it_was():
+    rng, names = np.random.default_rng(0), ("a", "b", "c")
+    numbers = numbers_of([record(f"c{i:02}", rng, names) for i in range(30)], list(names))
+    population = json.loads(json.dumps(fit_population(numbers)))
+    older = json.loads(json.dumps(population))
+    layout, label = older["label"].pop("layout"), older["label"]
+    order, scales = np.zeros((3, 3, 3)), [{"center": 0.0, "below": 1.0, "above": 1.0}] * 9
+    pairs = list(zip(*layout["pairs"], strict=True))
+    assert pairs == [(0, 1), (0, 2), (1, 2)]
+    for (a, b), usual, scale in zip(
+        pairs, np.transpose(layout["usual"]), label["scales"]["order"], strict=True
+    ):
+        order[a, b], order[b, a], scales[3 * a + b] = usual, -usual, scale
+    label["order"], label["scales"]["order"] = order.tolist(), scales
+    assert is_readable(older)
+    swapped = numbers_of([record("x", rng, names, a={"centroid_w": 40.0})], list(names))
+    one, other = (score_population(swapped, each) for each in (population, older))
+    assert one.reasons == other.reasons
+    assert "order:a and b" in one.reasons[0]
+    np.testing.assert_array_equal(one.label_doubt, other.label_doubt)
 
 
 @pytest.mark.parametrize(("channels", "hears"), [(1, ["edge_alignment"]), (2, ["edge_alignment@1"])])

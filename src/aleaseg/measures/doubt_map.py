@@ -134,7 +134,7 @@ def _distances(
     """How far from the region, in mm, the voxels lie that are asked for in a few slices.
 
     Where there is no region, farther than across the array. Only the nearest voxel of it is held for each voxel:
-    distances of all of them would take four times that.
+    making the distances of all of them at once would take four times that.
     """
     if not region.any():
         far = float(np.linalg.norm(np.multiply(region.shape, spacing_mm)))

@@ -107,7 +107,7 @@ class LabelReference:
         away = [float(scale.z(value)) for scale, value in zip(scales["contrast"], flat, strict=True)]
         toward = np.where(np.abs(away) >= _TELLING, np.sign(away), 0.0).reshape(toward.shape)
         scales["order"] = tuple(
-            RobustScale.fit(column, _FLOOR) for column in layout.along(signals.centroid).T
+            RobustScale.fit(column, _FLOOR) for column in layout.columns(signals.centroid)
         )
         return replace(bare, scales=scales, toward=toward)._with_kinds(signals)
 
@@ -300,6 +300,8 @@ class LabelReference:
             KeyError: it was fitted by a version that measured something else; make it again.
         """
         classes = len(entries["classes"])
+        if "layout" not in entries:
+            entries = _with_layout(entries)
         return cls(
             tuple(entries["classes"]),
             int(entries["cases"]),
@@ -315,6 +317,15 @@ class LabelReference:
             np.asarray(entries["toward"], dtype=float).reshape(classes, -1),
             tuple(Kind.from_dict(kind) for kind in entries["kinds"]),
         )
+
+
+def _with_layout(entries: Mapping[str, Any]) -> dict[str, Any]:
+    """What was fitted when every pair of classes was compared, as a layout of all those that lie apart."""
+    order = np.asarray(entries["order"], dtype=float)
+    layout = Layout.of_every_pair(order)
+    scales = dict(entries["scales"])
+    scales["order"] = [scales["order"][len(order) * a + b] for a, b in layout.pairs.tolist()]
+    return {**entries, "layout": layout.to_dict(), "scales": scales}
 
 
 def _side_by_side(scales: Sequence[RobustScale]) -> RobustScale:

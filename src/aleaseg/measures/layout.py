@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aleaseg.measures.kinds import FEWEST
+from aleaseg.measures.regions import slabs
 
 __all__ = ["NEIGHBOURS", "Layout"]
 
@@ -46,11 +47,22 @@ class Layout:
         apart = (usual**2).sum(axis=-1) > _APART**2
         return cls(pairs[apart], usual[apart])
 
+    @classmethod
+    def of_every_pair(cls, usual: NDArray[np.float64]) -> Layout:
+        """Of usual vectors (C, C, dims) from each class to each other one; 0 where nobody knows."""
+        pairs = np.argwhere(np.triu((usual**2).sum(axis=-1) > _APART**2, 1))
+        return cls(pairs, usual[tuple(pairs.T)])
+
     def along(self, centroid: NDArray[np.float64]) -> NDArray[np.float64]:
         """(N, P) how far the second of a pair lies from the first in the usual direction: 1 as usual, -1 swapped."""
         first, second = self.pairs.T
         vectors = centroid[:, second] - centroid[:, first]
         return np.einsum("npd,pd->np", vectors, self.usual) / (self.usual**2).sum(axis=-1)
+
+    def columns(self, centroid: NDArray[np.float64]) -> Iterator[NDArray[np.float64]]:
+        """The same, one pair (N,) after the other, so that few are held at a time."""
+        for part in slabs((len(self.pairs), len(centroid))) if len(self.pairs) else ():
+            yield from Layout(self.pairs[part], self.usual[part]).along(centroid).T
 
     def to_dict(self) -> dict[str, Any]:
         """For population.json."""
@@ -68,7 +80,8 @@ class Layout:
 def _near(centroid: NDArray[np.float64]) -> NDArray[np.intp]:
     """(P, 2) the pairs of which one is among the nearest of the other, by the mean of their squared distance.
 
-    Products of matrices give it for all pairs at once. Pairs that fewer than `FEWEST` cases have are none.
+    Products of matrices give it for all pairs at once. Pairs that fewer than `FEWEST` cases have are none, nor are
+    those that lie at one place.
     """
     known = np.isfinite(centroid.sum(axis=-1))
     place = np.where(known[..., None], centroid, 0.0)
@@ -78,6 +91,7 @@ def _near(centroid: NDArray[np.float64]) -> NDArray[np.intp]:
     between = cross + cross.T - 2 * np.einsum("nad,nbd->ab", place, place, optimize=True)
     with np.errstate(divide="ignore", invalid="ignore"):
         distance = np.where(cases >= FEWEST, between / cases, np.inf)
+    distance[distance <= _APART**2] = np.inf
     np.fill_diagonal(distance, np.inf)
     nearest = np.argsort(distance, axis=1, kind="stable")[:, :NEIGHBOURS]
     near = np.zeros(distance.shape, dtype=bool)

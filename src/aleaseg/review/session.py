@@ -245,8 +245,8 @@ class Session:
 
 
 def _tells(picture: Drawn | None) -> bool:
-    """Whether a small picture shows the slice of the first reason: that of a volume does."""
-    return picture is not None and bool(picture.plane)
+    """Whether a small picture may show the slice of the first reason: that of a volume does."""
+    return picture is None or bool(picture.plane)
 
 
 def _hide(data: dict[str, Any]) -> None:

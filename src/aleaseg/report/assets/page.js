@@ -135,7 +135,7 @@ const ALEASEG = (() => {
   }
 
   function thumb(one, row, size) {
-    if (!one.data.thumb[row]) return h("span", { class: "no-picture" }, one.failed(row) ? "not scored" : one.data.shuffled ? "blind" : "no picture");
+    if (!one.data.thumb[row]) return h("span", { class: "no-picture" }, one.failed(row) ? "not scored" : "no picture");
     return h("img", {
       src: one.source.thumb(one.data.hash[row]), loading: "lazy", decoding: "async", width: size, height: size,
       alt: `${one.data.case[row]}${one.plane(row) ? `: ${one.plane(row)}` : ""}`,
