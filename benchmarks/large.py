@@ -352,7 +352,8 @@ through for each class, the image in single precision. Now: each class in its ow
 With a prediction in label maps every number is the same to the last bit. Logits of up to 32 channels are brought to
 the case's grid one channel at a time, as before, with the same numbers; more of them slice by slice, with numbers that
 agree to rounding. Where a row has no numbers of before, that was not measured at this size. Most of a map's time and
-memory are distances to borders, which are as they were.
+memory are distances to borders: of each voxel only the nearest one beyond is held, and distances are made a few slices
+at a time.
 
 ## What is done once for all cases
 
