@@ -12,6 +12,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
@@ -207,16 +208,21 @@ def serially(function: Callable[[T], R], items: Iterable[T], workers: int = 1) -
 
 def in_threads(function: Callable[[T], R], items: Iterable[T], workers: int) -> Iterator[tuple[int, R]]:
     """Threads, for work that waits for files and releases the interpreter."""
-    from joblib import Parallel, delayed
-
     left = enumerate(items)
     # The first one alone: it imports what the others need, and two threads that import a package of
     # circles (nibabel) at the same time may each find it half made.
     for place, item in islice(left, 1):
         yield place, function(item)
-    yield from Parallel(n_jobs=workers, prefer="threads", return_as="generator_unordered")(
-        delayed(_placed)(function, place, item) for place, item in left
-    )
+    pool = ThreadPoolExecutor(workers)
+    try:
+        waiting = {pool.submit(function, item): place for place, item in islice(left, 2 * workers)}
+        while waiting:
+            for done in wait(waiting, return_when=FIRST_COMPLETED).done:
+                finished = waiting.pop(done)
+                waiting |= {pool.submit(function, item): place for place, item in islice(left, 1)}
+                yield finished, done.result()
+    finally:  # also where nobody wants the rest
+        pool.shutdown(cancel_futures=True)
 
 
 def in_processes(function: Callable[[T], R], items: Iterable[T], workers: int) -> Iterator[tuple[int, R]]:
