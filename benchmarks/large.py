@@ -56,7 +56,7 @@ WHATS = {
     "logits eye": "scored, logits of cross-fitting, with S",
     "map": "map of the doubt",
 }
-FULL = ("read", "labels", "logits eye")
+FULL = ("read", "labels", "logits eye", "map")
 ONCE = (("104 classes", "labels"), ("CT", "labels"))
 # Of the median case a working grid has so many voxels.
 _WORKING = 400_000
@@ -353,7 +353,7 @@ With a prediction in label maps every number is the same to the last bit. Logits
 the case's grid one channel at a time, as before, with the same numbers; more of them slice by slice, with numbers that
 agree to rounding. Where a row has no numbers of before, that was not measured at this size. Most of a map's time and
 memory are distances to borders: of each voxel only the nearest one beyond is held, and distances are made a few slices
-at a time.
+at a time. While they were made whole, the two maps at full size took 1895 and 7376 MB, 71 and 236 s.
 
 ## What is done once for all cases
 
