@@ -94,7 +94,7 @@ class AuditSettings(DatasetSettings):
     ] = None
     folds: Annotated[
         int | None,
-        Option("Folds of cross-fitting; default: 3, or 5 of fewer than 100 cases.", least=2),
+        Option("Folds of cross-fitting; default: 3, or 5 with fewer than 100 cases.", least=2),
     ] = None
     steps: Annotated[int | None, Option("Training steps of each fold; default: by the data.", least=1)] = (
         None

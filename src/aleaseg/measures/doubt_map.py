@@ -118,7 +118,7 @@ def _believe(
     seen: NDArray[np.bool_],
     spacing_mm: Sequence[float],
 ) -> None:
-    """Write what is believed of the voxels that were given a label by somebody who sees it elsewhere."""
+    """Write into `found`, where a label was given, how much a predictor that sees it at `seen` believes in it."""
     step = min(spacing_mm[-2:])
     inside, outside = _distances(~seen, spacing_mm), _distances(seen, spacing_mm)
     for part in slabs(given.shape):
@@ -131,10 +131,10 @@ def _believe(
 def _distances(
     region: NDArray[np.bool_], spacing_mm: Sequence[float]
 ) -> Callable[[slice, NDArray[np.bool_]], NDArray[np.float64]]:
-    """How far from the region, in mm, the voxels lie that are asked for in a few slices.
+    """What tells, for the voxels asked for in a few slices, how far they lie from a region, in mm.
 
-    Where there is no region, farther than across the array. Only the nearest voxel of it is held for each voxel:
-    making the distances of all of them at once would take four times that.
+    Without a region all lie farther than across the array. What is held is the nearest voxel of the region for each
+    voxel; making all distances at once would take four times as much.
     """
     if not region.any():
         far = float(np.linalg.norm(np.multiply(region.shape, spacing_mm)))

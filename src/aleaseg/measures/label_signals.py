@@ -13,7 +13,7 @@ from aleaseg.measures.layout import NEIGHBOURS
 
 __all__ = ["LabelSignals"]
 
-# So many numbers of pairs of classes are held at a time.
+# No more numbers of pairs of classes are held at a time.
 _CELLS = 2**19
 
 

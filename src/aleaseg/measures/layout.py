@@ -66,6 +66,7 @@ class Layout:
 
     def to_dict(self) -> dict[str, Any]:
         """For population.json."""
+        # Turned, so that what has no pairs keeps its axes.
         return {"pairs": self.pairs.T.tolist(), "usual": self.usual.T.tolist()}
 
     @classmethod
@@ -91,7 +92,8 @@ def _near(centroid: NDArray[np.float64]) -> NDArray[np.intp]:
     between = cross + cross.T - 2 * np.einsum("nad,nbd->ab", place, place, optimize=True)
     with np.errstate(divide="ignore", invalid="ignore"):
         distance = np.where(cases >= FEWEST, between / cases, np.inf)
-    distance[distance <= _APART**2] = np.inf
+    # Half of the numbers lie beyond their median: its square is at most twice their mean square.
+    distance[distance <= _APART**2 / 2] = np.inf
     np.fill_diagonal(distance, np.inf)
     nearest = np.argsort(distance, axis=1, kind="stable")[:, :NEIGHBOURS]
     near = np.zeros(distance.shape, dtype=bool)

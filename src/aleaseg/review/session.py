@@ -110,11 +110,7 @@ class Session:
     def _queue(self) -> bytes:
         data = case_table(self.facts, self.report)
         if self.asked.blind:
-            told = (_tells(drawn(self.report, case)) for case in data["case"])
-            data["thumb"] = [
-                int(there and not tells) for there, tells in zip(data["thumb"], told, strict=True)
-            ]
-            _hide(data)
+            _hide(data, [_tells(drawn(self.report, case)) for case in data["case"]])
         return json.dumps(
             plain(data, _DIGITS), ensure_ascii=True, allow_nan=False, separators=(",", ":")
         ).encode()
@@ -249,8 +245,9 @@ def _tells(picture: Drawn | None) -> bool:
     return picture is None or bool(picture.plane)
 
 
-def _hide(data: dict[str, Any]) -> None:
-    """Take scores and reasons out of a table of cases, and draw its order."""
+def _hide(data: dict[str, Any], told: list[bool]) -> None:
+    """Take scores, reasons and the small pictures that tell one out of a table of cases, and draw its order."""
+    data["thumb"] = [int(there and not tells) for there, tells in zip(data["thumb"], told, strict=True)]
     data["numbers"], data["columns"] = {}, []
     data["reasons"] = {"texts": [], "rows": [[] for _ in data["case"]]}
     data["plane"] = {"texts": [""], "codes": [0] * len(data["case"])}
